@@ -1,0 +1,77 @@
+/*
+ * base: the words and units every other file uses (layer 0).
+ *
+ * Owns nothing. Defines the geometry of a segment, the two kinds of check and the compiler attributes.
+ * MOAT_CHECK is always on and ends the process with a report; MOAT_ASSERT states what is provable, in debug builds.
+ */
+#ifndef MOAT_BASE_H
+#define MOAT_BASE_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MOAT_LIKELY(x) __builtin_expect(!!(x), 1)
+#define MOAT_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define MOAT_INLINE static inline __attribute__((always_inline))
+#define MOAT_COLD __attribute__((cold, noinline))
+#define MOAT_NOINLINE __attribute__((noinline))
+#define MOAT_NORETURN __attribute__((noreturn))
+#define MOAT_LINE __attribute__((aligned(64)))
+
+/* The armour is a constant, so that every build compiles both sides of each `if (HARDENED)`. */
+#ifndef MOAT_HARDENING
+#define MOAT_HARDENING 1
+#endif
+enum { HARDENED = MOAT_HARDENING };
+
+/* A harness build compiles the seams of os, atomic and thread in; the shipped library compiles them out. */
+#ifdef MOAT_HARNESS
+enum { IN_HARNESS = 1 };
+#else
+enum { IN_HARNESS = 0 };
+#endif
+
+#define KIB ((size_t)1024)
+#define MIB (KIB * KIB)
+#define GIB (MIB * KIB)
+
+/* Geometry: DESIGN.md section 1. A slot is 64 KiB of a segment; a small page is one slot, a medium page eight, a large page all.
+ */
+#define GRANULE_SHIFT 4
+#define GRANULE ((size_t)1 << GRANULE_SHIFT)
+#define SLOT_SHIFT 16
+#define SLOT_SIZE ((size_t)1 << SLOT_SHIFT)
+#define SEGMENT_SHIFT 22
+#define SEGMENT_SIZE ((size_t)1 << SEGMENT_SHIFT)
+#define SLOTS_PER_SEGMENT (SEGMENT_SIZE / SLOT_SIZE)
+
+/* Largest request of each page kind, bytes. Above LARGE_MAX an allocation is huge. */
+#define SMALL_MAX (8 * KIB)
+#define MEDIUM_MAX (64 * KIB)
+#define LARGE_MAX (1 * MIB)
+#define ALIGN_MAX (1 * GIB)
+
+static_assert(SLOTS_PER_SEGMENT == 64, "one bit of a 64-bit word per slot");
+static_assert(sizeof(void *) == 8, "moat is for 64-bit machines");
+
+/* Ends the process with a corrupt-metadata report; defined by report.c. `what` is a static string. */
+MOAT_NORETURN void moat_check_failed(const char *what, const void *address);
+
+#define MOAT_CHECK(condition, what, address)                                                                                     \
+    do {                                                                                                                         \
+        if (MOAT_UNLIKELY(!(condition))) moat_check_failed((what), (const void *)(address));                                     \
+    } while (0)
+
+#ifdef MOAT_DEBUG
+#define MOAT_ASSERT(condition) MOAT_CHECK(condition, "assertion: " #condition, NULL)
+#else
+#define MOAT_ASSERT(condition) ((void)sizeof(!(condition)))
+#endif
+
+MOAT_INLINE size_t round_up(size_t value, size_t power_of_two) { return (value + power_of_two - 1) & ~(power_of_two - 1); }
+MOAT_INLINE size_t round_down(size_t value, size_t power_of_two) { return value & ~(power_of_two - 1); }
+MOAT_INLINE bool is_power_of_two(size_t value) { return value != 0 && (value & (value - 1)) == 0; }
+
+#endif

@@ -1,0 +1,23 @@
+/* bits: word-level helpers without a branch (layer 0). */
+#ifndef MOAT_BITS_H
+#define MOAT_BITS_H
+
+#include "base.h"
+
+MOAT_INLINE uint64_t bit64(unsigned index) { return (uint64_t)1 << (index & 63); }
+MOAT_INLINE unsigned low_bit(uint64_t word) { return (unsigned)__builtin_ctzll(word); }
+MOAT_INLINE unsigned high_bit(uint64_t word) { return 63u - (unsigned)__builtin_clzll(word); }
+MOAT_INLINE unsigned popcount64(uint64_t word) { return (unsigned)__builtin_popcountll(word); }
+MOAT_INLINE uint64_t rotl64(uint64_t word, unsigned by) { return (word << (by & 63)) | (word >> ((64 - by) & 63)); }
+MOAT_INLINE uint64_t rotr64(uint64_t word, unsigned by) { return (word >> (by & 63)) | (word << ((64 - by) & 63)); }
+
+/* `count` low bits set; count 0..64. */
+MOAT_INLINE uint64_t low_mask(unsigned count) { return count >= 64 ? ~(uint64_t)0 : (((uint64_t)1 << count) - 1); }
+
+/* The index of the n-th set bit, counting from 0; the word must have more than n bits set. */
+MOAT_INLINE unsigned nth_bit(uint64_t word, unsigned n) {
+    while (n-- > 0) word &= word - 1;
+    return low_bit(word);
+}
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * fixed: what never changes after initialisation (layer 2).
+ *
+ * One structure on OS pages of its own, made read-only (and sealed) when initialisation ends: the bases of every table, so that
+ * one range check turns a user's pointer into segment, page and map word with no load that depends on memory content, and the
+ * pointer to the state that changes. All-zero before initialisation, which makes every fast path take its slow branch.
+ */
+#ifndef MOAT_FIXED_H
+#define MOAT_FIXED_H
+
+#include "options.h"
+
+struct segment;
+struct page;
+struct region;
+struct heap_pool;
+struct huge_state;
+struct abandoned;
+struct random;
+
+struct fixed {
+    uintptr_t region_base;    /* first byte of the range the tables cover; SEGMENT_SIZE-aligned */
+    size_t region_span;       /* bytes the tables cover */
+    struct segment *segments; /* one per SEGMENT_SIZE of the range */
+    struct page *pages;       /* one per SLOT_SIZE of the range */
+    uintptr_t map_bias;       /* live word of address p: map_bias + ((p >> 6) & ~15); its claim word is the next one */
+    uintptr_t heaps_base;     /* heaps, HEAP_SIZE each */
+    size_t heaps_max;         /* 0 before initialisation */
+    struct random *randoms;   /* one per heap, wiped on fork; the last is for process-wide use under the region lock */
+    struct region *region;
+    struct abandoned *abandoned;
+    struct heap_pool *pool;
+    struct huge_state *huge;
+    size_t os_page; /* bytes */
+    struct options options;
+};
+
+/* The largest OS page of any supported machine: the structure has such a page to itself. */
+#define FIXED_ALIGNMENT ((size_t)64 * 1024)
+
+union fixed_pages {
+    struct fixed values;
+    char room[FIXED_ALIGNMENT];
+};
+
+extern union fixed_pages moat_fixed_pages __attribute__((visibility("hidden")));
+#define fixed (moat_fixed_pages.values)
+
+#endif
