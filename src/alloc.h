@@ -1,24 +1,57 @@
 /*
- * alloc: the verbs (layer 6). What posix.c dresses in the C library's names.
+ * alloc: the verbs (layer 6). What posix.h dresses in the C library's names.
  *
  * None of these sets errno. NULL means out of memory (or a size above PTRDIFF_MAX). Misuse ends the process with a report.
  * All may be called by any thread at any time, before initialisation and after the thread's exit hook too; not from a signal
- * handler that interrupted one of them (that is reported).
+ * handler that interrupted one of them (that is reported where it can be seen: SECURITY.md).
+ *
+ * The fast paths are inline: one small block, of the running thread's own pages, nothing unusual. All else is alloc.c.
  */
 #ifndef MOAT_ALLOC_H
 #define MOAT_ALLOC_H
 
-#include "base.h"
+#include "heap.h"
 
-void *alloc_block(size_t size);
+MOAT_NOINLINE void *alloc_block_slow(size_t size);
+MOAT_NOINLINE void alloc_free_slow(void *block);
+
+MOAT_INLINE void *alloc_block(size_t size) {
+    struct heap *heap = heap_of_thread();
+    if (MOAT_UNLIKELY(heap == NULL || size > DIRECT_MAX)) return alloc_block_slow(size);
+    void *block = page_pop(heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]); /* entry 0 is always empty */
+    return MOAT_LIKELY(block != NULL) ? block : alloc_block_slow(size);
+}
+
+/* block may be NULL. Keeps errno (as all do). */
+MOAT_INLINE void alloc_free(void *block) {
+    uintptr_t address = (uintptr_t)block, offset = address - fixed.region_base;
+    if (MOAT_LIKELY(offset < fixed.region_span)) {
+        /* Equal only for a small segment of this thread's heap; only this thread makes it so. */
+        if (MOAT_LIKELY(atomic_load_relaxed(&fixed.segments[offset >> SEGMENT_SHIFT].owner) == thread_word())) {
+            struct page *page = &fixed.pages[offset >> SLOT_SHIFT];
+            if (HARDENED) {
+                struct map_word *word = map_word_of(address);
+                uint64_t bit = map_bit_of(address);
+                if (MOAT_UNLIKELY(address % GRANULE != 0 || !map_in_use(word, bit))) {
+                    alloc_free_slow(block);
+                    return;
+                }
+                map_clear_live(word, bit);
+            }
+            if (MOAT_UNLIKELY(page_push(page, address))) heap_page_event((struct heap *)thread_word(), page);
+            return;
+        }
+    }
+    alloc_free_slow(block);
+}
+
 void *alloc_zeroed(size_t size);
 /* `alignment` is a power of two of at most ALIGN_MAX. */
 void *alloc_aligned(size_t alignment, size_t size);
 /* block may be NULL. On NULL the old block is untouched. new_size 0 is for the caller to decide: here it makes a zero-size block.
  */
 void *alloc_resize(void *block, size_t new_size);
-/* block may be NULL. Keeps errno (as all do). */
-void alloc_free(void *block);
+/* block may be NULL. The size (and alignment) must lead to the block's size: options.sized says what happens if not. */
 void alloc_free_sized(void *block, size_t size);
 void alloc_free_aligned_sized(void *block, size_t alignment, size_t size);
 /* 0 for NULL and for zero-size blocks. */

@@ -15,22 +15,25 @@ struct page;
 struct region;
 struct heap_pool;
 struct huge_state;
+struct zero_state;
 struct abandoned;
-struct random;
+struct heap_random;
 
 struct fixed {
-    uintptr_t region_base;    /* first byte of the range the tables cover; SEGMENT_SIZE-aligned */
-    size_t region_span;       /* bytes the tables cover */
-    struct segment *segments; /* one per SEGMENT_SIZE of the range */
-    struct page *pages;       /* one per SLOT_SIZE of the range */
-    uintptr_t map_bias;       /* live word of address p: map_bias + ((p >> 6) & ~15); its claim word is the next one */
-    uintptr_t heaps_base;     /* heaps, HEAP_SIZE each */
-    size_t heaps_max;         /* 0 before initialisation */
-    struct random *randoms;   /* one per heap, wiped on fork; the last is for process-wide use under the region lock */
+    uintptr_t region_base;       /* first byte of the range the tables cover; SEGMENT_SIZE-aligned */
+    size_t region_span;          /* bytes the tables cover */
+    struct segment *segments;    /* one per SEGMENT_SIZE of the range */
+    struct page *pages;          /* one per SLOT_SIZE of the range */
+    uintptr_t map_bias;          /* live word of address p: map_bias + ((p >> 6) & ~15); its claim word is the next one */
+    uintptr_t heaps_base;        /* heaps, HEAP_SIZE each */
+    size_t heaps_max;            /* 0 before initialisation */
+    struct heap_random *randoms; /* one per heap, wiped on fork */
+    uint64_t *fork_mark;         /* 1; reads 0 in a child that was forked without handlers, where the kernel wiped it */
     struct region *region;
     struct abandoned *abandoned;
     struct heap_pool *pool;
     struct huge_state *huge;
+    struct zero_state *zero;
     size_t os_page; /* bytes */
     struct options options;
 };
@@ -45,5 +48,11 @@ union fixed_pages {
 
 extern union fixed_pages moat_fixed_pages __attribute__((visibility("hidden")));
 #define fixed (moat_fixed_pages.values)
+
+/* Defined by init.c and fork.c; here because the verbs' slow paths call them.
+   init_once: idempotent, thread-safe, before constructors too; false: no memory to start with, tried again at the next call.
+   fork_recover: a child whose fork ran no handlers puts the state in order. */
+bool init_once(void);
+void fork_recover(void);
 
 #endif

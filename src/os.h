@@ -82,7 +82,18 @@ void os_membarrier(void);
 void os_write(int fd, const char *text, size_t length);
 /* Reads up to `size` bytes of a file from its start into buffer; returns the count, 0 on any error. */
 size_t os_read_file(const char *path, char *buffer, size_t size);
+/* The same in pieces, for files of any length: a descriptor, -1 on failure; up to `size` bytes from `offset` on, 0 at the end. */
+int os_open_read(const char *path);
+size_t os_read_at(int fd, void *buffer, size_t size, uint64_t offset);
+void os_close(int fd);
+/* Whether the word at this (8-byte aligned) address can be read now. */
+bool os_can_read(const void *word);
+/* Keeps every signal away from the calling thread, for good: from here on it only reports and aborts. */
+void os_block_signals(void);
+/* Sends SIGABRT: a handler of the program's may run once. */
 MOAT_NORETURN void os_abort(void);
+/* The same without its handler. */
+MOAT_NORETURN void os_abort_at_once(void);
 /* True when the process runs with raised privileges (AT_SECURE). */
 bool os_is_privileged(void);
 /* Environment variable as it stood at exec, without getenv (works before libc is ready); NULL if absent. */

@@ -47,7 +47,12 @@ struct report_facts {
 MOAT_NORETURN MOAT_COLD void report_fatal(enum report_kind kind, const char *what, uintptr_t address,
                                           const struct report_facts *facts);
 
-/* Prints "moat: warning: <text><detail>\n" to stderr; detail may be NULL. Used only for unknown options and refused settings. */
+/* For sized=report: "moat: error: <kind>: <what> at 0x<address>" and what is known of the block, and returns. Any number of
+   threads may be in it; the lines of one call stay together. */
+MOAT_COLD void report_and_continue(enum report_kind kind, const char *what, uintptr_t address, const struct report_facts *facts);
+
+/* Prints "moat: warning: <text><detail>\n" to stderr; detail may be NULL, and ends at its zero when detail_length is 0. Used only
+   for unknown options and refused settings. */
 void report_warning(const char *text, const char *detail, size_t detail_length);
 
 #ifdef MOAT_HARNESS

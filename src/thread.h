@@ -12,9 +12,10 @@
 
 struct heap;
 
-/* Marks that are no heap: a thread that has not allocated yet, and one whose exit hook has run (it never owns again). */
-#define THREAD_NEW ((uintptr_t)0)
-#define THREAD_ENDED ((uintptr_t)1)
+/* Marks that are no heap: a thread that has not allocated yet, and one whose exit hook has run (it never owns again). They
+   differ from every owner word of a segment too. */
+#define THREAD_NEW ((uintptr_t)0x0e)
+#define THREAD_ENDED ((uintptr_t)0x0f)
 
 #ifdef MOAT_HARNESS
 uintptr_t *harness_thread_word(void);

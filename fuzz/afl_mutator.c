@@ -1,0 +1,99 @@
+/*
+ * afl_mutator: the engine's mutator and trimmer as an AFL++ custom mutator (a shared object with engine_input.c, engine_mutate.c
+ * and engine_sizes.c; AFL_CUSTOM_MUTATOR_LIBRARY names it).
+ *
+ * Trimming takes out whole operations, then bytes of the schedule: half of them at a time, then quarters, down to one.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_mutate.h"
+
+/* An input that cannot be read is replaced by one with several threads: it serves both harnesses. */
+enum { FRESH_THREADS = 3 };
+
+struct afl_state {
+    struct engine_random random;
+    uint8_t bytes[INPUT_MAX_SIZE];
+    struct input trimmed;   /* what is known to behave the same */
+    struct input candidate; /* what is being tried */
+    unsigned chunk, at;     /* operations taken out of trimmed, from `at` on */
+    int step, steps;
+};
+
+void *afl_custom_init(void *afl, unsigned seed);
+void afl_custom_deinit(void *state);
+size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, uint8_t *other, size_t other_size,
+                       size_t max_size);
+int32_t afl_custom_init_trim(void *data, uint8_t *bytes, size_t size);
+size_t afl_custom_trim(void *data, uint8_t **out);
+int32_t afl_custom_post_trim(void *data, uint8_t success);
+
+void *afl_custom_init(void *afl, unsigned seed) {
+    (void)afl;
+    struct afl_state *state = calloc(1, sizeof *state);
+    if (state) state->random.state = seed;
+    return state;
+}
+
+void afl_custom_deinit(void *state) { free(state); }
+
+size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, uint8_t *other, size_t other_size,
+                       size_t max_size) {
+    struct afl_state *state = data;
+    size_t room = max_size < sizeof state->bytes ? max_size : sizeof state->bytes;
+    *out = state->bytes;
+    if (other && other_size && engine_below(&state->random, 8) == 0)
+        return mutate_cross_bytes(bytes, size, other, other_size, state->bytes, room, FRESH_THREADS, engine_next(&state->random));
+    if (size > room) size = room;
+    memcpy(state->bytes, bytes, size);
+    return mutate_bytes(state->bytes, size, room, FRESH_THREADS, engine_next(&state->random));
+}
+
+/* The most steps a trim can take: every chunk length, each over the whole input. */
+static int count_steps(unsigned operations) {
+    int steps = 0;
+    for (unsigned chunk = (operations + 1) / 2; chunk > 0; chunk = chunk > 1 ? (chunk + 1) / 2 : 0)
+        steps += (int)((operations + chunk - 1) / chunk);
+    return steps;
+}
+
+int32_t afl_custom_init_trim(void *data, uint8_t *bytes, size_t size) {
+    struct afl_state *state = data;
+    if (!input_decode(&state->trimmed, bytes, size)) return 0;
+    state->chunk = (state->trimmed.op_count + 1) / 2;
+    state->at = 0;
+    state->step = 0;
+    state->steps = count_steps(state->trimmed.op_count) + 1;
+    return state->steps;
+}
+
+size_t afl_custom_trim(void *data, uint8_t **out) {
+    struct afl_state *state = data;
+    struct input *candidate = &state->candidate;
+    *candidate = state->trimmed;
+    unsigned at = state->at, chunk = state->chunk;
+    if (chunk == 0) {
+        candidate->schedule_length /= 2;
+    } else if (at < candidate->op_count) {
+        if (chunk > candidate->op_count - at) chunk = candidate->op_count - at;
+        memmove(&candidate->ops[at], &candidate->ops[at + chunk], (candidate->op_count - at - chunk) * sizeof candidate->ops[0]);
+        candidate->op_count -= chunk;
+    }
+    *out = state->bytes;
+    return input_encode(candidate, state->bytes, sizeof state->bytes);
+}
+
+int32_t afl_custom_post_trim(void *data, uint8_t success) {
+    struct afl_state *state = data;
+    if (state->chunk == 0) return state->steps;
+    if (success)
+        state->trimmed = state->candidate;
+    else
+        state->at += state->chunk;
+    if (state->at >= state->trimmed.op_count) {
+        state->at = 0;
+        state->chunk = state->chunk > 1 ? (state->chunk + 1) / 2 : 0;
+    }
+    return ++state->step < state->steps ? state->step : state->steps;
+}

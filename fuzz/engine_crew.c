@@ -1,0 +1,285 @@
+/*
+ * engine_crew: several real threads, one at a time. See the header.
+ *
+ * A thread that ends may call the allocator from a thread-specific destructor, before or after the allocator's own has run: as
+ * many programs do without knowing it. After a report nobody calls the allocator again, the exit hooks included.
+ */
+#define _GNU_SOURCE
+#include "engine_crew.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { NOBODY = INPUT_MAX_THREADS, STACK_SIZE = 512 * 1024, FORKS_MAX = 2, LATE_ROUNDS_MAX = 3 };
+
+struct member {
+    uint32_t turn; /* 1 while it holds the baton; a futex */
+    bool alive;
+    bool leaving;     /* ends when it next looks */
+    bool draining;    /* and frees its share of the blocks first */
+    unsigned late;    /* rounds of destructors that still call the allocator */
+    uint32_t late_op; /* what they do */
+    pthread_t thread;
+};
+
+static struct crew {
+    struct run *run;
+    struct member members[INPUT_MAX_THREADS];
+    unsigned alive;    /* members, the caller included */
+    unsigned next;     /* who carries out the next operation */
+    unsigned keep;     /* operations that it keeps the turn for after that */
+    unsigned schedule; /* bytes of the schedule used */
+    unsigned to_join;  /* a member that is ending, or NOBODY */
+    unsigned forks;    /* left in this run */
+    bool finished;     /* no operation is left, or a report ended the run */
+} crew;
+
+static _Thread_local unsigned me;
+static pthread_key_t late_key;
+
+static void fatal(const char *what, int error) {
+    fprintf(stderr, "fuzz: %s: error %d\n", what, error);
+    exit(2);
+}
+
+static void wait_turn(unsigned member) {
+    uint32_t *turn = &crew.members[member].turn;
+    while (__atomic_load_n(turn, __ATOMIC_ACQUIRE) == 0) syscall(SYS_futex, turn, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+    __atomic_store_n(turn, 0, __ATOMIC_RELAXED);
+}
+
+static void give_turn(unsigned member) {
+    uint32_t *turn = &crew.members[member].turn;
+    __atomic_store_n(turn, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* The n-th of those alive. */
+static unsigned nth_alive(unsigned n) {
+    n %= crew.alive;
+    for (unsigned i = 0; i < INPUT_MAX_THREADS; i++)
+        if (crew.members[i].alive && n-- == 0) return i;
+    return 0;
+}
+
+static unsigned after(unsigned member) {
+    do member = (member + 1) % INPUT_MAX_THREADS;
+    while (!crew.members[member].alive);
+    return member;
+}
+
+/* Decides who carries out the next operation. */
+static void choose(void) {
+    const struct input *input = crew.run->input;
+    struct engine_random *random = &crew.run->random;
+    if (!crew.members[crew.next].alive) crew.keep = 0;
+    if (crew.keep > 0) {
+        crew.keep--;
+        return;
+    }
+    unsigned byte = crew.schedule < input->schedule_length ? input->schedule[crew.schedule++] : engine_below(random, 256);
+    switch (input->scheduler) {
+    case SCHEDULER_TAPE:
+        crew.next = nth_alive(byte & 7);
+        crew.keep = byte >> 3;
+        break;
+    case SCHEDULER_ROUND_ROBIN: crew.next = after(crew.next); break;
+    case SCHEDULER_RANDOM: crew.next = nth_alive(engine_below(random, crew.alive)); break;
+    default:
+        crew.next = nth_alive(engine_below(random, crew.alive));
+        crew.keep = engine_below(random, 12);
+        break;
+    }
+}
+
+/* Carries out the next operation as thread `me` and decides about the one after it. */
+static void step(void) {
+    struct run *run = crew.run;
+    run_op(run, &run->input->ops[run->op_index], me);
+    if (!run->over) run->op_index++;
+    if (run->over || run->op_index >= run->input->op_count)
+        crew.finished = true;
+    else
+        choose();
+}
+
+/* A destructor of a thread that has ended its work: allocates and frees as thread code that runs late does. */
+static void late_work(void *argument) {
+    struct member *self = argument;
+    struct run *run = crew.run;
+    if (run->over || self->late == 0) return;
+    struct input_op op = {OP_MALLOC, (uint8_t)self->late_op, (uint8_t)(self->late_op >> 8), SIZE_TINY, self->late_op >> 16};
+    if (self->late % 2 == 0) op.code = OP_FREE;
+    unsigned member = (unsigned)(self - crew.members);
+    run_op(run, &op, member);
+    op.code = self->late % 2 == 0 ? OP_MALLOC : OP_FREE;
+    if (!run->over) run_op(run, &op, member);
+    if (run->over) {
+        run->subject->abandon_thread();
+        return;
+    }
+    if (--self->late > 0) pthread_setspecific(late_key, self);
+}
+
+static void leave(struct member *self) {
+    struct run *run = crew.run;
+    if (self->draining && !run->over) run_drain(run, me, crew.alive, me);
+    if (run->over) run->subject->abandon_thread();
+    self->alive = false;
+    crew.alive--;
+    crew.to_join = me;
+    give_turn(0); /* thread 0 joins this thread before anything else happens */
+}
+
+static void *worker(void *argument) {
+    struct member *self = argument;
+    me = (unsigned)(self - crew.members);
+    wait_turn(me);
+    for (;;) {
+        while (!self->leaving && !crew.finished && crew.next == me) step();
+        if (self->leaving) break;
+        give_turn(crew.finished ? 0 : crew.next);
+        wait_turn(me);
+    }
+    leave(self);
+    return NULL;
+}
+
+static void start_member(struct run *run) {
+    unsigned free_place = 1;
+    while (free_place < INPUT_MAX_THREADS && crew.members[free_place].alive) free_place++;
+    if (free_place == INPUT_MAX_THREADS) return;
+    struct member *member = &crew.members[free_place];
+    *member = (struct member){.alive = true};
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    int error = pthread_create(&member->thread, &attributes, worker, member);
+    if (error != 0) fatal("pthread_create", error);
+    pthread_attr_destroy(&attributes);
+    crew.alive++;
+    run_trace(run, free_place);
+}
+
+/* The thread whose operation this is ends, unless it is thread 0. */
+static void end_member(struct run *run, const struct input_op *op) {
+    struct member *self = &crew.members[me];
+    if (me == 0) return;
+    self->leaving = true;
+    self->late = op->other % (LATE_ROUNDS_MAX + 1);
+    self->late_op = op->value;
+    if (self->late > 0) pthread_setspecific(late_key, self);
+    run_trace(run, self->late);
+}
+
+static void join_leaver(void) {
+    if (crew.to_join == NOBODY) return;
+    int error = pthread_join(crew.members[crew.to_join].thread, NULL);
+    if (error != 0) fatal("pthread_join", error);
+    crew.to_join = NOBODY;
+}
+
+/* In the child only this thread is left; blocks of all threads are there. */
+_Noreturn static void run_child(struct run *run, const struct input_op *op) {
+    enum { OPS = 24, SECONDS_MAX = 20 };
+    signal(SIGALRM, SIG_DFL);
+    alarm(SECONDS_MAX);
+    run->subject->fail_none();
+    struct engine_random random = {run->input->seed + op->value};
+    static const uint8_t codes[] = {OP_MALLOC, OP_FREE, OP_CALLOC, OP_REALLOC, OP_FREE_MANY, OP_MALLOC_MANY, OP_USABLE, OP_FREE};
+    for (unsigned i = 0; i < OPS; i++) {
+        struct input_op one = {codes[engine_below(&random, sizeof codes)], (uint8_t)engine_below(&random, 256),
+                               (uint8_t)(engine_below(&random, 256) & ~8u), (uint8_t)engine_below(&random, SIZE_LARGE + 1),
+                               (uint32_t)engine_next(&random)};
+        run_op(run, &one, me);
+        if (run->over) _exit(0); /* a list damaged before the fork */
+    }
+    struct input_op check = {.code = OP_CHECK};
+    run_op(run, &check, me);
+    if (!run->over) run_drain(run, 0, 1, me);
+    if (!run->over) run_op(run, &check, me);
+    _exit(0);
+}
+
+static void fork_member(struct run *run, const struct input_op *op) {
+    if (crew.forks == 0) return;
+    crew.forks--;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0) fatal("fork", errno);
+    if (child == 0) run_child(run, op);
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) fatal("waitpid", errno);
+    if (WIFSIGNALED(status)) run_fail(run, "the forked child died of signal %d", WTERMSIG(status));
+    if (WEXITSTATUS(status) != 0) run_fail(run, "the forked child ended with status %d", WEXITSTATUS(status));
+}
+
+/* Thread 0's part: carries out its own operations and joins those that end. */
+static void lead(void) {
+    while (!crew.finished) {
+        if (crew.next == 0) {
+            step();
+            continue;
+        }
+        give_turn(crew.next);
+        wait_turn(0);
+        join_leaver();
+        if (crew.run->over) crew.finished = true; /* in a destructor */
+        if (!crew.finished && !crew.members[crew.next].alive) choose();
+    }
+}
+
+/* Every other thread ends, after freeing its share if the run was not ended by a report. */
+static void dismiss(void) {
+    for (unsigned i = 1; i < INPUT_MAX_THREADS; i++) {
+        if (!crew.members[i].alive) continue;
+        crew.members[i].leaving = true;
+        crew.members[i].draining = true;
+        give_turn(i);
+        wait_turn(0);
+        join_leaver();
+    }
+}
+
+void crew_run(struct run *run, const struct subject *subject, const struct input *input) {
+    static bool key_made;
+    if (!key_made && pthread_key_create(&late_key, late_work) != 0) fatal("pthread_key_create", errno);
+    key_made = true;
+    run_hooks = (struct run_hooks){start_member, end_member, fork_member};
+    me = 0;
+    crew.run = run;
+    crew.members[0] = (struct member){.alive = true};
+    crew.alive = 1;
+    crew.next = crew.keep = crew.schedule = 0;
+    crew.to_join = NOBODY;
+    crew.forks = FORKS_MAX;
+    crew.finished = input->op_count == 0;
+    run_begin(run, subject, input);
+    while (crew.alive < input->threads) start_member(run);
+    choose();
+    lead();
+    subject->fail_none();
+    dismiss();
+    if (!run->over) run_drain(run, 0, 1, 0);
+    if (!run->over) run_at_rest(run);
+    run_end(run);
+}
+
+void crew_pin(void) {
+    cpu_set_t set;
+    int cpu = sched_getcpu();
+    if (cpu < 0) return;
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)cpu, &set);
+    /* A refusal costs speed, nothing else. */
+    (void)sched_setaffinity(0, sizeof set, &set);
+}

@@ -1,0 +1,116 @@
+/*
+ * engine_input: reading and writing the format of a fuzz input. See the header for the layout.
+ */
+#include "engine_input.h"
+
+#include <string.h>
+
+static const char *const op_names[OP_CODES] = {
+    "malloc",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "aligned",
+    "posix-memalign",
+    "free",
+    "free-sized",
+    "free-null",
+    "usable",
+    "owns",
+    "malloc-many",
+    "free-many",
+    "trim",
+    "clock",
+    "check",
+    "fault",
+    "reject",
+    "thread-start",
+    "thread-end",
+    "fork",
+    "double-free",
+    "free-interior",
+    "free-foreign",
+    "realloc-stale",
+    "realloc-interior",
+    "usable-stale",
+    "usable-interior",
+    "free-sized-stale",
+    "free-wrong-size",
+    "free-wrong-alignment",
+    "stomp",
+};
+
+const char *op_name(unsigned code) { return code < OP_CODES ? op_names[code] : "?"; }
+
+static uint64_t read_le(const uint8_t *bytes, unsigned count) {
+    uint64_t value = 0;
+    for (unsigned i = 0; i < count; i++) value |= (uint64_t)bytes[i] << (8 * i);
+    return value;
+}
+
+static void write_le(uint8_t *bytes, uint64_t value, unsigned count) {
+    for (unsigned i = 0; i < count; i++) bytes[i] = (uint8_t)(value >> (8 * i));
+}
+
+bool input_decode(struct input *input, const uint8_t *bytes, size_t size) {
+    if (size < INPUT_HEADER_SIZE || bytes[0] != 'm' || bytes[1] != INPUT_VERSION) return false;
+    input->level = 0;
+    input->threads = (uint8_t)(bytes[3] ? (bytes[3] - 1) % INPUT_MAX_THREADS + 1 : 1);
+    input->scheduler = (uint8_t)(bytes[4] % SCHEDULERS);
+    input->fault_budget = (uint8_t)(bytes[5] % (INPUT_MAX_FAULTS + 1));
+    input->flags = bytes[6] & INPUT_FLAGS;
+    input->seed = read_le(bytes + 12, 8);
+    size_t room = (size - INPUT_HEADER_SIZE) / INPUT_OP_SIZE;
+    size_t count = (size_t)read_le(bytes + 8, 2);
+    if (count > room) count = room;
+    if (count > INPUT_MAX_OPS) count = INPUT_MAX_OPS;
+    input->op_count = (unsigned)count;
+    for (unsigned i = 0; i < count; i++) {
+        const uint8_t *at = bytes + INPUT_HEADER_SIZE + (size_t)i * INPUT_OP_SIZE;
+        input->ops[i] = (struct input_op){(uint8_t)(at[0] % OP_CODES), at[1], at[2], at[3], (uint32_t)read_le(at + 4, 4)};
+    }
+    size_t rest = size - INPUT_HEADER_SIZE - count * INPUT_OP_SIZE;
+    if (rest > INPUT_MAX_SCHEDULE) rest = INPUT_MAX_SCHEDULE;
+    input->schedule_length = (unsigned)rest;
+    for (unsigned i = 0; i < rest; i++) input->schedule[i] = bytes[size - 1 - i];
+    return true;
+}
+
+size_t input_encode(const struct input *input, uint8_t *bytes, size_t room) {
+    if (room < INPUT_HEADER_SIZE) return 0;
+    size_t ops = (room - INPUT_HEADER_SIZE) / INPUT_OP_SIZE;
+    if (ops > input->op_count) ops = input->op_count;
+    size_t schedule = room - INPUT_HEADER_SIZE - ops * INPUT_OP_SIZE;
+    if (schedule > input->schedule_length) schedule = input->schedule_length;
+    memset(bytes, 0, INPUT_HEADER_SIZE);
+    bytes[0] = 'm';
+    bytes[1] = INPUT_VERSION;
+    bytes[2] = input->level;
+    bytes[3] = input->threads;
+    bytes[4] = input->scheduler;
+    bytes[5] = input->fault_budget;
+    bytes[6] = input->flags;
+    write_le(bytes + 8, ops, 2);
+    write_le(bytes + 12, input->seed, 8);
+    for (size_t i = 0; i < ops; i++) {
+        uint8_t *at = bytes + INPUT_HEADER_SIZE + i * INPUT_OP_SIZE;
+        const struct input_op *op = &input->ops[i];
+        at[0] = op->code;
+        at[1] = op->slot;
+        at[2] = op->other;
+        at[3] = op->kind;
+        write_le(at + 4, op->value, 4);
+    }
+    size_t size = INPUT_HEADER_SIZE + ops * INPUT_OP_SIZE + schedule;
+    for (size_t i = 0; i < schedule; i++) bytes[size - 1 - i] = input->schedule[i];
+    return size;
+}
+
+bool input_is_valid(const struct input *input) {
+    if (input->level != 0 || input->threads < 1 || input->threads > INPUT_MAX_THREADS) return false;
+    if (input->scheduler >= SCHEDULERS || input->fault_budget > INPUT_MAX_FAULTS || input->flags > INPUT_FLAGS) return false;
+    if (input->op_count > INPUT_MAX_OPS || input->schedule_length > INPUT_MAX_SCHEDULE) return false;
+    for (unsigned i = 0; i < input->op_count; i++)
+        if (input->ops[i].code >= OP_CODES) return false;
+    return true;
+}

@@ -1,0 +1,184 @@
+/*
+ * engine_misuse: wrong uses of the allocator, and how they must be reported.
+ *
+ * Each misuse sets what may be reported, and at which address, and makes the call. The report hook leaves the call; coming back
+ * from it means that the misuse went unseen. A grave is an address that was a block and surely is none now.
+ */
+#include "engine_run.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base.h"
+
+enum { DOUBLE_OR_INVALID = KIND_BIT(REPORT_DOUBLE_FREE) | KIND_BIT(REPORT_INVALID_FREE) };
+
+static void expect(struct run *run, unsigned kinds, uintptr_t address) { run->expect = (struct expectation){kinds, address}; }
+
+static void missed(struct run *run, const char *what) {
+    run_fail(run, "%s at %#lx (offset %#lx) was not reported", what, (unsigned long)run->expect.address,
+             (unsigned long)run_offset(run, run->expect.address));
+}
+
+/* While the grave's page lives on, its block is known to be free; otherwise the address may be anything but live. */
+static unsigned grave_kinds(const struct run *run, uint16_t grave) {
+    return shadow_page_survives(&run->shadow, grave) ? KIND_BIT(REPORT_DOUBLE_FREE) : DOUBLE_OR_INVALID;
+}
+
+static void use_grave(struct run *run, const struct input_op *op) {
+    uint16_t grave = run_pick_grave(run, op->slot);
+    if (grave == SHADOW_NONE) return;
+    const struct shadow_block *dead = &run->shadow.blocks[grave];
+    void *start = (void *)dead->start;
+    size_t size = size_decode(op->kind, op->value);
+    expect(run, grave_kinds(run, grave), dead->start);
+    switch (op->code) {
+    case OP_DOUBLE_FREE: run->subject->free(start); break;
+    case OP_REALLOC_STALE: start = run->subject->realloc(start, size < SIZE_IMPOSSIBLE ? size : 1); break;
+    case OP_USABLE_STALE: (void)run->subject->usable_size(start); break;
+    default: run->subject->free_sized(start, dead->requested); break;
+    }
+    missed(run, op_name(op->code));
+}
+
+/* An offset into a block that is not its start; small, word-like, on a granule, in the middle, last or anywhere. */
+static size_t interior_offset(const struct shadow_block *block, const struct input_op *op) {
+    size_t usable = block->usable < 2 ? GRANULE : block->usable, offset;
+    switch (op->other % 6) {
+    case 0: offset = 1 + op->value % 15; break;
+    case 1: offset = 8; break;
+    case 2: offset = 16 * (1 + op->value % 64); break;
+    case 3: offset = usable / 2; break;
+    case 4: offset = usable - 1; break;
+    default: offset = op->value; break;
+    }
+    offset %= usable;
+    return offset ? offset : 1;
+}
+
+static void use_interior(struct run *run, const struct input_op *op) {
+    bool dead = (op->kind & 3) == 3;
+    uint16_t index = dead ? run_pick_grave(run, op->slot) : run_pick_live(run, op->slot);
+    if (index == SHADOW_NONE) return;
+    const struct shadow_block *block = &run->shadow.blocks[index];
+    uintptr_t address = block->start + interior_offset(block, op);
+    bool sure = !dead || shadow_page_survives(&run->shadow, index);
+    expect(run, sure ? KIND_BIT(REPORT_INVALID_FREE) : DOUBLE_OR_INVALID, address);
+    switch (op->code) {
+    case OP_FREE_INTERIOR: run->subject->free((void *)address); break;
+    case OP_REALLOC_INTERIOR: (void)!run->subject->realloc((void *)address, 1 + op->value % 1000); break;
+    default: (void)run->subject->usable_size((void *)address); break;
+    }
+    missed(run, op_name(op->code));
+}
+
+/* An address of no block: outside the heap, or inside it where nothing is live. 0 where none is at hand. */
+static uintptr_t foreign_address(struct run *run, const struct input_op *op, bool *outside) {
+    static char at_rest[64];
+    static char *from_library;
+    static char *mapped;
+    *outside = true;
+    switch (op->other % 9) {
+    case 0: return (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)15;
+    case 1: return (uintptr_t)at_rest + op->value % sizeof at_rest;
+    case 2:
+        if (!from_library) from_library = malloc(100);
+        return (uintptr_t)from_library;
+    case 3: return 16 + op->value % 4096;
+    case 4: return (uintptr_t)0x8000000000000000u + ((uintptr_t)op->value << 4);
+    case 5:
+        if (!mapped) {
+            mapped = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (mapped == MAP_FAILED) mapped = NULL;
+        }
+        return (uintptr_t)mapped;
+    default: break;
+    }
+    *outside = false;
+    uint16_t index = run_pick_live(run, op->slot);
+    if (index == SHADOW_NONE) return 0;
+    uintptr_t start = run->shadow.blocks[index].start, address;
+    switch (op->other % 9) {
+    case 6: address = round_down(start, SEGMENT_SIZE) + op->value % SEGMENT_SIZE; break; /* its segment */
+    case 7: address = round_up(start + 1, SEGMENT_SIZE) - 16; break;                     /* a guard */
+    default: address = start + run->shadow.blocks[index].usable + op->value % 64; break; /* just behind it */
+    }
+    if (shadow_find_live(&run->shadow, address, 1) != SHADOW_NONE) return 0;
+    return address;
+}
+
+static void use_foreign(struct run *run, const struct input_op *op) {
+    bool outside;
+    uintptr_t address = foreign_address(run, op, &outside);
+    if (address == 0) return;
+    expect(run, outside ? KIND_BIT(REPORT_INVALID_FREE) : DOUBLE_OR_INVALID, address);
+    switch (op->kind % 4) {
+    case 0: (void)!run->subject->realloc((void *)address, 1 + op->value % 1000); break;
+    case 1: (void)run->subject->usable_size((void *)address); break;
+    default: run->subject->free((void *)address); break;
+    }
+    missed(run, "use of a foreign address");
+}
+
+/* A size that belongs to another block size for sure; SIZE_MAX where none does. */
+static size_t wrong_size(const struct shadow_block *block, const struct input_op *op) {
+    if (op->other & 1 || block->usable == 0) return block->usable + 1 + op->value % 100000;
+    if (block->origin != ORIGIN_MALLOC || block->usable < 32) return SIZE_MAX; /* what shrank in place may answer to less */
+    return op->value % (block->usable / 2 + 1);
+}
+
+static void use_wrong_size(struct run *run, const struct input_op *op) {
+    uint16_t index = run_pick_live(run, op->slot);
+    if (index == SHADOW_NONE) return;
+    const struct shadow_block *block = &run->shadow.blocks[index];
+    size_t size = wrong_size(block, op);
+    if (size == SIZE_MAX || block->origin == ORIGIN_POSIX_MEMALIGN) return;
+    expect(run, KIND_BIT(REPORT_SIZE_MISMATCH), block->start);
+    if (block->origin == ORIGIN_ALIGNED)
+        run->subject->free_aligned_sized((void *)block->start, block->alignment, size);
+    else
+        run->subject->free_sized((void *)block->start, size);
+    missed(run, op_name(op->code));
+}
+
+static void use_wrong_alignment(struct run *run, const struct input_op *op) {
+    uint16_t index = run_pick_live(run, op->slot);
+    if (index == SHADOW_NONE) return;
+    const struct shadow_block *block = &run->shadow.blocks[index];
+    size_t alignment = (block->start & (0 - block->start)) << 1; /* the first that the address does not have */
+    if (op->other & 1) alignment = 3 * alignment_decode((uint8_t)op->value);
+    if (block->origin != ORIGIN_ALIGNED || alignment > ALIGN_MAX) return;
+    expect(run, KIND_BIT(REPORT_ALIGNMENT_MISMATCH) | KIND_BIT(REPORT_SIZE_MISMATCH), block->start);
+    run->subject->free_aligned_sized((void *)block->start, alignment, block->requested);
+    missed(run, op_name(op->code));
+}
+
+/* A write after free into the word that may hold a link. The run goes on: the list may be reported as damaged from now on, and
+   what is handed out must still overlap nothing. */
+static void stomp(struct run *run, const struct input_op *op) {
+    uint16_t grave = run_pick_grave(run, op->slot);
+    if (grave == SHADOW_NONE) return;
+    const struct shadow_block *dead = &run->shadow.blocks[grave];
+    if (dead->usable < GRANULE || !shadow_page_survives(&run->shadow, grave)) return;
+    unsigned char *bytes = (unsigned char *)dead->start;
+    unsigned count = 1 + op->other % 16;
+    for (unsigned i = 0; i < count; i++)
+        bytes[i] = (unsigned char)(op->kind & 1 ? op->value >> (i % 4 * 8) : bytes[i] ^ (op->value | 1));
+    run->tolerated |= KIND_BIT(REPORT_CORRUPT_LINK);
+}
+
+void misuse_op(struct run *run, const struct input_op *op) {
+    switch (op->code) {
+    case OP_DOUBLE_FREE:
+    case OP_REALLOC_STALE:
+    case OP_USABLE_STALE:
+    case OP_FREE_SIZED_STALE: use_grave(run, op); break;
+    case OP_FREE_INTERIOR:
+    case OP_REALLOC_INTERIOR:
+    case OP_USABLE_INTERIOR: use_interior(run, op); break;
+    case OP_FREE_FOREIGN: use_foreign(run, op); break;
+    case OP_FREE_WRONG_SIZE: use_wrong_size(run, op); break;
+    case OP_FREE_WRONG_ALIGNMENT: use_wrong_alignment(run, op); break;
+    default: stomp(run, op); break;
+    }
+}

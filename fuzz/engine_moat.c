@@ -1,0 +1,58 @@
+/*
+ * engine_moat: moat itself, built with its seams, as the subject of the harnesses.
+ */
+#include "engine_subject.h"
+
+#include "fixed.h"
+#include "harness.h"
+#include "moat.h"
+#include "thread.h"
+
+/* Kinds of call that may fail under a right allocator without ending the process; the kernel's random numbers may not. */
+static const enum os_call fault_calls[] = {OS_RESERVE, OS_RELEASE, OS_COMMIT, OS_DECOMMIT, OS_PROTECT,
+                                           OS_PURGE,   OS_GUARD,   OS_REMAP,  OS_SEAL,     HARNESS_ANY_CALL};
+enum { FAULT_CALLS = sizeof fault_calls / sizeof fault_calls[0] };
+
+static void begin(uint64_t seed, void (*on_report)(enum report_kind kind, uintptr_t address)) {
+    harness_reset();
+    harness_set_seed(seed);
+    harness_report_hook = on_report;
+}
+
+static void end(void) { harness_reset(); }
+static void abandon_thread(void) { *harness_thread_word() = THREAD_NEW; }
+static uintptr_t base(void) { return fixed.region_base; }
+static void fail_nth(unsigned kind, unsigned n) { harness_fail_nth(fault_calls[kind % FAULT_CALLS], n); }
+
+static size_t used_blocks(void) {
+    struct moat_stats stats;
+    moat_stats_get(&stats);
+    return stats.used_blocks;
+}
+
+const struct subject subject_moat = {
+    .malloc = moat_malloc,
+    .calloc = moat_calloc,
+    .realloc = moat_realloc,
+    .reallocarray = moat_reallocarray,
+    .aligned_alloc = moat_aligned_alloc,
+    .posix_memalign = moat_posix_memalign,
+    .free = moat_free,
+    .free_sized = moat_free_sized,
+    .free_aligned_sized = moat_free_aligned_sized,
+    .usable_size = moat_usable_size,
+    .owns = moat_owns,
+    .trim = moat_trim,
+    .check = moat_check,
+    .begin = begin,
+    .end = end,
+    .abandon_thread = abandon_thread,
+    .base = base,
+    .committed = harness_committed_bytes,
+    .used_blocks = used_blocks,
+    .advance_clock = harness_clock_advance,
+    .fail_nth = fail_nth,
+    .fail_none = harness_fail_none,
+    .failures = harness_failures,
+    .fault_kinds = FAULT_CALLS,
+};

@@ -1,0 +1,253 @@
+/*
+ * engine_mutate: how new inputs come from old ones. See the header.
+ *
+ * Operations are drawn by weight and often as recipes: short sequences that bring the allocator into a state worth being in (a
+ * page full and freed from elsewhere, a thread ended with blocks left, a block freed and its page purged), which single random
+ * operations would seldom reach.
+ */
+#include "engine_mutate.h"
+
+#include <string.h>
+
+#include "engine_sizes.h"
+
+struct weight {
+    uint8_t code, weight;
+};
+
+static const struct weight plain[] = {
+    {OP_MALLOC, 24},   {OP_CALLOC, 8},     {OP_REALLOC, 12},  {OP_REALLOCARRAY, 3}, {OP_ALIGNED, 8}, {OP_POSIX_MEMALIGN, 4},
+    {OP_FREE, 30},     {OP_FREE_SIZED, 8}, {OP_FREE_NULL, 1}, {OP_USABLE, 2},       {OP_OWNS, 1},    {OP_MALLOC_MANY, 8},
+    {OP_FREE_MANY, 8}, {OP_TRIM, 3},       {OP_CLOCK, 4},     {OP_CHECK, 3},        {OP_FAULT, 2},   {OP_REJECT, 1},
+};
+static const struct weight with_threads[] = {{OP_THREAD_START, 8}, {OP_THREAD_END, 6}, {OP_FORK, 1}};
+
+static unsigned draw(struct engine_random *random, const struct weight *table, unsigned count) {
+    unsigned sum = 0;
+    for (unsigned i = 0; i < count; i++) sum += table[i].weight;
+    unsigned at = engine_below(random, sum);
+    for (unsigned i = 0; i < count; i++) {
+        if (at < table[i].weight) return table[i].code;
+        at -= table[i].weight;
+    }
+    return OP_MALLOC;
+}
+
+static uint8_t draw_size_kind(struct engine_random *random) {
+    static const struct weight kinds[] = {{SIZE_ZERO, 2},   {SIZE_TINY, 30},  {SIZE_BOUNDARY, 20},
+                                          {SIZE_SMALL, 14}, {SIZE_MEDIUM, 8}, {SIZE_LARGE, 6},
+                                          {SIZE_HUGE, 4},   {SIZE_LIMIT, 10}, {SIZE_ABSURD, 1}};
+    return (uint8_t)draw(random, kinds, sizeof kinds / sizeof kinds[0]);
+}
+
+/* Half of the time the newest block: what was just made is what the next operation is about. */
+static uint8_t draw_slot(struct engine_random *random) {
+    return engine_below(random, 2) ? 255 : (uint8_t)engine_below(random, 256);
+}
+
+static struct input_op make_op(struct engine_random *random, unsigned code) {
+    struct input_op op = {(uint8_t)code, draw_slot(random), (uint8_t)engine_below(random, 256), draw_size_kind(random),
+                          (uint32_t)engine_next(random)};
+    if (code == OP_MALLOC_MANY && engine_below(random, 4)) op.kind = (uint8_t)(SIZE_TINY + engine_below(random, 3));
+    if (code == OP_FREE_MANY || code == OP_FREE_INTERIOR || code == OP_FREE_FOREIGN) op.kind = (uint8_t)engine_below(random, 256);
+    return op;
+}
+
+static struct input_op random_op(struct engine_random *random, unsigned threads) {
+    if (threads > 1 && engine_below(random, 10) == 0)
+        return make_op(random, draw(random, with_threads, sizeof with_threads / sizeof with_threads[0]));
+    return make_op(random, draw(random, plain, sizeof plain / sizeof plain[0]));
+}
+
+static void insert_op(struct input *input, unsigned at, struct input_op op) {
+    if (input->op_count >= INPUT_MAX_OPS) return;
+    memmove(&input->ops[at + 1], &input->ops[at], (input->op_count - at) * sizeof input->ops[0]);
+    input->ops[at] = op;
+    input->op_count++;
+}
+
+static void remove_ops(struct input *input, unsigned at, unsigned count) {
+    if (at >= input->op_count) return;
+    if (count > input->op_count - at) count = input->op_count - at;
+    memmove(&input->ops[at], &input->ops[at + count], (input->op_count - at - count) * sizeof input->ops[0]);
+    input->op_count -= count;
+}
+
+enum { RECIPE_MAX = 6, RECIPE_END = 255 };
+
+static const uint8_t recipes[][RECIPE_MAX] = {
+    {OP_MALLOC_MANY, OP_FREE_MANY, OP_MALLOC_MANY, OP_FREE_MANY, OP_CHECK, RECIPE_END},
+    {OP_MALLOC_MANY, OP_FREE_MANY, OP_CLOCK, OP_FREE, OP_TRIM, OP_CHECK},
+    {OP_MALLOC, OP_REALLOC, OP_REALLOC, OP_REALLOC, OP_FREE_SIZED, RECIPE_END},
+    {OP_MALLOC, OP_FREE, OP_CLOCK, OP_MALLOC, OP_FREE, OP_MALLOC},
+    {OP_ALIGNED, OP_REALLOC, OP_FREE_SIZED, OP_ALIGNED, OP_FREE_SIZED, RECIPE_END},
+    {OP_FAULT, OP_MALLOC, OP_FAULT, OP_REALLOC, OP_FREE, OP_CHECK},
+    {OP_CALLOC, OP_FREE, OP_CALLOC, OP_FREE, OP_TRIM, OP_CALLOC},
+    /* from here on for several threads */
+    {OP_THREAD_START, OP_MALLOC_MANY, OP_THREAD_END, OP_FREE_MANY, OP_MALLOC_MANY, OP_CHECK},
+    {OP_MALLOC_MANY, OP_THREAD_END, OP_TRIM, OP_FREE_MANY, OP_THREAD_START, OP_MALLOC_MANY},
+    {OP_MALLOC_MANY, OP_FREE_MANY, OP_MALLOC, OP_FREE_MANY, OP_MALLOC_MANY, OP_THREAD_END},
+    {OP_THREAD_START, OP_FREE_MANY, OP_THREAD_END, OP_CLOCK, OP_TRIM, OP_CHECK},
+    {OP_MALLOC_MANY, OP_FORK, OP_FREE_MANY, OP_FORK, OP_CHECK, RECIPE_END},
+};
+enum { RECIPES = sizeof recipes / sizeof recipes[0], RECIPES_ALONE = 7 };
+
+static void insert_recipe(struct input *input, struct engine_random *random) {
+    const uint8_t *recipe = recipes[engine_below(random, input->threads > 1 ? RECIPES : RECIPES_ALONE)];
+    unsigned at = engine_below(random, input->op_count + 1);
+    struct input_op first = make_op(random, recipe[0]);
+    for (unsigned i = 0; i < RECIPE_MAX && recipe[i] != RECIPE_END; i++) {
+        struct input_op op = make_op(random, recipe[i]);
+        if (engine_below(random, 2)) { /* the same size all along */
+            op.kind = recipe[i] == OP_FREE_MANY ? op.kind : first.kind;
+            op.value = first.value;
+        }
+        if (recipe[i] == OP_FAULT && input->fault_budget < INPUT_MAX_FAULTS) input->fault_budget++;
+        if (recipe[i] == OP_FORK) input->flags |= INPUT_FORK;
+        insert_op(input, at++, op);
+    }
+}
+
+/* A misuse ends the run, so it goes near the end of the operations. */
+static void append_misuse(struct input *input, struct engine_random *random) {
+    unsigned code = OP_DOUBLE_FREE + engine_below(random, OP_CODES - OP_DOUBLE_FREE);
+    if (engine_below(random, 3) == 0) code = OP_DOUBLE_FREE;
+    input->flags |= INPUT_MISUSE;
+    unsigned at = input->op_count - engine_below(random, input->op_count < 8 ? input->op_count + 1 : 8);
+    if (engine_below(random, 2)) insert_op(input, at++, make_op(random, OP_FREE));
+    insert_op(input, at, make_op(random, code));
+}
+
+static void edit_op(struct input *input, struct engine_random *random) {
+    if (input->op_count == 0) return;
+    struct input_op *op = &input->ops[engine_below(random, input->op_count)];
+    switch (engine_below(random, 7)) {
+    case 0: *op = random_op(random, input->threads); break;
+    case 1: op->slot = draw_slot(random); break;
+    case 2: op->other = (uint8_t)engine_below(random, 256); break;
+    case 3: op->kind = draw_size_kind(random); break;
+    case 4: op->value = (uint32_t)engine_next(random); break;
+    case 5: op->value += engine_below(random, 5) - 2u; break;
+    default: op->value ^= 1u << engine_below(random, 32); break;
+    }
+}
+
+static void move_ops(struct input *input, struct engine_random *random) {
+    if (input->op_count < 2) return;
+    unsigned from = engine_below(random, input->op_count), to = engine_below(random, input->op_count);
+    struct input_op op = input->ops[from];
+    if (engine_below(random, 2)) { /* swap */
+        input->ops[from] = input->ops[to];
+        input->ops[to] = op;
+        return;
+    }
+    unsigned count = 1 + engine_below(random, 8); /* repeat a stretch */
+    for (unsigned i = 0; i < count && from + i < input->op_count; i++) {
+        op = input->ops[from + i];
+        insert_op(input, to, op);
+    }
+}
+
+static void edit_schedule(struct input *input, struct engine_random *random) {
+    unsigned length = input->schedule_length, at = engine_below(random, length + 1);
+    uint8_t byte = (uint8_t)engine_below(random, 256);
+    if (engine_below(random, 2)) byte &= 0x1f; /* short turns */
+    switch (engine_below(random, 4)) {
+    case 0:
+    case 1:
+        if (length > 0) input->schedule[at % length] = byte;
+        break;
+    case 2:
+        if (length == INPUT_MAX_SCHEDULE) return;
+        memmove(&input->schedule[at + 1], &input->schedule[at], length - at);
+        input->schedule[at] = byte;
+        input->schedule_length++;
+        break;
+    default:
+        if (at >= length) return;
+        memmove(&input->schedule[at], &input->schedule[at + 1], length - at - 1);
+        input->schedule_length--;
+        break;
+    }
+}
+
+static void edit_header(struct input *input, struct engine_random *random) {
+    switch (engine_below(random, 5)) {
+    case 0: input->seed = engine_next(random); break;
+    case 1: input->flags ^= (uint8_t)(1u << engine_below(random, 4)); break;
+    case 2: input->scheduler = (uint8_t)engine_below(random, SCHEDULERS); break;
+    case 3: input->fault_budget = (uint8_t)engine_below(random, 4); break;
+    default:
+        if (input->threads > 1) input->threads = (uint8_t)(2 + engine_below(random, INPUT_MAX_THREADS - 1));
+        break;
+    }
+}
+
+void mutate_edit(struct input *input, struct engine_random *random) {
+    unsigned edits = 1 + engine_below(random, 4);
+    for (unsigned i = 0; i < edits; i++) {
+        switch (engine_below(random, 12)) {
+        case 0:
+        case 1:
+        case 2: edit_op(input, random); break;
+        case 3:
+        case 4: insert_op(input, engine_below(random, input->op_count + 1), random_op(random, input->threads)); break;
+        case 5: remove_ops(input, engine_below(random, input->op_count + 1), 1 + engine_below(random, 4)); break;
+        case 6: move_ops(input, random); break;
+        case 7:
+        case 8: insert_recipe(input, random); break;
+        case 9: append_misuse(input, random); break;
+        case 10: edit_header(input, random); break;
+        default:
+            if (input->threads > 1)
+                edit_schedule(input, random);
+            else
+                edit_op(input, random);
+            break;
+        }
+    }
+}
+
+void mutate_make(struct input *input, struct engine_random *random, unsigned threads) {
+    memset(input, 0, sizeof *input);
+    input->threads = (uint8_t)threads;
+    input->seed = engine_next(random);
+    input->scheduler = threads > 1 ? (uint8_t)engine_below(random, SCHEDULERS) : 0;
+    unsigned count = 4 + engine_below(random, 40);
+    for (unsigned i = 0; i < count; i++) insert_op(input, input->op_count, random_op(random, threads));
+    if (threads == 1) return;
+    input->schedule_length = 8 + engine_below(random, 24);
+    for (unsigned i = 0; i < input->schedule_length; i++) input->schedule[i] = (uint8_t)(engine_next(random) & 0x3f);
+}
+
+void mutate_cross(struct input *into, const struct input *from, struct engine_random *random) {
+    unsigned keep = engine_below(random, into->op_count + 1), start = engine_below(random, from->op_count + 1);
+    unsigned count = from->op_count - start;
+    if (count > INPUT_MAX_OPS - keep) count = INPUT_MAX_OPS - keep;
+    memcpy(&into->ops[keep], &from->ops[start], count * sizeof into->ops[0]);
+    into->op_count = keep + count;
+    into->flags |= from->flags & (INPUT_MISUSE | INPUT_FORK);
+    if (from->fault_budget > into->fault_budget) into->fault_budget = from->fault_budget;
+    if (engine_below(random, 2) == 0) return;
+    memcpy(into->schedule, from->schedule, from->schedule_length);
+    into->schedule_length = from->schedule_length;
+}
+
+static struct input first, second;
+
+size_t mutate_bytes(uint8_t *bytes, size_t size, size_t max_size, unsigned threads, uint64_t seed) {
+    struct engine_random random = {seed};
+    if (input_decode(&first, bytes, size))
+        mutate_edit(&first, &random);
+    else
+        mutate_make(&first, &random, threads);
+    return input_encode(&first, bytes, max_size);
+}
+
+size_t mutate_cross_bytes(const uint8_t *one, size_t one_size, const uint8_t *other, size_t other_size, uint8_t *out,
+                          size_t max_size, unsigned threads, uint64_t seed) {
+    struct engine_random random = {seed};
+    if (!input_decode(&first, one, one_size)) mutate_make(&first, &random, threads);
+    if (input_decode(&second, other, other_size)) mutate_cross(&first, &second, &random);
+    return input_encode(&first, out, max_size);
+}

@@ -1,0 +1,32 @@
+/*
+ * engine_random: the harnesses' own numbers.
+ *
+ * SplitMix64: every choice a harness makes comes from the input through one of these, so that the same input is the same run.
+ * It has nothing to do with the allocator's generator.
+ */
+#ifndef ENGINE_RANDOM_H
+#define ENGINE_RANDOM_H
+
+#include <stdint.h>
+
+struct engine_random {
+    uint64_t state;
+};
+
+static inline uint64_t engine_mix(uint64_t value) {
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
+    return value ^ (value >> 31);
+}
+
+static inline uint64_t engine_next(struct engine_random *random) {
+    random->state += 0x9e3779b97f4a7c15u;
+    return engine_mix(random->state);
+}
+
+/* Uniform enough in [0, bound); 0 for bound 0. */
+static inline unsigned engine_below(struct engine_random *random, unsigned bound) {
+    return bound ? (unsigned)((engine_next(random) >> 32) % bound) : 0;
+}
+
+#endif

@@ -1,0 +1,292 @@
+/*
+ * engine_shadow: what the allocator should believe. See the header.
+ *
+ * The two trees are treaps whose priorities come from the block's index and birth, so their shape is the same in every run.
+ */
+#include "engine_shadow.h"
+
+#include <string.h>
+
+#include "base.h"
+#include "engine_random.h"
+
+/* A block of no bytes still has an address of its own. */
+static size_t extent(const struct shadow_block *block) { return block->usable ? block->usable : 1; }
+
+void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit) {
+    shadow->live_count = shadow->grave_count = 0;
+    shadow->unused_count = SHADOW_BLOCKS;
+    for (unsigned i = 0; i < SHADOW_BLOCKS; i++) shadow->unused[i] = (uint16_t)(SHADOW_BLOCKS - 1 - i);
+    shadow->live_root = shadow->grave_root = SHADOW_NONE;
+    shadow->clock = 0;
+    shadow->next_pattern = engine_mix(seed | 1);
+    shadow->live_bytes = 0;
+    shadow->full_limit = full_limit;
+    shadow->evict = 0;
+}
+
+bool shadow_has_room(const struct shadow *shadow, unsigned blocks) { return shadow->unused_count >= blocks + 1; }
+
+/* Everything below `key` goes to *low, the rest to *high. */
+static void tree_split(struct shadow *shadow, uint16_t root, uintptr_t key, uint16_t *low, uint16_t *high) {
+    while (root != SHADOW_NONE) {
+        struct shadow_block *node = &shadow->blocks[root];
+        if (node->start < key) {
+            *low = root;
+            low = &node->right;
+            root = node->right;
+        } else {
+            *high = root;
+            high = &node->left;
+            root = node->left;
+        }
+    }
+    *low = *high = SHADOW_NONE;
+}
+
+static uint16_t tree_merge(struct shadow *shadow, uint16_t low, uint16_t high) {
+    uint16_t root = SHADOW_NONE, *place = &root;
+    while (low != SHADOW_NONE && high != SHADOW_NONE) {
+        if (shadow->blocks[low].priority > shadow->blocks[high].priority) {
+            *place = low;
+            place = &shadow->blocks[low].right;
+            low = *place;
+        } else {
+            *place = high;
+            place = &shadow->blocks[high].left;
+            high = *place;
+        }
+    }
+    *place = low != SHADOW_NONE ? low : high;
+    return root;
+}
+
+static void tree_insert(struct shadow *shadow, uint16_t *root, uint16_t index) {
+    struct shadow_block *node = &shadow->blocks[index];
+    uint16_t *place = root;
+    while (*place != SHADOW_NONE && shadow->blocks[*place].priority >= node->priority)
+        place = node->start < shadow->blocks[*place].start ? &shadow->blocks[*place].left : &shadow->blocks[*place].right;
+    uint16_t rest = *place;
+    *place = index;
+    tree_split(shadow, rest, node->start, &node->left, &node->right);
+}
+
+static void tree_remove(struct shadow *shadow, uint16_t *root, uint16_t index) {
+    const struct shadow_block *node = &shadow->blocks[index];
+    uint16_t *place = root;
+    while (*place != index) {
+        struct shadow_block *at = &shadow->blocks[*place];
+        place = node->start < at->start ? &at->left : &at->right;
+    }
+    *place = tree_merge(shadow, node->left, node->right);
+}
+
+/* The node with the greatest start that is not above `address`. */
+static uint16_t tree_floor(const struct shadow *shadow, uint16_t root, uintptr_t address) {
+    uint16_t best = SHADOW_NONE;
+    while (root != SHADOW_NONE) {
+        const struct shadow_block *node = &shadow->blocks[root];
+        if (node->start <= address) {
+            best = root;
+            root = node->right;
+        } else {
+            root = node->left;
+        }
+    }
+    return best;
+}
+
+static uint16_t tree_find(const struct shadow *shadow, uint16_t root, uintptr_t start, size_t length) {
+    uint16_t index = tree_floor(shadow, root, start + length - 1);
+    if (index == SHADOW_NONE) return SHADOW_NONE;
+    const struct shadow_block *node = &shadow->blocks[index];
+    return node->start + extent(node) > start ? index : SHADOW_NONE;
+}
+
+uint16_t shadow_find_live(const struct shadow *shadow, uintptr_t start, size_t length) {
+    return tree_find(shadow, shadow->live_root, start, length);
+}
+
+static void remove_from(struct shadow *shadow, uint16_t *list, unsigned *count, uint16_t index) {
+    uint16_t last = list[--*count];
+    list[shadow->blocks[index].position] = last;
+    shadow->blocks[last].position = shadow->blocks[index].position;
+}
+
+static void release_grave(struct shadow *shadow, uint16_t index) {
+    tree_remove(shadow, &shadow->grave_root, index);
+    remove_from(shadow, shadow->graves, &shadow->grave_count, index);
+    shadow->blocks[index].state = BLOCK_UNUSED;
+    shadow->unused[shadow->unused_count++] = index;
+}
+
+const char *shadow_birth(struct shadow *shadow, struct shadow_block facts, uint16_t *index) {
+    size_t length = extent(&facts);
+    if (facts.usable < facts.requested) return "usable size is below what was asked for";
+    if (facts.requested == 0 && facts.usable != 0) return "a zero-size block has a usable size";
+    if (facts.start % (facts.alignment < GRANULE ? GRANULE : facts.alignment) != 0) return "the block is not aligned";
+    if (facts.start + length < facts.start) return "the block wraps around the address space";
+    if (shadow_find_live(shadow, facts.start, length) != SHADOW_NONE) return "the block overlaps a live block";
+    uint16_t grave;
+    while ((grave = tree_find(shadow, shadow->grave_root, facts.start, length)) != SHADOW_NONE) release_grave(shadow, grave);
+
+    *index = shadow->unused[--shadow->unused_count];
+    facts.state = BLOCK_LIVE;
+    facts.born = ++shadow->clock;
+    facts.died = 0;
+    facts.pattern = shadow->next_pattern += 0x9e3779b97f4a7c15u;
+    facts.priority = (uint32_t)engine_mix(facts.born);
+    facts.position = (uint16_t)shadow->live_count;
+    facts.whole = facts.usable <= shadow->full_limit;
+    shadow->blocks[*index] = facts;
+    shadow->live[shadow->live_count++] = *index;
+    shadow->live_bytes += facts.usable;
+    tree_insert(shadow, &shadow->live_root, *index);
+    return NULL;
+}
+
+static void unlive(struct shadow *shadow, uint16_t index) {
+    tree_remove(shadow, &shadow->live_root, index);
+    remove_from(shadow, shadow->live, &shadow->live_count, index);
+    shadow->live_bytes -= shadow->blocks[index].usable;
+}
+
+void shadow_death(struct shadow *shadow, uint16_t index) {
+    unlive(shadow, index);
+    if (shadow->grave_count == SHADOW_GRAVES) release_grave(shadow, shadow->graves[shadow->evict++ % SHADOW_GRAVES]);
+    struct shadow_block *block = &shadow->blocks[index];
+    block->state = BLOCK_GRAVE;
+    block->died = ++shadow->clock;
+    block->position = (uint16_t)shadow->grave_count;
+    shadow->graves[shadow->grave_count++] = index;
+    tree_insert(shadow, &shadow->grave_root, index);
+}
+
+void shadow_forget(struct shadow *shadow, uint16_t index) {
+    unlive(shadow, index);
+    shadow->blocks[index].state = BLOCK_UNUSED;
+    shadow->unused[shadow->unused_count++] = index;
+}
+
+bool shadow_page_survives(const struct shadow *shadow, uint16_t grave) {
+    const struct shadow_block *dead = &shadow->blocks[grave];
+    if (dead->usable == 0) return true; /* zero-size blocks live in a segment that is never given up */
+    if (dead->usable > LARGE_MAX) return false;
+    size_t page = dead->usable <= SMALL_MAX ? SLOT_SIZE : dead->usable <= MEDIUM_MAX ? 8 * SLOT_SIZE : SEGMENT_SIZE;
+    uintptr_t start = round_down(dead->start, page);
+    uintptr_t at = start + page - 1;
+    while (at >= start) {
+        uint16_t index = tree_floor(shadow, shadow->live_root, at);
+        if (index == SHADOW_NONE || shadow->blocks[index].start < start) return false;
+        const struct shadow_block *block = &shadow->blocks[index];
+        if (block->usable == dead->usable && block->born < dead->died) return true;
+        at = block->start - 1;
+    }
+    return false;
+}
+
+/* The eight bytes that belong at `offset` (a multiple of 8) of a block. */
+static uint64_t word_at(uint64_t pattern, size_t offset) {
+    return (pattern ^ (offset * 0x9fb21c651e98df25u)) | 0x0100000000000001u;
+}
+
+/* One walk serves filling and comparing: calls for each run of words that the block keeps contents in. */
+struct walk {
+    uint64_t pattern;
+    uintptr_t start;
+    size_t limit; /* bytes past this are left alone */
+    bool fill;
+    bool same;
+    size_t wrong;
+};
+
+static void walk_words(struct walk *walk, size_t from, size_t to) {
+    if (to > walk->limit) to = walk->limit;
+    for (size_t offset = from; offset < to && walk->same; offset += 8) {
+        uint64_t word = word_at(walk->pattern, offset), seen = 0;
+        size_t length = to - offset < 8 ? to - offset : 8;
+        void *place = (void *)(walk->start + offset);
+        if (walk->fill) {
+            memcpy(place, &word, length);
+            continue;
+        }
+        memcpy(&seen, place, length);
+        if (memcmp(&seen, &word, length) != 0) {
+            walk->same = false;
+            walk->wrong = offset;
+        }
+    }
+}
+
+static void walk_block(struct walk *walk, size_t usable, bool whole) {
+    if (whole) {
+        walk_words(walk, 0, usable);
+        return;
+    }
+    enum { END = 64, SAMPLES = 128, STEP = 4096 };
+    size_t stride = round_up(usable / SAMPLES, STEP);
+    walk_words(walk, 0, END);
+    for (size_t offset = stride; offset + END < usable; offset += stride) walk_words(walk, offset, offset + 8);
+    walk_words(walk, round_down(usable - END, 8), usable);
+}
+
+void shadow_fill(const struct shadow *shadow, uint16_t index) {
+    const struct shadow_block *block = &shadow->blocks[index];
+    struct walk walk = {block->pattern, block->start, SIZE_MAX, true, true, 0};
+    walk_block(&walk, block->usable, block->whole);
+}
+
+bool shadow_compare(const struct shadow_block *facts, uintptr_t start, size_t limit, size_t *wrong) {
+    struct walk walk = {facts->pattern, start, limit, false, true, 0};
+    walk_block(&walk, facts->usable, facts->whole);
+    *wrong = walk.wrong;
+    return walk.same;
+}
+
+bool shadow_is_zero(uintptr_t start, size_t size, size_t *wrong) {
+    enum { STEP = 4096, SAMPLE = 64 };
+    const unsigned char *bytes = (const unsigned char *)start;
+    size_t step = size <= MIB ? SAMPLE : STEP;
+    for (size_t from = 0; from < size; from += step) {
+        size_t length = size - from < SAMPLE ? size - from : SAMPLE;
+        uint64_t seen = 0;
+        for (size_t i = 0; i + 8 <= length; i += 8) {
+            uint64_t word;
+            memcpy(&word, bytes + from + i, 8);
+            seen |= word;
+        }
+        for (size_t i = round_down(length, 8); i < length; i++) seen |= bytes[from + i];
+        if (seen == 0) continue;
+        *wrong = from;
+        while (bytes[*wrong] == 0) ++*wrong;
+        return false;
+    }
+    return true;
+}
+
+/* Nodes of a tree in order: starts ascend and ranges are disjoint. */
+static unsigned validate_tree(const struct shadow *shadow, uint16_t root, unsigned state, uintptr_t *end, const char **broken) {
+    if (root == SHADOW_NONE || *broken) return 0;
+    const struct shadow_block *node = &shadow->blocks[root];
+    unsigned count = 1 + validate_tree(shadow, node->left, state, end, broken);
+    if (node->start < *end) *broken = "blocks of one tree overlap";
+    if (node->state != state) *broken = "a block is in the wrong tree";
+    *end = node->start + extent(node);
+    return count + validate_tree(shadow, node->right, state, end, broken);
+}
+
+const char *shadow_validate(const struct shadow *shadow) {
+    const char *broken = NULL;
+    uintptr_t end = 0;
+    unsigned live = validate_tree(shadow, shadow->live_root, BLOCK_LIVE, &end, &broken);
+    end = 0;
+    unsigned graves = validate_tree(shadow, shadow->grave_root, BLOCK_GRAVE, &end, &broken);
+    if (broken) return broken;
+    if (live != shadow->live_count || graves != shadow->grave_count) return "a tree and its list have different lengths";
+    if (live + graves + shadow->unused_count != SHADOW_BLOCKS) return "a block is lost";
+    for (unsigned i = 0; i < graves; i++) {
+        const struct shadow_block *grave = &shadow->blocks[shadow->graves[i]];
+        if (shadow_find_live(shadow, grave->start, extent(grave)) != SHADOW_NONE) return "a grave overlaps a live block";
+    }
+    return NULL;
+}

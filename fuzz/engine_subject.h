@@ -1,0 +1,53 @@
+/*
+ * engine_subject: the allocator under test, as a table of functions.
+ *
+ * The harnesses drive moat (engine_moat.c); the engine's own test drives small allocators with planted faults. All of a subject's
+ * verbs have the contracts of include/moat.h. Nothing else in the engine calls an allocator.
+ */
+#ifndef ENGINE_SUBJECT_H
+#define ENGINE_SUBJECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "report.h"
+
+struct subject {
+    void *(*malloc)(size_t size);
+    void *(*calloc)(size_t count, size_t size);
+    void *(*realloc)(void *block, size_t size);
+    void *(*reallocarray)(void *block, size_t count, size_t size);
+    void *(*aligned_alloc)(size_t alignment, size_t size);
+    int (*posix_memalign)(void **result, size_t alignment, size_t size);
+    void (*free)(void *block);
+    void (*free_sized)(void *block, size_t size);
+    void (*free_aligned_sized)(void *block, size_t alignment, size_t size);
+    size_t (*usable_size)(const void *block);
+    bool (*owns)(const void *address);
+    bool (*trim)(void);
+    size_t (*check)(void);
+
+    /* A life begins: nothing is allocated, all randomness comes from the seed, reports go to `on_report`, which does not return.
+     */
+    void (*begin)(uint64_t seed, void (*on_report)(enum report_kind kind, uintptr_t address));
+    /* Forgets everything and gives all memory back. */
+    void (*end)(void);
+    /* The calling thread is about to end and its exit hook shall do nothing: the allocator was left in mid-step by a report. */
+    void (*abandon_thread)(void);
+    /* Addresses are told apart from this one, so that traces do not depend on where the region lies. */
+    uintptr_t (*base)(void);
+    size_t (*committed)(void);
+    /* Blocks in use as the allocator sees them. Exact once every thread has collected. */
+    size_t (*used_blocks)(void);
+    void (*advance_clock)(uint64_t milliseconds);
+    /* The n-th system call of a kind (0 … fault_kinds - 1) from now on fails once. */
+    void (*fail_nth)(unsigned kind, unsigned n);
+    void (*fail_none)(void);
+    uint64_t (*failures)(void); /* since the life began */
+    unsigned fault_kinds;
+};
+
+extern const struct subject subject_moat;
+
+#endif

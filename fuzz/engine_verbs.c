@@ -1,0 +1,205 @@
+/*
+ * engine_verbs: right uses of the allocator, and what must come of them.
+ *
+ * errno is set to a mark before each call: a success must leave it, a failure must set the documented value. NULL is allowed only
+ * for impossible sizes, when a system call was made to fail within the operation, and where address space may run out.
+ */
+#include "engine_run.h"
+
+#include <errno.h>
+
+enum { ERRNO_MARK = 4242, LIVE_BYTES_MAX = 160 * 1024 * 1024 };
+
+static bool fault_fired(const struct run *run) { return run->subject->failures() != run->failures_before; }
+
+static void expect_errno(struct run *run, int expected, const char *what) {
+    if (errno != expected) run_fail(run, "%s left errno %d, expected %d", what, errno, expected);
+}
+
+/* A call gave NULL: was that allowed, and is errno right? */
+static void judge_null(struct run *run, size_t size, size_t alignment, const char *what) {
+    expect_errno(run, ENOMEM, what);
+    if (size >= SIZE_IMPOSSIBLE || alignment >= ALIGNMENT_MAY_FAIL || fault_fired(run)) return;
+    run_fail(run, "%s of %zu bytes aligned to %zu gave NULL", what, size, alignment);
+}
+
+/* Takes a new block into the model and fills it. */
+static void take(struct run *run, uintptr_t start, size_t requested, size_t alignment, enum block_origin origin, bool zeroed) {
+    size_t usable = run->subject->usable_size((void *)start), wrong = 0;
+    if (requested >= SIZE_IMPOSSIBLE) run_fail(run, "an impossible size of %zu bytes was allocated", requested);
+    struct shadow_block facts = {.start = start,
+                                 .requested = requested,
+                                 .usable = usable,
+                                 .alignment = alignment,
+                                 .owner = (uint8_t)run->thread,
+                                 .origin = (uint8_t)origin};
+    uint16_t index;
+    const char *broken = shadow_birth(&run->shadow, facts, &index);
+    if (broken)
+        run_fail(run, "%s: %#lx, asked for %zu, usable %zu, alignment %zu", broken, (unsigned long)start, requested, usable,
+                 alignment);
+    if (zeroed && !shadow_is_zero(start, requested, &wrong))
+        run_fail(run, "byte %zu of a zeroed block of %zu bytes is set", wrong, requested);
+    shadow_fill(&run->shadow, index);
+    run_trace(run, run_offset(run, start));
+    run_trace(run, usable);
+}
+
+static void allocate_aligned(struct run *run, const struct input_op *op, size_t size) {
+    size_t alignment = alignment_decode(op->other);
+    errno = ERRNO_MARK;
+    if (op->code == OP_ALIGNED) {
+        void *block = run->subject->aligned_alloc(alignment, size);
+        if (!block) {
+            judge_null(run, size, alignment, "aligned_alloc");
+            return;
+        }
+        expect_errno(run, ERRNO_MARK, "aligned_alloc");
+        take(run, (uintptr_t)block, size, alignment, ORIGIN_ALIGNED, false);
+        return;
+    }
+    if (alignment < sizeof(void *)) alignment = sizeof(void *);
+    void *mark = (void *)(uintptr_t)ERRNO_MARK, *block = mark;
+    int result = run->subject->posix_memalign(&block, alignment, size);
+    expect_errno(run, ERRNO_MARK, "posix_memalign");
+    if (result == 0) {
+        take(run, (uintptr_t)block, size, alignment, ORIGIN_POSIX_MEMALIGN, false);
+        return;
+    }
+    if (block != mark) run_fail(run, "posix_memalign failed and changed its result");
+    errno = result;
+    judge_null(run, size, alignment, "posix_memalign");
+}
+
+void verb_allocate(struct run *run, const struct input_op *op, size_t size) {
+    if (!shadow_has_room(&run->shadow, 1)) return;
+    if (size < SIZE_IMPOSSIBLE && run->shadow.live_bytes + size > LIVE_BYTES_MAX) return;
+    if (op->code == OP_ALIGNED || op->code == OP_POSIX_MEMALIGN) {
+        allocate_aligned(run, op, size);
+        return;
+    }
+    bool zeroed = op->code == OP_CALLOC;
+    void *block;
+    errno = ERRNO_MARK;
+    if (zeroed) {
+        size_t count = 1 + op->other % 8, each = size / count;
+        size = count * each;
+        block = op->other & 8 ? run->subject->calloc(each, count) : run->subject->calloc(count, each);
+    } else {
+        block = run->subject->malloc(size);
+    }
+    if (!block) {
+        judge_null(run, size, 1, zeroed ? "calloc" : "malloc");
+        return;
+    }
+    expect_errno(run, ERRNO_MARK, zeroed ? "calloc" : "malloc");
+    take(run, (uintptr_t)block, size, 1, ORIGIN_MALLOC, zeroed);
+}
+
+/* The block moved, or stayed, and has a new size: what it held must still be there. */
+static void resized(struct run *run, uint16_t old_index, uintptr_t start, size_t size) {
+    struct shadow_block old = run->shadow.blocks[old_index];
+    size_t wrong = 0;
+    if (!shadow_compare(&old, start, old.usable < size ? old.usable : size, &wrong))
+        run_fail(run, "realloc from %zu to %zu bytes lost byte %zu", old.usable, size, wrong);
+    if (start == old.start) {
+        shadow_forget(&run->shadow, old_index);
+        take(run, start, size, 1, ORIGIN_REALLOC, false);
+        return;
+    }
+    /* Both were in use while the contents were copied, so the new one must not overlap the old. */
+    take(run, start, size, 1, ORIGIN_REALLOC, false);
+    shadow_death(&run->shadow, old_index);
+}
+
+void verb_resize(struct run *run, const struct input_op *op) {
+    size_t size = size_decode(op->kind, op->value), count = 1 + op->other % 8;
+    if (op->code == OP_REALLOCARRAY) size = size / count * count;
+    if (!shadow_has_room(&run->shadow, 2)) return;
+    if (size < SIZE_IMPOSSIBLE && run->shadow.live_bytes + size > LIVE_BYTES_MAX) return;
+    uint16_t index = op->other >= 248 ? SHADOW_NONE : run_pick_live(run, op->slot);
+    void *old = index == SHADOW_NONE ? NULL : (void *)run->shadow.blocks[index].start;
+    if (old) run_compare(run, index);
+    errno = ERRNO_MARK;
+    void *block =
+        op->code == OP_REALLOCARRAY ? run->subject->reallocarray(old, count, size / count) : run->subject->realloc(old, size);
+    if (block) {
+        expect_errno(run, ERRNO_MARK, "realloc");
+        if (!old)
+            take(run, (uintptr_t)block, size, 1, ORIGIN_REALLOC, false);
+        else if (size == 0)
+            run_fail(run, "realloc to no bytes gave a block");
+        else
+            resized(run, index, (uintptr_t)block, size);
+        return;
+    }
+    if (old && size == 0) {
+        expect_errno(run, ERRNO_MARK, "realloc to no bytes");
+        shadow_death(&run->shadow, index);
+        return;
+    }
+    judge_null(run, size, 1, "realloc");
+    if (old) run_compare(run, index);
+}
+
+void verb_free(struct run *run, uint16_t index, bool sized) {
+    const struct shadow_block *block = &run->shadow.blocks[index];
+    void *start = (void *)block->start;
+    run_compare(run, index);
+    errno = ERRNO_MARK;
+    if (sized && (block->origin == ORIGIN_MALLOC || block->origin == ORIGIN_REALLOC))
+        run->subject->free_sized(start, block->requested);
+    else if (sized && block->origin == ORIGIN_ALIGNED)
+        run->subject->free_aligned_sized(start, block->alignment, block->requested);
+    else
+        run->subject->free(start);
+    expect_errno(run, ERRNO_MARK, "free");
+    shadow_death(&run->shadow, index);
+}
+
+void verb_free_null(struct run *run) {
+    errno = ERRNO_MARK;
+    run->subject->free(NULL);
+    run->subject->free_sized(NULL, 10);
+    run->subject->free_aligned_sized(NULL, 64, 10);
+    if (run->subject->usable_size(NULL) != 0) run_fail(run, "NULL has a usable size");
+    if (run->subject->owns(NULL)) run_fail(run, "owns NULL");
+    expect_errno(run, ERRNO_MARK, "a verb given NULL");
+}
+
+static void reject_posix_memalign(struct run *run, size_t alignment, size_t size) {
+    void *mark = (void *)(uintptr_t)ERRNO_MARK, *block = mark;
+    int result = run->subject->posix_memalign(&block, alignment, size);
+    if (result != EINVAL) run_fail(run, "posix_memalign with alignment %zu gave %d", alignment, result);
+    if (block != mark) run_fail(run, "posix_memalign failed and changed its result");
+    expect_errno(run, ERRNO_MARK, "posix_memalign");
+}
+
+static void reject_aligned_alloc(struct run *run, size_t alignment, size_t size) {
+    if (run->subject->aligned_alloc(alignment, size)) run_fail(run, "aligned_alloc with alignment %zu gave a block", alignment);
+    expect_errno(run, EINVAL, "aligned_alloc");
+}
+
+void verb_reject(struct run *run, const struct input_op *op) {
+    size_t size = size_decode(op->kind, op->value), big = SIZE_MAX / 2 - op->value, factor = 3 + op->other % 100;
+    uint16_t index = run_pick_live(run, op->slot);
+    errno = ERRNO_MARK;
+    switch (op->other % 9) {
+    case 0: reject_aligned_alloc(run, 0, size); break;
+    case 1: reject_aligned_alloc(run, 3 * alignment_decode((uint8_t)op->value), size); break;
+    case 2: reject_aligned_alloc(run, (size_t)1 << (31 + op->value % 33), size); break;
+    case 3: reject_posix_memalign(run, (size_t)1 << (op->value % 3), size); break;
+    case 4: reject_posix_memalign(run, 3 * alignment_decode((uint8_t)op->value), size); break;
+    case 5: reject_posix_memalign(run, 0, size); break;
+    case 6:
+        if (run->subject->calloc(big, factor)) run_fail(run, "calloc of a product that overflows gave a block");
+        expect_errno(run, ENOMEM, "calloc of a product that overflows");
+        break;
+    default:
+        if (run->subject->reallocarray(index == SHADOW_NONE ? NULL : (void *)run->shadow.blocks[index].start, big, factor))
+            run_fail(run, "reallocarray of a product that overflows gave a block");
+        expect_errno(run, ENOMEM, "reallocarray of a product that overflows");
+        if (index != SHADOW_NONE) run_compare(run, index);
+        break;
+    }
+}

@@ -1,0 +1,40 @@
+/*
+ * fuzz_threads: random operations on several real threads, one at a time, against the shadow model.
+ *
+ * Blocks are handed over and freed elsewhere, pages fill up, threads end and are born, segments are abandoned and reclaimed,
+ * the process forks, and misuses are mixed in, across threads too. README.md has the oracles.
+ */
+#include "engine_crew.h"
+#include "engine_mutate.h"
+#include "engine_run.h"
+#include "engine_target.h"
+
+enum { FRESH_THREADS = 3 };
+
+static struct run run;
+static struct input input;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc;
+    (void)argv;
+    crew_pin();
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (!input_decode(&input, data, size)) return -1;
+    crew_run(&run, &subject_moat, &input);
+    return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+    return mutate_bytes(data, size, max_size, FRESH_THREADS, seed);
+}
+
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2, size_t size2, uint8_t *out,
+                                 size_t max_out_size, unsigned seed) {
+    return mutate_cross_bytes(data1, size1, data2, size2, out, max_out_size, FRESH_THREADS, seed);
+}
+
+uint64_t target_trace(void) { return run.trace; }
+int target_reported(void) { return run.reported; }

@@ -1,0 +1,114 @@
+/*
+ * replay_main: runs a harness over the inputs it is given, without a fuzzer.
+ *
+ *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
+ *
+ * Folders are searched to the bottom, in the order of their names. With --repeat each input runs N times (2 unless told) and its
+ * runs must leave the same trace. Prints how many inputs ran, how many of them ended in an expected report, and how many were no
+ * inputs of this version. Exit status: 0; 1 when a trace differs or no input ran; 2 for a usage or file error; a failure that the
+ * harness finds ends the process by abort(), after the name of the input.
+ */
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "engine_input.h"
+#include "engine_run.h"
+#include "engine_target.h"
+
+static unsigned ran, reported, unread, unstable, repeat = 2;
+
+/* Replays one file. A file that is longer than any input is cut, as the fuzzers would. */
+static bool replay_file(const char *path) {
+    static uint8_t bytes[INPUT_MAX_SIZE];
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        perror(path);
+        return false;
+    }
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    bool failed = ferror(file) != 0;
+    fclose(file);
+    if (failed) {
+        fprintf(stderr, "%s: cannot be read\n", path);
+        return false;
+    }
+    uint64_t trace = 0;
+    fprintf(stderr, "replay: %s\n", path); /* before it runs: a failure ends the process */
+    for (unsigned i = 0; i < repeat; i++) {
+        if (LLVMFuzzerTestOneInput(bytes, size) != 0) {
+            unread++;
+            return true;
+        }
+        if (i > 0 && trace != target_trace()) {
+            fprintf(stderr, "%s: run %u left trace %016llx, the first %016llx\n", path, i + 1, (unsigned long long)target_trace(),
+                    (unsigned long long)trace);
+            unstable++;
+            break;
+        }
+        trace = target_trace();
+    }
+    if (run_verbose) fprintf(stderr, "trace %016llx, report %d\n", (unsigned long long)trace, target_reported());
+    ran++;
+    if (target_reported() >= 0) reported++;
+    return true;
+}
+
+static bool replay_path(const char *path);
+
+static bool replay_folder(const char *path) {
+    struct dirent **entries;
+    int count = scandir(path, &entries, NULL, alphasort);
+    if (count < 0) {
+        perror(path);
+        return false;
+    }
+    bool read = true;
+    for (int i = 0; i < count; i++) {
+        char inside[4096];
+        int length = snprintf(inside, sizeof inside, "%s/%s", path, entries[i]->d_name);
+        if (entries[i]->d_name[0] != '.') read = length < (int)sizeof inside && replay_path(inside) && read;
+        free(entries[i]);
+    }
+    free(entries);
+    return read;
+}
+
+static bool replay_path(const char *path) {
+    struct stat facts;
+    if (stat(path, &facts) != 0) {
+        perror(path);
+        return false;
+    }
+    return S_ISDIR(facts.st_mode) ? replay_folder(path) : replay_file(path);
+}
+
+int main(int argc, char **argv) {
+    bool read = true, given = false;
+    LLVMFuzzerInitialize(&argc, &argv);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) {
+            repeat = (unsigned)strtoul(argv[++i], NULL, 10);
+            if (repeat == 0) repeat = 1;
+        } else if (strcmp(argv[i], "--verbose") == 0) {
+            run_verbose = true;
+        } else if (argv[i][0] == '-') {
+            fprintf(stderr, "usage: %s [--repeat N] [--verbose] FILE-OR-FOLDER...\n", argv[0]);
+            return 2;
+        } else {
+            given = true;
+            read = replay_path(argv[i]) && read;
+        }
+    }
+    if (!given) {
+        fprintf(stderr, "usage: %s [--repeat N] [--verbose] FILE-OR-FOLDER...\n", argv[0]);
+        return 2;
+    }
+    printf("%u inputs ran %u times each, %u ended in an expected report, %u were no inputs, %u differed from run to run\n", ran,
+           repeat, reported, unread, unstable);
+    if (!read) return 2;
+    return unstable > 0 || ran == 0 ? 1 : 0;
+}

@@ -1,0 +1,221 @@
+#include "alloc.h"
+#include "diagnose.h"
+#include "huge.h"
+#include "os.h"
+#include "zero.h"
+
+/* What a live block's address leads to. */
+struct found {
+    struct segment *segment;
+    uint64_t word;     /* the owner word the rest was derived from */
+    size_t block_size; /* bytes usable */
+    uint32_t class;    /* CLASS_NONE: huge or zero-size */
+};
+
+static bool is_ready(void) {
+    if (MOAT_UNLIKELY(__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0) && !init_once())
+        return false; /* pairs with init */
+    if (MOAT_UNLIKELY(atomic_load_relaxed(fixed.fork_mark) == 0)) fork_recover();
+    return true;
+}
+
+/* A block of a class, by the generic path. */
+static void *allocate_class(uint32_t class, bool zero) {
+    struct heap *heap = heap_acquire();
+    if (MOAT_UNLIKELY(heap == NULL)) return NULL;
+    heap_enter(heap);
+    struct page *page = heap_page_with_room(heap, class);
+    void *block = page != NULL ? page_pop(page) : NULL;
+    bool fill = zero && block != NULL && !page->zeroed;
+    heap_leave(heap);
+    heap_release(heap);
+    if (fill) __builtin_memset(block, 0, class_size(class));
+    return block;
+}
+
+void *alloc_block_slow(size_t size) {
+    if (!is_ready()) return NULL;
+    if (MOAT_UNLIKELY(size == 0)) return zero_alloc();
+    if (size <= LARGE_MAX) return allocate_class(class_of_size(size), false);
+    if (size > PTRDIFF_MAX) return NULL;
+    return huge_alloc(size, 1, false);
+}
+
+void *alloc_zeroed(size_t size) {
+    if (size != 0 && size <= DIRECT_MAX) {
+        void *block = alloc_block(size);
+        if (block != NULL) __builtin_memset(block, 0, class_size(class_of_size(size)));
+        return block;
+    }
+    if (!is_ready()) return NULL;
+    if (size == 0) return zero_alloc();
+    if (size <= LARGE_MAX) return allocate_class(class_of_size(size), true);
+    if (size > PTRDIFF_MAX) return NULL;
+    return huge_alloc(size, 1, true);
+}
+
+void *alloc_aligned(size_t alignment, size_t size) {
+    if (alignment <= GRANULE || size == 0) return alloc_block(size);
+    if (size > PTRDIFF_MAX || !is_ready()) return NULL;
+    uint32_t class = size <= LARGE_MAX && alignment <= LARGE_MAX ? class_of_aligned(alignment, size) : CLASS_NONE;
+    if (class != CLASS_NONE) return allocate_class(class, false);
+    return huge_alloc(size, alignment, false);
+}
+
+/* The accessor every verb but the fast free goes through: ends the process unless the address is a live block. */
+static struct found find_live(uintptr_t address, enum verb verb) {
+    struct found found = {NULL, 0, 0, CLASS_NONE};
+    if (!is_ready() || !region_contains(address) || address % GRANULE != 0) diagnose_not_live(address, verb);
+    found.segment = segment_of(address);
+    found.word = atomic_load_acquire(&found.segment->owner); /* pairs with the store that made the segment what it is */
+    const struct map_word *map = map_word_of(address);
+    if (HARDENED && !map_in_use(map, map_bit_of(address))) {
+#if !defined(__x86_64__) && !defined(__i386__)
+        os_membarrier(); /* another thread's live bit may be on its way: see remote.c */
+        if (!map_in_use(map, map_bit_of(address)))
+#endif
+            diagnose_not_live(address, verb);
+    }
+    if (owner_has_pages(found.word)) {
+        const struct page *page = page_of(address, owner_page_kind(found.word));
+        found.block_size = page->block_size;
+        found.class = page->class;
+    } else if (owner_state(found.word) == SEGMENT_HUGE) {
+        found.block_size = atomic_load_relaxed(&found.segment->committed);
+    } else if (owner_state(found.word) != SEGMENT_ZERO) {
+        diagnose_not_live(address, verb);
+    }
+    return found;
+}
+
+/* A free by the owner, of any kind of page; the fast path's steps with the page looked up by kind. */
+static void free_own(struct heap *heap, struct page *page, uintptr_t address) {
+    struct map_word *map = map_word_of(address);
+    uint64_t bit = map_bit_of(address);
+    if (HARDENED) {
+        if (!map_in_use(map, bit)) diagnose_not_live(address, VERB_FREE);
+        map_clear_live(map, bit);
+    }
+    if (page_push(page, address)) heap_page_event(heap, page);
+}
+
+/* The last block of an abandoned segment was freed, as far as the hint knows: give it back through the heap that is nobody's. */
+static void sweep_if_last(struct segment *segment) {
+    if (atomic_sub_acq_rel(&segment->remaining, 1) != 1) return; /* counts with its siblings; a hint */
+    struct heap *late = heap_at(HEAP_LATE);
+    if (!lock_try(&fixed.pool->late_lock)) return; /* its holder's, or anyone's, purge will come by */
+    heap_enter(late);
+    late->now = os_milliseconds();
+    segment_sweep(late, segment_index(segment), true, late->now);
+    heap_leave(late);
+    heap_release(late);
+}
+
+static void free_remote(struct segment *segment, uint64_t word, uintptr_t address) {
+    if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED) diagnose_not_live(address, VERB_FREE);
+    if (MOAT_UNLIKELY(word & OWNER_ABANDONED)) sweep_if_last(segment);
+}
+
+/* A free into an abandoned segment takes it over first, if this thread can own: then it is a local free. */
+static bool claim_while_freeing(struct heap *heap, struct segment *segment) {
+    uint64_t seen;
+    if (!segment_claim(segment, &heap->owner, &seen)) return false;
+    heap_enter(heap);
+    heap_adopt(heap, segment, seen);
+    heap_leave(heap);
+    return true;
+}
+
+static void free_in_page(struct segment *segment, uint64_t word, uintptr_t address) {
+    struct heap *heap = heap_of_thread();
+    if (heap != NULL && (word & OWNER_ABANDONED) && (!HARDENED || map_in_use(map_word_of(address), map_bit_of(address))) &&
+        claim_while_freeing(heap, segment))
+        word = atomic_load_relaxed(&segment->owner);
+    if (heap != NULL && owner_heap(word) == &heap->owner)
+        free_own(heap, page_of(address, owner_page_kind(word)), address);
+    else
+        free_remote(segment, word, address);
+}
+
+void alloc_free_slow(void *block) {
+    if (block == NULL) return;
+    uintptr_t address = (uintptr_t)block;
+    if (!is_ready() || !region_contains(address) || address % GRANULE != 0) diagnose_not_live(address, VERB_FREE);
+    struct segment *segment = segment_of(address);
+    uint64_t word = atomic_load_acquire(&segment->owner); /* pairs with the store that made the segment what it is */
+    if (owner_has_pages(word)) {
+        free_in_page(segment, word, address);
+    } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO) {
+        if (!zero_free(address)) diagnose_not_live(address, VERB_FREE);
+    } else if (owner_state(word) == SEGMENT_HUGE && segment_start(segment) == address) {
+        if (huge_free(segment, word) != HUGE_OK) diagnose_not_live(address, VERB_FREE);
+    } else {
+        diagnose_not_live(address, VERB_FREE);
+    }
+}
+
+static void *move_block(void *block, size_t old_size, size_t new_size) {
+    void *moved = alloc_block(new_size);
+    if (moved == NULL) return NULL;
+    __builtin_memcpy(moved, block, old_size < new_size ? old_size : new_size);
+    alloc_free(block);
+    return moved;
+}
+
+void *alloc_resize(void *block, size_t new_size) {
+    if (block == NULL) return alloc_block(new_size);
+    struct found found = find_live((uintptr_t)block, VERB_RESIZE);
+    if (new_size > PTRDIFF_MAX) return NULL;
+    if (found.class != CLASS_NONE) {
+        /* In place only within the class: what free_sized will be told leads to the same class then. */
+        if (new_size != 0 && new_size <= LARGE_MAX && class_of_size(new_size) == found.class) return block;
+    } else if (owner_state(found.word) == SEGMENT_HUGE && new_size > LARGE_MAX) {
+        enum huge_result result = huge_resize(found.segment, found.word, new_size, &block);
+        if (result == HUGE_LOST) diagnose_not_live((uintptr_t)block, VERB_RESIZE);
+        if (result == HUGE_OK) return block;
+    }
+    return move_block(block, found.block_size, new_size);
+}
+
+static void check_sized(const struct found *found, uintptr_t address, size_t alignment, size_t size) {
+    size_t expected = 0;
+    if ((address & (alignment - 1)) != 0) {
+        diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, address, alignment, (size_t)1 << low_bit(address));
+        return;
+    }
+    uint32_t class = CLASS_NONE;
+    if (size != 0 && size <= LARGE_MAX && alignment <= LARGE_MAX) class = class_of_aligned(alignment, size);
+    if (size != 0) expected = class != CLASS_NONE ? class_size(class) : size <= PTRDIFF_MAX ? huge_round(size) : SIZE_MAX;
+    if (class == found->class && expected == found->block_size) return;
+    diagnose_mismatch(REPORT_SIZE_MISMATCH, address, size, found->block_size);
+}
+
+void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
+    if (block == NULL) return;
+    if (HARDENED && is_ready() && fixed.options.sized != SIZED_OFF) {
+        struct found found = find_live((uintptr_t)block, VERB_FREE);
+        check_sized(&found, (uintptr_t)block, alignment > GRANULE ? alignment : GRANULE, size);
+    }
+    alloc_free(block);
+}
+
+void alloc_free_sized(void *block, size_t size) { alloc_free_aligned_sized(block, GRANULE, size); }
+
+size_t alloc_usable_size(const void *block) {
+    return block == NULL ? 0 : find_live((uintptr_t)block, VERB_SIZE_QUERY).block_size;
+}
+
+bool alloc_owns(const void *address) { return region_contains((uintptr_t)address); }
+
+bool alloc_collect(bool purge) {
+    if (!is_ready()) return false;
+    struct heap *heap = heap_acquire();
+    if (heap == NULL) return false;
+    heap_enter(heap);
+    heap_poll(heap);
+    heap->now = os_milliseconds();
+    bool gave = heap_purge(heap, purge);
+    heap_leave(heap);
+    heap_release(heap);
+    return gave;
+}

@@ -1,0 +1,112 @@
+/*
+ * fork: what a child makes of its parent's state (layer 7).
+ *
+ * The forking thread holds every lock across the fork. In the child the maps are the truth: the pages of threads that did not
+ * come along may have been caught between two steps, so their segments become abandoned with the order to be rebuilt by whoever
+ * claims them; those whose owner stood inside a generic path (odd activity) stay as orphans, whose blocks can be freed but are
+ * not used again. A remote free may have been caught between its claim and its mark in `pending`: every page of a surviving heap
+ * gets all marks, and collects what is there. Generators were wiped by the kernel and seed themselves anew.
+ */
+#include <pthread.h>
+
+#include "state.h"
+
+#define PENDING_ALL (PENDING_FULL - 1)
+
+static struct lock *const *all_locks(struct lock *locks[5]) {
+    locks[0] = &fixed.pool->late_lock;
+    locks[1] = &fixed.pool->lock;
+    locks[2] = &fixed.huge->lock;
+    locks[3] = &fixed.zero->lock;
+    locks[4] = &fixed.region->lock;
+    return locks;
+}
+
+static void before_fork(void) {
+    struct lock *locks[5];
+    all_locks(locks);
+    for (int i = 0; i < 5; i++) lock_acquire(locks[i]);
+}
+
+static void after_fork_in_parent(void) {
+    struct lock *locks[5];
+    all_locks(locks);
+    for (int i = 5; i-- > 0;) lock_release(locks[i]);
+}
+
+/* Claims without their mark, and marks without their wake-up, are found by the next collect or poll. */
+static void mark_everything(struct segment *segment, enum page_kind kind) {
+    uint64_t slots = segment_pages_in_use(segment, kind), woken = 0;
+    for (uint64_t rest = slots; rest != 0; rest &= rest - 1) {
+        struct page *page = segment_page(segment, low_bit(rest));
+        atomic_store_relaxed(&page->pending, PENDING_ALL);
+        if (page->full) woken |= rest & -rest;
+    }
+    atomic_store_relaxed(&segment->woken, woken);
+    struct owner *heap = owner_heap(atomic_load_relaxed(&segment->owner));
+    if (woken != 0) atomic_or_relaxed(&heap->wake, bit64(segment_index(segment)));
+}
+
+static bool is_intact(const struct heap *heap) { return (heap->activity & 1) == 0; }
+
+static void recover_segment(struct segment *segment, const struct heap *own) {
+    uint64_t word = atomic_load_relaxed(&segment->owner);
+    if (!owner_has_pages(word) || (word & OWNER_ORPHAN)) return;
+    uint64_t kind = word & OWNER_STATE_MASK;
+    const struct heap *heap = (const struct heap *)owner_heap(word);
+    if (heap != NULL && (heap == own || heap->index == HEAP_LATE) && is_intact(heap)) {
+        mark_everything(segment, (enum page_kind)kind);
+        return;
+    }
+    if (heap != NULL && (!is_intact(heap) || !HARDENED)) {
+        atomic_store_relaxed(&segment->owner, OWNER_ORPHAN | kind);
+        return;
+    }
+    atomic_store_relaxed(&segment->owner, OWNER_ABANDONED | OWNER_REBUILD | kind);
+    abandoned_add(segment_index(segment));
+}
+
+/* Every heap but the running thread's is free again. */
+static void recover_heaps(const struct heap *own) {
+    struct heap_pool *pool = fixed.pool;
+    pool->free_head = 0;
+    for (uint32_t index = pool->made; index-- > 0;) {
+        struct heap *heap = heap_at(index);
+        if (heap == own || (index == HEAP_LATE && is_intact(heap))) continue;
+        heap_reset(heap);
+        heap->activity = 0;
+        heap->thread = 0;
+        if (index == HEAP_LATE) continue;
+        heap->next_free = pool->free_head;
+        pool->free_head = index;
+    }
+}
+
+static void recover(void) {
+    struct heap *own = heap_of_thread();
+    if (own != NULL && !is_intact(own)) { /* forked by a signal handler that interrupted the allocator: start afresh */
+        own = NULL;
+        thread_word() = THREAD_NEW;
+    }
+    __builtin_memset(fixed.abandoned, 0, sizeof *fixed.abandoned);
+    for (uint32_t word = 0; word * 64 < fixed.region->window_end; word++)
+        for (uint64_t taken = fixed.region->taken[word]; taken != 0; taken &= taken - 1) {
+            uint32_t index = word * 64 + low_bit(taken);
+            if (index < fixed.region->window_end) recover_segment(segment_at(index), own);
+        }
+    recover_heaps(own);
+    for (uint32_t i = 0; i < fixed.pool->writable; i++) __builtin_memset(&fixed.randoms[i], 0, sizeof(struct random));
+    struct lock *locks[5];
+    all_locks(locks);
+    for (int i = 0; i < 5; i++) lock_reset(locks[i]);
+    atomic_store_release(fixed.fork_mark, 1); /* pairs with is_ready of alloc.c */
+}
+
+bool fork_register(void) { return pthread_atfork(before_fork, after_fork_in_parent, recover) == 0; }
+
+/* A child made by _Fork or clone has run no handlers, but the kernel wiped the mark. It has one thread; a lock may be held by one
+ * that is gone. */
+void fork_recover(void) {
+    uint64_t wiped = 0;
+    if (atomic_cas_acquire(fixed.fork_mark, &wiped, 2)) recover(); /* pairs with recover's store */
+}

@@ -1,0 +1,114 @@
+#include "heap.h"
+#include "os.h"
+#include "report.h"
+
+/* Generic calls between two looks at the clock, a power of two. */
+#define CALLS_PER_LOOK 8u
+/* Abandoned segments a single search adopts at most before it takes a new one. */
+#define ADOPTIONS_PER_SEARCH 4
+
+void heap_enter(struct heap *heap) {
+    MOAT_CHECK(heap->index == HEAP_LATE || heap->thread == thread_identity(), "thread word names another thread's heap", heap);
+    if (MOAT_UNLIKELY(heap->activity & 1))
+        report_fatal(REPORT_REENTRANT_CALL, "allocator called from a signal handler that interrupted it", (uintptr_t)heap, NULL);
+    atomic_store_relaxed(&heap->activity, heap->activity + 1);
+}
+
+void heap_leave(struct heap *heap) { atomic_store_relaxed(&heap->activity, heap->activity + 1); }
+
+void heap_tick(struct heap *heap) {
+    if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_poll(heap);
+    if (++heap->calls % CALLS_PER_LOOK != 0) return;
+    heap->now = os_milliseconds();
+    if (heap->purge_list < 64 || heap->now >= heap->purge_at) heap_purge(heap, false);
+}
+
+/* Makes sure that `free` of a page has a block; false: the page is full. */
+static bool page_has_room(struct heap *heap, struct page *page, enum page_kind kind) {
+    page_collect(page, kind);
+    if (page->free != OFFSET_NONE) return true;
+    if (page->carved == page->capacity) return false;
+    page_carve(page, heap_random(heap));
+    return true;
+}
+
+/* The first page of the class with room. Pages without are set aside on the way, so each is met once until it is freed into
+ * again. */
+static struct page *search_queue(struct heap *heap, uint32_t class) {
+    enum page_kind kind = class_page_kind(class);
+    uint32_t index = heap->queues[class].first;
+    while (index != 0) {
+        struct page *page = page_at(index);
+        if (page_has_room(heap, page, kind)) return page;
+        if (!page_mark_full(page)) continue; /* a claim has come: collect it */
+        index = page->next;
+        heap_queue_remove(heap, page);
+        page->full = true;
+        page->slow_at = SLOW_ALWAYS;
+    }
+    return NULL;
+}
+
+/* A segment of the heap that can take a page of the kind: one with room, else an empty one. */
+static struct segment *segment_with_room(struct heap *heap, enum page_kind kind) {
+    if (kind != PAGE_LARGE && heap->rooms[kind] != 0) return segment_at(heap->rooms[kind]);
+    if (heap->rooms[ROOM_EMPTY] == 0) return NULL;
+    struct segment *segment = segment_at(heap->rooms[ROOM_EMPTY]);
+    uint64_t word = (uint64_t)(uintptr_t)heap | (uint64_t)kind;
+    if (atomic_load_relaxed(&segment->owner) != word) segment_retype(segment, word);
+    return segment;
+}
+
+struct page *heap_page_with_room(struct heap *heap, uint32_t class) {
+    enum page_kind kind = class_page_kind(class);
+    heap_tick(heap);
+    for (int adoptions = 0;;) {
+        struct page *page = search_queue(heap, class);
+        if (page != NULL) return page;
+        struct segment *segment = segment_with_room(heap, kind);
+        if (segment == NULL && adoptions < ADOPTIONS_PER_SEARCH && heap_adopt_one(heap)) {
+            adoptions++;
+            continue;
+        }
+        if (segment == NULL) {
+            segment = segment_create((uint64_t)(uintptr_t)heap | (uint64_t)kind);
+            if (segment == NULL) return NULL;
+            heap_link_segment(heap, segment);
+        }
+        page = segment_page_create(segment, class, heap_random(heap));
+        heap_update_room(heap, segment);
+        heap_queue_push(heap, page, true);
+    }
+}
+
+void heap_page_event(struct heap *heap, struct page *page) {
+    heap_enter(heap);
+    if (page->full) {
+        page_collect(page, class_page_kind(page->class)); /* drops PENDING_FULL */
+        heap_queue_push(heap, page, false);
+    }
+    struct page_queue *queue = &heap->queues[page->class];
+    if (page->used == 0 && queue->first != queue->last) heap_release_page(heap, page);
+    heap_leave(heap);
+}
+
+bool heap_validate(const struct heap *heap) {
+    for (uint32_t class = 0; class < SIZE_CLASSES; class ++) {
+        uint32_t previous = 0;
+        for (uint32_t index = heap->queues[class].first; index != 0; index = page_at(index)->next) {
+            const struct page *page = page_at(index);
+            const struct segment *segment = page_segment(page);
+            enum page_kind kind = class_page_kind(class);
+            if (page->class != class || page->full || page->prev != previous) return false;
+            if (atomic_load_relaxed(&segment->owner) != ((uint64_t)(uintptr_t)heap | (uint64_t)kind)) return false;
+            if (!page_validate(page, segment_page_bytes(kind, page_slot(page)))) return false;
+            previous = index;
+        }
+        if (heap->queues[class].last != previous) return false;
+    }
+    for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
+        uint32_t first = heap->queues[class_of_size(granules * GRANULE)].first;
+        if (heap->direct[granules] != (first != 0 ? page_at(first) : &page_empty)) return false;
+    }
+    return heap->direct[0] == &page_empty;
+}

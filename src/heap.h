@@ -1,0 +1,131 @@
+/*
+ * heap: a thread's pages (layer 5).
+ *
+ * A heap is owned by one thread, or by nobody: heap 0, the late heap, serves threads whose exit hook has run, and those for which
+ * there is no heap left; it is used under a lock, and every free into it is a remote free. All fields but owner.wake are touched
+ * by the owner alone.
+ *
+ * Invariants: a page is in the queue of its class, or full and set aside; direct[w] is the first page of the queue that serves w
+ * granules, or page_empty; every segment whose owner word names the heap is in lists[index & 63]. `activity` is odd inside a
+ * generic path: a forked child distrusts such a heap, and a call that finds it odd comes from a signal handler.
+ */
+#ifndef MOAT_HEAP_H
+#define MOAT_HEAP_H
+
+#include "remote.h"
+#include "segment.h"
+#include "thread.h"
+
+#define HEAP_SHIFT 12
+#define HEAP_SIZE ((size_t)1 << HEAP_SHIFT)
+#define HEAPS_MAX ((size_t)65536)
+#define HEAPS_MAX_LIMITED ((size_t)2048) /* under a finite address-space limit */
+#define HEAP_LATE 0u                     /* index of the heap that is nobody's */
+
+struct page_queue {
+    uint32_t first, last; /* page records, 0: none */
+};
+
+struct heap {
+    struct owner owner; /* remote threads write it: a line of its own */
+    MOAT_LINE struct page *direct[DIRECT_ENTRIES];
+    struct page_queue queues[SIZE_CLASSES];
+    uint32_t lists[64];         /* its segments by index & 63 */
+    uint32_t rooms[ROOM_LISTS]; /* its segments with a free page */
+    uint32_t activity;          /* odd: inside a generic path */
+    uint32_t index;             /* in the heap table */
+    uint32_t next_free;         /* pool: next unused heap, 0: none */
+    uint32_t exit_rounds;       /* times the exit hook has run */
+    uint32_t calls;             /* generic calls, to look at the clock now and then */
+    uint32_t purge_list;        /* where the purge walk stands, 0..63; 64: no walk under way */
+    uintptr_t thread;           /* thread_identity() of the owner, 0: none */
+    uint64_t now;               /* milliseconds at the last look at the clock */
+    uint64_t purge_at;          /* when the next purge walk is due */
+    uint32_t segments;          /* owned */
+    uint32_t adopt_from;        /* where to look for abandoned segments next */
+};
+
+static_assert(sizeof(struct heap) <= HEAP_SIZE, "a heap has HEAP_SIZE bytes");
+static_assert(HEAP_SIZE == OWNER_FLAGS + 1, "a heap's address leaves room for the owner word's flags");
+
+/* A heap's random generator, in memory that the kernel wipes on fork. */
+struct heap_random {
+    struct random random;
+    uint64_t fork_mark; /* of heap 0: fixed.fork_mark */
+    char unused[256 - sizeof(struct random) - sizeof(uint64_t)];
+};
+
+MOAT_INLINE struct heap *heap_at(uint32_t index) { return (struct heap *)(fixed.heaps_base + ((uintptr_t)index << HEAP_SHIFT)); }
+MOAT_INLINE struct random *heap_random(const struct heap *heap) { return &fixed.randoms[heap->index].random; }
+
+/* Whether a word is the address of a heap: range and alignment in one compare. */
+MOAT_INLINE bool is_heap(uintptr_t word) { return rotr64(word - fixed.heaps_base, HEAP_SHIFT) < fixed.heaps_max; }
+
+/* The running thread's heap; NULL before its first allocation, after its exit hook, or if its word was overwritten. */
+MOAT_INLINE struct heap *heap_of_thread(void) {
+    uintptr_t word = thread_word();
+    return MOAT_LIKELY(is_heap(word)) ? (struct heap *)word : NULL;
+}
+
+/* Bracket every generic path. Entering twice means that a signal handler interrupted the allocator: reported as that. */
+void heap_enter(struct heap *heap);
+void heap_leave(struct heap *heap);
+
+/* Generic allocation of a class: wakes, collects, searches, carves, adopts, grows. NULL: out of memory. Inside enter/leave. */
+struct page *heap_page_with_room(struct heap *heap, uint32_t class);
+/* A local free left used <= slow_at: the page joins its queue again, or is given back. Enters and leaves. */
+MOAT_COLD void heap_page_event(struct heap *heap, struct page *page);
+/* The clock and what is due: wakes, purges. Inside enter/leave. */
+void heap_tick(struct heap *heap);
+
+/* heap_queue.c: pages in queues. Inside enter/leave. */
+void heap_queue_push(struct heap *heap, struct page *page, bool front);
+void heap_queue_remove(struct heap *heap, struct page *page);
+void heap_reset(struct heap *heap);
+
+/* heap_segments.c: segments coming and going. Inside enter/leave. */
+void heap_link_segment(struct heap *heap, struct segment *segment);
+void heap_unlink_segment(struct heap *heap, struct segment *segment);
+/* The list a segment belongs to now, after its pages changed. */
+void heap_update_room(struct heap *heap, struct segment *segment);
+/* Gives an unused page back to its segment. */
+void heap_release_page(struct heap *heap, struct page *page);
+/* Makes a segment whose owner word was just won part of the heap. */
+void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen);
+/* Looks for one abandoned segment and adopts it. */
+bool heap_adopt_one(struct heap *heap);
+/* Everything the heap has becomes abandoned; the heap is empty afterwards. */
+void heap_abandon(struct heap *heap);
+/* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True if memory went back. */
+bool heap_purge(struct heap *heap, bool force);
+/* Full pages with claims join their queues. */
+void heap_poll(struct heap *heap);
+/* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else abandoned again. */
+void segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
+/* Gives back what is due of all abandoned segments: at most `most` of them. */
+bool abandoned_purge(struct heap *heap, uint32_t most, bool force);
+
+/* heap_pool.c: heaps for threads. */
+struct heap_pool {
+    struct lock lock;
+    struct lock late_lock; /* the late heap's */
+    uint32_t free_head;    /* heaps returned, 0: none */
+    uint32_t made;         /* heaps ever made, the late heap included */
+    uint32_t limit;        /* heaps the table has room for */
+    uint32_t writable;     /* heaps whose memory is writable */
+    uint32_t key;          /* pthread key of the exit hook */
+    bool key_ready;
+    size_t lock_count;
+};
+/* Creates the exit hook's key and the late heap; called once by init. False: no memory. */
+bool heap_pool_init(void);
+/* The thread's heap, made if it has none; or the late heap, locked. NULL: not even that. heap_release gives the late heap's lock
+ * back. */
+struct heap *heap_acquire(void);
+void heap_release(struct heap *heap);
+/* What the exit hook does at its last round. */
+void heap_thread_end(struct heap *heap);
+
+bool heap_validate(const struct heap *heap);
+
+#endif

@@ -1,0 +1,105 @@
+/* heap_pool: heaps for threads, and the exit hook that takes them back (layer 5). Contracts in heap.h. */
+#include <limits.h>
+#include <pthread.h>
+
+#include "heap.h"
+#include "os.h"
+
+#define HEAPS_PER_COMMIT 8u
+
+#ifndef MOAT_HARNESS
+__thread uintptr_t moat_thread_word = THREAD_NEW;
+#endif
+
+/* The next round of destructors may allocate and free again: the hook is armed again until the last round. */
+static void exit_hook(void *argument) {
+    struct heap *heap = heap_of_thread();
+    if (heap == NULL || heap != argument) return;
+    if (++heap->exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS && pthread_setspecific(fixed.pool->key, heap) == 0) return;
+    heap_thread_end(heap);
+}
+
+/* Makes the memory of heaps [pool->writable, …) usable, some at a time. */
+static bool extend_pool(struct heap_pool *pool) {
+    uint32_t more = HEAPS_PER_COMMIT;
+    if (pool->writable + more > pool->limit) return false;
+    size_t from = round_down(pool->writable * sizeof(struct heap_random), fixed.os_page);
+    size_t to = round_up((pool->writable + more) * sizeof(struct heap_random), fixed.os_page);
+    uintptr_t heaps = (uintptr_t)heap_at(pool->writable);
+    uintptr_t heaps_end = round_up(heaps + more * HEAP_SIZE, fixed.os_page);
+    if (!os_commit((void *)round_down(heaps, fixed.os_page), heaps_end - round_down(heaps, fixed.os_page))) return false;
+    if (!os_commit((char *)fixed.randoms + from, to - from)) return false;
+    pool->writable += more;
+    return true;
+}
+
+/* A heap nobody uses, its owner word and random state type-stable. NULL: none left, or no memory. */
+static struct heap *take_heap(struct heap_pool *pool) {
+    struct heap *heap = NULL;
+    lock_acquire(&pool->lock);
+    pool->lock_count++;
+    if (pool->free_head != 0) {
+        heap = heap_at(pool->free_head);
+        pool->free_head = heap->next_free;
+    } else if (pool->made < pool->writable || extend_pool(pool)) {
+        heap = heap_at(pool->made);
+        heap->index = pool->made++;
+        heap_reset(heap);
+    }
+    lock_release(&pool->lock);
+    return heap;
+}
+
+static void return_heap(struct heap_pool *pool, struct heap *heap) {
+    heap->thread = 0;
+    lock_acquire(&pool->lock); /* release of the lock pairs with the acquire of take_heap: hand-over of the structure */
+    pool->lock_count++;
+    heap->next_free = pool->free_head;
+    pool->free_head = heap->index;
+    lock_release(&pool->lock);
+}
+
+bool heap_pool_init(void) {
+    struct heap_pool *pool = fixed.pool;
+    pthread_key_t key;
+    pool->key_ready = pthread_key_create(&key, exit_hook) == 0;
+    pool->key = key;
+    struct heap *late = take_heap(pool);
+    return late != NULL && late->index == HEAP_LATE;
+}
+
+static struct heap *late_heap(void) {
+    lock_acquire(&fixed.pool->late_lock);
+    return heap_at(HEAP_LATE);
+}
+
+struct heap *heap_acquire(void) {
+    struct heap *heap = heap_of_thread();
+    if (MOAT_LIKELY(heap != NULL)) return heap;
+    uintptr_t word = thread_word();
+    MOAT_CHECK(word == THREAD_NEW || word == THREAD_ENDED, "thread word overwritten", word);
+    if (word == THREAD_ENDED || !fixed.pool->key_ready) return late_heap();
+    heap = take_heap(fixed.pool);
+    if (heap == NULL) return late_heap();
+    heap->thread = thread_identity();
+    heap->exit_rounds = 0;
+    heap->now = os_milliseconds();
+    heap->adopt_from = 0;
+    thread_word() = (uintptr_t)heap;
+    /* May allocate: the heap serves it. Without the hook the heap is not given back at thread end: better that than no memory. */
+    (void)pthread_setspecific(fixed.pool->key, heap);
+    return heap;
+}
+
+void heap_release(struct heap *heap) {
+    if (MOAT_UNLIKELY(heap->index == HEAP_LATE)) lock_release(&fixed.pool->late_lock);
+}
+
+void heap_thread_end(struct heap *heap) {
+    heap_enter(heap);
+    heap_poll(heap);
+    heap_abandon(heap);
+    heap_leave(heap);
+    thread_word() = THREAD_ENDED;
+    return_heap(fixed.pool, heap);
+}

@@ -1,0 +1,66 @@
+/* heap_queue: class queues and the direct table (layer 5). Contracts in heap.h. */
+#include "heap.h"
+
+static struct page *page_or_empty(uint32_t index) { return index != 0 ? page_at(index) : (struct page *)(uintptr_t)&page_empty; }
+
+/* The first page of a class changed: every direct entry the class serves follows. */
+static void update_direct(struct heap *heap, uint32_t class) {
+    size_t size = class_size(class);
+    if (size > DIRECT_MAX) return;
+    struct page *page = page_or_empty(heap->queues[class].first);
+    size_t from = class == 0 ? 1 : class_size(class - 1) / GRANULE + 1;
+    for (size_t granules = from; granules <= size / GRANULE; granules++) heap->direct[granules] = page;
+}
+
+/* A page alone in its queue is kept when it becomes empty, so that one block's malloc and free do not make and unmake a page. */
+static void update_slow_at(struct heap *heap, uint32_t class) {
+    struct page_queue *queue = &heap->queues[class];
+    if (queue->first == 0) return;
+    int32_t slow_at = queue->first == queue->last ? SLOW_NEVER : SLOW_WHEN_EMPTY;
+    page_at(queue->first)->slow_at = slow_at;
+    page_at(queue->last)->slow_at = slow_at;
+}
+
+void heap_queue_push(struct heap *heap, struct page *page, bool front) {
+    struct page_queue *queue = &heap->queues[page->class];
+    uint32_t index = page_index(page);
+    page->full = false;
+    page->slow_at = SLOW_WHEN_EMPTY;
+    page->next = front ? queue->first : 0;
+    page->prev = front ? 0 : queue->last;
+    if (page->next != 0)
+        page_at(page->next)->prev = index;
+    else
+        queue->last = index;
+    if (page->prev != 0)
+        page_at(page->prev)->next = index;
+    else
+        queue->first = index;
+    update_slow_at(heap, page->class);
+    if (queue->first == index) update_direct(heap, page->class);
+}
+
+void heap_queue_remove(struct heap *heap, struct page *page) {
+    struct page_queue *queue = &heap->queues[page->class];
+    bool was_first = queue->first == page_index(page);
+    if (page->next != 0)
+        page_at(page->next)->prev = page->prev;
+    else
+        queue->last = page->prev;
+    if (page->prev != 0)
+        page_at(page->prev)->next = page->next;
+    else
+        queue->first = page->next;
+    page->next = page->prev = 0;
+    update_slow_at(heap, page->class);
+    if (was_first) update_direct(heap, page->class);
+}
+
+void heap_reset(struct heap *heap) {
+    for (size_t i = 0; i < DIRECT_ENTRIES; i++) heap->direct[i] = page_or_empty(0);
+    for (size_t i = 0; i < SIZE_CLASSES; i++) heap->queues[i] = (struct page_queue){0, 0};
+    for (size_t i = 0; i < 64; i++) heap->lists[i] = 0;
+    for (size_t i = 0; i < ROOM_LISTS; i++) heap->rooms[i] = 0;
+    heap->purge_list = 64;
+    heap->segments = 0;
+}

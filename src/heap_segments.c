@@ -1,0 +1,231 @@
+/* heap_segments: segments join a heap, leave it at thread end, and give memory back (layer 5). Contracts in heap.h. */
+#include "heap.h"
+#include "huge.h"
+#include "os.h"
+
+#define SEGMENTS_PER_PURGE_STEP 16u
+#define ABANDONED_PER_PURGE 16u
+
+void heap_link_segment(struct heap *heap, struct segment *segment) {
+    uint32_t index = segment_index(segment);
+    uint32_t *list = &heap->lists[index & 63];
+    segment->list_prev = 0;
+    segment->list_next = *list;
+    if (*list != 0) segment_at(*list)->list_prev = index;
+    *list = index;
+    segment->room = ROOM_NONE;
+    heap->segments++;
+    heap_update_room(heap, segment);
+}
+
+static void leave_room(struct heap *heap, struct segment *segment) {
+    if (segment->room == ROOM_NONE) return;
+    if (segment->room_next != 0) segment_at(segment->room_next)->room_prev = segment->room_prev;
+    if (segment->room_prev != 0)
+        segment_at(segment->room_prev)->room_next = segment->room_next;
+    else
+        heap->rooms[segment->room] = segment->room_next;
+    segment->room = ROOM_NONE;
+}
+
+void heap_unlink_segment(struct heap *heap, struct segment *segment) {
+    leave_room(heap, segment);
+    if (segment->list_next != 0) segment_at(segment->list_next)->list_prev = segment->list_prev;
+    if (segment->list_prev != 0)
+        segment_at(segment->list_prev)->list_next = segment->list_next;
+    else
+        heap->lists[segment_index(segment) & 63] = segment->list_next;
+    heap->segments--;
+}
+
+void heap_update_room(struct heap *heap, struct segment *segment) {
+    enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
+    uint8_t room = ROOM_NONE;
+    if (segment->pages_used == 0)
+        room = ROOM_EMPTY;
+    else if (segment->free_pages != 0)
+        room = kind == PAGE_SMALL ? ROOM_SMALL : ROOM_MEDIUM;
+    if (room == segment->room) return;
+    leave_room(heap, segment);
+    if (room == ROOM_NONE) return;
+    segment->room = room;
+    segment->room_prev = 0;
+    segment->room_next = heap->rooms[room];
+    if (segment->room_next != 0) segment_at(segment->room_next)->room_prev = segment_index(segment);
+    heap->rooms[room] = segment_index(segment);
+}
+
+static uint64_t purge_time(uint64_t now) { return now + fixed.options.purge_delay_ms; }
+
+void heap_release_page(struct heap *heap, struct page *page) {
+    struct segment *segment = page_segment(page);
+    heap_queue_remove(heap, page);
+    segment_page_destroy(segment, page);
+    segment->purge_at = purge_time(heap->now);
+    heap_update_room(heap, segment);
+}
+
+/* Brings every page of a segment to rest: claims taken in (or, after a fork, everything made anew from the maps), empty pages
+ * given back. */
+static int64_t settle_pages(struct segment *segment, enum page_kind kind, bool rebuild, struct random *random) {
+    int64_t used = 0;
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
+        unsigned slot = low_bit(slots);
+        struct page *page = segment_page(segment, slot);
+        if (rebuild)
+            page_rebuild(page, segment_page_bytes(kind, slot), random);
+        else
+            page_collect(page, kind);
+        page->full = false;
+        used += page->used;
+        if (page->used == 0) segment_page_destroy(segment, page);
+    }
+    return used;
+}
+
+void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
+    enum page_kind kind = owner_page_kind(seen);
+    settle_pages(segment, kind, (seen & OWNER_REBUILD) != 0, heap_random(heap));
+    heap_link_segment(heap, segment);
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1)
+        heap_queue_push(heap, segment_page(segment, low_bit(slots)), false);
+}
+
+/* The next abandoned segment, going around from where the heap looked last. */
+static bool next_abandoned(struct heap *heap, uint32_t *index) {
+    if (!abandoned_find(heap->adopt_from, index) && (heap->adopt_from == 0 || !abandoned_find(0, index))) return false;
+    heap->adopt_from = *index + 1 < fixed.region->span ? *index + 1 : 0;
+    return true;
+}
+
+bool heap_adopt_one(struct heap *heap) {
+    uint32_t index;
+    while (next_abandoned(heap, &index)) {
+        struct segment *segment = segment_at(index);
+        uint64_t seen;
+        if (!segment_claim(segment, &heap->owner, &seen)) continue; /* a hint out of date */
+        heap_adopt(heap, segment, seen);
+        return true;
+    }
+    return false;
+}
+
+/* The segment is nobody's from the release store on; the bitmap follows. */
+static void leave_segment(struct segment *segment, enum page_kind kind, int64_t remaining, uint64_t purge_at) {
+    uint32_t index = segment_index(segment);
+    segment->purge_at = purge_at;
+    segment->room = ROOM_NONE;
+    atomic_store_relaxed(&segment->remaining, remaining);
+    atomic_store_release(&segment->owner, OWNER_ABANDONED | (uint64_t)kind); /* pairs with segment_claim */
+    abandoned_add(index);
+}
+
+void heap_abandon(struct heap *heap) {
+    bool kept_empty = false;
+    for (unsigned list = 0; list < 64; list++) {
+        while (heap->lists[list] != 0) {
+            struct segment *segment = segment_at(heap->lists[list]);
+            enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
+            int64_t used = settle_pages(segment, kind, false, heap_random(heap));
+            heap_unlink_segment(heap, segment);
+            /* One empty segment stays for the next thread, until the purge delay has passed. */
+            if (segment->pages_used == 0 && (kept_empty || fixed.options.purge_delay_ms == 0)) {
+                segment_destroy(segment);
+                continue;
+            }
+            kept_empty |= segment->pages_used == 0;
+            leave_segment(segment, kind, used, purge_time(heap->now));
+        }
+    }
+    heap_reset(heap);
+}
+
+void segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) {
+    struct segment *segment = segment_at(index);
+    uint64_t seen;
+    if (!segment_claim(segment, &heap->owner, &seen)) return;
+    enum page_kind kind = owner_page_kind(seen);
+    int64_t used = settle_pages(segment, kind, (seen & OWNER_REBUILD) != 0, heap_random(heap));
+    bool due = force || now >= segment->purge_at;
+    if (segment->pages_used == 0 && due) {
+        segment_destroy(segment);
+        return;
+    }
+    if (due && segment->dirty != 0) segment_purge(segment);
+    leave_segment(segment, kind, used, due ? purge_time(now) : segment->purge_at);
+}
+
+/* A sweep puts back what it does not give back: going upwards only, the walk ends. */
+bool abandoned_purge(struct heap *heap, uint32_t most, bool force) {
+    size_t before = atomic_load_relaxed(&fixed.region->committed);
+    uint32_t index, from = force ? 0 : heap->adopt_from;
+    for (uint32_t i = 0; i < most; i++) {
+        if (!abandoned_find(from, &index)) {
+            from = 0;
+            break;
+        }
+        segment_sweep(heap, index, force, heap->now);
+        from = index + 1;
+    }
+    heap->adopt_from = from;
+    return atomic_load_relaxed(&fixed.region->committed) < before;
+}
+
+void heap_poll(struct heap *heap) {
+    uint64_t lists = atomic_exchange_acquire(&heap->owner.wake, 0); /* pairs with wake_owner */
+    for (; lists != 0; lists &= lists - 1) {
+        for (uint32_t index = heap->lists[low_bit(lists)]; index != 0; index = segment_at(index)->list_next) {
+            struct segment *segment = segment_at(index);
+            if (atomic_load_relaxed(&segment->woken) == 0) continue;
+            uint64_t slots = atomic_exchange_acquire(&segment->woken, 0); /* pairs with wake_owner */
+            for (; slots != 0; slots &= slots - 1) {
+                struct page *page = segment_page(segment, low_bit(slots));
+                if (!page->full) continue; /* spurious, or of an earlier life */
+                page_collect(page, class_page_kind(page->class));
+                heap_queue_push(heap, page, false);
+                struct page_queue *queue = &heap->queues[page->class];
+                if (page->used == 0 && queue->first != queue->last) heap_release_page(heap, page);
+            }
+        }
+    }
+}
+
+/* Takes claims of the segment's pages in and gives empty ones back; full pages are for the wake-ups. */
+static void purge_pages(struct heap *heap, struct segment *segment, bool force) {
+    enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
+        struct page *page = segment_page(segment, low_bit(slots));
+        if (page->full) continue;
+        if (force || atomic_load_relaxed(&page->pending) != 0) page_collect(page, kind);
+        if (page->used == 0) heap_release_page(heap, page);
+    }
+}
+
+static bool purge_segment(struct heap *heap, struct segment *segment, bool force) {
+    purge_pages(heap, segment, force);
+    if (!force && heap->now < segment->purge_at) return false;
+    if (segment->pages_used == 0) {
+        heap_unlink_segment(heap, segment);
+        segment_destroy(segment);
+        return true;
+    }
+    return segment->dirty != 0 && segment_purge(segment);
+}
+
+/* The walk goes list by list and stops after some segments, so that no single call takes long. */
+bool heap_purge(struct heap *heap, bool force) {
+    bool gave = false;
+    uint32_t walked = 0;
+    if (force || heap->purge_list >= 64) heap->purge_list = 0;
+    for (; heap->purge_list < 64; heap->purge_list++) {
+        if (!force && walked >= SEGMENTS_PER_PURGE_STEP) return gave;
+        for (uint32_t index = heap->lists[heap->purge_list], next; index != 0; index = next, walked++) {
+            next = segment_at(index)->list_next;
+            gave |= purge_segment(heap, segment_at(index), force);
+        }
+    }
+    heap->purge_at = heap->now + fixed.options.purge_delay_ms / 2 + 1;
+    gave |= abandoned_purge(heap, force ? UINT32_MAX : ABANDONED_PER_PURGE, force);
+    gave |= huge_purge(force, heap->now);
+    return gave;
+}

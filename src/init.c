@@ -1,0 +1,134 @@
+/*
+ * init: from nothing to a working allocator, once (layer 7).
+ *
+ * Runs inside the first call that needs memory, before constructors if need be. It reserves the region and, in a second
+ * reservation, a slot for each table at a random offset with inaccessible memory on both sides; fills `fixed` in and makes it
+ * read-only.
+ */
+#include "lock.h"
+#include "options.h"
+#include "os.h"
+#include "state.h"
+
+/* The most a table is moved within its slot, halved until the reservation fits. */
+#define GAP_MAX (16 * GIB)
+#define GAP_MIN (64 * KIB)
+
+/* The one lock that exists before there is state. */
+static struct lock init_lock;
+
+enum table { TABLE_STATE, TABLE_SEGMENTS, TABLE_PAGES, TABLE_MAPS, TABLE_HEAPS, TABLE_RANDOMS, TABLES };
+
+struct layout {
+    size_t size[TABLES];
+    uintptr_t start[TABLES];
+    void *reserved;
+    size_t reserved_size;
+};
+
+/* Room for whole chunks: tables become writable chunk by chunk, rounded out to OS pages. */
+static void plan_sizes(struct layout *layout, size_t span, size_t heaps) {
+    size_t segments = round_up(span >> SEGMENT_SHIFT, TABLE_CHUNK);
+    layout->size[TABLE_STATE] = sizeof(struct state);
+    layout->size[TABLE_SEGMENTS] = segments * sizeof(struct segment);
+    layout->size[TABLE_PAGES] = segments * PAGE_TABLE_BYTES_PER_SEGMENT;
+    layout->size[TABLE_MAPS] = segments * MAP_BYTES_PER_SEGMENT;
+    layout->size[TABLE_HEAPS] = heaps * HEAP_SIZE;
+    layout->size[TABLE_RANDOMS] = heaps * sizeof(struct heap_random);
+    for (int i = 0; i < TABLES; i++) layout->size[i] = round_up(layout->size[i], fixed.os_page);
+}
+
+static bool reserve_tables(struct layout *layout, struct random *random, size_t gap) {
+    for (; gap >= GAP_MIN; gap /= 4) {
+        layout->reserved_size = 0;
+        for (int i = 0; i < TABLES; i++) layout->reserved_size += layout->size[i] + gap + 2 * fixed.os_page;
+        layout->reserved = os_reserve(layout->reserved_size, fixed.os_page, 0);
+        if (layout->reserved == NULL) continue;
+        uintptr_t slot = (uintptr_t)layout->reserved;
+        for (int i = 0; i < TABLES; i++) {
+            size_t offset = round_down(random_next(random) % gap, fixed.os_page);
+            layout->start[i] = slot + fixed.os_page + offset;
+            slot += layout->size[i] + gap + 2 * fixed.os_page;
+        }
+        return true;
+    }
+    return false;
+}
+
+static void fill_fixed(const struct layout *layout, const struct region_plan *plan) {
+    struct state *state = (struct state *)layout->start[TABLE_STATE];
+    fixed.region_base = plan->base;
+    fixed.region_span = plan->span;
+    fixed.segments = (struct segment *)layout->start[TABLE_SEGMENTS];
+    fixed.pages = (struct page *)layout->start[TABLE_PAGES];
+    fixed.map_bias = layout->start[TABLE_MAPS] - (plan->base >> 6);
+    fixed.heaps_base = layout->start[TABLE_HEAPS];
+    fixed.randoms = (struct heap_random *)layout->start[TABLE_RANDOMS];
+    fixed.fork_mark = &fixed.randoms[HEAP_LATE].fork_mark;
+    fixed.region = &state->region;
+    fixed.abandoned = &state->abandoned;
+    fixed.pool = &state->pool;
+    fixed.huge = &state->huge;
+    fixed.zero = &state->zero;
+}
+
+static bool commit_table(const struct layout *layout, enum table table) {
+    return os_commit((void *)layout->start[table], layout->size[table]);
+}
+
+/* State that is not all-zero at birth. */
+static bool fill_state(const struct region_plan *plan, struct random *random, size_t heaps) {
+    region_init(fixed.region, plan, random);
+    fixed.huge->next_purge = UINT64_MAX;
+    fixed.pool->limit = (uint32_t)heaps;
+    if (!heap_pool_init()) return false;
+    *fixed.fork_mark = 1;
+    return true;
+}
+
+/* The whole of `fixed` is read-only from here on. */
+static void publish(size_t heaps) {
+    __atomic_store_n(&fixed.heaps_max, heaps, __ATOMIC_RELEASE); /* pairs with is_ready of alloc.c */
+    if (!HARDENED) return;
+    if (os_protect_read(&moat_fixed_pages, sizeof moat_fixed_pages) && !IN_HARNESS)
+        os_seal(&moat_fixed_pages, sizeof moat_fixed_pages);
+}
+
+static bool build(struct random *random) {
+    struct region_plan plan;
+    struct layout layout;
+    bool limited = os_address_space_limit() != SIZE_MAX;
+    size_t heaps = limited ? HEAPS_MAX_LIMITED : HEAPS_MAX;
+    options_load(&fixed.options);
+    fixed.os_page = os_page_size();
+    if (!region_reserve(random, fixed.options.region_limit, &plan)) return false;
+    plan_sizes(&layout, plan.span, heaps);
+    if (!reserve_tables(&layout, random, limited ? MIB : GAP_MAX)) {
+        os_unreserve((void *)plan.base, plan.window);
+        return false;
+    }
+    fill_fixed(&layout, &plan);
+    os_wipe_on_fork((void *)layout.start[TABLE_RANDOMS], layout.size[TABLE_RANDOMS]);
+    if (!commit_table(&layout, TABLE_STATE) || !commit_table(&layout, TABLE_SEGMENTS) || !fill_state(&plan, random, heaps)) {
+        os_unreserve((void *)plan.base, plan.window);
+        os_unreserve(layout.reserved, layout.reserved_size);
+        return false;
+    }
+    publish(heaps);
+    return true;
+}
+
+bool init_once(void) {
+    struct random random;
+    lock_acquire(&init_lock);
+    bool ready = __atomic_load_n(&fixed.heaps_max, __ATOMIC_RELAXED) != 0, first = false;
+    if (!ready) {
+        __builtin_memset(&random, 0, sizeof random);
+        ready = first = build(&random);
+        __builtin_memset(&random, 0, sizeof random);
+        __asm__ volatile("" : : "r"(&random) : "memory"); /* the keys of the layout do not stay on the stack */
+    }
+    lock_release(&init_lock);
+    if (first) (void)fork_register(); /* may allocate */
+    return ready;
+}

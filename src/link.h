@@ -1,0 +1,47 @@
+/*
+ * link: the encoded offset of the next free block, in the first word of a free block (layer 3).
+ *
+ *   link = rotl(offset of the next block in its page, 42) ^ page secret ^ own address
+ *
+ * The only code that reads or writes links. Free memory belongs to the attacker: whatever stands there, link_next accepts an
+ * offset only if it names a block boundary below the page's limit, so a link can name nothing but a block of its own page; the
+ * caller's test of the block's two map bits makes that a free block (DESIGN.md section 3.4).
+ */
+#ifndef MOAT_LINK_H
+#define MOAT_LINK_H
+
+#include "bits.h"
+
+#define LINK_ROTATION 42u
+/* The offset that ends a list, and the head of an empty one; at or above every page's limit, so it leaves by the branch of a bad
+ * link. */
+#define OFFSET_NONE UINT32_MAX
+
+static_assert(SEGMENT_SHIFT + LINK_ROTATION == 64, "an offset fills the top of the rotated word exactly");
+
+/* The reciprocal for offset_on_boundary; block_size >= 2. Lemire, Kaser, Kurz: Faster remainder by direct computation (2019). */
+MOAT_INLINE uint64_t block_reciprocal(size_t block_size) { return UINT64_MAX / block_size + 1; }
+
+/* Whether offset (below 2^32) is a multiple of the block size: the fraction offset / size is zero. */
+MOAT_INLINE bool offset_on_boundary(uint64_t offset, uint64_t reciprocal) { return offset * reciprocal < reciprocal; }
+
+MOAT_INLINE uint64_t link_encode(uint32_t next, uint64_t secret, uintptr_t address) {
+    if (!HARDENED) return next;
+    return rotl64(next, LINK_ROTATION) ^ secret ^ address;
+}
+
+MOAT_INLINE uint64_t link_decode(uint64_t link, uint64_t secret, uintptr_t address) {
+    if (!HARDENED) return link;
+    return rotr64(link ^ secret ^ address, LINK_ROTATION);
+}
+
+/* Whether a decoded link names a block of the page. */
+MOAT_INLINE bool link_is_block(uint64_t decoded, uint32_t limit, uint64_t reciprocal) {
+    if (!HARDENED) return decoded != OFFSET_NONE;
+    return decoded < limit && offset_on_boundary(decoded, reciprocal);
+}
+
+MOAT_INLINE uint64_t link_load(uintptr_t address) { return __atomic_load_n((const uint64_t *)address, __ATOMIC_RELAXED); }
+MOAT_INLINE void link_store(uintptr_t address, uint64_t link) { __atomic_store_n((uint64_t *)address, link, __ATOMIC_RELAXED); }
+
+#endif

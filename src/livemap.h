@@ -1,0 +1,56 @@
+/*
+ * livemap: two bits for every granule of the region, out of band (layer 3).
+ *
+ *   live   set at the address that was handed to the user, for as long as it is theirs. In pages: written by the page's owner
+ * only, with plain loads and stores. Huge and zero-size blocks have no owner: there it is written by read-modify-write only.
+ *   claim  set by a remote free (fetch_or), cleared by the owner's collect (fetch_and). The claim is the remote free.
+ *
+ * The words alternate, so that both bits of a block share a cache line. The whole map is readable from the start: a wild pointer
+ * into the region reads zeros and is reported.
+ */
+#ifndef MOAT_LIVEMAP_H
+#define MOAT_LIVEMAP_H
+
+#include "atomic.h"
+#include "bits.h"
+#include "fixed.h"
+
+/* The bits of 64 granules, 1 KiB of the region. */
+struct map_word {
+    uint64_t live;
+    uint64_t claim;
+};
+
+#define MAP_WORD_SPAN (64 * GRANULE)
+#define MAP_WORDS_PER_SEGMENT (SEGMENT_SIZE / MAP_WORD_SPAN)
+#define MAP_BYTES_PER_SEGMENT (MAP_WORDS_PER_SEGMENT * sizeof(struct map_word))
+
+static_assert(sizeof(struct map_word) == 16 && MAP_WORD_SPAN == 1024,
+              "map_word_of turns an address into a word by a shift of six");
+
+/* The address must lie in the range the tables cover. */
+MOAT_INLINE struct map_word *map_word_of(uintptr_t address) {
+    return (struct map_word *)(fixed.map_bias + ((address >> 6) & ~(uintptr_t)15));
+}
+
+MOAT_INLINE uint64_t map_bit_of(uintptr_t address) { return bit64((unsigned)(address >> GRANULE_SHIFT)); }
+
+/* Owner's view: is the block live and unclaimed? */
+MOAT_INLINE bool map_in_use(const struct map_word *word, uint64_t bit) {
+    return (atomic_load_relaxed(&word->live) & ~atomic_load_relaxed(&word->claim) & bit) != 0;
+}
+
+/* Owner's view: may the block be handed out? */
+MOAT_INLINE bool map_is_free(const struct map_word *word, uint64_t bit) {
+    return ((atomic_load_relaxed(&word->live) | atomic_load_relaxed(&word->claim)) & bit) == 0;
+}
+
+/* Owner only: no read-modify-write, nobody else writes live bits of a page. */
+MOAT_INLINE void map_set_live(struct map_word *word, uint64_t bit) {
+    atomic_store_relaxed(&word->live, atomic_load_relaxed(&word->live) | bit);
+}
+MOAT_INLINE void map_clear_live(struct map_word *word, uint64_t bits) {
+    atomic_store_relaxed(&word->live, atomic_load_relaxed(&word->live) & ~bits);
+}
+
+#endif

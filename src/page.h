@@ -1,0 +1,120 @@
+/*
+ * page: a run of blocks of one size inside a segment (layer 4).
+ *
+ * A page is described by the record of its first slot, found from any address by shifts alone. The first cache line belongs to
+ * the heap that owns the segment and to nobody else; remote threads write only `pending`, on a line of its own.
+ *
+ *   free        blocks to allocate from         } linked through the blocks (link.h); the heads are trusted, the links are not
+ *   local_free  blocks the owner has freed      }
+ *   claim bits  blocks other threads have freed: a set, named by `pending`, no list at all
+ *
+ * Invariant at rest: used + |free| + |local_free| == carved <= capacity, and the live bits of the page count `used`.
+ */
+#ifndef MOAT_PAGE_H
+#define MOAT_PAGE_H
+
+#include "fixed.h"
+#include "link.h"
+#include "livemap.h"
+#include "random.h"
+#include "region.h"
+#include "sizeclass.h"
+
+/* slow_at: a local free that leaves used <= slow_at has more to do (heap_page_event). */
+#define SLOW_WHEN_EMPTY 0     /* the page can be given back */
+#define SLOW_NEVER (-1)       /* the only page of its queue is kept even when empty */
+#define SLOW_ALWAYS INT32_MAX /* the page is full and set aside: it must join its queue again */
+
+struct page {
+    /* Owner only. Offsets are bytes from start. */
+    uint32_t free;       /* head of the list to allocate from, or OFFSET_NONE */
+    uint32_t local_free; /* head of the owner's freed blocks, or OFFSET_NONE */
+    int32_t used;        /* blocks handed out, claimed ones included until they are collected */
+    int32_t slow_at;
+    uint64_t secret;     /* of the links; new in every life of the page */
+    uint64_t reciprocal; /* of block_size: block_reciprocal() */
+    uintptr_t start;     /* address of the first block */
+    uint32_t limit;      /* carved * block_size: links at or above it are false */
+    uint32_t block_size; /* bytes; 0: the page is not in use */
+    uint32_t next, prev; /* records in the class queue, 0 for none */
+    uint16_t carved;     /* blocks put on a list so far */
+    uint16_t capacity;   /* blocks that fit */
+    uint8_t class;
+    bool full;   /* set aside, in no queue */
+    bool zeroed; /* every block handed out so far was never used before: fresh blocks are zero but for the link */
+    /* Any thread. */
+    MOAT_LINE uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
+};
+
+static_assert(sizeof(struct page) == 128, "the fast path finds a record by a shift");
+static_assert(offsetof(struct page, pending) == 64, "remote threads write a line of their own");
+static_assert(sizeof(struct page) * SLOTS_PER_SEGMENT == PAGE_TABLE_BYTES_PER_SEGMENT, "region.c commits the table by this size");
+static_assert(SLOT_SIZE / GRANULE <= UINT16_MAX, "carved and capacity hold every block of a page");
+
+/* pending: bit g < 63 names a group of map words of the page, see page_claim_group; bit 63 says the page is full and set aside.
+ */
+#define PENDING_FULL ((uint64_t)1 << 63)
+
+/* A page without blocks: what an unused entry of a heap's direct table points to. Read-only. */
+extern const struct page page_empty;
+
+MOAT_INLINE uint32_t page_index(const struct page *page) { return (uint32_t)(page - fixed.pages); }
+MOAT_INLINE struct page *page_at(uint32_t index) { return &fixed.pages[index]; }
+
+/* Map words of the page per bit of `pending`, as a shift: 1, 8 or 64 words for the three kinds of page. */
+MOAT_INLINE unsigned page_group_shift(enum page_kind kind) { return kind == PAGE_SMALL ? 0 : kind == PAGE_MEDIUM ? 3 : 6; }
+
+/* The group of an address `offset` bytes into its page. The last two groups share a bit: 63 bits name 64 groups. */
+MOAT_INLINE unsigned page_claim_group(enum page_kind kind, size_t offset) {
+    unsigned group = (unsigned)(offset / MAP_WORD_SPAN) >> page_group_shift(kind);
+    return group < 62 ? group : 62;
+}
+
+MOAT_NORETURN MOAT_COLD void page_report_bad_link(const struct page *page, uintptr_t address);
+MOAT_NORETURN MOAT_COLD void page_report_bad_block(const struct page *page, uintptr_t address);
+
+/* Takes a block off `free`, marks it live and erases its link; NULL when the list is empty. Owner only. */
+MOAT_INLINE void *page_pop(struct page *page) {
+    uint32_t offset = page->free;
+    if (MOAT_UNLIKELY(offset == OFFSET_NONE)) return NULL;
+    uintptr_t address = page->start + offset;
+    uint64_t next = link_decode(link_load(address), page->secret, address);
+    if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal))) {
+        if (next != OFFSET_NONE) page_report_bad_link(page, address);
+    }
+    if (HARDENED) {
+        struct map_word *word = map_word_of(address);
+        uint64_t bit = map_bit_of(address);
+        if (MOAT_UNLIKELY(!map_is_free(word, bit))) page_report_bad_block(page, address);
+        map_set_live(word, bit);
+    }
+    page->free = (uint32_t)next;
+    page->used++;
+    link_store(address, 0);
+    return (void *)address;
+}
+
+/* Puts a block on local_free; its live bit is clear already. Owner only. True: the page has more to do (heap_page_event). */
+MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
+    link_store(address, link_encode(page->local_free, page->secret, address));
+    page->local_free = (uint32_t)(address - page->start);
+    return --page->used <= page->slow_at;
+}
+
+/* Makes the record of a page of `class` that starts at `start`; nothing is carved. `bytes`: its size less any guard. */
+void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class, bool zeroed, struct random *random);
+/* Ends the page's life: nothing may be live or claimed in it. */
+void page_retire(struct page *page, size_t bytes);
+/* Puts fresh blocks on the empty list `free`, about one OS page of them, in an order that cannot be foretold. */
+void page_carve(struct page *page, struct random *random);
+/* Moves claimed blocks to local_free, then, when free is empty, local_free to free. Owner only; drops PENDING_FULL. */
+void page_collect(struct page *page, enum page_kind kind);
+/* Sets a page aside if no claim has come: pending {none, -} -> {none, FULL}. False: collect instead. Owner only. */
+bool page_mark_full(struct page *page);
+/* In a forked child: makes lists and `used` anew from the maps (allocated = live and not claimed). */
+void page_rebuild(struct page *page, size_t bytes, struct random *random);
+
+/* Walks both lists and the maps; false if an invariant of this file does not hold. Owner, at rest. */
+bool page_validate(const struct page *page, size_t bytes);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * state: everything of the process that changes, in one structure (layer 7).
+ *
+ * It lies in a mapping of its own at a random address, behind the read-only pointers of `fixed`; each member is owned by its
+ * room. A harness can save and restore it together with the tables.
+ */
+#ifndef MOAT_STATE_H
+#define MOAT_STATE_H
+
+#include "heap.h"
+#include "huge.h"
+#include "zero.h"
+
+struct state {
+    struct region region;
+    struct abandoned abandoned;
+    struct heap_pool pool;
+    struct huge_state huge;
+    struct zero_state zero;
+};
+
+/* Registers the fork handlers; fork.c. False: the C library has no room. */
+bool fork_register(void);
+
+#endif

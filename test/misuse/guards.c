@@ -1,0 +1,118 @@
+/*
+ * guards: accesses beyond what malloc gave that run into inaccessible memory. The processor stops them; moat says nothing.
+ */
+#include "scene.h"
+
+#include <unistd.h>
+
+/* volatile: the access is the test and must happen. */
+static void touch_write(void *address) { *(volatile char *)launder(address) = 1; }
+static char touch_read(const void *address) { return *(volatile const char *)launder(address); }
+
+static void write_past(size_t size) {
+    char *block = take(size);
+    char *past = block + malloc_usable_size(block);
+    touch_write(past - 1);
+    expect_fault(past, past);
+    touch_write(past);
+    passed();
+}
+
+static void read_past(size_t size) {
+    char *block = take(size);
+    char *past = block + malloc_usable_size(block);
+    expect_fault(past, past);
+    (void)touch_read(past);
+    passed();
+}
+
+static void write_before(size_t size) {
+    char *block = take(size);
+    expect_fault(block - 1, block - 1);
+    touch_write(block - 1);
+    passed();
+}
+
+/* Grown and shrunk in place or moved: the guard goes with it. */
+static void write_past_resized(size_t size) {
+    char *block = launder(realloc(take(HUGE), size));
+    REQUIRE(block, "realloc works");
+    char *past = block + malloc_usable_size(block);
+    touch_write(past - 1);
+    expect_fault(past, past);
+    touch_write(past);
+    passed();
+}
+
+/* A buffer overflow that goes on and on leaves neither the segment of its block nor its huge block. */
+static void run_over(size_t size) {
+    enum { BLOCKS = 40 };
+    char *highest = NULL;
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        char *block = take(size);
+        if (((uintptr_t)block & (SEGMENT - 1)) > ((uintptr_t)highest & (SEGMENT - 1))) highest = block;
+    }
+    uintptr_t end = ((uintptr_t)highest & ~(SEGMENT - 1)) + SEGMENT;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    expect_fault(highest + malloc_usable_size(highest), (char *)end - page);
+    for (char *at = highest; (uintptr_t)at < end; at += 16) touch_write(at);
+    passed();
+}
+
+/* The other direction: what lies below the first byte of a segment is the guard of the segment before. */
+static void run_under(size_t size) {
+    char *block = take(size);
+    uintptr_t start = (uintptr_t)block & ~(SEGMENT - 1);
+    expect_fault((char *)start - 16, block - 1);
+    for (char *at = block; (uintptr_t)at >= start - 16; at -= 16) touch_write(at);
+    passed();
+}
+
+static void read_zero_size(size_t offset) {
+    char *block = take(0);
+    expect_fault(block + offset, block + offset);
+    (void)touch_read(block + offset);
+    passed();
+}
+
+static void write_zero_size(size_t offset) {
+    char *block = take(0);
+    expect_fault(block + offset, block + offset);
+    touch_write(block + offset);
+    passed();
+}
+
+/* A freed huge block may wait a while for the next request of its size; once it went back, it is inaccessible. */
+static void write_freed_huge(size_t size) {
+    char *block = take(size);
+    touch_write(block);
+    give(block);
+    malloc_trim(0);
+    expect_fault(block, block);
+    touch_write(block);
+    passed();
+}
+
+const struct misuse_case guard_cases[] = {
+    CASE("guard", "write-past.huge", FAULT, write_past, HUGE),
+    CASE("guard", "write-past.huge-odd", FAULT, write_past, HUGE + 12345),
+    CASE("guard", "write-past.huge-whole-segments", FAULT, write_past, (size_t)8 << 20),
+    CASE("guard", "read-past.huge", FAULT, read_past, HUGE),
+    CASE("guard", "write-before.huge", FAULT, write_before, HUGE),
+    CASE("guard", "write-past.huge-grown", FAULT, write_past_resized, 5 * HUGE + 7),
+    CASE("guard", "write-past.huge-shrunk", FAULT, write_past_resized, HUGE / 2 + 7),
+    CASE_OPTIONS("guard", "write-past.huge-mprotect", FAULT, write_past, HUGE, "guards=mprotect"),
+    CASE("guard", "run-over.48", FAULT, run_over, SMALL),
+    CASE("guard", "run-over.4096", FAULT, run_over, SMALL_PAGE),
+    CASE("guard", "run-over.medium", FAULT, run_over, MEDIUM),
+    CASE("guard", "run-over.large", FAULT, run_over, LARGE),
+    CASE_OPTIONS("guard", "run-over.large-mprotect", FAULT, run_over, LARGE, "guards=mprotect"),
+    CASE("guard", "run-under.48", FAULT, run_under, SMALL),
+    CASE("guard", "run-under.large", FAULT, run_under, LARGE),
+    CASE_OPTIONS("guard", "run-under.large-mprotect", FAULT, run_under, LARGE, "guards=mprotect"),
+    CASE("guard", "read-zero-size.first", FAULT, read_zero_size, 0),
+    CASE("guard", "read-zero-size.last", FAULT, read_zero_size, 15),
+    CASE("guard", "write-zero-size.first", FAULT, write_zero_size, 0),
+    CASE("guard", "write-freed.huge", FAULT, write_freed_huge, HUGE),
+    CASES_END,
+};

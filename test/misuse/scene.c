@@ -1,0 +1,121 @@
+/* scene: see scene.h. Allocates nothing of its own: what a scene allocates is the scene's. */
+#include "scene.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "misuse.h"
+
+enum { HELD_MAX = 1 << 15 };
+
+static struct {
+    uintptr_t start;
+    size_t size;
+} held[HELD_MAX];
+static size_t held_count;
+
+static atomic_uint gate;
+
+void *take(size_t size) {
+    void *block = launder(malloc(size));
+    REQUIRE(block, "malloc(%zu) gives a block", size);
+    return block;
+}
+
+void give(void *block) { free(launder(block)); }
+
+void expect_within(const char *what, uintptr_t lowest, uintptr_t highest) {
+    say("expect %s 0x%lx 0x%lx %s", misuse_playing->kind, (unsigned long)lowest, (unsigned long)highest, what);
+}
+
+void expect(const char *what, const void *address) { expect_within(what, (uintptr_t)address, (uintptr_t)address); }
+
+/* Says where, then lets the same access fault again with the default action. */
+static void on_fault(int number, siginfo_t *info, void *context) {
+    (void)context;
+    say("fault 0x%lx", (unsigned long)info->si_addr);
+    signal(number, SIG_DFL);
+}
+
+void expect_fault(const void *lowest, const void *highest) {
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+    REQUIRE(sigaction(SIGSEGV, &action, NULL) == 0, "a handler can be set");
+    expect_within("-", (uintptr_t)lowest, (uintptr_t)highest);
+}
+
+void passed(void) { say("passed misuse"); }
+
+_Noreturn void finished(void) {
+    say("finished");
+    _exit(0);
+}
+
+void free_wrongly(const char *what, void *address) {
+    expect(what, address);
+    give(address);
+    passed();
+}
+
+void give_task(void *block) { give(block); }
+void free_again_task(void *block) { free_wrongly(FREED_AGAIN, block); }
+
+void hold(const void *block, size_t size) {
+    uintptr_t start = (uintptr_t)block;
+    for (size_t i = 0; i < held_count; i++) {
+        if (start < held[i].start + held[i].size && held[i].start < start + size) {
+            say("handed out 0x%lx", (unsigned long)start);
+            _exit(1);
+        }
+    }
+    REQUIRE(held_count < HELD_MAX, "the scene holds no more than %d blocks", HELD_MAX);
+    held[held_count].start = start;
+    held[held_count++].size = size;
+}
+
+/* Twice what the pages that the scene has used can hold: 128 KiB of small blocks, 1 MiB of medium ones, two segments. */
+static size_t walk_length(size_t size) {
+    if (size > LARGE) return 8;
+    if (size > MEDIUM) return 2 * SEGMENT / size;
+    if (size > SMALL_PAGE * 2) return ((size_t)1 << 20) / size;
+    return size < 16 ? 4096 : ((size_t)128 << 10) / size;
+}
+
+void walk(size_t size) {
+    for (size_t left = walk_length(size); left > 0; left--) {
+        void *block = take(size);
+        hold(block, size > 0 ? size : 1);
+        /* An owner writes to its block; a damaged list must not be repaired or followed by that. */
+        memset(block, 0x11, size);
+    }
+}
+
+void walk_task(void *size) { walk(*(const size_t *)size); }
+
+_Noreturn void in_child(void (*task)(void *), void *argument) {
+    int status;
+    pid_t child = fork();
+    REQUIRE(child >= 0, "a process can be made");
+    if (child == 0) {
+        task(argument);
+        finished();
+    }
+    REQUIRE(waitpid(child, &status, 0) == child, "the child can be waited for");
+    if (WIFSIGNALED(status)) {
+        signal(WTERMSIG(status), SIG_DFL);
+        raise(WTERMSIG(status));
+    }
+    _exit(WEXITSTATUS(status));
+}
+
+void gate_reset(void) { atomic_store(&gate, 0); }
+
+void gate_pass(unsigned delay) {
+    atomic_fetch_add(&gate, 1);
+    for (unsigned spins = 0; atomic_load(&gate) < 2; spins++) {
+        if (spins % 4096 == 4095) sched_yield();
+    }
+    for (volatile unsigned left = delay; left > 0;) left = left - 1;
+}

@@ -1,0 +1,293 @@
+/*
+ * test_options: what MOAT_OPTIONS and moat_default_options() may set (src/options.h).
+ *
+ * Each test has a process of its own (Check forks), so that the environment and descriptor 2 can be changed at will.
+ */
+#include "options.h"
+
+#include "moat.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *program_options;
+
+/* As a program would. */
+const char *moat_default_options(void) { return program_options; }
+
+/* --- Catching what is printed --------------------------------------------------------------------------------------------- */
+
+static char printed[4096];
+
+/* Parses into `options` and keeps in `printed` what came out on descriptor 2. */
+static void parse_over(struct options *options, const char *text, bool privileged) {
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    int kept = dup(STDERR_FILENO);
+    ck_assert_int_ge(kept, 0);
+    ck_assert_int_eq(dup2(fileno(file), STDERR_FILENO), STDERR_FILENO);
+    options_parse(options, text, privileged);
+    ck_assert_int_eq(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+    close(kept);
+    rewind(file);
+    printed[fread(printed, 1, sizeof printed - 1, file)] = '\0';
+    fclose(file);
+}
+
+static struct options parsed(const char *text, bool privileged) {
+    struct options options;
+    options_set_defaults(&options);
+    parse_over(&options, text, privileged);
+    return options;
+}
+
+static void assert_same(const struct options *a, const struct options *b) {
+    ck_assert_int_eq((int)a->guards, (int)b->guards);
+    ck_assert_int_eq((int)a->sized, (int)b->sized);
+    ck_assert_int_eq(a->zero_realloc_frees, b->zero_realloc_frees);
+    ck_assert_uint_eq(a->purge_delay_ms, b->purge_delay_ms);
+    ck_assert_int_eq(a->verbose, b->verbose);
+    ck_assert_uint_eq(a->region_limit, b->region_limit);
+}
+
+static struct options defaults(void) {
+    return (struct options){.guards = GUARDS_AUTO,
+                            .sized = SIZED_ABORT,
+                            .zero_realloc_frees = true,
+                            .purge_delay_ms = 300,
+                            .verbose = false,
+                            .region_limit = 0};
+}
+
+/* --- Values --------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(no_text_leaves_the_documented_defaults) {
+    struct options expected = defaults();
+    static const char *const texts[] = {NULL, "", ":", ":::"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct options options = parsed(texts[i], false);
+        assert_same(&options, &expected);
+        ck_assert_str_eq(printed, "");
+    }
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    struct options expected;
+} good[] = {
+    {"guards=auto", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 0}},
+    {"guards=mprotect", {GUARDS_MPROTECT, SIZED_ABORT, true, 300, false, 0}},
+    {"guards=off", {GUARDS_OFF, SIZED_ABORT, true, 300, false, 0}},
+    {"sized=abort", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 0}},
+    {"sized=report", {GUARDS_AUTO, SIZED_REPORT, true, 300, false, 0}},
+    {"sized=off", {GUARDS_AUTO, SIZED_OFF, true, 300, false, 0}},
+    {"zero_realloc=free", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 0}},
+    {"zero_realloc=alloc", {GUARDS_AUTO, SIZED_ABORT, false, 300, false, 0}},
+    {"purge_delay=0", {GUARDS_AUTO, SIZED_ABORT, true, 0, false, 0}},
+    {"purge_delay=3600000", {GUARDS_AUTO, SIZED_ABORT, true, 3600000, false, 0}},
+    {"purge_delay=0000000000000000000000000001", {GUARDS_AUTO, SIZED_ABORT, true, 1, false, 0}},
+    {"verbose=1", {GUARDS_AUTO, SIZED_ABORT, true, 300, true, 0}},
+    {"verbose=0", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 0}},
+    {"region=0", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 0}},
+    {"region=16777216", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 16777216}},
+    {"region=16384K", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 16777216}},
+    {"region=64M", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, (size_t)64 << 20}},
+    {"region=3G", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, (size_t)3 << 30}},
+    {"region=2T", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, (size_t)2 << 40}},
+    {"region=9223372036854775807", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, PTRDIFF_MAX}},
+    {"guards=off:sized=report:zero_realloc=alloc:purge_delay=5:verbose=1:region=1G",
+     {GUARDS_OFF, SIZED_REPORT, false, 5, true, (size_t)1 << 30}},
+    /* Empty items do not count, and of two the last one wins. */
+    {"::guards=off::sized=off:", {GUARDS_OFF, SIZED_OFF, true, 300, false, 0}},
+    {"sized=off:sized=report", {GUARDS_AUTO, SIZED_REPORT, true, 300, false, 0}},
+};
+
+START_TEST(every_key_takes_its_values) {
+    struct options options = parsed(good[_i].text, false);
+    assert_same(&options, &good[_i].expected);
+    ck_assert_str_eq(printed, "");
+}
+END_TEST
+
+static const char *const bad[] = {
+    "guards=",
+    "guards",
+    "guards=OFF",
+    "guards=off ",
+    "guards=of",
+    "guards=1",
+    "guards==off",
+    "sized=warn",
+    "sized=abort,off",
+    "zero_realloc=null",
+    "zero_realloc=1",
+    "purge_delay=",
+    "purge_delay=-1",
+    "purge_delay=+1",
+    "purge_delay= 1",
+    "purge_delay=1.5",
+    "purge_delay=0x10",
+    "purge_delay=1K",
+    "purge_delay=3600001",
+    "purge_delay=4294967296",           /* 2^32: not 0 */
+    "purge_delay=18446744073709551616", /* 2^64 */
+    "purge_delay=99999999999999999999999999999999",
+    "verbose=2",
+    "verbose=yes",
+    "region=",
+    "region=G",
+    "region=1",
+    "region=16777215",
+    "region=16383K",
+    "region=1g",
+    "region=1GB",
+    "region=1P",
+    "region=9223372036854775808",
+    "region=18446744073709551616",
+    "region=16777216T", /* 2^64 */
+    "region=8388608T",  /* 2^63 */
+};
+
+START_TEST(a_bad_value_is_one_warning_and_changes_nothing) {
+    struct options expected = defaults();
+    char warning[256];
+    struct options options = parsed(bad[_i], false);
+    assert_same(&options, &expected);
+    snprintf(warning, sizeof warning, "moat: warning: bad value of an option, ignored: %s\n", bad[_i]);
+    ck_assert_str_eq(printed, warning);
+}
+END_TEST
+
+static const struct {
+    const char *text, *named;
+} unknown[] = {{"colour=blue", "colour"},  {"guard=off", "guard"}, {"guardss=off", "guardss"}, {"GUARDS=off", "GUARDS"},
+               {" guards=off", " guards"}, {"=off", "(no name)"},  {"help", "help"},           {"\x1b[2J\n=1", "?[2J?"}};
+
+START_TEST(an_unknown_key_is_one_warning_that_names_it) {
+    struct options expected = defaults();
+    char warning[256];
+    struct options options = parsed(unknown[_i].text, false);
+    assert_same(&options, &expected);
+    snprintf(warning, sizeof warning, "moat: warning: unknown option: %s\n", unknown[_i].named);
+    ck_assert_str_eq(printed, warning);
+}
+END_TEST
+
+START_TEST(a_bad_item_does_not_hide_the_others) {
+    struct options options = parsed("nonsense=1:guards=off:sized=maybe:verbose=1", false);
+    struct options expected = defaults();
+    expected.guards = GUARDS_OFF;
+    expected.verbose = true;
+    assert_same(&options, &expected);
+    ck_assert_str_eq(printed, "moat: warning: unknown option: nonsense\n"
+                              "moat: warning: bad value of an option, ignored: sized=maybe\n");
+}
+END_TEST
+
+START_TEST(a_long_item_is_cut_in_its_warning) {
+    char text[1000];
+    memset(text, 'k', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    parsed(text, false);
+    ck_assert_ptr_nonnull(strstr(printed, "unknown option: kkkk"));
+    ck_assert_ptr_nonnull(strstr(printed, "k...\n"));
+    ck_assert_uint_lt(strlen(printed), 200);
+}
+END_TEST
+
+/* --- Privileged processes -------------------------------------------------------------------------------------------------- */
+
+static const char *const weakening[] = {"guards=off",          "sized=report", "sized=off",  "purge_delay=301",
+                                        "purge_delay=3600000", "verbose=1",    "region=16M", "region=64T"};
+
+START_TEST(a_privileged_process_refuses_what_weakens) {
+    struct options expected = defaults();
+    char warning[256];
+    struct options options = parsed(weakening[_i], true);
+    assert_same(&options, &expected);
+    snprintf(warning, sizeof warning, "moat: warning: a privileged process does not take this from its environment: %s\n",
+             weakening[_i]);
+    ck_assert_str_eq(printed, warning);
+}
+END_TEST
+
+START_TEST(a_privileged_process_takes_what_hardens_or_is_neutral) {
+    struct options options = parsed("guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=100:verbose=0:region=0", true);
+    struct options expected = {GUARDS_MPROTECT, SIZED_ABORT, false, 100, false, 0};
+    assert_same(&options, &expected);
+    ck_assert_str_eq(printed, "");
+}
+END_TEST
+
+/* The measure is what the program chose for itself, not the defaults. */
+START_TEST(a_privileged_process_may_harden_what_its_program_weakened) {
+    struct options options = {GUARDS_OFF, SIZED_OFF, true, 1000, true, (size_t)1 << 30};
+    parse_over(&options, "guards=auto:sized=report:purge_delay=999:verbose=0:region=1G", true);
+    struct options expected = {GUARDS_AUTO, SIZED_REPORT, true, 999, false, (size_t)1 << 30};
+    assert_same(&options, &expected);
+    ck_assert_str_eq(printed, "");
+    parse_over(&options, "sized=off", true);
+    ck_assert_int_eq((int)options.sized, SIZED_REPORT);
+    parse_over(&options, "sized=abort", true);
+    ck_assert_int_eq((int)options.sized, SIZED_ABORT);
+    parse_over(&options, "purge_delay=1000", true);
+    ck_assert_uint_eq(options.purge_delay_ms, 999);
+}
+END_TEST
+
+START_TEST(a_privileged_process_still_warns_of_bad_values) {
+    parsed("guards=of", true);
+    ck_assert_str_eq(printed, "moat: warning: bad value of an option, ignored: guards=of\n");
+}
+END_TEST
+
+/* --- Sources -------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(the_environment_comes_after_the_program) {
+    struct options options;
+    struct options expected = defaults();
+    unsetenv("MOAT_OPTIONS");
+    program_options = NULL;
+    options_load(&options);
+    assert_same(&options, &expected);
+
+    program_options = "sized=report:purge_delay=7";
+    options_load(&options);
+    expected.sized = SIZED_REPORT;
+    expected.purge_delay_ms = 7;
+    assert_same(&options, &expected);
+
+    setenv("MOAT_OPTIONS", "sized=off", 1);
+    options_load(&options);
+    expected.sized = SIZED_OFF;
+    assert_same(&options, &expected);
+}
+END_TEST
+
+#define LENGTH(array) ((int)(sizeof(array) / sizeof *(array)))
+
+int main(void) {
+    Suite *suite = suite_create("options");
+    TCase *group = tcase_create("options");
+    tcase_add_test(group, no_text_leaves_the_documented_defaults);
+    tcase_add_loop_test(group, every_key_takes_its_values, 0, LENGTH(good));
+    tcase_add_loop_test(group, a_bad_value_is_one_warning_and_changes_nothing, 0, LENGTH(bad));
+    tcase_add_loop_test(group, an_unknown_key_is_one_warning_that_names_it, 0, LENGTH(unknown));
+    tcase_add_test(group, a_bad_item_does_not_hide_the_others);
+    tcase_add_test(group, a_long_item_is_cut_in_its_warning);
+    tcase_add_loop_test(group, a_privileged_process_refuses_what_weakens, 0, LENGTH(weakening));
+    tcase_add_test(group, a_privileged_process_takes_what_hardens_or_is_neutral);
+    tcase_add_test(group, a_privileged_process_may_harden_what_its_program_weakened);
+    tcase_add_test(group, a_privileged_process_still_warns_of_bad_values);
+    tcase_add_test(group, the_environment_comes_after_the_program);
+    suite_add_tcase(suite, group);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
