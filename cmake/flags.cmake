@@ -39,4 +39,4 @@ endif()
 add_library(moat_library_flags INTERFACE)
 target_compile_options(moat_library_flags INTERFACE -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt
                        -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free)
-target_compile_definitions(moat_library_flags INTERFACE MOAT_HARDENING=$<BOOL:${MOAT_HARDENING}>)
+target_compile_definitions(moat_library_flags INTERFACE _GNU_SOURCE= MOAT_HARDENING=$<BOOL:${MOAT_HARDENING}>)

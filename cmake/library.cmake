@@ -61,7 +61,7 @@ add_library(moat::object ALIAS moat_object)
 if(EXISTS "${PROJECT_SOURCE_DIR}/tools/moat-run.c")
     file(RELATIVE_PATH moat_libdir_from_bindir "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_LIBDIR}")
     add_executable(moat-run tools/moat-run.c)
-    target_compile_definitions(moat-run PRIVATE _GNU_SOURCE MOAT_LIBRARY="$<TARGET_SONAME_FILE_NAME:moat_shared>"
+    target_compile_definitions(moat-run PRIVATE MOAT_LIBRARY="$<TARGET_SONAME_FILE_NAME:moat_shared>"
                                MOAT_LIBDIR_FROM_BINDIR="${moat_libdir_from_bindir}" MOAT_VERSION="${PROJECT_VERSION}")
     target_link_libraries(moat-run PRIVATE moat_warnings)
     set_target_properties(moat-run PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")

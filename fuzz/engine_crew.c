@@ -18,7 +18,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { NOBODY = INPUT_MAX_THREADS, STACK_SIZE = 512 * 1024, FORKS_MAX = 2, LATE_ROUNDS_MAX = 3 };
+enum {
+    NOBODY = INPUT_MAX_THREADS,
+    STACK_SIZE = 512 * 1024,
+    FORKS_MAX = 2,
+    LATE_ROUNDS_MAX = 4 /* as many as the C library makes */
+};
 
 struct member {
     uint32_t turn; /* 1 while it holds the baton; a futex */
@@ -27,6 +32,7 @@ struct member {
     bool draining;    /* and frees its share of the blocks first */
     unsigned late;    /* rounds of destructors that still call the allocator */
     uint32_t late_op; /* what they do */
+    pthread_key_t *late_key;
     pthread_t thread;
 };
 
@@ -43,7 +49,8 @@ static struct crew {
 } crew;
 
 static _Thread_local unsigned me;
-static pthread_key_t late_key;
+/* Destructors run in the order of their keys: one before the allocator's own in each round, one behind it. */
+static pthread_key_t late_keys[2];
 
 static void fatal(const char *what, int error) {
     fprintf(stderr, "fuzz: %s: error %d\n", what, error);
@@ -126,15 +133,15 @@ static void late_work(void *argument) {
         run->subject->abandon_thread();
         return;
     }
-    if (--self->late > 0) pthread_setspecific(late_key, self);
+    if (--self->late > 0) pthread_setspecific(*self->late_key, self);
 }
 
 static void leave(struct member *self) {
     struct run *run = crew.run;
     if (self->draining && !run->over) run_drain(run, me, crew.alive, me);
     if (run->over) run->subject->abandon_thread();
+    if (self->alive) crew.alive--;
     self->alive = false;
-    crew.alive--;
     crew.to_join = me;
     give_turn(0); /* thread 0 joins this thread before anything else happens */
 }
@@ -174,9 +181,12 @@ static void end_member(struct run *run, const struct input_op *op) {
     struct member *self = &crew.members[me];
     if (me == 0) return;
     self->leaving = true;
+    self->alive = false; /* the schedule names it no more */
+    crew.alive--;
     self->late = op->other % (LATE_ROUNDS_MAX + 1);
     self->late_op = op->value;
-    if (self->late > 0) pthread_setspecific(late_key, self);
+    self->late_key = &late_keys[op->kind & 1];
+    if (self->late > 0) pthread_setspecific(*self->late_key, self);
     run_trace(run, self->late);
 }
 
@@ -234,7 +244,6 @@ static void lead(void) {
         wait_turn(0);
         join_leaver();
         if (crew.run->over) crew.finished = true; /* in a destructor */
-        if (!crew.finished && !crew.members[crew.next].alive) choose();
     }
 }
 
@@ -250,10 +259,21 @@ static void dismiss(void) {
     }
 }
 
+/* The C library gives the lowest key that is free: what lies between the two is for the allocator. */
+static void make_keys(void) {
+    static bool made;
+    pthread_key_t between;
+    if (made) return;
+    int error = pthread_key_create(&late_keys[0], late_work);
+    if (error == 0) error = pthread_key_create(&between, NULL);
+    if (error == 0) error = pthread_key_create(&late_keys[1], late_work);
+    if (error == 0) error = pthread_key_delete(between);
+    if (error != 0) fatal("pthread_key_create", error);
+    made = true;
+}
+
 void crew_run(struct run *run, const struct subject *subject, const struct input *input) {
-    static bool key_made;
-    if (!key_made && pthread_key_create(&late_key, late_work) != 0) fatal("pthread_key_create", errno);
-    key_made = true;
+    make_keys();
     run_hooks = (struct run_hooks){start_member, end_member, fork_member};
     me = 0;
     crew.run = run;

@@ -4,9 +4,10 @@
  *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
  *
  * Folders are searched to the bottom, in the order of their names. With --repeat each input runs N times (2 unless told) and its
- * runs must leave the same trace. Prints how many inputs ran, how many of them ended in an expected report, and how many were no
- * inputs of this version. Exit status: 0; 1 when a trace differs or no input ran; 2 for a usage or file error; a failure that the
- * harness finds ends the process by abort(), after the name of the input.
+ * runs must leave the same trace. An input whose name begins with report- must end in a report. Prints how many inputs ran, how
+ * many of them ended in an expected report, and how many were no inputs of this version. Exit status: 0; 1 when a trace differs,
+ * a report is missing or no input ran; 2 for a usage or file error; a failure that the harness finds ends the process by abort(),
+ * after the name of the input.
  */
 #include <dirent.h>
 #include <stdbool.h>
@@ -19,7 +20,13 @@
 #include "engine_run.h"
 #include "engine_target.h"
 
-static unsigned ran, reported, unread, unstable, repeat = 2;
+static unsigned ran, reported, silent, unread, unstable, repeat = 2;
+
+static bool must_report(const char *path) {
+    static const char mark[] = "report-";
+    const char *name = strrchr(path, '/');
+    return strncmp(name ? name + 1 : path, mark, sizeof mark - 1) == 0;
+}
 
 /* Replays one file. A file that is longer than any input is cut, as the fuzzers would. */
 static bool replay_file(const char *path) {
@@ -53,7 +60,12 @@ static bool replay_file(const char *path) {
     }
     if (run_verbose) fprintf(stderr, "trace %016llx, report %d\n", (unsigned long long)trace, target_reported());
     ran++;
-    if (target_reported() >= 0) reported++;
+    if (target_reported() >= 0) {
+        reported++;
+    } else if (must_report(path)) {
+        fprintf(stderr, "%s: ended without a report\n", path);
+        silent++;
+    }
     return true;
 }
 
@@ -107,8 +119,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s [--repeat N] [--verbose] FILE-OR-FOLDER...\n", argv[0]);
         return 2;
     }
-    printf("%u inputs ran %u times each, %u ended in an expected report, %u were no inputs, %u differed from run to run\n", ran,
-           repeat, reported, unread, unstable);
+    printf("%u inputs ran %u times each, %u ended in an expected report, %u should have and did not, %u were no inputs, %u "
+           "differed from run to run\n",
+           ran, repeat, reported, silent, unread, unstable);
     if (!read) return 2;
-    return unstable > 0 || ran == 0 ? 1 : 0;
+    return unstable > 0 || silent > 0 || ran == 0 ? 1 : 0;
 }

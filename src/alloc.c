@@ -19,17 +19,30 @@ static bool is_ready(void) {
     return true;
 }
 
-/* A block of a class, by the generic path. */
-static void *allocate_class(uint32_t class, bool zero) {
+/* One attempt at a block of a class, by the generic path. */
+static void *try_class(uint32_t class, bool zero) {
     struct heap *heap = heap_acquire();
     if (MOAT_UNLIKELY(heap == NULL)) return NULL;
     heap_enter(heap);
     struct page *page = heap_page_with_room(heap, class);
-    void *block = page != NULL ? page_pop(page) : NULL;
+    void *block = page != NULL ? page_pop(page) : NULL; /* a page with room has a block on its list */
     bool fill = zero && block != NULL && !page->zeroed;
     heap_leave(heap);
     heap_release(heap);
     if (fill) __builtin_memset(block, 0, class_size(class));
+    return block;
+}
+
+/* What this thread and ended ones hold unused may be just what is missing: give it back and try once more. */
+static void *allocate_class(uint32_t class, bool zero) {
+    void *block = try_class(class, zero);
+    if (MOAT_UNLIKELY(block == NULL) && alloc_collect(true)) block = try_class(class, zero);
+    return block;
+}
+
+static void *allocate_huge(size_t size, size_t alignment, bool zero) {
+    void *block = huge_alloc(size, alignment, zero);
+    if (MOAT_UNLIKELY(block == NULL) && alloc_collect(true)) block = huge_alloc(size, alignment, zero);
     return block;
 }
 
@@ -38,7 +51,7 @@ void *alloc_block_slow(size_t size) {
     if (MOAT_UNLIKELY(size == 0)) return zero_alloc();
     if (size <= LARGE_MAX) return allocate_class(class_of_size(size), false);
     if (size > PTRDIFF_MAX) return NULL;
-    return huge_alloc(size, 1, false);
+    return allocate_huge(size, 1, false);
 }
 
 void *alloc_zeroed(size_t size) {
@@ -51,7 +64,7 @@ void *alloc_zeroed(size_t size) {
     if (size == 0) return zero_alloc();
     if (size <= LARGE_MAX) return allocate_class(class_of_size(size), true);
     if (size > PTRDIFF_MAX) return NULL;
-    return huge_alloc(size, 1, true);
+    return allocate_huge(size, 1, true);
 }
 
 void *alloc_aligned(size_t alignment, size_t size) {
@@ -59,7 +72,7 @@ void *alloc_aligned(size_t alignment, size_t size) {
     if (size > PTRDIFF_MAX || !is_ready()) return NULL;
     uint32_t class = size <= LARGE_MAX && alignment <= LARGE_MAX ? class_of_aligned(alignment, size) : CLASS_NONE;
     if (class != CLASS_NONE) return allocate_class(class, false);
-    return huge_alloc(size, alignment, false);
+    return allocate_huge(size, alignment, false);
 }
 
 /* The accessor every verb but the fast free goes through: ends the process unless the address is a live block. */
@@ -67,7 +80,8 @@ static struct found find_live(uintptr_t address, enum verb verb) {
     struct found found = {NULL, 0, 0, CLASS_NONE};
     if (!is_ready() || !region_contains(address) || address % GRANULE != 0) diagnose_not_live(address, verb);
     found.segment = segment_of(address);
-    found.word = atomic_load_acquire(&found.segment->owner); /* pairs with the store that made the segment what it is */
+    found.word = atomic_load_acquire(&found.segment->owner);          /* pairs with the store that made the segment what it is */
+    if (found.word == OWNER_UNUSED) diagnose_not_live(address, verb); /* no map there */
     const struct map_word *map = map_word_of(address);
     if (HARDENED && !map_in_use(map, map_bit_of(address))) {
 #if !defined(__x86_64__) && !defined(__i386__)
@@ -90,12 +104,7 @@ static struct found find_live(uintptr_t address, enum verb verb) {
 
 /* A free by the owner, of any kind of page; the fast path's steps with the page looked up by kind. */
 static void free_own(struct heap *heap, struct page *page, uintptr_t address) {
-    struct map_word *map = map_word_of(address);
-    uint64_t bit = map_bit_of(address);
-    if (HARDENED) {
-        if (!map_in_use(map, bit)) diagnose_not_live(address, VERB_FREE);
-        map_clear_live(map, bit);
-    }
+    if (HARDENED && !map_give(map_word_of(address), map_bit_of(address))) diagnose_not_live(address, VERB_FREE);
     if (page_push(page, address)) heap_page_event(heap, page);
 }
 

@@ -15,10 +15,17 @@
 MOAT_NOINLINE void *alloc_block_slow(size_t size);
 MOAT_NOINLINE void alloc_free_slow(void *block);
 
+/* The fast path alone: NULL when it does not apply. */
+MOAT_INLINE void *alloc_block_fast(size_t size) {
+    uintptr_t heap = thread_word();
+    if (MOAT_UNLIKELY(!is_heap(heap) || size > DIRECT_MAX)) return NULL;
+    struct page *page = ((struct heap *)heap)->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]; /* entry 0 is always page_empty */
+    if (MOAT_UNLIKELY(page->free == OFFSET_NONE)) return NULL;
+    return page_pop(page);
+}
+
 MOAT_INLINE void *alloc_block(size_t size) {
-    struct heap *heap = heap_of_thread();
-    if (MOAT_UNLIKELY(heap == NULL || size > DIRECT_MAX)) return alloc_block_slow(size);
-    void *block = page_pop(heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]); /* entry 0 is always empty */
+    void *block = alloc_block_fast(size);
     return MOAT_LIKELY(block != NULL) ? block : alloc_block_slow(size);
 }
 
@@ -29,14 +36,9 @@ MOAT_INLINE void alloc_free(void *block) {
         /* Equal only for a small segment of this thread's heap; only this thread makes it so. */
         if (MOAT_LIKELY(atomic_load_relaxed(&fixed.segments[offset >> SEGMENT_SHIFT].owner) == thread_word())) {
             struct page *page = &fixed.pages[offset >> SLOT_SHIFT];
-            if (HARDENED) {
-                struct map_word *word = map_word_of(address);
-                uint64_t bit = map_bit_of(address);
-                if (MOAT_UNLIKELY(address % GRANULE != 0 || !map_in_use(word, bit))) {
-                    alloc_free_slow(block);
-                    return;
-                }
-                map_clear_live(word, bit);
+            if (HARDENED && MOAT_UNLIKELY(address % GRANULE != 0 || !map_give(map_word_of(address), map_bit_of(address)))) {
+                alloc_free_slow(block); /* reports */
+                return;
             }
             if (MOAT_UNLIKELY(page_push(page, address))) heap_page_event((struct heap *)thread_word(), page);
             return;

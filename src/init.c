@@ -72,8 +72,11 @@ static void fill_fixed(const struct layout *layout, const struct region_plan *pl
     fixed.zero = &state->zero;
 }
 
-static bool commit_table(const struct layout *layout, enum table table) {
-    return os_commit((void *)layout->start[table], layout->size[table]);
+/* Owner words are read before anything else is: a wild pointer into the range finds zeros there. The other tables are read only
+   where a segment is in use. */
+static bool open_tables(const struct layout *layout) {
+    return os_commit((void *)layout->start[TABLE_STATE], layout->size[TABLE_STATE]) &&
+           os_protect_read((void *)layout->start[TABLE_SEGMENTS], layout->size[TABLE_SEGMENTS]);
 }
 
 /* State that is not all-zero at birth. */
@@ -109,7 +112,7 @@ static bool build(struct random *random) {
     }
     fill_fixed(&layout, &plan);
     os_wipe_on_fork((void *)layout.start[TABLE_RANDOMS], layout.size[TABLE_RANDOMS]);
-    if (!commit_table(&layout, TABLE_STATE) || !commit_table(&layout, TABLE_SEGMENTS) || !fill_state(&plan, random, heaps)) {
+    if (!open_tables(&layout) || !fill_state(&plan, random, heaps)) {
         os_unreserve((void *)plan.base, plan.window);
         os_unreserve(layout.reserved, layout.reserved_size);
         return false;
@@ -123,6 +126,7 @@ bool init_once(void) {
     lock_acquire(&init_lock);
     bool ready = __atomic_load_n(&fixed.heaps_max, __ATOMIC_RELAXED) != 0, first = false;
     if (!ready) {
+        if (moat_refuse_sanitizers != NULL) moat_refuse_sanitizers();
         __builtin_memset(&random, 0, sizeof random);
         ready = first = build(&random);
         __builtin_memset(&random, 0, sizeof random);

@@ -45,10 +45,24 @@ MOAT_INLINE bool map_is_free(const struct map_word *word, uint64_t bit) {
     return ((atomic_load_relaxed(&word->live) | atomic_load_relaxed(&word->claim)) & bit) == 0;
 }
 
-/* Owner only: no read-modify-write, nobody else writes live bits of a page. */
-MOAT_INLINE void map_set_live(struct map_word *word, uint64_t bit) {
-    atomic_store_relaxed(&word->live, atomic_load_relaxed(&word->live) | bit);
+/* malloc's step of the table in DESIGN.md section 3.2: live 0, claim 0 -> live 1; false, and nothing changed, if it was not so.
+   Owner only: no read-modify-write, nobody else writes live bits of a page. */
+MOAT_INLINE bool map_take(struct map_word *word, uint64_t bit) {
+    uint64_t live = atomic_load_relaxed(&word->live);
+    if (MOAT_UNLIKELY(((live | atomic_load_relaxed(&word->claim)) & bit) != 0)) return false;
+    atomic_store_relaxed(&word->live, live | bit);
+    return true;
 }
+
+/* The local free's step: live 1, claim 0 -> live 0; false, and nothing changed, if it was not so. Owner only. */
+MOAT_INLINE bool map_give(struct map_word *word, uint64_t bit) {
+    uint64_t live = atomic_load_relaxed(&word->live);
+    if (MOAT_UNLIKELY((live & ~atomic_load_relaxed(&word->claim) & bit) == 0)) return false;
+    atomic_store_relaxed(&word->live, live & ~bit);
+    return true;
+}
+
+/* Collect's step for the claimed blocks of a word. Owner only. */
 MOAT_INLINE void map_clear_live(struct map_word *word, uint64_t bits) {
     atomic_store_relaxed(&word->live, atomic_load_relaxed(&word->live) & ~bits);
 }

@@ -240,8 +240,8 @@ bool os_move_pages(void *from, void *to, size_t size) {
     long moved = os_call_kernel(SYS_mremap, (long)from, (long)size, (long)size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
                                 (long)to, 0);
     if (moved != (long)to) {
-        /* The kernel may have unmapped the destination before it failed. If it did not, the address is taken, by our own
-           reservation, and stays as it is. */
+        /* The kernel may have unmapped the destination before it failed, as it does at RLIMIT_DATA. If it did not, the address
+           is taken, by our own reservation, and stays as it is. */
         if (reserve_exactly((uintptr_t)to, size) != NULL) os_advise_region(to, size);
         return false;
     }

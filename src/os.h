@@ -3,7 +3,7 @@
  *
  * One function per call, one policy for its failure: it returns false (or NULL) and leaves the state as it was. No function here
  * sets errno for the caller: each saves and restores it. A harness build can make any call fail and
- * records which ranges are reserved, committed and guarded (os_harness.h).
+ * records which ranges are reserved, committed and guarded (harness.h).
  *
  * All sizes are bytes; all ranges are multiples of the OS page. Async-signal-safe, allocates nothing, may run before
  * initialisation.

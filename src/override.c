@@ -14,6 +14,7 @@
 
 #include "format.h"
 #include "posix.h"
+#include "state.h"
 #include "stats.h"
 
 #define MOAT_WEAK MOAT_PUBLIC __attribute__((weak))
@@ -46,9 +47,10 @@ MOAT_COLD MOAT_NORETURN static void refuse(const char *sanitizer) {
     os_abort();
 }
 
-/* Two allocators would each see the other's blocks as foreign: say so at the start and not at some free. Before the constructors
-   of the program. */
-__attribute__((constructor(101))) static void refuse_sanitizers(void) {
+/* Two allocators would each see the other's blocks as foreign: say so at the start and not at some free. Called before the first
+   allocation, for a sanitizer whose malloc is behind moat's does not get through its own start; and by a constructor, for one
+   whose malloc is in front. */
+__attribute__((constructor(101))) void moat_refuse_sanitizers(void) {
     if (__asan_init != NULL) refuse("AddressSanitizer");
     if (__hwasan_init != NULL) refuse("HWAddressSanitizer");
     if (__msan_init != NULL) refuse("MemorySanitizer");

@@ -163,11 +163,11 @@ MOAT_OPERATOR void _ZdaPvm(void *block, size_t size) {
 
 MOAT_OPERATOR void _ZdlPvSt11align_val_t(void *block, size_t alignment) {
     (void)alignment;
-    alloc_free(block);
+    own_delete(block);
 }
 MOAT_OPERATOR void _ZdaPvSt11align_val_t(void *block, size_t alignment) {
     if (OWN_DELETE_ALIGNED) {
-        alloc_free(block);
+        own_delete(block);
     } else {
         _ZdlPvSt11align_val_t(block, alignment);
     }

@@ -73,24 +73,19 @@ MOAT_INLINE unsigned page_claim_group(enum page_kind kind, size_t offset) {
 MOAT_NORETURN MOAT_COLD void page_report_bad_link(const struct page *page, uintptr_t address);
 MOAT_NORETURN MOAT_COLD void page_report_bad_block(const struct page *page, uintptr_t address);
 
-/* Takes a block off `free`, marks it live and erases its link; NULL when the list is empty. Owner only. */
+/* Takes a block off `free`, marks it live and erases its link. The list must not be empty (page->free != OFFSET_NONE). Owner
+ * only. */
 MOAT_INLINE void *page_pop(struct page *page) {
-    uint32_t offset = page->free;
-    if (MOAT_UNLIKELY(offset == OFFSET_NONE)) return NULL;
-    uintptr_t address = page->start + offset;
+    uintptr_t address = page->start + page->free;
     uint64_t next = link_decode(link_load(address), page->secret, address);
     if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal))) {
         if (next != OFFSET_NONE) page_report_bad_link(page, address);
     }
-    if (HARDENED) {
-        struct map_word *word = map_word_of(address);
-        uint64_t bit = map_bit_of(address);
-        if (MOAT_UNLIKELY(!map_is_free(word, bit))) page_report_bad_block(page, address);
-        map_set_live(word, bit);
-    }
+    if (HARDENED && MOAT_UNLIKELY(!map_take(map_word_of(address), map_bit_of(address)))) page_report_bad_block(page, address);
     page->free = (uint32_t)next;
     page->used++;
     link_store(address, 0);
+    if (address == 0) __builtin_unreachable();
     return (void *)address;
 }
 

@@ -23,6 +23,11 @@ void *posix_invalid(void) {
 }
 
 /* As glibc: an alignment that is no power of two is rounded up to the next, and 0 asks for no alignment in particular. */
+void *posix_malloc_slow(size_t size) {
+    void *block = alloc_block_slow(size);
+    return MOAT_LIKELY(block != NULL) ? block : posix_no_memory();
+}
+
 void *posix_memalign_rounded(size_t alignment, size_t size) {
     if (alignment > ALIGN_MAX) return posix_invalid();
     size_t power = GRANULE;

@@ -23,9 +23,12 @@
 MOAT_COLD void *posix_no_memory(void);
 MOAT_COLD void *posix_invalid(void);
 
+/* All but the fast path of malloc, so that the fast path needs no stack frame. */
+MOAT_NOINLINE void *posix_malloc_slow(size_t size);
+
 MOAT_INLINE void *posix_malloc(size_t size) {
-    void *block = alloc_block(size);
-    return MOAT_LIKELY(block != NULL) ? block : posix_no_memory();
+    void *block = alloc_block_fast(size);
+    return MOAT_LIKELY(block != NULL) ? block : posix_malloc_slow(size);
 }
 
 MOAT_INLINE void *posix_calloc(size_t count, size_t size) {

@@ -34,8 +34,9 @@ bool region_reserve(struct random *random, size_t cap, struct region_plan *plan)
         os_advise_region(start, window);
         plan->base = (uintptr_t)start;
         plan->window = window;
-        /* Under a limit the first window is small: the tables cover four of them, so that the region can grow. */
-        plan->span = limit != SIZE_MAX && cap == 0 && window <= 256 * GIB ? window * 4 : window;
+        /* The tables cover more than the first window, so that the region can grow into further ones. */
+        plan->span = limit != SIZE_MAX ? window * 4 : REGION_MAX_SEGMENTS * SEGMENT_SIZE;
+        if (cap != 0 || plan->span > REGION_MAX_SEGMENTS * SEGMENT_SIZE) plan->span = window;
         return true;
     }
     return false;
@@ -131,6 +132,7 @@ static bool tables_commit(struct region *region, uint32_t index, uint32_t count)
     uintptr_t map = fixed.map_bias + (fixed.region_base >> 6);
     for (uint32_t chunk = index / TABLE_CHUNK; chunk <= (index + count - 1) / TABLE_CHUNK; chunk++) {
         if (region->tables_ready[chunk / 64] & bit64(chunk)) continue;
+        if (!commit_table(fixed.segments, SEGMENT_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
         if (!commit_table(fixed.pages, PAGE_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
         if (!commit_table((void *)map, MAP_BYTES_PER_SEGMENT, chunk)) return false;
         region->tables_ready[chunk / 64] |= bit64(chunk);

@@ -16,6 +16,7 @@
 #define REGION_WORDS (REGION_MAX_SEGMENTS / 64)
 /* Table memory becomes writable for this many segments at a time. */
 #define TABLE_CHUNK ((size_t)16)
+#define SEGMENT_TABLE_BYTES_PER_SEGMENT ((size_t)128)
 #define PAGE_TABLE_BYTES_PER_SEGMENT ((size_t)8 * KIB)
 
 struct region {

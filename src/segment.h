@@ -63,7 +63,7 @@ struct segment {
     uint8_t room;             /* owner only: enum segment_room, the list it is in */
 };
 
-static_assert(sizeof(struct segment) == 128, "the fast path finds a record by a shift");
+static_assert(sizeof(struct segment) == SEGMENT_TABLE_BYTES_PER_SEGMENT, "the fast path finds a record by a shift");
 static_assert(offsetof(struct segment, woken) == 64, "remote threads write a line of their own");
 
 MOAT_INLINE uint32_t segment_index(const struct segment *segment) { return (uint32_t)(segment - fixed.segments); }

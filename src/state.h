@@ -21,5 +21,7 @@ struct state {
 
 /* Registers the fork handlers; fork.c. False: the C library has no room. */
 bool fork_register(void);
+/* override.c: ends the process when a sanitizer's allocator is in it. Not there in a prefixed build, which may run beside one. */
+extern void moat_refuse_sanitizers(void) __attribute__((weak, visibility("hidden")));
 
 #endif

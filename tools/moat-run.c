@@ -8,6 +8,7 @@
  * a statically linked program, one of another word size, one that gains privileges. Exit status, as env(1): 125 a fault of
  * moat-run's own, 126 the program cannot be run, 127 it was not found; otherwise the program's.
  */
+#define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -8,6 +8,7 @@
  * merged. With --bug a reader frees one line again that a counter has freed already. An ordinary program: it knows of no
  * allocator but malloc.
  */
+#define _GNU_SOURCE
 #include <ctype.h>
 #include <pthread.h>
 #include <semaphore.h>

@@ -1,6 +1,6 @@
 /*
- * lifetimes: second frees that come when something else has happened in between: other operations on the page, another life of the
- * page's memory, the end of the owner, a fork, the end of the program.
+ * lifetimes: second frees that come when something else has happened in between: other operations on the page, another life of
+ * the page's memory, the end of the owner, a fork, the end of the program.
  */
 #include "scene.h"
 
@@ -43,8 +43,8 @@ static void many_owners(size_t size) {
 }
 
 /*
- * The page's memory now holds blocks of another size, of the same owner, and the stale address lies inside one of them. (If it were
- * the start of one, no allocator without tags could tell its free from a right one.)
+ * The page's memory now holds blocks of another size, of the same owner, and the stale address lies inside one of them. (If it
+ * were the start of one, no allocator without tags could tell its free from a right one.)
  */
 static void page_reused(size_t size) {
     enum { OLD = 40000, KEEP = 4000 };

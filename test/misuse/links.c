@@ -9,16 +9,18 @@
 #include "family.h"
 
 #define PAGE_MASK ((uintptr_t)0xffff)
+#define MEDIUM_PAGE_MASK ((uintptr_t)0x7ffff)
 
 enum { TAKEN = 200, TAKEN_MAX = 1200 };
 
 static struct worker one;
 static char *blocks[TAKEN_MAX];
 
-/* The report must name an address of the small page that holds `block`. */
-static void expect_damage(const void *block) {
-    uintptr_t page = (uintptr_t)block & ~PAGE_MASK;
-    expect_within(DAMAGED_LIST, page, page | PAGE_MASK);
+/* The report must name an address of the page that holds `block`. */
+static void expect_damage(const void *block, size_t size) {
+    uintptr_t mask = size > 2 * SMALL_PAGE ? MEDIUM_PAGE_MASK : PAGE_MASK;
+    uintptr_t page = (uintptr_t)block & ~mask;
+    expect_within(DAMAGED_LIST, page, page | mask);
 }
 
 /* TAKEN blocks, the odd ones freed again; a freed one that is neither end of the list is returned. The others are held. */
@@ -30,7 +32,7 @@ static char *freed_among_held(size_t size) {
 }
 
 static void walk_damaged(char *block, size_t size) {
-    expect_damage(block);
+    expect_damage(block, size);
     passed();
     walk(size);
 }
@@ -58,26 +60,23 @@ static void zeros(size_t size) { fill(size, 0); }
 static void ones(size_t size) { fill(size, 0xff); }
 static void letters(size_t size) { fill(size, 'A'); }
 
-static void write_word(size_t size, uint64_t word) {
-    char *block = freed_among_held(size);
+static void write_word(char *block, uint64_t word, size_t size) {
     memcpy(block, &word, sizeof word);
     walk_damaged(block, size);
 }
 
 /* What an attacker of an unencoded list would write: an address that is to be handed out. */
 static char target[64] __attribute__((aligned(16)));
-static void address_of_static(size_t size) { write_word(size, (uintptr_t)target); }
+static void address_of_static(size_t size) { write_word(freed_among_held(size), (uintptr_t)target, size); }
 
 static void address_of_itself(size_t size) {
     char *block = freed_among_held(size);
-    memcpy(block, &block, sizeof block);
-    walk_damaged(block, size);
+    write_word(block, (uintptr_t)block, size);
 }
 
 static void address_of_live(size_t size) {
     char *block = freed_among_held(size);
-    memcpy(block, &blocks[0], sizeof blocks[0]);
-    walk_damaged(block, size);
+    write_word(block, (uintptr_t)blocks[0], size);
 }
 
 static void link_of_another(size_t size) {
@@ -86,14 +85,12 @@ static void link_of_another(size_t size) {
     walk_damaged(block, size);
 }
 
-/* A program that keeps using an object after its free: it stores where its pointer field was. */
+/* A program that keeps using an object after its free: it counts up a field, such as a reference count. */
 static void increment(size_t size) {
     char *block = freed_among_held(size);
     uint64_t word;
     memcpy(&word, block, sizeof word);
-    word++;
-    memcpy(block, &word, sizeof word);
-    walk_damaged(block, size);
+    write_word(block, word + 1, size);
 }
 
 /* The last block freed is the head, the first the tail: their links are checked as the others. */
@@ -110,8 +107,8 @@ static void tail(size_t size) {
 }
 
 /*
- * The link of an earlier life of the same block: it named `named`, which is in use now. The page's secret is the same, so the link
- * itself is right, and only the maps can tell.
+ * The link of an earlier life of the same block: it named `named`, which is in use now. The page's secret is the same, so the
+ * link itself is right, and only the maps can tell.
  */
 static void replayed(size_t size) {
     for (unsigned i = 0; i < TAKEN; i++) blocks[i] = take(size);
@@ -156,7 +153,12 @@ static void overflow(size_t bytes) {
         if (i % 3 == 0 && blocks[i] != below && blocks[i] != block) give(blocks[i]);
     }
     give(block);
-    give(blocks[1] != below && blocks[1] != block ? blocks[1] : blocks[2]);
+    /* One more, so that the damaged block is in mid-list. */
+    for (unsigned i = 1; i < TAKEN_MAX; i += 3) {
+        if (blocks[i] == below || blocks[i] == block) continue;
+        give(blocks[i]);
+        break;
+    }
     hold(below, SMALL);
     for (size_t i = 0; i < bytes; i++) below[SMALL + i] = (char)~below[SMALL + i];
     walk_damaged(block, SMALL);
@@ -219,6 +221,7 @@ const struct misuse_case link_cases[] = {
     CASE("corrupt-link", "letters.16", LATER, letters, SMALLEST),
     CASE("corrupt-link", "letters.48", LATER, letters, SMALL),
     CASE("corrupt-link", "letters.1024", LATER, letters, 1024),
+    CASE("corrupt-link", "letters.medium", LATER, letters, MEDIUM),
     CASE("corrupt-link", "address-of-static.48", LATER, address_of_static, SMALL),
     CASE("corrupt-link", "address-of-itself.48", LATER, address_of_itself, SMALL),
     CASE("corrupt-link", "address-of-live.48", LATER, address_of_live, SMALL),

@@ -1,9 +1,9 @@
 /*
  * racing: two frees of one block at the same time, one process a round.
  *
- * Where an atomic exchange decides (two remote frees, huge, zero-size) the loser is stopped at its free. When one of the two is the
- * owner, the report may wait until the owner takes or collects that block; so each scene goes on allocating from the same page,
- * and whatever happens, the block is not handed out without a report.
+ * Where an atomic exchange decides (two remote frees, huge, zero-size) the loser is stopped at its free. When one of the two is
+ * the owner, the report may wait until the owner takes or collects that block; so each scene goes on allocating from the same
+ * page, and whatever happens, the block is not handed out without a report.
  */
 #include "scene.h"
 

@@ -75,12 +75,11 @@ void hold(const void *block, size_t size) {
     held[held_count++].size = size;
 }
 
-/* Twice what the pages that the scene has used can hold: 128 KiB of small blocks, 1 MiB of medium ones, two segments. */
+/* More than the pages that a scene has used can hold: half a MiB of small blocks, two segments of larger ones. */
 static size_t walk_length(size_t size) {
     if (size > LARGE) return 8;
-    if (size > MEDIUM) return 2 * SEGMENT / size;
-    if (size > SMALL_PAGE * 2) return ((size_t)1 << 20) / size;
-    return size < 16 ? 4096 : ((size_t)128 << 10) / size;
+    if (size > 2 * SMALL_PAGE) return 2 * SEGMENT / size;
+    return size <= 64 ? 8192 : ((size_t)512 << 10) / size;
 }
 
 void walk(size_t size) {

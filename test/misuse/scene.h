@@ -40,10 +40,14 @@ struct misuse_case {
     const char *options; /* MOAT_OPTIONS, or NULL */
 };
 
-#define CASE(kind, path, outcome, play, size) {kind, path, outcome, play, size, 1, NULL}
-#define CASE_ROUNDS(kind, path, outcome, play, size, rounds) {kind, path, outcome, play, size, rounds, NULL}
-#define CASE_OPTIONS(kind, path, outcome, play, size, options) {kind, path, outcome, play, size, 1, options}
-#define CASES_END {NULL, NULL, CLEAN, NULL, 0, 0, NULL}
+#define CASE(kind, path, outcome, play, size)                                                                                    \
+    { kind, path, outcome, play, size, 1, NULL }
+#define CASE_ROUNDS(kind, path, outcome, play, size, rounds)                                                                     \
+    { kind, path, outcome, play, size, rounds, NULL }
+#define CASE_OPTIONS(kind, path, outcome, play, size, options)                                                                   \
+    { kind, path, outcome, play, size, 1, options }
+#define CASES_END                                                                                                                \
+    { NULL, NULL, CLEAN, NULL, 0, 0, NULL }
 
 extern const struct misuse_case double_free_cases[], racing_cases[], lifetime_cases[], no_block_cases[], resize_cases[],
     sized_cases[], link_cases[], forged_link_cases[], guard_cases[], reentrant_cases[], right_cases[];
@@ -89,8 +93,8 @@ void free_again_task(void *block);
 
 /* Registers a block of the test as live; everything taken by walk() must not overlap it. */
 void hold(const void *block, size_t size);
-/* Allocates until the free lists of the size's pages have surely been walked, holding every block; says "handed out" and ends if one
-   overlaps a held block. */
+/* Allocates until the free lists of the size's pages have surely been walked, holding every block; says "handed out" and ends if
+   one overlaps a held block. */
 void walk(size_t size);
 void walk_task(void *size);
 

@@ -14,7 +14,8 @@ MK
 cat >workload.sh <<'SH'
 set -eu
 awk -F, '{ n[$2]++; s[$2] = s[$2] $3 ";" } END { for (k in n) if (n[k] > 24) print k, n[k], length(s[k]) }' ../input.csv | sort
-awk -F, '{ gsub(/[13579]/, "<&>", $3); t = t substr($0, 1, 9) } length(t) > 5000 { print length(t), toupper(substr(t, 1, 20)); t = "" }' ../input.csv
+awk -F, '{ gsub(/[13579]/, "<&>", $3); t = t substr($0, 1, 9) }
+    length(t) > 5000 { print length(t), toupper(substr(t, 1, 20)); t = "" }' ../input.csv
 sed -E 's/([0-9]+),(w[0-9]+)/\2-\1/g; s/w(.)/W\1/' ../input.csv | md5sum
 grep -cE ',w(1[0-9]{2}|2),' ../input.csv || true
 make -s -j2 -f ../Makefile.in all

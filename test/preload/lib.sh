@@ -2,11 +2,11 @@
 # Shared by the scripts of test/preload: run an unmodified program twice, without and with the preload, and compare.
 #
 # A script sources this file, asks for what it needs (`need`), prepares input in its work directory, calls `twice COMMAND…`, and
-# then says what must hold. `twice` leaves what the runs wrote in the directories `plain` and `moat` and itself demands what must always
-# hold: the same exit status, 0 unless `expect_status` was set; the same standard output and the same standard error, after
-# `normalise` if the script redefines it; no line on standard error that starts with `moat:`; the library in /proc/PID/maps of
-# every process of the run with the preload, and in none of the other; the system allocator's heap in use in no process of the
-# run with the preload; the same number of deaths by signal.
+# then says what must hold. `twice` leaves what the two runs wrote in the directories `plain` and `moat` and itself demands what
+# must always hold: the same exit status, 0 unless `expect_status` was set; the same standard output and the same standard error,
+# after `normalise` if the script redefines it; no line on either that starts with `moat:`; the library in /proc/PID/maps of every
+# process of the run with the preload, and in none of the other; the system allocator's heap in use in no process of the run with
+# the preload; the same number of deaths by signal.
 #
 # From the environment: MOAT_LIBRARY, the library to preload; MOAT_WATCH, the built watch program;
 # MOAT_TEST_REQUIRE_ALL=1, a missing program fails the test instead of skipping it; MOAT_TEST_KEEP=1, keep the work directory.

@@ -36,7 +36,8 @@ awk 'BEGIN { for (i = 0; i < 20000; i++) {
     s = "v" i; while (length(s) < i % 700) s = s s
     print "set key" i " " s; print "hset hash f" i " " i
     print "rpush list " i; print "zadd zset " (i * 7919 % 20000) " m" i
-    if (i % 3 == 0) print "append key" i " tail"; if (i % 5 == 0) print "del key" i - 1 } }' | redis-cli -s redis.sock --pipe >pipe.log
+    if (i % 3 == 0) print "append key" i " tail"; if (i % 5 == 0) print "del key" i - 1 } }' >commands.txt
+redis-cli -s redis.sock --pipe <commands.txt >pipe.log
 grep '^errors: 0' pipe.log
 check
 # Four kinds of requests by 50 clients; then every key that was set has its full length, and no push was lost.

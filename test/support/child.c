@@ -51,8 +51,7 @@ static _Noreturn void become(char *const argv[], const char *const changes[], in
 static bool read_some(int fd, struct child_text *text) {
     char spill[4096];
     bool room = text->length < TEXT_ROOM - 1;
-    ssize_t count =
-        room ? read(fd, text->bytes + text->length, TEXT_ROOM - 1 - text->length) : read(fd, spill, sizeof spill);
+    ssize_t count = room ? read(fd, text->bytes + text->length, TEXT_ROOM - 1 - text->length) : read(fd, spill, sizeof spill);
     if (count < 0) return errno == EINTR;
     if (room) text->length += (size_t)count;
     return count > 0;

@@ -16,9 +16,9 @@ struct moat_stats;
 struct family {
     void (*free_sized)(void *, size_t);
     void (*free_aligned_sized)(void *, size_t, size_t);
-    void (*delete_sized)(void *, size_t);                /* operator delete(void *, size_t) */
+    void (*delete_sized)(void *, size_t);                 /* operator delete(void *, size_t) */
     void (*delete_sized_aligned)(void *, size_t, size_t); /* operator delete(void *, size_t, align_val_t) */
-    void *(*new_plain)(size_t);                          /* operator new(size_t) */
+    void *(*new_plain)(size_t);                           /* operator new(size_t) */
     bool (*owns)(const void *);
     size_t (*check)(void);
     void (*stats_get)(struct moat_stats *);

@@ -378,7 +378,7 @@ END_TEST
 
 START_TEST(the_mutator_writes_valid_inputs_only) {
     static uint8_t bytes[INPUT_MAX_SIZE], crossed[INPUT_MAX_SIZE];
-    unsigned seen[OP_CODES] = {0}, full = 0;
+    unsigned seen[OP_CODES] = {0};
     size_t size = 0;
     for (uint64_t seed = 1; seed < 20000; seed++) {
         size_t room = seed % 3 == 0 ? 600 : sizeof bytes;
@@ -387,7 +387,6 @@ START_TEST(the_mutator_writes_valid_inputs_only) {
         ck_assert(input_decode(&input, bytes, size));
         ck_assert(input_is_valid(&input));
         for (unsigned i = 0; i < input.op_count; i++) seen[input.ops[i].code] = 1;
-        if (input.op_count == INPUT_MAX_OPS) full++;
         if (seed % 100 == 0) {
             size_t length = mutate_cross_bytes(bytes, size, crossed, sizeof crossed, crossed, sizeof crossed, 1, seed);
             ck_assert(input_decode(&input, crossed, length));
@@ -396,7 +395,6 @@ START_TEST(the_mutator_writes_valid_inputs_only) {
         if (seed % 2500 == 0) size = 0; /* from nothing again */
     }
     for (unsigned code = 0; code < OP_CODES; code++) ck_assert_msg(seen[code], "the mutator never made %s", op_name(code));
-    ck_assert_msg(full == 0 || full < 20000, "unreachable");
 }
 END_TEST
 
@@ -414,7 +412,7 @@ END_TEST
 
 START_TEST(sizes_and_alignments_stay_in_their_ranges) {
     struct engine_random random = {3};
-    for (unsigned i = 0; i < 200000; i++) {
+    for (unsigned i = 0; i < 50000; i++) {
         uint8_t kind = (uint8_t)engine_below(&random, 256);
         size_t size = size_decode(kind, (uint32_t)engine_next(&random));
         if (kind % SIZE_KINDS == SIZE_ABSURD)
@@ -515,8 +513,8 @@ START_TEST(a_planted_fault_is_caught) {
     for (uint64_t seed = 0; seed < RUNS && caught == 0; seed++) {
         make_input(seed, 1);
         if (run_alone(fault)) continue;
-        ck_assert_msg(strstr(failure, fault_words[fault]) != NULL, "seed %llu: fault %d was called: %s",
-                      (unsigned long long)seed, _i, failure);
+        ck_assert_msg(strstr(failure, fault_words[fault]) != NULL, "seed %llu: fault %d was called: %s", (unsigned long long)seed,
+                      _i, failure);
         caught++;
     }
     ck_assert_msg(caught > 0, "fault %d went unseen in %d runs", _i, RUNS);
@@ -541,17 +539,17 @@ START_TEST(threads_take_turns_in_the_same_order_each_time) {
     planted = FAULT_NONE;
     run_failure_handler = NULL;
     crew_pin();
-    for (uint64_t seed = 0; seed < 150; seed++) {
+    for (uint64_t seed = 0; seed < 40; seed++) {
         make_input(seed, 4);
         crew_run(&run, &toy, &input);
         uint64_t trace = run.trace;
         if (run.reported >= 0) reports++;
-        for (unsigned i = 0; i < 3; i++) {
+        for (unsigned i = 0; i < 2; i++) {
             crew_run(&run, &toy, &input);
             ck_assert_msg(run.trace == trace, "seed %llu: the runs differ", (unsigned long long)seed);
         }
     }
-    ck_assert_msg(reports > 5, "only %u runs ended in a report", reports);
+    ck_assert_msg(reports > 1, "only %u runs ended in a report", reports);
 }
 END_TEST
 

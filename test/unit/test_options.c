@@ -135,6 +135,7 @@ static const char *const bad[] = {
     "purge_delay=3600001",
     "purge_delay=4294967296",           /* 2^32: not 0 */
     "purge_delay=18446744073709551616", /* 2^64 */
+    "purge_delay=18446744073709551620", /* 2^64 + 4, where the multiplication overflows */
     "purge_delay=99999999999999999999999999999999",
     "verbose=2",
     "verbose=yes",

@@ -1,0 +1,374 @@
+/*
+ * make_seeds: writes the seeds of the corpora, one named situation each.
+ *
+ *   cc -std=gnu11 -I ../src make_seeds.c engine_input.c engine_sizes.c -o make_seeds && ./make_seeds ../corpus
+ *
+ * The seeds in corpus/ are this program's output: change it, not them. A situation is a list of operations with the thread that
+ * carries each out; the schedule is made from that. Those named report-… must end in a report: the replay program checks it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "engine_input.h"
+#include "engine_sizes.h"
+
+enum { NEWEST = 255, OLDEST = 0, STEPS_MAX = 24 };
+
+struct step {
+    uint8_t thread; /* counted among those alive */
+    struct input_op op;
+};
+
+struct situation {
+    const char *name;
+    uint8_t flags, fault_budget, threads;
+    struct step steps[STEPS_MAX]; /* up to the first with code OP_CODES */
+};
+
+#define AT(thread, code, slot, other, kind, value)                                                                               \
+    {                                                                                                                            \
+        thread, { OP_##code, slot, other, kind, value }                                                                          \
+    }
+#define DO(code, slot, other, kind, value) AT(0, code, slot, other, kind, value)
+#define END                                                                                                                      \
+    {                                                                                                                            \
+        0, { OP_CODES, 0, 0, 0, 0 }                                                                                              \
+    }
+#define MALLOC(size_kind, value) DO(MALLOC, 0, 0, size_kind, value)
+#define FREE_NEWEST DO(FREE, NEWEST, 0, 0, 0)
+#define FREE_OLDEST DO(FREE, OLDEST, 0, 0, 0)
+#define CHECK DO(CHECK, 0, 0, 0, 0)
+/* `log` of the count less one. */
+#define MANY(log, size_kind, value) DO(MALLOC_MANY, 0, log, size_kind, value)
+
+static const struct situation ops_situations[] = {
+    {"sizes-tiny",
+     INPUT_CHECK_OFTEN,
+     0,
+     1,
+     {MALLOC(SIZE_TINY, 0), MALLOC(SIZE_TINY, 1), MALLOC(SIZE_TINY, 16), MALLOC(SIZE_TINY, 17), MALLOC(SIZE_TINY, 128),
+      MALLOC(SIZE_TINY, 129), MALLOC(SIZE_TINY, 1024), FREE_OLDEST, FREE_NEWEST, MALLOC(SIZE_TINY, 16), END}},
+    {"sizes-limits",
+     0,
+     0,
+     1,
+     {MALLOC(SIZE_LIMIT, 0), MALLOC(SIZE_LIMIT, 0x10010), MALLOC(SIZE_LIMIT, 1), MALLOC(SIZE_LIMIT, 0x10011),
+      MALLOC(SIZE_LIMIT, 2), MALLOC(SIZE_LIMIT, 0x10012), MALLOC(SIZE_LIMIT, 9), FREE_OLDEST, FREE_OLDEST, FREE_NEWEST, CHECK,
+      END}},
+    {"sizes-huge",
+     INPUT_FULL_CONTENTS,
+     0,
+     1,
+     {MALLOC(SIZE_HUGE, 1), MALLOC(SIZE_HUGE, 5000000), MALLOC(SIZE_LARGE, 500000), FREE_OLDEST, MALLOC(SIZE_HUGE, 4000000),
+      FREE_OLDEST, DO(CLOCK, 0, 0, 0, 1000), FREE_NEWEST, CHECK, END}},
+    {"sizes-zero-absurd",
+     0,
+     0,
+     1,
+     {MALLOC(SIZE_ZERO, 0), MALLOC(SIZE_ZERO, 0), MALLOC(SIZE_ABSURD, 0), MALLOC(SIZE_ABSURD, 1),
+      DO(CALLOC, 0, 3, SIZE_ABSURD, 3), FREE_OLDEST, MALLOC(SIZE_ZERO, 0), DO(REALLOC, NEWEST, 0, SIZE_ABSURD, 2),
+      DO(REALLOC, NEWEST, 0, SIZE_TINY, 40), CHECK, END}},
+    {"page-fill",
+     0,
+     0,
+     1,
+     {MANY(10, SIZE_TINY, 48), MANY(10, SIZE_TINY, 48), DO(FREE_MANY, 10, 9, 2, 0), MANY(9, SIZE_TINY, 48),
+      DO(FREE_MANY, NEWEST, 10, 1, 0), CHECK, DO(TRIM, 0, 0, 0, 0), MANY(8, SIZE_TINY, 64), END}},
+    {"page-fill-medium-large",
+     0,
+     0,
+     1,
+     {MANY(5, SIZE_MEDIUM, 100), MANY(3, SIZE_LARGE, 500000), DO(FREE_MANY, 0, 4, 0, 0), MANY(4, SIZE_MEDIUM, 50000), CHECK,
+      DO(FREE_MANY, 0, 10, 3, 0), DO(CLOCK, 0, 0, 0, 1400), MALLOC(SIZE_TINY, 9), END}},
+    {"resize",
+     0,
+     0,
+     1,
+     {MALLOC(SIZE_TINY, 20), DO(REALLOC, NEWEST, 0, SIZE_TINY, 30), DO(REALLOC, NEWEST, 0, SIZE_TINY, 300),
+      DO(REALLOC, NEWEST, 0, SIZE_MEDIUM, 0), DO(REALLOC, NEWEST, 0, SIZE_LARGE, 100), DO(REALLOC, NEWEST, 0, SIZE_HUGE, 100),
+      DO(REALLOC, NEWEST, 0, SIZE_HUGE, 9000000), DO(REALLOC, NEWEST, 0, SIZE_HUGE, 100),
+      DO(REALLOCARRAY, NEWEST, 3, SIZE_TINY, 90), DO(FREE_SIZED, NEWEST, 0, 0, 0), MALLOC(SIZE_TINY, 4),
+      DO(REALLOC, NEWEST, 0, SIZE_ZERO, 0), DO(REALLOC, 0, 250, SIZE_TINY, 8), END}},
+    {"shrink-then-sized-free",
+     0,
+     0,
+     1,
+     {MALLOC(SIZE_TINY, 100), DO(REALLOC, NEWEST, 0, SIZE_TINY, 70), DO(FREE_SIZED, NEWEST, 0, 0, 0),
+      DO(ALIGNED, 0, 6, SIZE_TINY, 40), DO(REALLOC, NEWEST, 0, SIZE_TINY, 40), DO(FREE_SIZED, NEWEST, 0, 0, 0), END}},
+    {"zeroed-again",
+     0,
+     0,
+     1,
+     {DO(CALLOC, 0, 0, SIZE_TINY, 200), FREE_NEWEST, DO(CALLOC, 0, 0, SIZE_TINY, 200), FREE_NEWEST,
+      DO(CALLOC, 0, 0, SIZE_MEDIUM, 7), FREE_NEWEST, DO(CALLOC, 0, 0, SIZE_MEDIUM, 7), DO(CALLOC, 0, 0, SIZE_HUGE, 7),
+      FREE_NEWEST, DO(CALLOC, 0, 8, SIZE_HUGE, 7), END}},
+    {"aligned",
+     INPUT_CHECK_OFTEN,
+     0,
+     1,
+     {DO(ALIGNED, 0, 6, SIZE_TINY, 40), DO(ALIGNED, 0, 7, SIZE_TINY, 1), DO(ALIGNED, 0, 0, SIZE_TINY, 5),
+      DO(ALIGNED, 0, 140, SIZE_TINY, 100), DO(ALIGNED, 0, 152, SIZE_TINY, 100), DO(POSIX_MEMALIGN, 0, 245, SIZE_TINY, 5),
+      DO(ALIGNED, 0, 12, SIZE_ZERO, 0), DO(FREE_SIZED, OLDEST, 0, 0, 0), DO(FREE_SIZED, NEWEST, 0, 0, 0),
+      DO(FREE_SIZED, NEWEST, 0, 0, 0), END}},
+    {"rejected",
+     0,
+     0,
+     1,
+     {MALLOC(SIZE_TINY, 9), DO(REJECT, NEWEST, 0, SIZE_TINY, 3), DO(REJECT, NEWEST, 1, SIZE_TINY, 3),
+      DO(REJECT, NEWEST, 2, SIZE_TINY, 3), DO(REJECT, NEWEST, 3, SIZE_TINY, 3), DO(REJECT, NEWEST, 4, SIZE_TINY, 3),
+      DO(REJECT, NEWEST, 5, SIZE_TINY, 3), DO(REJECT, NEWEST, 6, SIZE_TINY, 3), DO(REJECT, NEWEST, 7, SIZE_TINY, 3),
+      DO(FREE_NULL, 0, 0, 0, 0), DO(OWNS, 0, 0, 0, 5), DO(USABLE, 0, 0, 0, 0), END}},
+    {"faults",
+     INPUT_CHECK_OFTEN,
+     8,
+     1,
+     {DO(FAULT, 0, 0, 0, 2), MALLOC(SIZE_SMALL, 5000), DO(FAULT, 0, 0, 0, 2), MALLOC(SIZE_LARGE, 5000), DO(FAULT, 0, 0, 0, 2),
+      MALLOC(SIZE_HUGE, 5000), DO(FAULT, 0, 0, 0, 6), MALLOC(SIZE_HUGE, 9), DO(FAULT, 0, 0, 0, 7),
+      DO(REALLOC, NEWEST, 0, SIZE_HUGE, 9000000), DO(FAULT, 0, 0, 0, 3), FREE_NEWEST, DO(FAULT, 0, 1, 0, 9), DO(TRIM, 0, 0, 0, 0),
+      MALLOC(SIZE_LARGE, 70000), END}},
+    {"purge",
+     0,
+     0,
+     1,
+     {MANY(9, SIZE_TINY, 100), MANY(4, SIZE_MEDIUM, 9), DO(FREE_MANY, 0, 10, 0, 0), DO(CLOCK, 0, 0, 0, 1400),
+      MALLOC(SIZE_TINY, 10), FREE_NEWEST, MANY(8, SIZE_TINY, 100), DO(TRIM, 0, 0, 0, 0), DO(CALLOC, 0, 0, SIZE_MEDIUM, 9), CHECK,
+      END}},
+#define MISUSE(seed_name, code, slot, other, kind, value)                                                                        \
+    {                                                                                                                            \
+        seed_name, INPUT_MISUSE, 0, 1, {                                                                                         \
+            MALLOC(SIZE_TINY, 48), MALLOC(SIZE_TINY, 48), FREE_OLDEST, DO(code, slot, other, kind, value), END                   \
+        }                                                                                                                        \
+    }
+    MISUSE("report-double-free", DOUBLE_FREE, NEWEST, 0, 0, 0),
+    MISUSE("report-resize-freed", REALLOC_STALE, NEWEST, 0, SIZE_TINY, 40),
+    MISUSE("report-resize-freed-to-nothing", REALLOC_STALE, NEWEST, 0, SIZE_ZERO, 0),
+    MISUSE("report-usable-size-freed", USABLE_STALE, NEWEST, 0, 0, 0),
+    MISUSE("report-sized-free-freed", FREE_SIZED_STALE, NEWEST, 0, 0, 0),
+    MISUSE("report-interior", FREE_INTERIOR, NEWEST, 2, 0, 0),
+    MISUSE("report-misaligned", FREE_INTERIOR, NEWEST, 1, 0, 0),
+    MISUSE("report-interior-of-freed", FREE_INTERIOR, NEWEST, 2, 3, 0),
+    MISUSE("report-resize-interior", REALLOC_INTERIOR, NEWEST, 3, 0, 0),
+    MISUSE("report-usable-size-interior", USABLE_INTERIOR, NEWEST, 4, 0, 0),
+    MISUSE("report-stack", FREE_FOREIGN, 0, 0, 2, 0),
+    MISUSE("report-static", FREE_FOREIGN, 0, 1, 2, 0),
+    MISUSE("report-c-library", FREE_FOREIGN, 0, 2, 2, 0),
+    MISUSE("report-small-number", FREE_FOREIGN, 0, 3, 2, 0),
+    MISUSE("report-not-canonical", FREE_FOREIGN, 0, 4, 2, 7),
+    MISUSE("report-never-a-block", FREE_FOREIGN, 0, 6, 2, 4000000),
+    MISUSE("report-guard", FREE_FOREIGN, 0, 7, 2, 0),
+    MISUSE("report-resize-foreign", FREE_FOREIGN, 0, 0, 0, 0),
+    MISUSE("report-usable-size-foreign", FREE_FOREIGN, 0, 1, 1, 0),
+    MISUSE("report-size-too-large", FREE_WRONG_SIZE, 0, 1, 0, 0),
+    MISUSE("report-size-too-small", FREE_WRONG_SIZE, 0, 0, 0, 5),
+    {"report-alignment", INPUT_MISUSE, 0, 1, {DO(ALIGNED, 0, 6, SIZE_TINY, 64), DO(FREE_WRONG_ALIGNMENT, 0, 0, 0, 0), END}},
+    {"report-double-free-medium",
+     INPUT_MISUSE,
+     0,
+     1,
+     {MANY(1, SIZE_MEDIUM, 9), FREE_NEWEST, DO(DOUBLE_FREE, NEWEST, 0, 0, 0), END}},
+    {"report-double-free-large",
+     INPUT_MISUSE,
+     0,
+     1,
+     {MANY(1, SIZE_LARGE, 9), FREE_NEWEST, DO(DOUBLE_FREE, NEWEST, 0, 0, 0), END}},
+    {"report-double-free-huge", INPUT_MISUSE, 0, 1, {MALLOC(SIZE_HUGE, 9), FREE_NEWEST, DO(DOUBLE_FREE, NEWEST, 0, 0, 0), END}},
+    {"report-double-free-zero", INPUT_MISUSE, 0, 1, {MALLOC(SIZE_ZERO, 9), FREE_NEWEST, DO(DOUBLE_FREE, NEWEST, 0, 0, 0), END}},
+    {"report-double-free-later",
+     INPUT_MISUSE,
+     0,
+     1,
+     {MANY(9, SIZE_TINY, 48), FREE_OLDEST, MALLOC(SIZE_TINY, 64), DO(TRIM, 0, 0, 0, 0), DO(CLOCK, 0, 0, 0, 1000),
+      MALLOC(SIZE_TINY, 64), DO(DOUBLE_FREE, NEWEST, 0, 0, 0), END}},
+    {"write-after-free",
+     INPUT_MISUSE,
+     0,
+     1,
+     {MANY(6, SIZE_TINY, 48), DO(FREE_MANY, 0, 4, 2, 0), DO(STOMP, NEWEST, 7, 1, 0x41414141), DO(STOMP, 100, 2, 0, 0xff),
+      MANY(9, SIZE_TINY, 48), CHECK, END}},
+    {"report-write-then-double-free",
+     INPUT_MISUSE,
+     0,
+     1,
+     {MANY(2, SIZE_TINY, 48), FREE_OLDEST, DO(STOMP, NEWEST, 15, 1, 0x41414141), DO(DOUBLE_FREE, NEWEST, 0, 0, 0), END}},
+};
+
+/* A block of thread 1 freed by thread `first`, then again by thread `second`; another keeps its page. */
+#define TWICE(seed_name, first, second, size_kind, value)                                                                        \
+    {                                                                                                                            \
+        seed_name, INPUT_MISUSE, 0, 3, {                                                                                         \
+            AT(1, MALLOC_MANY, 0, 1, size_kind, value), AT(first, FREE, OLDEST, 0, 0, 0),                                        \
+                AT(second, DOUBLE_FREE, NEWEST, 0, 0, 0), END                                                                    \
+        }                                                                                                                        \
+    }
+
+static const struct situation threads_situations[] = {
+    {"hand-over",
+     INPUT_CHECK_OFTEN,
+     0,
+     3,
+     {AT(0, MALLOC, 0, 0, SIZE_TINY, 48), AT(1, FREE, NEWEST, 0, 0, 0), AT(1, MALLOC, 0, 0, SIZE_MEDIUM, 48),
+      AT(2, FREE, NEWEST, 0, 0, 0), AT(2, MALLOC, 0, 0, SIZE_HUGE, 48), AT(0, REALLOC, NEWEST, 0, SIZE_HUGE, 9000000),
+      AT(1, FREE, NEWEST, 0, 0, 0), AT(0, MALLOC, 0, 0, SIZE_TINY, 48), END}},
+    {"full-page-woken",
+     0,
+     0,
+     2,
+     {AT(1, MALLOC_MANY, 0, 10, SIZE_TINY, 48), AT(0, FREE_MANY, 0, 3, 0, 0), AT(1, MALLOC_MANY, 0, 4, SIZE_TINY, 48),
+      AT(0, FREE_MANY, 100, 10, 2, 0), AT(1, MALLOC_MANY, 0, 10, SIZE_TINY, 48), AT(0, FREE_MANY, NEWEST, 10, 1, 0),
+      AT(1, CHECK, 0, 0, 0, 0), AT(1, MALLOC_MANY, 0, 9, SIZE_TINY, 48), END}},
+    {"full-large-pages-woken",
+     0,
+     0,
+     2,
+     {AT(1, MALLOC_MANY, 0, 2, SIZE_LARGE, 600000), AT(1, MALLOC_MANY, 0, 4, SIZE_MEDIUM, 50000), AT(0, FREE_MANY, 0, 10, 0, 0),
+      AT(1, MALLOC_MANY, 0, 4, SIZE_MEDIUM, 50000), AT(1, MALLOC_MANY, 0, 1, SIZE_LARGE, 600000), AT(1, CHECK, 0, 0, 0, 0), END}},
+    {"abandoned-and-reclaimed",
+     0,
+     0,
+     2,
+     {AT(1, MALLOC_MANY, 0, 8, SIZE_TINY, 48), AT(1, MALLOC_MANY, 0, 3, SIZE_MEDIUM, 48), AT(1, THREAD_END, 0, 0, 0, 0),
+      AT(0, CHECK, 0, 0, 0, 0), AT(0, FREE_MANY, 0, 6, 0, 0), AT(0, MALLOC_MANY, 0, 9, SIZE_TINY, 48), AT(0, CHECK, 0, 0, 0, 0),
+      AT(0, THREAD_START, 0, 0, 0, 0), AT(1, FREE_MANY, 0, 8, 0, 0), AT(1, MALLOC_MANY, 0, 8, SIZE_TINY, 48),
+      AT(0, TRIM, 0, 0, 0, 0), END}},
+    {"abandoned-freed-by-one-that-only-frees",
+     0,
+     0,
+     2,
+     {AT(1, MALLOC_MANY, 0, 9, SIZE_TINY, 200), AT(1, THREAD_END, 0, 0, 0, 0), AT(0, THREAD_START, 0, 0, 0, 0),
+      AT(1, FREE_MANY, 0, 10, 0, 0), AT(1, CHECK, 0, 0, 0, 0), AT(1, THREAD_END, 0, 0, 0, 0), AT(0, CLOCK, 0, 0, 0, 1000),
+      AT(0, MALLOC, 0, 0, SIZE_TINY, 200), AT(0, CHECK, 0, 0, 0, 0), END}},
+    {"late-destructors",
+     0,
+     0,
+     3,
+     {AT(1, MALLOC_MANY, 0, 3, SIZE_TINY, 100), AT(1, THREAD_END, 0, 4, 1, 0x00640000), AT(1, MALLOC_MANY, 0, 3, SIZE_TINY, 100),
+      AT(1, THREAD_END, 0, 4, 0, 0x00640080), AT(0, CHECK, 0, 0, 0, 0), AT(0, THREAD_START, 0, 0, 0, 0),
+      AT(1, THREAD_END, 0, 2, 0, 0x00100000), AT(0, TRIM, 0, 0, 0, 0), END}},
+    {"threads-born-and-ending",
+     0,
+     0,
+     2,
+     {AT(0, THREAD_START, 0, 0, 0, 0), AT(1, MALLOC, 0, 0, SIZE_TINY, 30), AT(1, THREAD_END, 0, 0, 0, 0),
+      AT(0, THREAD_START, 0, 0, 0, 0), AT(1, MALLOC, 0, 0, SIZE_TINY, 30), AT(1, THREAD_END, 0, 0, 0, 0),
+      AT(0, THREAD_START, 0, 0, 0, 0), AT(1, FREE, 0, 0, 0, 0), AT(1, THREAD_END, 0, 0, 0, 0), AT(1, THREAD_END, 0, 0, 0, 0),
+      AT(0, MALLOC, 0, 0, SIZE_TINY, 30), END}},
+    {"fork",
+     INPUT_FORK,
+     0,
+     3,
+     {AT(0, MALLOC_MANY, 0, 6, SIZE_TINY, 48), AT(1, MALLOC_MANY, 0, 6, SIZE_TINY, 48), AT(2, FREE_MANY, 0, 5, 2, 0),
+      AT(1, FORK, 0, 0, 0, 3), AT(0, FREE_MANY, 0, 5, 0, 0), AT(0, FORK, 0, 0, 0, 4), AT(2, CHECK, 0, 0, 0, 0), END}},
+    {"fork-with-abandoned",
+     INPUT_FORK,
+     0,
+     3,
+     {AT(1, MALLOC_MANY, 0, 6, SIZE_TINY, 48), AT(1, THREAD_END, 0, 0, 0, 0), AT(0, MALLOC, 0, 0, SIZE_HUGE, 9),
+      AT(0, FORK, 0, 0, 0, 3), AT(0, FREE_MANY, 0, 5, 0, 0), END}},
+    {"faults-across-threads",
+     0,
+     4,
+     3,
+     {AT(1, FAULT, 0, 0, 0, 2), AT(1, MALLOC, 0, 0, SIZE_TINY, 40), AT(2, FAULT, 0, 1, 0, 9), AT(2, MALLOC, 0, 0, SIZE_LARGE, 40),
+      AT(1, MALLOC, 0, 0, SIZE_TINY, 40), AT(0, FAULT, 0, 0, 0, 3), AT(0, FREE_MANY, 0, 4, 0, 0), AT(1, THREAD_END, 0, 0, 0, 0),
+      END}},
+    TWICE("report-local-local", 1, 1, SIZE_TINY, 48),
+    TWICE("report-local-remote", 1, 0, SIZE_TINY, 48),
+    TWICE("report-remote-local", 0, 1, SIZE_TINY, 48),
+    TWICE("report-remote-remote", 0, 2, SIZE_TINY, 48),
+    TWICE("report-remote-remote-same", 0, 0, SIZE_TINY, 48),
+    TWICE("report-remote-local-4k", 0, 1, SIZE_SMALL, 4096),
+    TWICE("report-remote-remote-4k", 0, 2, SIZE_SMALL, 4096),
+    TWICE("report-remote-remote-large", 0, 2, SIZE_LARGE, 4096),
+    TWICE("report-remote-remote-huge", 0, 2, SIZE_HUGE, 4096),
+    TWICE("report-remote-remote-zero", 0, 2, SIZE_ZERO, 0),
+    {"report-double-free-after-collect",
+     INPUT_MISUSE,
+     0,
+     3,
+     {AT(1, MALLOC_MANY, 0, 8, SIZE_TINY, 48), AT(0, FREE, OLDEST, 0, 0, 0), AT(1, TRIM, 0, 0, 0, 0),
+      AT(2, DOUBLE_FREE, NEWEST, 0, 0, 0), END}},
+    {"report-double-free-of-abandoned",
+     INPUT_MISUSE,
+     0,
+     3,
+     {AT(1, MALLOC_MANY, 0, 3, SIZE_TINY, 48), AT(1, FREE, OLDEST, 0, 0, 0), AT(1, THREAD_END, 0, 0, 0, 0),
+      AT(1, DOUBLE_FREE, NEWEST, 0, 0, 0), END}},
+    {"report-double-free-after-page-reuse",
+     INPUT_MISUSE,
+     0,
+     3,
+     {AT(1, MALLOC, 0, 0, SIZE_TINY, 48), AT(0, FREE, OLDEST, 0, 0, 0), AT(1, TRIM, 0, 0, 0, 0), AT(1, CLOCK, 0, 0, 0, 1000),
+      AT(1, MALLOC_MANY, 0, 9, SIZE_TINY, 200), AT(2, DOUBLE_FREE, NEWEST, 0, 0, 0), END}},
+    {"report-interior-remote",
+     INPUT_MISUSE,
+     0,
+     2,
+     {AT(1, MALLOC, 0, 0, SIZE_TINY, 100), AT(0, FREE_INTERIOR, NEWEST, 2, 0, 1), END}},
+    {"report-foreign-in-worker",
+     INPUT_MISUSE,
+     0,
+     2,
+     {AT(1, MALLOC, 0, 0, SIZE_TINY, 100), AT(1, FREE_FOREIGN, NEWEST, 0, 2, 1), END}},
+    {"report-wrong-size-remote",
+     INPUT_MISUSE,
+     0,
+     2,
+     {AT(1, MALLOC, 0, 0, SIZE_TINY, 100), AT(0, FREE_WRONG_SIZE, NEWEST, 1, 0, 1), END}},
+    {"write-after-remote-free",
+     INPUT_MISUSE,
+     0,
+     2,
+     {AT(1, MALLOC_MANY, 0, 5, SIZE_TINY, 48), AT(0, FREE_MANY, 0, 3, 2, 0), AT(0, STOMP, NEWEST, 7, 1, 0x41414141),
+      AT(1, TRIM, 0, 0, 0, 0), AT(1, MALLOC_MANY, 0, 9, SIZE_TINY, 48), END}},
+};
+
+static void write_seed(const char *folder, const char *harness, const struct situation *situation) {
+    static struct input input;
+    static uint8_t bytes[INPUT_MAX_SIZE];
+    char path[4096];
+    memset(&input, 0, sizeof input);
+    input.threads = situation->threads;
+    input.scheduler = SCHEDULER_TAPE;
+    input.flags = situation->flags;
+    input.fault_budget = situation->fault_budget;
+    input.seed = 1;
+    for (const struct step *step = situation->steps; step->op.code != OP_CODES; step++) {
+        if (situation->threads > 1) input.schedule[input.schedule_length++] = step->thread;
+        input.ops[input.op_count++] = step->op;
+    }
+    size_t size = input_encode(&input, bytes, sizeof bytes);
+    snprintf(path, sizeof path, "%s/%s/%s", folder, harness, situation->name);
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
+        perror(path);
+        exit(1);
+    }
+}
+
+static void make_folder(const char *folder, const char *harness) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, harness);
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return;
+    perror(path);
+    exit(1);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s CORPUS-FOLDER\n", argv[0]);
+        return 2;
+    }
+    enum {
+        OPS = sizeof ops_situations / sizeof ops_situations[0],
+        THREADS = sizeof threads_situations / sizeof threads_situations[0]
+    };
+    make_folder(argv[1], "ops");
+    make_folder(argv[1], "threads");
+    for (unsigned i = 0; i < OPS; i++) write_seed(argv[1], "ops", &ops_situations[i]);
+    for (unsigned i = 0; i < THREADS; i++) write_seed(argv[1], "threads", &threads_situations[i]);
+    printf("%d seeds for ops, %d for threads\n", OPS, THREADS);
+    return 0;
+}

@@ -1,0 +1,71 @@
+/*
+ * reentrant: the allocator called from a signal handler that interrupted it.
+ *
+ * No timing: a seccomp filter turns a system call that the allocator makes in its generic path into a SIGSYS, so the handler runs
+ * in the middle of that path, every time.
+ */
+#include "scene.h"
+
+#include "family.h"
+#include "sandbox.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+
+#define FROM_HANDLER "allocator called from a signal handler that interrupted it"
+
+static size_t handler_size;
+static void *handler_block;
+
+static void allocate_in_handler(int number) {
+    (void)number;
+    expect_within(FROM_HANDLER, 0, UINTPTR_MAX);
+    void *block = malloc(handler_size);
+    passed();
+    (void)launder(block);
+}
+
+static void free_in_handler(int number) {
+    (void)number;
+    expect_within(FROM_HANDLER, 0, UINTPTR_MAX);
+    free(handler_block);
+    passed();
+}
+
+static void interrupt_with(void (*handler)(int)) {
+    struct sigaction action = {.sa_handler = handler};
+    REQUIRE(sigaction(SIGSYS, &action, NULL) == 0, "a handler can be set");
+    if (!sandbox_add(SYS_mprotect, SANDBOX_ANY_ARGUMENT, SANDBOX_TRAP, 0)) skip_test("this kernel has no seccomp filters");
+}
+
+/* A request for which memory must be committed, interrupted, and another such in the handler. */
+static void generic_in_generic(size_t size) {
+    handler_size = size;
+    interrupt_with(allocate_in_handler);
+    for (unsigned i = 0; i < 64; i++) take(size);
+}
+
+/* The free of a block whose page is another's or full goes the generic way too. */
+static void free_in_generic(size_t size) {
+    handler_block = take(size);
+    interrupt_with(free_in_handler);
+    for (unsigned i = 0; i < 64; i++) take(size);
+}
+
+/* The first call of a thread: its heap is being made. */
+static void first_call_task(void *size) { give(take(*(const size_t *)size)); }
+static void first_call_of_thread(size_t size) {
+    struct worker one;
+    worker_start(&one);
+    handler_size = size;
+    interrupt_with(allocate_in_handler);
+    worker_do(&one, first_call_task, &size);
+}
+
+const struct misuse_case reentrant_cases[] = {
+    CASE("reentrant-call", "malloc-in-malloc.large", AT_ONCE, generic_in_generic, LARGE),
+    CASE("reentrant-call", "malloc-in-malloc.huge", AT_ONCE, generic_in_generic, (size_t)64 << 20),
+    CASE("reentrant-call", "free-in-malloc.huge", AT_ONCE, free_in_generic, (size_t)64 << 20),
+    CASE("reentrant-call", "malloc-in-first-malloc.large", AT_ONCE, first_call_of_thread, LARGE),
+    CASES_END,
+};
