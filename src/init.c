@@ -100,11 +100,12 @@ static void publish(size_t heaps) {
 static bool build(struct random *random) {
     struct region_plan plan;
     struct layout layout;
-    bool limited = os_address_space_limit() != SIZE_MAX;
+    size_t limit = os_address_space_limit();
+    bool limited = limit != SIZE_MAX;
     size_t heaps = limited ? HEAPS_MAX_LIMITED : HEAPS_MAX;
     options_load(&fixed.options);
     fixed.os_page = os_page_size();
-    if (!region_reserve(random, fixed.options.region_limit, &plan)) return false;
+    if (!region_reserve(random, limit, fixed.options.region_limit, &plan)) return false;
     plan_sizes(&layout, plan.span, heaps);
     if (!reserve_tables(&layout, random, limited ? MIB : GAP_MAX)) {
         os_unreserve((void *)plan.base, plan.window);

@@ -6,13 +6,14 @@
  */
 #include "options.h"
 
+#include "format.h"
 #include "os.h"
 #include "report.h"
 
 /* A program's own settings; see include/moat.h. Absent in most programs. */
 extern const char *moat_default_options(void) __attribute__((weak, visibility("default")));
 
-enum { MILLISECONDS_PER_HOUR = 3600000, DEFAULT_PURGE_DELAY_MS = 300 };
+enum { STDERR = 2, MILLISECONDS_PER_HOUR = 3600000, DEFAULT_PURGE_DELAY_MS = 300 };
 /* A reservation below this holds no heap worth the name; the upper bound is what a pointer can span. */
 #define REGION_MIN (4 * SEGMENT_SIZE)
 #define REGION_MAX ((uint64_t)PTRDIFF_MAX)
@@ -195,8 +196,27 @@ void options_parse(struct options *options, const char *text, bool privileged) {
     }
 }
 
+/* verbose=1: what holds, in the form that MOAT_OPTIONS takes. */
+static void print_settings(const struct options *options) {
+    char room[256];
+    struct format line = format_in(room, sizeof room);
+    format_string(&line, "moat: options: ");
+    for (unsigned id = 0; id < OPTIONS; id++) {
+        uint64_t value = get(options, (enum option_id)id);
+        format_string(&line, id == 0 ? "" : ":");
+        format_string(&line, rows[id].key);
+        format_string(&line, "=");
+        if (rows[id].form != FORM_WORD) format_decimal(&line, value);
+        for (const struct option_word *word = rows[id].words; word != NULL && word->word != NULL; word++)
+            if (word->value == value) format_string(&line, word->word);
+    }
+    format_end_line(&line);
+    os_write(STDERR, room, line.length);
+}
+
 void options_load(struct options *options) {
     options_set_defaults(options);
     if (moat_default_options != NULL) options_parse(options, moat_default_options(), false);
     options_parse(options, os_environment("MOAT_OPTIONS"), os_is_privileged());
+    if (options->verbose) print_settings(options);
 }

@@ -26,7 +26,8 @@ struct options {
 void options_set_defaults(struct options *options);
 /* `privileged`: only values that harden are taken. `text` may be NULL. */
 void options_parse(struct options *options, const char *text, bool privileged);
-/* Defaults, then moat_default_options() if the program has one, then MOAT_OPTIONS of the environment. */
+/* Defaults, then moat_default_options() if the program has one, then MOAT_OPTIONS of the environment. Prints the one
+   line of verbose=1. */
 void options_load(struct options *options);
 
 #endif

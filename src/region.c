@@ -9,7 +9,7 @@
 /* Random bases lie in the lower half of a 47-bit address space, away from where the kernel puts programs, stacks and libraries.
  */
 #define HINT_FIRST ((uintptr_t)0x100000000000)
-#define HINT_RANGE ((uintptr_t)0x500000000000)
+#define HINT_RANGE ((uintptr_t)0x400000000000)
 
 static void *reserve_at_random(struct random *random, size_t size) {
     for (int attempt = 0; attempt < 3; attempt++) {
@@ -20,9 +20,8 @@ static void *reserve_at_random(struct random *random, size_t size) {
     return os_reserve(size, SEGMENT_SIZE, 0);
 }
 
-bool region_reserve(struct random *random, size_t cap, struct region_plan *plan) {
+bool region_reserve(struct random *random, size_t limit, size_t cap, struct region_plan *plan) {
     size_t ram = os_physical_memory();
-    size_t limit = os_address_space_limit();
     size_t window = ram > 128 * GIB ? 1024 * GIB : ram * 8;
     if (window < 64 * GIB) window = 64 * GIB;
     if (limit != SIZE_MAX && window > limit / 4) window = limit / 4;

@@ -43,7 +43,7 @@ struct region_plan {
 
 /* Reserves the first window: clamp(8 x RAM, 64 GiB, 1 TiB), a quarter of a finite RLIMIT_AS at most, `cap` at most if not 0;
    halved on any error. False: not even a few segments could be had. */
-bool region_reserve(struct random *random, size_t cap, struct region_plan *plan);
+bool region_reserve(struct random *random, size_t limit, size_t cap, struct region_plan *plan);
 
 /* Fills an all-zero structure in; fixed.* must be set. */
 void region_init(struct region *region, const struct region_plan *plan, struct random *random);

@@ -182,6 +182,8 @@ static MOAT_NORETURN MOAT_NOINLINE void report_and_end(enum report_kind kind, co
 }
 
 #ifdef MOAT_HARNESS
+void (*harness_report_hook)(enum report_kind kind, uintptr_t address);
+
 static void call_harness(enum report_kind kind, uintptr_t address) {
     if (harness_report_hook != NULL) harness_report_hook(kind, address);
 }

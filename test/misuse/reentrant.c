@@ -27,12 +27,16 @@ static void allocate_in_handler(int number) {
 
 static void free_in_handler(int number) {
     (void)number;
+    if (!handler_block) return;
     expect_within(FROM_HANDLER, 0, UINTPTR_MAX);
     free(handler_block);
     passed();
+    handler_block = NULL;
 }
 
+/* After a first allocation: the scene is about a thread that has its heap, in a process that is set up. */
 static void interrupt_with(void (*handler)(int)) {
+    take(SMALL);
     struct sigaction action = {.sa_handler = handler};
     REQUIRE(sigaction(SIGSYS, &action, NULL) == 0, "a handler can be set");
     if (!sandbox_add(SYS_mprotect, SANDBOX_ANY_ARGUMENT, SANDBOX_TRAP, 0)) skip_test("this kernel has no seccomp filters");
@@ -52,13 +56,19 @@ static void free_in_generic(size_t size) {
     for (unsigned i = 0; i < 64; i++) take(size);
 }
 
-/* The first call of a thread: its heap is being made. */
-static void first_call_task(void *size) { give(take(*(const size_t *)size)); }
+/* The first call of a thread: its heap is being made, or has just been. A filter is a thread's own, so it is set there. */
+static void first_call_task(void *size) {
+    struct sigaction action = {.sa_handler = allocate_in_handler};
+    handler_size = *(const size_t *)size;
+    REQUIRE(sigaction(SIGSYS, &action, NULL) == 0, "a handler can be set");
+    if (!sandbox_add(SYS_mprotect, SANDBOX_ANY_ARGUMENT, SANDBOX_TRAP, 0)) skip_test("this kernel has no seccomp filters");
+    for (unsigned i = 0; i < 64; i++) take(handler_size);
+}
+
 static void first_call_of_thread(size_t size) {
     struct worker one;
+    take(size);
     worker_start(&one);
-    handler_size = size;
-    interrupt_with(allocate_in_handler);
     worker_do(&one, first_call_task, &size);
 }
 

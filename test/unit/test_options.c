@@ -22,19 +22,31 @@ const char *moat_default_options(void) { return program_options; }
 
 static char printed[4096];
 
-/* Parses into `options` and keeps in `printed` what came out on descriptor 2. */
+static FILE *caught;
+static int kept_stderr;
+
+/* From here on descriptor 2 is a file... */
+static void catch_stderr(void) {
+    caught = tmpfile();
+    ck_assert_ptr_nonnull(caught);
+    kept_stderr = dup(STDERR_FILENO);
+    ck_assert_int_ge(kept_stderr, 0);
+    ck_assert_int_eq(dup2(fileno(caught), STDERR_FILENO), STDERR_FILENO);
+}
+
+/* ... and after this `printed` is what came out. */
+static void release_stderr(void) {
+    ck_assert_int_eq(dup2(kept_stderr, STDERR_FILENO), STDERR_FILENO);
+    close(kept_stderr);
+    rewind(caught);
+    printed[fread(printed, 1, sizeof printed - 1, caught)] = '\0';
+    fclose(caught);
+}
+
 static void parse_over(struct options *options, const char *text, bool privileged) {
-    FILE *file = tmpfile();
-    ck_assert_ptr_nonnull(file);
-    int kept = dup(STDERR_FILENO);
-    ck_assert_int_ge(kept, 0);
-    ck_assert_int_eq(dup2(fileno(file), STDERR_FILENO), STDERR_FILENO);
+    catch_stderr();
     options_parse(options, text, privileged);
-    ck_assert_int_eq(dup2(kept, STDERR_FILENO), STDERR_FILENO);
-    close(kept);
-    rewind(file);
-    printed[fread(printed, 1, sizeof printed - 1, file)] = '\0';
-    fclose(file);
+    release_stderr();
 }
 
 static struct options parsed(const char *text, bool privileged) {
@@ -269,6 +281,31 @@ START_TEST(the_environment_comes_after_the_program) {
 }
 END_TEST
 
+START_TEST(verbose_prints_one_line_that_could_be_set_again) {
+    struct options options;
+    struct options again;
+    setenv("MOAT_OPTIONS", "verbose=1:guards=off:zero_realloc=alloc:region=1G:purge_delay=0", 1);
+    catch_stderr();
+    options_load(&options);
+    release_stderr();
+    static const char start[] = "moat: options: ";
+    ck_assert_str_eq(printed,
+                     "moat: options: guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824\n");
+    char text[256];
+    ck_assert_uint_lt(strlen(printed), sizeof text);
+    memcpy(text, printed + sizeof start - 1, strlen(printed) - sizeof start + 2);
+    text[strcspn(text, "\n")] = '\0';
+    again = parsed(text, false);
+    assert_same(&again, &options);
+
+    setenv("MOAT_OPTIONS", "", 1);
+    catch_stderr();
+    options_load(&options);
+    release_stderr();
+    ck_assert_str_eq(printed, "");
+}
+END_TEST
+
 #define LENGTH(array) ((int)(sizeof(array) / sizeof *(array)))
 
 int main(void) {
@@ -285,6 +322,7 @@ int main(void) {
     tcase_add_test(group, a_privileged_process_may_harden_what_its_program_weakened);
     tcase_add_test(group, a_privileged_process_still_warns_of_bad_values);
     tcase_add_test(group, the_environment_comes_after_the_program);
+    tcase_add_test(group, verbose_prints_one_line_that_could_be_set_again);
     suite_add_tcase(suite, group);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
