@@ -31,8 +31,8 @@ MOAT_INLINE void *alloc_block(size_t size) {
 
 /* block may be NULL. Keeps errno (as all do). */
 MOAT_INLINE void alloc_free(void *block) {
-    uintptr_t address = (uintptr_t)block, offset = address - fixed.region_base;
-    if (MOAT_LIKELY(offset < fixed.region_span)) {
+    uintptr_t address = (uintptr_t)block, offset = address - fixed_load(region_base);
+    if (MOAT_LIKELY(offset < fixed_load(region_span))) {
         /* Equal only for a small segment of this thread's heap; only this thread makes it so. */
         if (MOAT_LIKELY(atomic_load_relaxed(&fixed.segments[offset >> SEGMENT_SHIFT].owner) == thread_word())) {
             struct page *page = &fixed.pages[offset >> SLOT_SHIFT];

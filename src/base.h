@@ -33,6 +33,18 @@ enum { IN_HARNESS = 1 };
 enum { IN_HARNESS = 0 };
 #endif
 
+/* ThreadSanitizer maps only some address ranges, and its runtime ends a thread in the last round of destructors. */
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef UNDER_THREAD_SANITIZER
+#define UNDER_THREAD_SANITIZER 0
+#endif
+
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)
 #define GIB (MIB * KIB)

@@ -49,6 +49,13 @@ union fixed_pages {
 extern union fixed_pages moat_fixed_pages __attribute__((visibility("hidden")));
 #define fixed (moat_fixed_pages.values)
 
+/*
+ * The four members that a thread may read while another initialises: relaxed, because either value makes the range check fail for
+ * everything that thread can hold (a mark that is no heap; no pointer of moat's yet).
+ */
+#define fixed_load(member) __atomic_load_n(&fixed.member, __ATOMIC_RELAXED)
+#define fixed_store(member, value) __atomic_store_n(&fixed.member, (value), __ATOMIC_RELAXED)
+
 /* Defined by init.c and fork.c; here because the verbs' slow paths call them.
    init_once: idempotent, thread-safe, before constructors too; false: no memory to start with, tried again at the next call.
    fork_recover: a child whose fork ran no handlers puts the state in order. */

@@ -238,7 +238,6 @@ static void merge_around(size_t first, size_t end) {
         if (range->start + range->size == next->start && range->bits == next->bits) {
             range->size += next->size;
             remove_between(at + 1, at + 2);
-            if (end > 0) end--;
         } else {
             at++;
         }

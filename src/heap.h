@@ -59,7 +59,7 @@ MOAT_INLINE struct heap *heap_at(uint32_t index) { return (struct heap *)(fixed.
 MOAT_INLINE struct random *heap_random(const struct heap *heap) { return &fixed.randoms[heap->index].random; }
 
 /* Whether a word is the address of a heap: range and alignment in one compare. */
-MOAT_INLINE bool is_heap(uintptr_t word) { return rotr64(word - fixed.heaps_base, HEAP_SHIFT) < fixed.heaps_max; }
+MOAT_INLINE bool is_heap(uintptr_t word) { return rotr64(word - fixed_load(heaps_base), HEAP_SHIFT) < fixed_load(heaps_max); }
 
 /* The running thread's heap; NULL before its first allocation, after its exit hook, or if its word was overwritten. */
 MOAT_INLINE struct heap *heap_of_thread(void) {

@@ -6,6 +6,8 @@
 #include "os.h"
 
 #define HEAPS_PER_COMMIT 8u
+/* Rounds of destructors that a thread's heap outlives. */
+#define EXIT_ROUNDS (UNDER_THREAD_SANITIZER ? PTHREAD_DESTRUCTOR_ITERATIONS - 1 : PTHREAD_DESTRUCTOR_ITERATIONS)
 
 #ifndef MOAT_HARNESS
 __thread uintptr_t moat_thread_word = THREAD_NEW;
@@ -15,7 +17,7 @@ __thread uintptr_t moat_thread_word = THREAD_NEW;
 static void exit_hook(void *argument) {
     struct heap *heap = heap_of_thread();
     if (heap == NULL || heap != argument) return;
-    if (++heap->exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS && pthread_setspecific(fixed.pool->key, heap) == 0) return;
+    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(fixed.pool->key, heap) == 0) return;
     heap_thread_end(heap);
 }
 

@@ -57,12 +57,12 @@ static bool reserve_tables(struct layout *layout, struct random *random, size_t 
 
 static void fill_fixed(const struct layout *layout, const struct region_plan *plan) {
     struct state *state = (struct state *)layout->start[TABLE_STATE];
-    fixed.region_base = plan->base;
-    fixed.region_span = plan->span;
+    fixed_store(region_base, plan->base);
+    fixed_store(region_span, plan->span);
     fixed.segments = (struct segment *)layout->start[TABLE_SEGMENTS];
     fixed.pages = (struct page *)layout->start[TABLE_PAGES];
     fixed.map_bias = layout->start[TABLE_MAPS] - (plan->base >> 6);
-    fixed.heaps_base = layout->start[TABLE_HEAPS];
+    fixed_store(heaps_base, layout->start[TABLE_HEAPS]);
     fixed.randoms = (struct heap_random *)layout->start[TABLE_RANDOMS];
     fixed.fork_mark = &fixed.randoms[HEAP_LATE].fork_mark;
     fixed.region = &state->region;

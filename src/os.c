@@ -39,17 +39,6 @@
 enum { ADVICE_GUARD_INSTALL = 102, ADVICE_GUARD_REMOVE = 103, CALL_MSEAL = 462 };
 enum { BARRIER_GLOBAL = 1, BARRIER_PRIVATE_EXPEDITED = 8, BARRIER_REGISTER_PRIVATE_EXPEDITED = 16 };
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_THREAD_SANITIZER 1
-#endif
-#endif
-#ifndef UNDER_THREAD_SANITIZER
-#define UNDER_THREAD_SANITIZER 0
-#endif
-
 /* What a range of address space is made of: private, anonymous, and charged only once it becomes writable. */
 enum { RESERVE_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
 

@@ -197,18 +197,19 @@ MOAT_OPERATOR void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t align
 
 /* --- Out of memory -------------------------------------------------------------------------------------------------------- */
 
-/* Weak: there in a program linked with a C++ runtime. dlopen() and its kin are weak so that a static program does not get the
-   loader linked in for this. */
+/* Weak: there in a program linked with a C++ runtime. */
 typedef void (*new_handler)(void);
 extern new_handler std_get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
 extern void std_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
-#pragma weak dladdr
-#pragma weak dlopen
+/* Weak too, so that a static program does not get the loader linked in for this; dlopen() and dladdr() are looked up, for their
+   names alone make the linker warn there. */
 #pragma weak dlsym
 
 /* A function found by name: data and code pointers differ in type alone on every system that has dlsym(). */
 union found {
     void *address;
+    void *(*open)(const char *name, int flags);
+    int (*describe)(const void *address, Dl_info *module);
     new_handler (*get_new_handler)(void);
     void (*throw_bad_alloc)(void);
     void *(*allocate_exception)(size_t size);
@@ -219,27 +220,36 @@ union found {
 
 static const char *const runtimes[] = {"libstdc++.so.6", "libc++abi.so.1", "libc++.so.1"};
 
-/* In the runtimes by their file names: one that came with a dlopen'ed library is in no scope but that library's own. */
-static void *find_in_runtimes(const char *name) {
-    if (dlopen == NULL || dlsym == NULL) return NULL;
-    for (size_t i = 0; i < sizeof runtimes / sizeof runtimes[0]; i++) {
-        void *handle = dlopen(runtimes[i], RTLD_LAZY | RTLD_NOLOAD);
-        void *address = handle != NULL ? dlsym(handle, name) : NULL;
-        if (address != NULL) return address; /* the reference taken on the runtime stays: the address must */
-    }
-    return NULL;
-}
+static void *find_global(const char *name) { return dlsym != NULL ? dlsym(RTLD_DEFAULT, name) : NULL; }
 
-/* In the module that called new, and in what that module depends on: a runtime of another name, or one linked into it. */
-static void *find_by_caller(const char *name, const void *caller) {
-    Dl_info module;
-    if (dladdr == NULL || dlopen == NULL || dlsym == NULL || dladdr(caller, &module) == 0) return NULL;
-    void *handle = dlopen(module.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+/* In a library that is loaded already, and in what it depends on. The reference that dlopen() takes on it stays: what is found
+   must. */
+static void *find_in_library(const char *library, const char *name) {
+    union found dynamic = {.address = find_global("dlopen")};
+    void *handle = dynamic.address != NULL ? dynamic.open(library, RTLD_LAZY | RTLD_NOLOAD) : NULL;
     return handle != NULL ? dlsym(handle, name) : NULL;
 }
 
+/* By their file names: a runtime that came with a dlopen'ed library is in no scope but that library's own. */
+static void *find_in_runtimes(const char *name) {
+    static const char *const runtimes[] = {"libstdc++.so.6", "libc++abi.so.1", "libc++.so.1"};
+    void *address = NULL;
+    for (size_t i = 0; i < sizeof runtimes / sizeof runtimes[0] && address == NULL; i++) {
+        address = find_in_library(runtimes[i], name);
+    }
+    return address;
+}
+
+/* In the module that called new: its runtime may have another name, or be linked into it. */
+static void *find_by_caller(const char *name, const void *caller) {
+    Dl_info module;
+    union found dynamic = {.address = find_global("dladdr")};
+    if (dynamic.address == NULL || dynamic.describe(caller, &module) == 0) return NULL;
+    return find_in_library(module.dli_fname, name);
+}
+
 static void *find(const char *name, const void *caller) {
-    void *address = dlsym != NULL ? dlsym(RTLD_DEFAULT, name) : NULL;
+    void *address = find_global(name);
     if (address == NULL) address = find_by_caller(name, caller);
     if (address == NULL) address = find_in_runtimes(name);
     return address;

@@ -63,7 +63,7 @@ void region_guard(uintptr_t start, size_t size);
 bool region_commit_segment(uintptr_t start);
 
 MOAT_INLINE uintptr_t segment_address(uint32_t index) { return fixed.region_base + ((uintptr_t)index << SEGMENT_SHIFT); }
-MOAT_INLINE bool region_contains(uintptr_t address) { return address - fixed.region_base < fixed.region_span; }
+MOAT_INLINE bool region_contains(uintptr_t address) { return address - fixed_load(region_base) < fixed_load(region_span); }
 
 bool region_validate(void);
 

@@ -23,7 +23,7 @@ void *checked(void *block, std::size_t size, std::size_t alignment) {
 
 void every_new_with_every_delete_that_may_follow_it() {
     for (std::size_t n : sizes) {
-        void *p;
+        void *volatile p;
         p = checked(::operator new(n), n, 16), ::operator delete(p);
         p = checked(::operator new(n), n, 16), ::operator delete(p, n);
         p = checked(::operator new(n), n, 16), ::operator delete(p, std::nothrow);
@@ -48,7 +48,7 @@ void every_new_with_every_delete_that_may_follow_it() {
 }
 
 void every_delete_takes_null() {
-    void *p = launder(nullptr);
+    void *volatile p = nullptr;
     const std::align_val_t a{64};
     ::operator delete(p), ::operator delete[](p), ::operator delete(p, std::nothrow), ::operator delete[](p, std::nothrow);
     ::operator delete(p, 10), ::operator delete[](p, 10), ::operator delete(p, a), ::operator delete[](p, a);
@@ -87,7 +87,7 @@ void wrong_alignment(void *) {
     ::operator delete (launder(::operator new (64, std::align_val_t{64})), 64, std::align_val_t{4096});
 }
 void delete_twice(void *) {
-    void *p = launder(::operator new(48));
+    void *volatile p = ::operator new(48);
     ::operator delete(p);
     ::operator delete(p, 48);
 }

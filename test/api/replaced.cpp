@@ -50,7 +50,7 @@ void operator delete(void *block, std::align_val_t) noexcept {
 int main() {
     require_moat(20);
     const std::align_val_t a{64};
-    void *p;
+    void *volatile p;
     news = deletes = 0;
     p = ::operator new(40), ::operator delete(p, 40);
     p = ::operator new(40, std::nothrow), ::operator delete(p, std::nothrow);

@@ -70,14 +70,19 @@ static bool all_zero(const char *start, size_t size) {
     return true;
 }
 
-/* Bytes of private writable memory that the kernel charges to this process. */
-static size_t charged_bytes(void) {
+/* A field of /proc/self/statm in bytes. */
+static size_t statm_bytes(const char *format) {
     char text[256] = "";
-    unsigned long data = 0;
+    unsigned long pages = 0;
     ck_assert_uint_gt(os_read_file("/proc/self/statm", text, sizeof text - 1), 0);
-    ck_assert_int_eq(sscanf(text, "%*u %*u %*u %*u %*u %lu", &data), 1);
-    return data * page;
+    ck_assert_int_eq(sscanf(text, format, &pages), 1);
+    return pages * page;
 }
+
+/* Private writable memory, which the kernel charges to this process. */
+static size_t charged_bytes(void) { return statm_bytes("%*u %*u %*u %*u %*u %lu"); }
+
+static size_t mapped_bytes(void) { return statm_bytes("%lu"); }
 
 /* Mappings that overlap [start, start+size). */
 static unsigned kernel_mappings(const char *start, size_t size) {
@@ -133,6 +138,7 @@ static const size_t alignments[] = {1, 64 * 1024, 4 * 1024 * 1024, 1024 * 1024 *
 
 START_TEST(a_reservation_has_its_alignment_and_nothing_beside_it) {
     size_t alignment = alignments[_i];
+    size_t before = mapped_bytes();
     for (unsigned i = 0; i < 8; i++) {
         char *start = os_reserve(3 * page, alignment, 0);
         ck_assert_ptr_nonnull(start);
@@ -140,6 +146,7 @@ START_TEST(a_reservation_has_its_alignment_and_nothing_beside_it) {
         ck_assert(harness_range_is((uintptr_t)start, 3 * page, HARNESS_RESERVED));
     }
     ck_assert_uint_eq(harness_reserved_bytes(), (PAGES + 8 * 3) * page);
+    ck_assert_uint_lt(mapped_bytes(), before + 8 * 3 * page + 2 * MIB); /* room for what the test itself maps */
 }
 END_TEST
 

@@ -1,0 +1,273 @@
+/*
+ * test_init: from nothing to a working allocator (src/init.c): what is where, and each system call failing in turn.
+ */
+#define _GNU_SOURCE
+#include "core.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+static void start(void) { core_start("region=1G"); }
+
+START_TEST(the_first_call_initialises_and_later_ones_do_nothing) {
+    ck_assert(init_once());
+    uint64_t reservations = harness_call_count(OS_RESERVE);
+    uintptr_t base = fixed.region_base;
+    ck_assert(init_once());
+    ck_assert_uint_eq(harness_call_count(OS_RESERVE), reservations);
+    ck_assert_uint_eq(fixed.region_base, base);
+    ck_assert_uint_eq(base % SEGMENT_SIZE, 0);
+    ck_assert_uint_eq(fixed.region_span, GIB);
+    ck_assert(region_validate());
+}
+END_TEST
+
+START_TEST(a_free_of_null_and_a_query_of_null_need_no_allocator) {
+    alloc_free(NULL);
+    alloc_free_sized(NULL, 10);
+    alloc_free_aligned_sized(NULL, 64, 10);
+    ck_assert_uint_eq(alloc_usable_size(NULL), 0);
+    ck_assert(!alloc_owns(&core_kind));
+    ck_assert_uint_eq(check_all(), 0);
+    ck_assert_uint_eq(harness_reserved_bytes(), 0);
+}
+END_TEST
+
+/* The tables do not touch: inaccessible memory lies on either side of each. */
+START_TEST(every_table_has_inaccessible_memory_around_it) {
+    ck_assert(init_once());
+    size_t segments = fixed.region_span >> SEGMENT_SHIFT;
+    const struct {
+        uintptr_t start;
+        size_t size;
+    } tables[] = {
+        {(uintptr_t)fixed.region, sizeof(struct state)},
+        {(uintptr_t)fixed.segments, segments * sizeof(struct segment)},
+        {(uintptr_t)fixed.pages, segments * PAGE_TABLE_BYTES_PER_SEGMENT},
+        {(uintptr_t)map_word_of(fixed.region_base), segments * MAP_BYTES_PER_SEGMENT},
+        {fixed.heaps_base, fixed.heaps_max * HEAP_SIZE},
+        {(uintptr_t)fixed.randoms, fixed.heaps_max * sizeof(struct heap_random)},
+    };
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        uintptr_t end = round_up(tables[i].start + tables[i].size, fixed.os_page);
+        ck_assert_uint_eq(tables[i].start % fixed.os_page, 0);
+        ck_assert_int_eq(harness_range_state(tables[i].start - 1), HARNESS_RESERVED);
+        ck_assert_int_eq(harness_range_state(end), HARNESS_RESERVED);
+        for (size_t j = 0; j < i; j++) ck_assert(tables[j].start + tables[j].size < tables[i].start || tables[i].start < tables[j].start);
+    }
+    ck_assert_int_eq(harness_range_state((uintptr_t)fixed.region), HARNESS_COMMITTED);
+    for (uint32_t i = 0; i < segments; i++) ck_assert(os_can_read((const uint64_t *)segment_at(i)));
+}
+END_TEST
+
+static void query(void *block) { ck_assert_uint_eq(alloc_usable_size(block), 0); }
+static void resize(void *block) { ck_assert_ptr_null(alloc_resize(block, 10)); }
+static void free_sized(void *block) { alloc_free_sized(block, 10); }
+
+/* A wild pointer anywhere into the region is reported, whether or not there was ever a segment: no verb faults on it. */
+START_TEST(wild_pointers_into_the_region_are_reported) {
+    static void (*const verbs[])(void *) = {core_free, query, resize, free_sized};
+    uint64_t random = 1;
+    for (unsigned i = 0; i < 400; i++) {
+        if (i % 40 == 0) core_start_ready(i < 200 ? "region=1G" : NULL);
+        if (i % 80 == 0) ck_assert_ptr_nonnull(alloc_block(100));
+        uintptr_t wild = fixed.region_base + core_below(&random, fixed.region_span);
+        if (i % 2 == 0) wild = round_down(wild, GRANULE);
+        core_expect_report(REPORT_INVALID_FREE, verbs[i / 2 % 4], (void *)wild);
+        ck_assert_uint_eq(core_address, wild);
+    }
+}
+END_TEST
+
+START_TEST(what_never_changes_is_read_only) {
+    ck_assert(init_once());
+    ck_assert_uint_ge(harness_call_count(OS_SEAL), 1);
+    ck_assert_uint_ge(harness_call_count(OS_PROTECT), 1);
+    fixed.heaps_max = 1;
+}
+END_TEST
+
+/* Bases differ from start to start, by more than a few bits. */
+START_TEST(every_start_has_its_own_layout) {
+    enum { STARTS = 16 };
+    uintptr_t seen[STARTS][3];
+    for (unsigned i = 0; i < STARTS; i++) {
+        core_start("region=1G");
+        harness_set_seed(100 + i);
+        ck_assert(init_once());
+        seen[i][0] = fixed.region_base;
+        seen[i][1] = fixed.heaps_base - (uintptr_t)fixed.segments;
+        seen[i][2] = (uintptr_t)fixed.region - (uintptr_t)fixed.pages;
+        for (unsigned j = 0; j < i; j++)
+            for (unsigned k = CORE_SANITIZED ? 1 : 0; k < 3; k++) ck_assert_uint_ne(seen[i][k], seen[j][k]);
+    }
+}
+END_TEST
+
+/* --- Failures --------------------------------------------------------------------------------------------------------------- */
+
+/* One start with its n-th call of a kind failing. True: the plan was met. */
+static bool start_with_failure(enum os_call kind, uint64_t n) {
+    core_start("region=1G");
+    harness_fail_nth(kind, n);
+    uint64_t failures = harness_failures();
+    char *block = alloc_block(100);
+    bool met = harness_failures() > failures;
+    harness_fail_none();
+    if (block != NULL) memset(block, 1, 100);
+    char *later = alloc_block(100);
+    ck_assert_msg(later != NULL, "after failure %u of kind %d: no memory for ever", (unsigned)n, (int)kind);
+    memset(later, 2, 100);
+    if (block != NULL) ck_assert_int_eq(block[99], 1);
+    alloc_free(block);
+    alloc_free(later);
+    ck_assert_uint_gt(check_all(), 0);
+    core_stop();
+    ck_assert_uint_eq(harness_reserved_bytes(), 0);
+    return met;
+}
+
+START_TEST(each_system_call_failing_in_turn_is_survived) {
+    for (int kind = OS_RESERVE; kind <= HARNESS_ANY_CALL; kind++) {
+        if (kind == OS_RANDOM) continue; /* test_random: the process ends with a message */
+        uint64_t n = 1;
+        while (start_with_failure((enum os_call)kind, n)) n++;
+        if (kind == OS_RESERVE || kind == OS_COMMIT || kind == HARNESS_ANY_CALL) ck_assert_uint_gt(n, 2);
+    }
+}
+END_TEST
+
+/* All calls of a kind from the n-th on, not one alone: nothing but NULL can come, until memory is there again. */
+START_TEST(calls_that_fail_for_long_are_survived) {
+    for (int kind = OS_RESERVE; kind <= HARNESS_ANY_CALL; kind++) {
+        if (kind == OS_RANDOM) continue;
+        for (uint64_t n = 1; n < 30; n++) {
+            core_start("region=1G");
+            harness_fail_from((enum os_call)kind, n);
+            for (int i = 0; i < 3; i++) alloc_free(alloc_block(100));
+            harness_fail_none();
+            void *block = alloc_block(100);
+            ck_assert_msg(block != NULL, "after failures from %u of kind %d: no memory for ever", (unsigned)n, (int)kind);
+            alloc_free(block);
+            check_all();
+        }
+    }
+}
+END_TEST
+
+/* What a failed start took, it gives back: a program that tries again and again does not use anything up. */
+START_TEST(failed_starts_leave_nothing_behind) {
+    harness_fail_from(OS_COMMIT, 3);
+    ck_assert_ptr_null(alloc_block(100));
+    size_t held = harness_reserved_bytes();
+    ck_assert_uint_eq(held, 0);
+    for (int i = 0; i < 3000; i++) ck_assert_ptr_null(alloc_block(100)); /* more than there are keys of thread-specific data */
+    ck_assert_uint_eq(harness_reserved_bytes(), held);
+    harness_fail_none();
+    ck_assert(init_once());
+    ck_assert_msg(fixed.pool->key_ready, "keys of thread-specific data were used up");
+}
+END_TEST
+
+START_TEST(without_a_start_nothing_is_owned) {
+    for (uint64_t n = 1; n < 4; n++) {
+        core_start("region=1G");
+        harness_fail_from(OS_COMMIT, n);
+        ck_assert_ptr_null(alloc_block(100));
+        ck_assert(!alloc_owns((void *)(fixed.region_base + 100)));
+        core_expect_free_report(REPORT_INVALID_FREE, &core_kind);
+    }
+}
+END_TEST
+
+/* --- Limits ----------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(a_small_region_is_enough) {
+    core_start("region=32M");
+    void *block = alloc_block(100);
+    ck_assert_ptr_nonnull(block);
+    ck_assert_uint_eq(fixed.region_span, 32 * MIB);
+    alloc_free(block);
+}
+END_TEST
+
+START_TEST(a_refused_reservation_is_halved) {
+    core_start(NULL);
+    harness_fail_nth(OS_RESERVE, 1);
+    harness_fail_nth(OS_RESERVE, 2);
+    ck_assert(init_once());
+    uint32_t whole = fixed.region->window_end;
+    core_start(NULL);
+    harness_fail_from(OS_RESERVE, 1);
+    harness_fail_budget(8); /* four attempts for each size */
+    ck_assert(init_once());
+    ck_assert_uint_eq(fixed.region->window_end, whole / 4);
+}
+END_TEST
+
+START_TEST(an_address_space_limit_is_shared_with_the_program) {
+    if (CORE_SANITIZED) {
+        printf("skipped: a sanitizer's shadow does not fit a limited address space\n");
+        return;
+    }
+    struct rlimit limit = {512 * MIB, 512 * MIB};
+    core_start(NULL);
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    void *block = alloc_block(100);
+    ck_assert_ptr_nonnull(block);
+    ck_assert_uint_le((size_t)fixed.region->window_end << SEGMENT_SHIFT, 128 * MIB);
+    ck_assert_uint_ge(fixed.region_span, (size_t)fixed.region->window_end << SEGMENT_SHIFT);
+    ck_assert_uint_eq(fixed.heaps_max, HEAPS_MAX_LIMITED);
+    ck_assert_uint_le(harness_reserved_bytes(), 256 * MIB);
+    alloc_free(block);
+}
+END_TEST
+
+static void *start_here(void *gate) {
+    pthread_barrier_wait(gate);
+    void *block = alloc_block(64);
+    alloc_free(block);
+    return block;
+}
+
+START_TEST(threads_that_start_together_start_once) {
+    for (int round = 0; round < 50; round++) {
+        pthread_t threads[4];
+        pthread_barrier_t gate;
+        core_start("region=1G");
+        ck_assert_int_eq(pthread_barrier_init(&gate, NULL, 4), 0);
+        for (int i = 0; i < 4; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, start_here, &gate), 0);
+        for (int i = 0; i < 4; i++) {
+            void *block = NULL;
+            ck_assert_int_eq(pthread_join(threads[i], &block), 0);
+            ck_assert_ptr_nonnull(block);
+        }
+        ck_assert_uint_eq(harness_call_count(OS_PROTECT), 2); /* wiped on fork; read-only */
+        check_all();
+    }
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("init");
+    TCase *group = tcase_create("init");
+    tcase_add_checked_fixture(group, start, core_teardown);
+    tcase_set_timeout(group, 100);
+    tcase_add_test(group, the_first_call_initialises_and_later_ones_do_nothing);
+    tcase_add_test(group, a_free_of_null_and_a_query_of_null_need_no_allocator);
+    tcase_add_test(group, every_table_has_inaccessible_memory_around_it);
+    tcase_add_test(group, wild_pointers_into_the_region_are_reported);
+    tcase_add_test_raise_signal(group, what_never_changes_is_read_only, SIGSEGV);
+    tcase_add_test(group, every_start_has_its_own_layout);
+    tcase_add_test(group, each_system_call_failing_in_turn_is_survived);
+    tcase_add_test(group, calls_that_fail_for_long_are_survived);
+    tcase_add_test(group, failed_starts_leave_nothing_behind);
+    tcase_add_test(group, without_a_start_nothing_is_owned);
+    tcase_add_test(group, a_small_region_is_enough);
+    tcase_add_test(group, a_refused_reservation_is_halved);
+    tcase_add_test(group, an_address_space_limit_is_shared_with_the_program);
+    tcase_add_test(group, threads_that_start_together_start_once);
+    suite_add_tcase(suite, group);
+    return core_run(suite);
+}
