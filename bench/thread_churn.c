@@ -51,9 +51,9 @@ int main(int count, char **arguments) {
     print_allocator();
     run(threads / 4 + 1);
     for (size_t slice = 0; slice < slices; slice++) {
-        double start = now_ns();
+        double start = now_ns(CLOCK_MONOTONIC);
         run(threads);
-        times[slice] = (now_ns() - start) / (double)threads / 1000;
+        times[slice] = (now_ns(CLOCK_MONOTONIC) - start) / (double)threads / 1000;
     }
     double median = median_of(times, slices);
     printf("measure,median_us,least_us,greatest_us,threads\n");

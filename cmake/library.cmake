@@ -48,6 +48,11 @@ target_link_libraries(moat_object INTERFACE "$<BUILD_INTERFACE:${moat_object}>"
 # A program that reaches malloc only through the C library (strdup, getline...) must still get moat out of the archive.
 target_link_options(moat_static INTERFACE LINKER:-u,malloc)
 target_link_libraries(moat_static INTERFACE Threads::Threads)
+# In a static C++ program moat's weak references alone would not bring in what operator new throws std::bad_alloc with.
+foreach(target moat_static moat_object)
+    target_link_options(${target} INTERFACE
+                        "$<$<LINK_LANGUAGE:CXX>:LINKER:-u,_ZSt17__throw_bad_allocv,-u,_ZSt15get_new_handlerv>")
+endforeach()
 # ... and the linker must not drop the shared library as unused.
 target_link_options(moat_shared INTERFACE LINKER:--no-as-needed)
 foreach(target moat_static moat_shared moat_object)

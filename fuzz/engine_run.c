@@ -61,7 +61,7 @@ static size_t measure_baseline(const struct subject *subject) {
 }
 
 void run_begin(struct run *run, const struct subject *subject, const struct input *input) {
-    enum { FULL_NORMALLY = 128 * 1024, FULL_ALWAYS = 1024 * 1024 };
+    enum { FULL_NORMALLY = 64 * 1024, FULL_ALWAYS = 1024 * 1024 };
     run->subject = subject;
     run->input = input;
     run->random.state = input->seed ^ 0x6d6f6174;

@@ -200,22 +200,34 @@ struct walk {
     size_t wrong;
 };
 
+/* The last bytes of a run that is no multiple of eight. */
+static void walk_tail(struct walk *walk, size_t offset, size_t length) {
+    uint64_t word = word_at(walk->pattern, offset);
+    void *place = (void *)(walk->start + offset);
+    if (walk->fill) {
+        memcpy(place, &word, length);
+    } else if (memcmp(place, &word, length) != 0) {
+        walk->same = false;
+        walk->wrong = offset;
+    }
+}
+
 static void walk_words(struct walk *walk, size_t from, size_t to) {
+    if (!walk->same) return;
     if (to > walk->limit) to = walk->limit;
-    for (size_t offset = from; offset < to && walk->same; offset += 8) {
-        uint64_t word = word_at(walk->pattern, offset), seen = 0;
-        size_t length = to - offset < 8 ? to - offset : 8;
-        void *place = (void *)(walk->start + offset);
-        if (walk->fill) {
-            memcpy(place, &word, length);
-            continue;
-        }
-        memcpy(&seen, place, length);
-        if (memcmp(&seen, &word, length) != 0) {
+    size_t offset = from;
+    uint64_t pattern = walk->pattern, *words = (uint64_t *)walk->start;
+    if (walk->fill) {
+        for (; offset + 8 <= to; offset += 8) words[offset / 8] = word_at(pattern, offset);
+    } else {
+        for (; offset + 8 <= to; offset += 8) {
+            if (words[offset / 8] == word_at(pattern, offset)) continue;
             walk->same = false;
             walk->wrong = offset;
+            return;
         }
     }
+    if (offset < to) walk_tail(walk, offset, to - offset);
 }
 
 static void walk_block(struct walk *walk, size_t usable, bool whole) {
@@ -223,7 +235,7 @@ static void walk_block(struct walk *walk, size_t usable, bool whole) {
         walk_words(walk, 0, usable);
         return;
     }
-    enum { END = 64, SAMPLES = 128, STEP = 4096 };
+    enum { END = 64, SAMPLES = 32, STEP = 4096 };
     size_t stride = round_up(usable / SAMPLES, STEP);
     walk_words(walk, 0, END);
     for (size_t offset = stride; offset + END < usable; offset += stride) walk_words(walk, offset, offset + 8);

@@ -40,15 +40,29 @@ static void *allocate_class(uint32_t class, bool zero) {
     return block;
 }
 
-static void *allocate_huge(size_t size, size_t alignment, bool zero) {
-    void *block = huge_alloc(size, alignment, zero);
-    if (MOAT_UNLIKELY(block == NULL) && alloc_collect(true)) block = huge_alloc(size, alignment, zero);
+/* Huge and zero-size allocations need no heap, but they are generic paths, and a signal handler must not enter one in the middle
+ * of another. */
+static void *try_huge(size_t size, size_t alignment, bool zero) {
+    struct heap *heap = heap_acquire();
+    if (heap == NULL) return NULL;
+    heap_enter(heap);
+    void *block = size != 0 ? huge_alloc(size, alignment, zero) : zero_alloc(alignment);
+    heap_leave(heap);
+    heap_release(heap);
     return block;
 }
 
+static void *allocate_huge(size_t size, size_t alignment, bool zero) {
+    void *block = try_huge(size, alignment, zero);
+    if (MOAT_UNLIKELY(block == NULL) && alloc_collect(true)) block = try_huge(size, alignment, zero);
+    return block;
+}
+
+static void *allocate_empty(size_t alignment) { return allocate_huge(0, alignment, false); }
+
 void *alloc_block_slow(size_t size) {
     if (!is_ready()) return NULL;
-    if (MOAT_UNLIKELY(size == 0)) return zero_alloc();
+    if (MOAT_UNLIKELY(size == 0)) return allocate_empty(GRANULE);
     if (size <= LARGE_MAX) return allocate_class(class_of_size(size), false);
     if (size > PTRDIFF_MAX) return NULL;
     return allocate_huge(size, 1, false);
@@ -61,15 +75,16 @@ void *alloc_zeroed(size_t size) {
         return block;
     }
     if (!is_ready()) return NULL;
-    if (size == 0) return zero_alloc();
+    if (size == 0) return allocate_empty(GRANULE);
     if (size <= LARGE_MAX) return allocate_class(class_of_size(size), true);
     if (size > PTRDIFF_MAX) return NULL;
     return allocate_huge(size, 1, true);
 }
 
 void *alloc_aligned(size_t alignment, size_t size) {
-    if (alignment <= GRANULE || size == 0) return alloc_block(size);
+    if (alignment <= GRANULE) return alloc_block(size);
     if (size > PTRDIFF_MAX || !is_ready()) return NULL;
+    if (size == 0) return allocate_empty(alignment);
     uint32_t class = size <= LARGE_MAX && alignment <= LARGE_MAX ? class_of_aligned(alignment, size) : CLASS_NONE;
     if (class != CLASS_NONE) return allocate_class(class, false);
     return allocate_huge(size, alignment, false);
@@ -146,6 +161,15 @@ static void free_in_page(struct segment *segment, uint64_t word, uintptr_t addre
         free_remote(segment, word, address);
 }
 
+/* Free (new_size 0) or resize of a huge block, as a generic path where the thread has a heap. */
+static enum huge_result change_huge(struct segment *segment, uint64_t word, size_t new_size, void **block) {
+    struct heap *heap = heap_of_thread();
+    if (heap != NULL) heap_enter(heap);
+    enum huge_result result = new_size == 0 ? huge_free(segment, word) : huge_resize(segment, word, new_size, block);
+    if (heap != NULL) heap_leave(heap);
+    return result;
+}
+
 void alloc_free_slow(void *block) {
     if (block == NULL) return;
     uintptr_t address = (uintptr_t)block;
@@ -157,7 +181,7 @@ void alloc_free_slow(void *block) {
     } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO) {
         if (!zero_free(address)) diagnose_not_live(address, VERB_FREE);
     } else if (owner_state(word) == SEGMENT_HUGE && segment_start(segment) == address) {
-        if (huge_free(segment, word) != HUGE_OK) diagnose_not_live(address, VERB_FREE);
+        if (change_huge(segment, word, 0, NULL) != HUGE_OK) diagnose_not_live(address, VERB_FREE);
     } else {
         diagnose_not_live(address, VERB_FREE);
     }
@@ -179,7 +203,7 @@ void *alloc_resize(void *block, size_t new_size) {
         /* In place only within the class: what free_sized will be told leads to the same class then. */
         if (new_size != 0 && new_size <= LARGE_MAX && class_of_size(new_size) == found.class) return block;
     } else if (owner_state(found.word) == SEGMENT_HUGE && new_size > LARGE_MAX) {
-        enum huge_result result = huge_resize(found.segment, found.word, new_size, &block);
+        enum huge_result result = change_huge(found.segment, found.word, new_size, &block);
         if (result == HUGE_LOST) diagnose_not_live((uintptr_t)block, VERB_RESIZE);
         if (result == HUGE_OK) return block;
     }

@@ -34,7 +34,8 @@ struct fixed {
     struct heap_pool *pool;
     struct huge_state *huge;
     struct zero_state *zero;
-    size_t os_page; /* bytes */
+    size_t os_page;    /* bytes */
+    uint32_t exit_key; /* pthread key of the exit hook, plus one; 0: none could be had */
     struct options options;
 };
 

@@ -61,7 +61,7 @@ static struct {
 
 static int state_lock;
 static void (*atomic_hook)(const volatile void *word);
-static __thread uintptr_t own_word;
+static __thread uintptr_t own_word = THREAD_NEW;
 static __thread uintptr_t *virtual_word;
 
 static void state_acquire(void) {
@@ -462,7 +462,9 @@ void harness_reset(void) {
     state.count = 0;
     if (mprotect(&moat_fixed_pages, sizeof moat_fixed_pages, PROT_READ | PROT_WRITE) != 0)
         complain("the fixed structure cannot be made writable");
+    uint32_t exit_key = fixed.exit_key; /* the C library has few; it serves the next start too */
     memset(&fixed, 0, sizeof fixed);
+    fixed.exit_key = exit_key;
     clear_plans();
     memset(state.calls, 0, sizeof state.calls);
     state.failures = 0;

@@ -20,7 +20,7 @@ void heap_tick(struct heap *heap) {
     if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_poll(heap);
     if (++heap->calls % CALLS_PER_LOOK != 0) return;
     heap->now = os_milliseconds();
-    if (heap->purge_list < 64 || heap->now >= heap->purge_at) heap_purge(heap, false);
+    if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at) heap_purge(heap, false);
 }
 
 /* Makes sure that `free` of a page has a block; false: the page is full. */
@@ -89,6 +89,7 @@ void heap_page_event(struct heap *heap, struct page *page) {
     }
     struct page_queue *queue = &heap->queues[page->class];
     if (page->used == 0 && queue->first != queue->last) heap_release_page(heap, page);
+    heap_shed_empty(heap);
     heap_leave(heap);
 }
 

@@ -22,6 +22,10 @@
 #define HEAPS_MAX_LIMITED ((size_t)2048) /* under a finite address-space limit */
 #define HEAP_LATE 0u                     /* index of the heap that is nobody's */
 
+/* Where a purge walk stands: 0..63 a list of the heap's segments, then what is abandoned, then nowhere. */
+#define PURGE_ABANDONED 64u
+#define PURGE_IDLE 65u
+
 struct page_queue {
     uint32_t first, last; /* page records, 0: none */
 };
@@ -42,6 +46,7 @@ struct heap {
     uint64_t now;               /* milliseconds at the last look at the clock */
     uint64_t purge_at;          /* when the next purge walk is due */
     uint32_t segments;          /* owned */
+    uint32_t purge_from;        /* where the purge walk over what is abandoned stands */
     uint32_t adopt_from;        /* where to look for abandoned segments next */
 };
 
@@ -88,6 +93,9 @@ void heap_link_segment(struct heap *heap, struct segment *segment);
 void heap_unlink_segment(struct heap *heap, struct segment *segment);
 /* The list a segment belongs to now, after its pages changed. */
 void heap_update_room(struct heap *heap, struct segment *segment);
+/* Leaves all empty segments but one to whoever needs one. At the end of generic paths that may have made some: no list may be
+ * walked. */
+void heap_shed_empty(struct heap *heap);
 /* Gives an unused page back to its segment. */
 void heap_release_page(struct heap *heap, struct page *page);
 /* Makes a segment whose owner word was just won part of the heap. */
@@ -102,9 +110,6 @@ bool heap_purge(struct heap *heap, bool force);
 void heap_poll(struct heap *heap);
 /* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else abandoned again. */
 void segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
-/* Gives back what is due of all abandoned segments: at most `most` of them. */
-bool abandoned_purge(struct heap *heap, uint32_t most, bool force);
-
 /* heap_pool.c: heaps for threads. */
 struct heap_pool {
     struct lock lock;

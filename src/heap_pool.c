@@ -17,7 +17,7 @@ __thread uintptr_t moat_thread_word = THREAD_NEW;
 static void exit_hook(void *argument) {
     struct heap *heap = heap_of_thread();
     if (heap == NULL || heap != argument) return;
-    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(fixed.pool->key, heap) == 0) return;
+    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(fixed.exit_key - 1, heap) == 0) return;
     heap_thread_end(heap);
 }
 
@@ -62,12 +62,11 @@ static void return_heap(struct heap_pool *pool, struct heap *heap) {
 }
 
 bool heap_pool_init(void) {
-    struct heap_pool *pool = fixed.pool;
+    const struct heap *late = take_heap(fixed.pool);
+    if (late == NULL || late->index != HEAP_LATE) return false;
     pthread_key_t key;
-    pool->key_ready = pthread_key_create(&key, exit_hook) == 0;
-    pool->key = key;
-    struct heap *late = take_heap(pool);
-    return late != NULL && late->index == HEAP_LATE;
+    if (fixed.exit_key == 0 && pthread_key_create(&key, exit_hook) == 0) fixed.exit_key = key + 1;
+    return true;
 }
 
 static struct heap *late_heap(void) {
@@ -80,7 +79,7 @@ struct heap *heap_acquire(void) {
     if (MOAT_LIKELY(heap != NULL)) return heap;
     uintptr_t word = thread_word();
     MOAT_CHECK(word == THREAD_NEW || word == THREAD_ENDED, "thread word overwritten", word);
-    if (word == THREAD_ENDED || !fixed.pool->key_ready) return late_heap();
+    if (word == THREAD_ENDED || fixed.exit_key == 0) return late_heap();
     heap = take_heap(fixed.pool);
     if (heap == NULL) return late_heap();
     heap->thread = thread_identity();
@@ -89,7 +88,7 @@ struct heap *heap_acquire(void) {
     heap->adopt_from = 0;
     thread_word() = (uintptr_t)heap;
     /* May allocate: the heap serves it. Without the hook the heap is not given back at thread end: better that than no memory. */
-    (void)pthread_setspecific(fixed.pool->key, heap);
+    (void)pthread_setspecific(fixed.exit_key - 1, heap);
     return heap;
 }
 

@@ -61,6 +61,6 @@ void heap_reset(struct heap *heap) {
     for (size_t i = 0; i < SIZE_CLASSES; i++) heap->queues[i] = (struct page_queue){0, 0};
     for (size_t i = 0; i < 64; i++) heap->lists[i] = 0;
     for (size_t i = 0; i < ROOM_LISTS; i++) heap->rooms[i] = 0;
-    heap->purge_list = 64;
+    heap->purge_list = PURGE_IDLE;
     heap->segments = 0;
 }

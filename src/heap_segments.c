@@ -4,7 +4,7 @@
 #include "os.h"
 
 #define SEGMENTS_PER_PURGE_STEP 16u
-#define ABANDONED_PER_PURGE 16u
+#define ABANDONED_PER_PURGE_STEP 4u
 
 void heap_link_segment(struct heap *heap, struct segment *segment) {
     uint32_t index = segment_index(segment);
@@ -155,20 +155,26 @@ void segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     leave_segment(segment, kind, used, due ? purge_time(now) : segment->purge_at);
 }
 
-/* A sweep puts back what it does not give back: going upwards only, the walk ends. */
-bool abandoned_purge(struct heap *heap, uint32_t most, bool force) {
-    size_t before = atomic_load_relaxed(&fixed.region->committed);
-    uint32_t index, from = force ? 0 : heap->adopt_from;
+/* One step of the walk over what is abandoned; false when it has come to the end. A sweep puts back what it does not give back:
+   going upwards only, the walk ends. */
+static bool sweep_some(struct heap *heap, uint32_t most, bool force) {
+    uint32_t index;
     for (uint32_t i = 0; i < most; i++) {
-        if (!abandoned_find(from, &index)) {
-            from = 0;
-            break;
-        }
+        if (!abandoned_find(heap->purge_from, &index)) return false;
         segment_sweep(heap, index, force, heap->now);
-        from = index + 1;
+        heap->purge_from = index + 1;
     }
-    heap->adopt_from = from;
-    return atomic_load_relaxed(&fixed.region->committed) < before;
+    return true;
+}
+
+void heap_shed_empty(struct heap *heap) {
+    uint32_t kept = heap->rooms[ROOM_EMPTY];
+    while (kept != 0 && segment_at(kept)->room_next != 0) {
+        struct segment *segment = segment_at(segment_at(kept)->room_next);
+        enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
+        heap_unlink_segment(heap, segment);
+        leave_segment(segment, kind, 0, segment->purge_at);
+    }
 }
 
 void heap_poll(struct heap *heap) {
@@ -212,20 +218,24 @@ static bool purge_segment(struct heap *heap, struct segment *segment, bool force
     return segment->dirty != 0 && segment_purge(segment);
 }
 
-/* The walk goes list by list and stops after some segments, so that no single call takes long. */
+/* The walk goes list by list, then over what is abandoned, and stops after some segments, so that no single call takes long. */
 bool heap_purge(struct heap *heap, bool force) {
+    size_t before = atomic_load_relaxed(&fixed.region->committed);
     bool gave = false;
     uint32_t walked = 0;
-    if (force || heap->purge_list >= 64) heap->purge_list = 0;
-    for (; heap->purge_list < 64; heap->purge_list++) {
+    if (force || heap->purge_list == PURGE_IDLE) heap->purge_list = 0;
+    for (; heap->purge_list < PURGE_ABANDONED; heap->purge_list++) {
         if (!force && walked >= SEGMENTS_PER_PURGE_STEP) return gave;
         for (uint32_t index = heap->lists[heap->purge_list], next; index != 0; index = next, walked++) {
             next = segment_at(index)->list_next;
             gave |= purge_segment(heap, segment_at(index), force);
         }
+        heap->purge_from = 0;
     }
+    heap_shed_empty(heap);
+    if (sweep_some(heap, force ? UINT32_MAX : ABANDONED_PER_PURGE_STEP, force)) return gave;
+    heap->purge_list = PURGE_IDLE;
     heap->purge_at = heap->now + fixed.options.purge_delay_ms / 2 + 1;
-    gave |= abandoned_purge(heap, force ? UINT32_MAX : ABANDONED_PER_PURGE, force);
     gave |= huge_purge(force, heap->now);
-    return gave;
+    return gave || atomic_load_relaxed(&fixed.region->committed) < before;
 }

@@ -97,6 +97,18 @@ static void publish(size_t heaps) {
         os_seal(&moat_fixed_pages, sizeof moat_fixed_pages);
 }
 
+/* What a failed start has reserved goes back, and nothing is owned: but for the key, which the next attempt takes up. */
+static void take_down(const struct region_plan *plan, const struct layout *layout) {
+    uint32_t exit_key = fixed.exit_key;
+    os_unreserve((void *)plan->base, plan->window);
+    if (layout->reserved != NULL) os_unreserve(layout->reserved, layout->reserved_size);
+    fixed_store(region_base, 0);
+    fixed_store(region_span, 0);
+    fixed_store(heaps_base, 0);
+    __builtin_memset(&fixed, 0, sizeof fixed);
+    fixed.exit_key = exit_key;
+}
+
 static bool build(struct random *random) {
     struct region_plan plan;
     struct layout layout;
@@ -108,14 +120,13 @@ static bool build(struct random *random) {
     if (!region_reserve(random, limit, fixed.options.region_limit, &plan)) return false;
     plan_sizes(&layout, plan.span, heaps);
     if (!reserve_tables(&layout, random, limited ? MIB : GAP_MAX)) {
-        os_unreserve((void *)plan.base, plan.window);
+        take_down(&plan, &layout);
         return false;
     }
     fill_fixed(&layout, &plan);
     os_wipe_on_fork((void *)layout.start[TABLE_RANDOMS], layout.size[TABLE_RANDOMS]);
     if (!open_tables(&layout) || !fill_state(&plan, random, heaps)) {
-        os_unreserve((void *)plan.base, plan.window);
-        os_unreserve(layout.reserved, layout.reserved_size);
+        take_down(&plan, &layout);
         return false;
     }
     publish(heaps);

@@ -72,7 +72,7 @@ OWN_NAME(own_delete_array_aligned, _ZdaPvSt11align_val_t);
 #define OWN_DELETE_ALIGNED IS_OWN(_ZdlPvSt11align_val_t, own_delete_aligned)
 #define OWN_DELETE_ARRAY_ALIGNED (IS_OWN(_ZdaPvSt11align_val_t, own_delete_array_aligned) && OWN_DELETE_ALIGNED)
 
-/* Alignment 0 is the ordinary one. `caller` is a code address in the module that asked. */
+/* The ordinary alignment is GRANULE. `caller` is a code address in the module that asked. */
 MOAT_COLD static void *new_failed(size_t size, size_t alignment, const void *caller);
 MOAT_COLD static void *new_failed_nothrow(size_t size, size_t alignment, const void *caller);
 
@@ -82,12 +82,12 @@ MOAT_INLINE bool is_supported(size_t alignment) { return is_power_of_two(alignme
 
 MOAT_INLINE void *new_block(size_t size) {
     void *block = alloc_block(size);
-    return MOAT_LIKELY(block != NULL) ? block : new_failed(size, 0, __builtin_return_address(0));
+    return MOAT_LIKELY(block != NULL) ? block : new_failed(size, GRANULE, __builtin_return_address(0));
 }
 
 MOAT_INLINE void *new_block_nothrow(size_t size) {
     void *block = alloc_block(size);
-    return MOAT_LIKELY(block != NULL) ? block : new_failed_nothrow(size, 0, __builtin_return_address(0));
+    return MOAT_LIKELY(block != NULL) ? block : new_failed_nothrow(size, GRANULE, __builtin_return_address(0));
 }
 
 MOAT_INLINE void *new_aligned(size_t size, size_t alignment) {
@@ -218,15 +218,14 @@ union found {
     void *(*new_aligned_nothrow)(size_t size, size_t alignment, nothrow_t tag);
 };
 
-static const char *const runtimes[] = {"libstdc++.so.6", "libc++abi.so.1", "libc++.so.1"};
-
 static void *find_global(const char *name) { return dlsym != NULL ? dlsym(RTLD_DEFAULT, name) : NULL; }
 
 /* In a library that is loaded already, and in what it depends on. The reference that dlopen() takes on it stays: what is found
    must. */
 static void *find_in_library(const char *library, const char *name) {
     union found dynamic = {.address = find_global("dlopen")};
-    void *handle = dynamic.address != NULL ? dynamic.open(library, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *handle =
+        dynamic.address != NULL ? dynamic.open(library, RTLD_LAZY | RTLD_NOLOAD) : NULL; /* NOLINT: one union, two types */
     return handle != NULL ? dlsym(handle, name) : NULL;
 }
 
@@ -287,13 +286,13 @@ MOAT_NORETURN static void throw_bad_alloc(const void *caller) {
 }
 
 static void *try_again(size_t size, size_t alignment) {
-    return alignment == 0 ? alloc_block(size) : alloc_aligned(alignment, size);
+    return alignment <= GRANULE ? alloc_block(size) : alloc_aligned(alignment, size);
 }
 
 /* The standard's loop: as long as there is a handler, let it make room and try again. A handler may also throw, or not return.
    An alignment that can never be had is not worth its trouble. */
 static void *new_failed(size_t size, size_t alignment, const void *caller) {
-    if (alignment != 0 && !is_supported(alignment)) throw_bad_alloc(caller);
+    if (!is_supported(alignment)) throw_bad_alloc(caller);
     for (;;) {
         new_handler handler = current_new_handler(caller);
         if (handler == NULL) throw_bad_alloc(caller);
@@ -307,12 +306,12 @@ static void *new_failed(size_t size, size_t alignment, const void *caller) {
    takes over: it calls the throwing one (above) and catches what comes out, as no frame of C can. A static program does not have
    it; there a handler that throws ends the program. */
 static void *new_failed_nothrow(size_t size, size_t alignment, const void *caller) {
-    if (alignment != 0 && !is_supported(alignment)) return NULL;
+    if (!is_supported(alignment)) return NULL;
     new_handler handler = current_new_handler(caller);
     if (handler == NULL) return NULL;
-    union found runtime = {.address =
-                               find_in_runtimes(alignment == 0 ? "_ZnwmRKSt9nothrow_t" : "_ZnwmSt11align_val_tRKSt9nothrow_t")};
-    if (runtime.address != NULL && alignment == 0) return runtime.new_nothrow(size, &runtime);
+    union found runtime = {
+        .address = find_in_runtimes(alignment <= GRANULE ? "_ZnwmRKSt9nothrow_t" : "_ZnwmSt11align_val_tRKSt9nothrow_t")};
+    if (runtime.address != NULL && alignment <= GRANULE) return runtime.new_nothrow(size, &runtime);
     if (runtime.address != NULL) return runtime.new_aligned_nothrow(size, alignment, &runtime);
     for (; handler != NULL; handler = current_new_handler(caller)) {
         handler();

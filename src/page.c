@@ -8,13 +8,15 @@
 
 const struct page page_empty = {.free = OFFSET_NONE, .local_free = OFFSET_NONE, .slow_at = SLOW_ALWAYS};
 
+static const char page_kind_names[][8] = {"small", "medium", "large"};
+
 static struct report_facts page_facts(const struct page *page, uintptr_t address) {
     size_t offset = address - page->start;
     return (struct report_facts){.block_start = page->start + offset / page->block_size * page->block_size,
                                  .block_size = page->block_size,
                                  .page_start = page->start,
                                  .page_size = page_kind_size(class_page_kind(page->class)),
-                                 .page_kind = "small\0\0\0medium\0\0large" + 8 * class_page_kind(page->class),
+                                 .page_kind = page_kind_names[class_page_kind(page->class)],
                                  .segment_start = round_down(address, SEGMENT_SIZE),
                                  .segment_owner = "this thread"};
 }

@@ -11,6 +11,10 @@
 #define HINT_FIRST ((uintptr_t)0x100000000000)
 #define HINT_RANGE ((uintptr_t)0x400000000000)
 
+/* What is in the way of a growing region is gone around in steps of this many slots, which double every four attempts. */
+#define GROW_SKIP 1u
+#define GROW_ATTEMPTS 64
+
 static void *reserve_at_random(struct random *random, size_t size) {
     for (int attempt = 0; attempt < 3; attempt++) {
         uintptr_t hint = HINT_FIRST + (random_next(random) % (HINT_RANGE >> SEGMENT_SHIFT) << SEGMENT_SHIFT);
@@ -97,24 +101,40 @@ static uint32_t find_run(const struct region *region, uint32_t from, uint32_t to
     return UINT32_MAX;
 }
 
-/* Reserves a further window of at least `count` slots inside the span. Addresses that something else holds are skipped for good.
+/* Reserves the longest of step, step/2, … >= count slots at `first`; 0: not even count. */
+static uint32_t reserve_window(uint32_t first, uint32_t step, uint32_t count) {
+    for (; step >= count && step > 0; step /= 2) {
+        uintptr_t start = segment_address(first);
+        if (!os_reserve((size_t)step << SEGMENT_SHIFT, SEGMENT_SIZE, start)) continue;
+        os_advise_region((void *)start, (size_t)step << SEGMENT_SHIFT);
+        return step;
+    }
+    return 0;
+}
+
+/* Whether the address space still has room for `count` slots anywhere: if not, a limit is the reason, not what lies in the way.
  */
+static bool address_space_left(uint32_t count) {
+    void *probe = os_reserve((size_t)count << SEGMENT_SHIFT, SEGMENT_SIZE, 0);
+    return probe != NULL && os_unreserve(probe, (size_t)count << SEGMENT_SHIFT);
+}
+
+/* Adds a further window of at least `count` slots inside the span. What something else has mapped is gone around, and stays
+ * taken. */
 static bool grow(struct region *region, uint32_t count) {
-    while (region->window_end < region->span) {
+    uint32_t first = region->window_end;
+    for (int attempt = 0; attempt < GROW_ATTEMPTS && first < region->span && count <= region->span - first; attempt++) {
         uint32_t step = region->window_end > count ? region->window_end : count;
-        if (step > region->span - region->window_end) step = region->span - region->window_end;
-        if (step < count) return false;
-        for (; step >= count && step > 0; step /= 2) {
-            uintptr_t start = segment_address(region->window_end);
-            if (!os_reserve((size_t)step << SEGMENT_SHIFT, SEGMENT_SIZE, start)) continue;
-            os_advise_region((void *)start, (size_t)step << SEGMENT_SHIFT);
-            uint32_t first = region->window_end;
-            region->window_end += step;
-            region->in_use += step; /* mark_slots takes it off again */
-            mark_slots(region, first, step, false);
+        if (step > region->span - first) step = region->span - first;
+        uint32_t length = reserve_window(first, step, count);
+        if (length != 0) {
+            region->in_use += first + length - region->window_end;
+            region->window_end = first + length;
+            mark_slots(region, first, length, false);
             return true;
         }
-        return false;
+        if (!address_space_left(count)) return false;
+        first += GROW_SKIP << attempt / 4;
     }
     return false;
 }

@@ -9,7 +9,7 @@
 
 #include "segment.h"
 
-#define ZERO_SEGMENTS_MAX 64u
+#define ZERO_SEGMENTS_MAX 256u
 
 struct zero_state {
     struct lock lock;                     /* for adding segments only */
@@ -18,8 +18,8 @@ struct zero_state {
     uint32_t hint;                        /* atomic, relaxed: map word, counted over all segments, where room was found last */
 };
 
-/* NULL: out of addresses. */
-void *zero_alloc(void);
+/* alignment: a power of two up to ALIGN_MAX; the address is a multiple of it and of GRANULE. NULL: out of addresses. */
+void *zero_alloc(size_t alignment);
 /* False: it was not live. */
 bool zero_free(uintptr_t address);
 

@@ -25,7 +25,7 @@ static size_t size_count;
 
 static void collect_sizes(void) {
     for (size_t size = 1; size <= 40; size++) sizes[size_count++] = size;
-    for (size_t power = 64; power <= ((size_t)8 << 20); power *= 2) {
+    for (size_t power = 64; power <= ((size_t)2 << 20); power *= 2) {
         for (size_t eighth = 8; eighth < 16; eighth += 2) {
             size_t size = power / 8 * eighth;
             sizes[size_count++] = size - 1;
@@ -288,7 +288,7 @@ static void free_stack(void *unused) {
 }
 
 int main(void) {
-    require_moat(100);
+    require_moat(250);
     REQUIRE(family.free_sized && family.free_aligned_sized, "free_sized and free_aligned_sized exist");
     collect_sizes();
     every_size_is_aligned_and_usable_to_its_last_byte();

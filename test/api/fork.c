@@ -17,7 +17,7 @@
 
 extern char **environ;
 
-enum { THREADS = 3, SLOTS = 64, FORKS = 60, KEPT = 200 };
+enum { THREADS = 3, SLOTS = 64, FORKS = 24, KEPT = 80 };
 
 /* Blocks travel between the threads through these: whoever takes one frees it. */
 static char *slots[SLOTS];
@@ -58,7 +58,7 @@ static void *allocate_a_little(void *unused) {
 }
 
 static void child_uses_everything(bool with_thread) {
-    alarm(20);
+    alarm(100);
     for (size_t t = 0; t < THREADS; t++) {
         for (size_t i = 0; i < KEPT; i++) {
             REQUIRE(kept[t][i][15] == 'k', "contents in the child");
@@ -176,7 +176,7 @@ static void children_draw_new_randomness(const char *name, pid_t (*make_child)(v
 }
 
 int main(void) {
-    require_moat(100);
+    require_moat(250);
     children_draw_new_randomness("fork", fork_by_handlers);
     children_draw_new_randomness("_Fork", fork_without_handlers);
     children_draw_new_randomness("clone", fork_by_system_call);

@@ -44,9 +44,6 @@ void operator delete(void *block, std::align_val_t) noexcept {
     aligned_deletes++;
 }
 
-// The compiler warns that sized forms should be replaced too: that they are not is this test.
-#pragma GCC diagnostic ignored "-Wsized-deallocation"
-
 int main() {
     require_moat(20);
     const std::align_val_t a{64};

@@ -26,20 +26,30 @@ struct Owner {
     }
 };
 
-thread_local Owner early;
-thread_local Owner late;
+// Objects of a function: made when a thread first gets there, and only then.
+Owner &early() {
+    static thread_local Owner owner;
+    return owner;
+}
+Owner &late() {
+    static thread_local Owner owner;
+    return owner;
+}
 struct Reviver {
     std::string text = std::string(1000, 'r');
-    ~Reviver() { late.fill(), destroyed += 1000; }
+    ~Reviver() { late().fill(), destroyed += 1000; } // the first use of late() in its thread
 };
-thread_local Reviver reviver;
+Reviver &reviver() {
+    static thread_local Reviver reviver;
+    return reviver;
+}
 
 void body(bool revive) {
-    early.fill();
+    early().fill();
     if (revive) {
-        REQUIRE(reviver.text.size() == 1000, "a thread_local string"); // its destructor is the first use of `late`
+        REQUIRE(reviver().text.size() == 1000, "a thread_local string");
     } else {
-        late.fill();
+        late().fill();
     }
     delete left_behind.exchange(new std::string(5000, 'b'));
 }

@@ -41,12 +41,12 @@ redis-cli -s redis.sock --pipe <commands.txt >pipe.log
 grep '^errors: 0' pipe.log
 check
 # Four kinds of requests by 50 clients; then every key that was set has its full length, and no push was lost.
-redis-benchmark -s redis.sock -q -n 20000 -c 50 -P 8 --threads 2 -r 5000 -d 300 -t ping,set,get,lpush --csv | cut -d, -f1
+redis-benchmark -s redis.sock -q -n 10000 -c 50 -P 8 --threads 2 -r 5000 -d 300 -t ping,set,get,lpush --csv | cut -d, -f1
 cli --raw type mylist
 cli llen mylist
 cli --raw eval "local bad = 0 for _, k in ipairs(redis.call('keys', 'key:0*')) do
     if redis.call('strlen', k) ~= 300 then bad = bad + 1 end end return 'wrong lengths: ' .. bad" 0
-redis-benchmark -s redis.sock -q -n 20000 -c 20 -r 200000 -d 100 set 'bg:__rand_int__' __data__ >load.log 2>&1 &
+redis-benchmark -s redis.sock -q -n 10000 -c 20 -r 200000 -d 100 set 'bg:__rand_int__' __data__ >load.log 2>&1 &
 load=$!
 cli bgsave
 wait "$load"
@@ -74,6 +74,6 @@ wait "$server"
 echo stopped
 SH
 twice bash ../workload.sh
-printed PONG 20000 "wrong lengths: 0" "errors: 0, replies: 90667" "the same after a restart" rdb_last_bgsave_status:ok stopped
+printed PONG 10000 "wrong lengths: 0" "errors: 0, replies: 90667" "the same after a restart" rdb_last_bgsave_status:ok stopped
 under_moat 'redis-.*'
 passed

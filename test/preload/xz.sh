@@ -3,15 +3,15 @@
 source "$(dirname "$0")/lib.sh"
 need xz xz-utils
 need bzip2 bzip2
-awk 'BEGIN { for (i = 0; i < 160000; i++) {
+awk 'BEGIN { for (i = 0; i < 100000; i++) {
     x = (x * 16807 + 11) % 2147483647
     printf "%d line %x of some text, %s\n", i, x, (x % 3 ? "again and again" : "once") } }' \
     >input.txt
 cat >workload.sh <<'SH'
 set -eu
-xz -T2 -3 --block-size=1MiB -c ../input.txt >file.xz
+xz -T2 -3 --block-size=512KiB -c ../input.txt >file.xz
 xz -T2 -dc file.xz | cmp - ../input.txt
-xz -T1 -6 -c ../input.txt >single.xz
+xz -T1 -2 -c ../input.txt >single.xz
 xz --list --robot file.xz | cut -f1-8
 gzip -9nc ../input.txt >file.gz
 gzip -dc file.gz | cmp - ../input.txt

@@ -71,6 +71,12 @@ static inline uint64_t core_next(uint64_t *state) {
 }
 static inline size_t core_below(uint64_t *state, size_t bound) { return (size_t)(core_next(state) % bound); }
 
+/* ck_assert() tells the runner of each time it holds: too slow for a million. */
+#define core_require(condition)                                                                                                  \
+    do {                                                                                                                         \
+        if (!(condition)) ck_abort_msg("%s", #condition);                                                                        \
+    } while (0)
+
 /* --- Reports as values ------------------------------------------------------------------------------------------------------ */
 
 static jmp_buf core_jump;

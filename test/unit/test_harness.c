@@ -418,7 +418,9 @@ START_TEST(a_reset_leaves_nothing) {
     fixed.region_base = 4 * MIB;
     ck_assert(os_protect_read(&moat_fixed_pages, sizeof moat_fixed_pages));
     ck_assert(os_commit(at(3), page));
+    uintptr_t virtual_word = 77;
     thread_word() = THREAD_ENDED;
+    harness_set_thread_word(&virtual_word);
     harness_fail_from(OS_RESERVE, 1);
     harness_limit_committed(0);
     uintptr_t where = (uintptr_t)base;
@@ -427,6 +429,7 @@ START_TEST(a_reset_leaves_nothing) {
     ck_assert_uint_eq(fixed.region_base, 0);
     fixed.heaps_max = 1; /* writable again */
     fixed.heaps_max = 0;
+    ck_assert_ptr_ne(harness_thread_word(), &virtual_word);
     ck_assert_uint_eq(thread_word(), THREAD_NEW);
     ck_assert_uint_eq(harness_reserved_bytes(), 0);
     ck_assert_uint_eq(harness_mapping_count(), 0);

@@ -1,0 +1,368 @@
+/*
+ * test_remote: frees by threads that do not own the segment (src/remote.h): what each result changes, wake-ups, and interleavings.
+ *
+ * Two ways to meet the owner: real threads, and every single point of one thread's steps at which the other's whole step can come
+ * between (the atomic seam shows where).
+ */
+#include "core.h"
+
+static struct core_thread owner, other;
+
+static void setup(void) {
+    core_setup();
+    owner = other = CORE_THREAD;
+}
+
+static enum remote_result free_remotely(void *block) {
+    return remote_free(core_segment(block), core_kind_of(block), (uintptr_t)block);
+}
+
+enum { BLOCK = 8 * KIB, ROOM = 4096 };
+static void *blocks[ROOM];
+
+/* --- Results ---------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(the_claim_is_the_free_and_the_block_stays_as_it_is) {
+    uint64_t *block = core_alloc(&owner, 64);
+    struct page *page = core_page(block);
+    *block = 0x1234;
+    int32_t used = page->used;
+    ck_assert_int_eq(free_remotely(block), REMOTE_FREED);
+    ck_assert(core_is_live(block) && core_is_claimed(block));
+    ck_assert_uint_eq(*block, 0x1234); /* freed memory is not touched before it is collected */
+    ck_assert_int_eq(page->used, used);
+    ck_assert_uint_eq(page->pending, bit64(page_claim_group(PAGE_SMALL, (uintptr_t)block - page->start)));
+    ck_assert_uint_eq(core_heap(&owner)->owner.wake, 0); /* the page is in its queue: nobody need be woken */
+    ck_assert_int_eq(free_remotely(block), REMOTE_CLAIMED_BEFORE);
+    ck_assert(core_is_live(block) && core_is_claimed(block));
+}
+END_TEST
+
+START_TEST(what_is_not_live_is_refused_and_nothing_changes) {
+    char *block = core_alloc(&owner, 64);
+    core_give(&owner, core_alloc(&owner, 64));
+    struct page before = *core_page(block);
+    char *wrong[] = {block + 16, block + 48, (char *)before.start + before.local_free, (char *)before.start + before.limit + 640};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert_int_eq(free_remotely(wrong[i]), REMOTE_NOT_LIVE);
+        ck_assert(!core_is_claimed(wrong[i]));
+    }
+    ck_assert_mem_eq(core_page(block), &before, sizeof before);
+}
+END_TEST
+
+/* Allocates until the first page of the size is set aside; the blocks of that page come first. */
+static struct page *make_full_page(size_t *count) {
+    *count = core_fill_page(&owner, BLOCK, blocks, ROOM);
+    struct page *page = core_page(blocks[0]);
+    void *more = core_alloc(&owner, BLOCK);
+    ck_assert_ptr_ne(core_page(more), page);
+    blocks[*count] = more;
+    ck_assert(page->full);
+    ck_assert_uint_eq(page->pending, PENDING_FULL);
+    return page;
+}
+
+START_TEST(the_first_claim_of_a_full_page_wakes_its_owner) {
+    size_t count = 0;
+    struct page *page = make_full_page(&count);
+    struct heap *heap = core_heap(&owner);
+    struct segment *segment = page_segment(page);
+    ck_assert_int_eq(free_remotely(blocks[3]), REMOTE_FREED);
+    ck_assert_uint_eq(segment->woken, bit64(page_slot(page)));
+    ck_assert_uint_eq(heap->owner.wake, bit64(segment_index(segment)));
+    segment->woken = heap->owner.wake = 0;
+    ck_assert_int_eq(free_remotely(blocks[4]), REMOTE_FREED); /* the second need not */
+    ck_assert_uint_eq(segment->woken | heap->owner.wake, 0);
+    segment->woken = bit64(page_slot(page));
+    heap->owner.wake = bit64(segment_index(segment));
+    core_be(&owner);
+    heap_enter(heap);
+    heap_poll(heap);
+    heap_leave(heap);
+    ck_assert(!page->full && page->pending == 0);
+    ck_assert_int_eq(page->used, (int32_t)count - 2);
+    check_all();
+}
+END_TEST
+
+START_TEST(spurious_wakes_do_nothing) {
+    size_t count = 0;
+    struct page *page = make_full_page(&count);
+    struct heap *heap = core_heap(&owner);
+    struct segment *segment = page_segment(page);
+    core_be(&owner);
+    for (unsigned i = 0; i < 3; i++) {
+        heap->owner.wake = ~(uint64_t)0;
+        segment->woken = i == 0 ? ~bit64(page_slot(page)) : i == 1 ? 0 : ~(uint64_t)0;
+        heap_enter(heap);
+        heap_poll(heap);
+        heap_leave(heap);
+        ck_assert_int_eq(page->full, i < 2); /* a full page in vain: it joins its queue, and leaves it again */
+        check_all();
+    }
+}
+END_TEST
+
+START_TEST(an_abandoned_segment_has_nobody_to_wake) {
+    size_t count = 0;
+    struct page *page = make_full_page(&count);
+    struct heap *heap = core_heap(&owner);
+    core_end(&owner);
+    ck_assert_uint_eq(page->pending, 0);
+    page->pending = PENDING_FULL; /* seen by a free that began before the end */
+    heap->owner.wake = 0;
+    ck_assert_int_eq(free_remotely(blocks[0]), REMOTE_FREED);
+    ck_assert_uint_eq(heap->owner.wake, 0);
+}
+END_TEST
+
+/* --- Interleavings ---------------------------------------------------------------------------------------------------------- */
+
+/* The owner, for as long as it takes: allocates until the freed block comes back. Any lost claim or wake-up shows here. */
+static void expect_reuse(const void *freed) {
+    for (unsigned i = 0; i < 64; i++) {
+        void *block = core_alloc(&owner, BLOCK);
+        core_require(core_is_live(block));
+        if (block == freed) {
+            core_be(&owner);
+            check_all();
+            return;
+        }
+    }
+    ck_abort_msg("the freed block was never found again");
+}
+
+static void *target;
+
+static void owner_sets_aside(void) {
+    core_be(&owner);
+    blocks[ROOM - 1] = alloc_block(BLOCK); /* finds the page full: collects, or marks it and goes on */
+    core_be(&other);
+}
+static void owner_polls(void) {
+    struct heap *heap = core_heap(&owner);
+    core_be(&owner);
+    heap_enter(heap);
+    heap_poll(heap);
+    heap_leave(heap);
+    core_be(&other);
+}
+static void owner_collects(void) { page_collect(core_page(target), PAGE_SMALL); }
+static void owner_frees_another(void) { core_give(&owner, blocks[1]), core_be(&other); }
+static void owner_ends(void) { core_end(&owner), core_be(&other); }
+static void other_frees(void) { core_require(free_remotely(target) == REMOTE_FREED); }
+
+/* Given a full page, set aside or not, when the owner's whole step comes before any access of a remote free, then the block is
+   found again. */
+static void interleave_remote_free(bool aside, void (*act)(void)) {
+    for (uint64_t step = 1;; step++) {
+        size_t count = 0;
+        core_setup();
+        owner = other = CORE_THREAD;
+        if (aside)
+            make_full_page(&count);
+        else
+            count = core_fill_page(&owner, BLOCK, blocks, ROOM);
+        target = blocks[2];
+        core_be(&other);
+        core_interleave(step, act);
+        enum remote_result result = free_remotely(target);
+        bool ran = core_interleave_end();
+        ck_assert_int_eq(result, REMOTE_FREED);
+        if (owner.word == THREAD_ENDED) owner = CORE_THREAD;
+        expect_reuse(target);
+        ck_assert_uint_lt(step, 1000);
+        if (!ran) {
+            ck_assert_uint_ge(step, 3); /* the live bit, the claim, pending */
+            break;
+        }
+    }
+}
+
+START_TEST(no_claim_is_lost_when_the_owner_acts_in_the_middle_of_it) {
+    static void (*const acts[])(void) = {owner_sets_aside, owner_polls, owner_collects, owner_frees_another, owner_ends};
+    for (int aside = 0; aside < 2; aside++)
+        for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+            if (aside && acts[i] == owner_collects) continue; /* the owner never does that to a page set aside */
+            interleave_remote_free(aside != 0, acts[i]);
+        }
+}
+END_TEST
+
+/* The other way round: the whole remote free comes before any access of the owner's step. */
+static void interleave_owner(bool aside, void (*act)(void)) {
+    for (uint64_t step = 1;; step++) {
+        size_t count = 0;
+        core_setup();
+        owner = other = CORE_THREAD;
+        if (aside)
+            make_full_page(&count);
+        else
+            count = core_fill_page(&owner, BLOCK, blocks, ROOM);
+        target = blocks[2];
+        blocks[ROOM - 1] = NULL;
+        core_interleave(step, other_frees);
+        act();
+        if (!core_interleave_end()) other_frees();
+        bool ran = core_step >= step;
+        if (owner.word == THREAD_ENDED) owner = CORE_THREAD;
+        if (blocks[ROOM - 1] != target) expect_reuse(target);
+        core_be(&owner);
+        check_all();
+        ck_assert_uint_lt(step, 4000);
+        if (!ran) break;
+    }
+}
+
+START_TEST(no_claim_is_lost_when_it_comes_in_the_middle_of_the_owners_step) {
+    static void (*const acts[])(void) = {owner_sets_aside, owner_polls, owner_collects, owner_frees_another, owner_ends};
+    for (int aside = 0; aside < 2; aside++)
+        for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+            if (aside && acts[i] == owner_collects) continue;
+            interleave_owner(aside != 0, acts[i]);
+        }
+}
+END_TEST
+
+static enum report_kind second_free_kind;
+
+static void other_frees_too(void) {
+    enum remote_result result = free_remotely(target);
+    second_free_kind = result == REMOTE_FREED ? REPORT_KINDS : REPORT_DOUBLE_FREE;
+}
+static void free_by_owner(void *block) { core_give(&owner, block); }
+static void take_many(void *unused) {
+    (void)unused;
+    core_be(&owner);
+    for (unsigned i = 0; i < 64; i++) {
+        void *block = alloc_block(BLOCK);
+        for (unsigned j = 0; j < i; j++) core_require(blocks[1000 + j] != block); /* never given out twice */
+        blocks[1000 + i] = block;
+    }
+}
+
+/* Two frees of one block at once, local and remote: one of them, or the next pop or collect of the block, reports it. */
+START_TEST(two_frees_at_once_are_reported_before_the_block_is_given_out_twice) {
+    for (uint64_t step = 1;; step++) {
+        core_setup();
+        owner = other = CORE_THREAD;
+        core_fill_page(&owner, BLOCK, blocks, ROOM);
+        target = blocks[2];
+        second_free_kind = REPORT_KINDS;
+        core_interleave(step, other_frees_too);
+        enum report_kind kind = core_report_of(free_by_owner, target);
+        bool ran = core_interleave_end();
+        if (!ran) break;
+        if (kind == REPORT_KINDS && second_free_kind == REPORT_KINDS) kind = core_report_of(take_many, NULL);
+        if (kind == REPORT_KINDS) kind = second_free_kind;
+        ck_assert_str_eq(core_kind_name(kind), core_kind_name(REPORT_DOUBLE_FREE));
+        ck_assert_uint_lt(step, 1000);
+    }
+}
+END_TEST
+
+/* --- Real threads ----------------------------------------------------------------------------------------------------------- */
+
+enum { FREERS = 3, ROUNDS = 60, BATCH = 600 };
+static pthread_barrier_t gate;
+static unsigned freed[FREERS];
+
+/* Frees all blocks of the batch that are left, from its own place on: each block is freed by all, and one must win. */
+static void *free_all(void *number) {
+    unsigned self = *(unsigned *)number;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(&gate);
+        for (unsigned i = 0; i < BATCH; i++) {
+            void *block = blocks[(i + self * (BATCH / FREERS)) % BATCH];
+            freed[self] += free_remotely(block) == REMOTE_FREED;
+        }
+        pthread_barrier_wait(&gate);
+    }
+    return NULL;
+}
+
+START_TEST(of_many_frees_of_a_block_one_wins) {
+    pthread_t threads[FREERS];
+    unsigned numbers[FREERS], sum = 0;
+    ck_assert_int_eq(pthread_barrier_init(&gate, NULL, FREERS + 1), 0);
+    for (unsigned i = 0; i < FREERS; i++) {
+        numbers[i] = i;
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, free_all, &numbers[i]), 0);
+    }
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < BATCH; i++) blocks[i] = core_alloc(&owner, 16 + round * 137 % 9000);
+        pthread_barrier_wait(&gate);
+        pthread_barrier_wait(&gate);
+    }
+    for (unsigned i = 0; i < FREERS; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        sum += freed[i];
+    }
+    ck_assert_uint_eq(sum, ROUNDS * BATCH);
+    alloc_collect(true);
+    check_all();
+    struct stats stats;
+    stats_collect(&stats);
+    ck_assert_uint_eq(stats.used_blocks, 0);
+}
+END_TEST
+
+static void *shared[256];
+static bool done;
+
+static void *free_what_comes(void *unused) {
+    (void)unused;
+    uint64_t random = (uint64_t)(uintptr_t)&random;
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+        void *block = __atomic_exchange_n(&shared[core_below(&random, 256)], NULL, __ATOMIC_ACQ_REL);
+        if (block != NULL) alloc_free(block);
+    }
+    return NULL;
+}
+
+/* Pages that fill up and are freed into by others at the same time: the owner is always woken, so it does not grow. */
+START_TEST(an_owner_whose_blocks_others_free_does_not_grow) {
+    pthread_t threads[2];
+    uint64_t random = 11;
+    for (unsigned i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, free_what_comes, NULL), 0);
+    for (unsigned i = 0; i < 60000; i++) {
+        unsigned place = (unsigned)core_below(&random, 256);
+        char *block = alloc_block(4 * KIB + 16 * (i % 3));
+        core_require(block != NULL);
+        block[0] = (char)i;
+        void *before = __atomic_exchange_n(&shared[place], block, __ATOMIC_ACQ_REL);
+        if (before != NULL) alloc_free(before);
+    }
+    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < 2; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    for (unsigned i = 0; i < 256; i++) alloc_free(shared[i]);
+    check_all();
+    struct stats stats;
+    stats_collect(&stats);
+    ck_assert_uint_le(stats.segments, 4); /* at most 256 blocks of 4 KiB were out at a time */
+    alloc_collect(true);
+    stats_collect(&stats);
+    ck_assert_uint_eq(stats.used_blocks, 0);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("remote");
+    TCase *group = tcase_create("remote");
+    core_unused();
+    tcase_add_checked_fixture(group, setup, core_teardown);
+    tcase_set_timeout(group, 60);
+    tcase_add_test(group, the_claim_is_the_free_and_the_block_stays_as_it_is);
+    tcase_add_test(group, what_is_not_live_is_refused_and_nothing_changes);
+    tcase_add_test(group, the_first_claim_of_a_full_page_wakes_its_owner);
+    tcase_add_test(group, spurious_wakes_do_nothing);
+    tcase_add_test(group, an_abandoned_segment_has_nobody_to_wake);
+    tcase_add_test(group, no_claim_is_lost_when_the_owner_acts_in_the_middle_of_it);
+    tcase_add_test(group, no_claim_is_lost_when_it_comes_in_the_middle_of_the_owners_step);
+    tcase_add_test(group, two_frees_at_once_are_reported_before_the_block_is_given_out_twice);
+    tcase_add_test(group, of_many_frees_of_a_block_one_wins);
+    tcase_add_test(group, an_owner_whose_blocks_others_free_does_not_grow);
+    suite_add_tcase(suite, group);
+    return core_run(suite);
+}

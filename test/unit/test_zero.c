@@ -1,0 +1,222 @@
+/*
+ * test_zero: zero-size blocks (src/zero.h): unique inaccessible addresses from the live map alone.
+ */
+#include "core.h"
+
+#include "zero.h"
+
+enum { PER_SEGMENT = SEGMENT_SIZE / GRANULE };
+
+static int by_address(const void *a, const void *b) {
+    uintptr_t one = *(const uintptr_t *)a, two = *(const uintptr_t *)b;
+    return one < two ? -1 : one > two;
+}
+
+static void expect_unique(uintptr_t *addresses, size_t count) {
+    qsort(addresses, count, sizeof *addresses, by_address);
+    for (size_t i = 1; i < count; i++) core_require(addresses[i] != addresses[i - 1]);
+}
+
+START_TEST(every_block_has_an_address_of_its_own_that_cannot_be_touched) {
+    static uintptr_t addresses[5000];
+    for (size_t i = 0; i < 5000; i++) {
+        void *block = alloc_block(0);
+        core_require(block != NULL);
+        addresses[i] = (uintptr_t)block;
+        core_require(addresses[i] % GRANULE == 0);
+        core_require(alloc_usable_size(block) == 0);
+        core_require(alloc_owns(block));
+        core_require(harness_range_state(addresses[i]) == HARNESS_RESERVED);
+    }
+    ck_assert(!os_can_read((const uint64_t *)addresses[77]));
+    expect_unique(addresses, 5000);
+    for (size_t i = 0; i < 5000; i++) alloc_free((void *)addresses[i]);
+    check_all();
+}
+END_TEST
+
+START_TEST(every_verb_gives_a_zero_size_block) {
+    void *blocks[] = {alloc_block(0), alloc_zeroed(0), alloc_aligned(4096, 0), alloc_resize(NULL, 0), alloc_resize(alloc_block(100), 0)};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        ck_assert_ptr_nonnull(blocks[i]);
+        ck_assert_uint_eq(alloc_usable_size(blocks[i]), 0);
+        ck_assert_int_eq(owner_state(core_segment(blocks[i])->owner), SEGMENT_ZERO);
+    }
+    alloc_free(blocks[0]);
+    alloc_free_sized(blocks[1], 0);
+    alloc_free_aligned_sized(blocks[2], 16, 0);
+    char *grown = alloc_resize(blocks[3], 50);
+    ck_assert_ptr_nonnull(grown);
+    grown[49] = 1;
+    core_expect_free_report(REPORT_DOUBLE_FREE, blocks[3]);
+}
+END_TEST
+
+/* "Aligned, unique, usable size 0" all hold; and what a right program says at a sized free is accepted. */
+START_TEST(an_aligned_zero_size_block_is_aligned) {
+    for (size_t alignment = 1; alignment <= ALIGN_MAX; alignment *= 2) {
+        void *blocks[3];
+        for (unsigned i = 0; i < 3; i++) {
+            blocks[i] = alloc_aligned(alignment, 0);
+            ck_assert_ptr_nonnull(blocks[i]);
+            ck_assert_msg((uintptr_t)blocks[i] % alignment == 0, "%p for an alignment of %zu", blocks[i], alignment);
+            for (unsigned k = 0; k < i; k++) ck_assert_ptr_ne(blocks[i], blocks[k]);
+        }
+        for (unsigned i = 0; i < 3; i++) alloc_free_aligned_sized(blocks[i], alignment, 0);
+    }
+}
+END_TEST
+
+static void free_aligned_to_a_page(void *block) { alloc_free_aligned_sized(block, 4096, 0); }
+
+START_TEST(a_right_aligned_sized_free_of_a_zero_size_block_is_no_misuse) {
+    for (unsigned i = 0; i < 10; i++) core_expect_report(REPORT_KINDS, free_aligned_to_a_page, alloc_aligned(4096, 0));
+}
+END_TEST
+
+START_TEST(a_second_free_is_reported_and_a_freed_address_comes_again) {
+    void *block = zero_alloc();
+    ck_assert(zero_free((uintptr_t)block));
+    ck_assert(!zero_free((uintptr_t)block));
+    ck_assert_ptr_eq(zero_alloc(), block);
+    alloc_free(block);
+    core_expect_free_report(REPORT_DOUBLE_FREE, block);
+    ck_assert_uint_eq(core_address, (uintptr_t)block);
+}
+END_TEST
+
+START_TEST(a_misaligned_address_is_no_block) {
+    char *block = zero_alloc();
+    core_expect_free_report(REPORT_INVALID_FREE, block + 8);
+    ck_assert(zero_free((uintptr_t)block));
+}
+END_TEST
+
+/* Given a segment without room, the next block comes from another, and what is freed in either is found again. */
+START_TEST(a_full_segment_continues_in_the_next) {
+    static uintptr_t addresses[2 * PER_SEGMENT + 100];
+    size_t count = sizeof addresses / sizeof *addresses;
+    for (size_t i = 0; i < count; i++) {
+        addresses[i] = (uintptr_t)zero_alloc();
+        core_require(addresses[i] != 0);
+    }
+    ck_assert_uint_eq(fixed.zero->count, 3);
+    uintptr_t some[3] = {addresses[5], addresses[PER_SEGMENT + 5], addresses[2 * PER_SEGMENT + 5]};
+    expect_unique(addresses, count);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert(zero_free(some[i]));
+        bool again = false; /* every segment but the last is full otherwise */
+        for (size_t k = 0; k < PER_SEGMENT && !again; k++) again = (uintptr_t)zero_alloc() == some[i];
+        ck_assert(again);
+    }
+    check_all();
+}
+END_TEST
+
+START_TEST(out_of_segments_is_null_and_a_free_makes_room) {
+    core_start_ready("region=32M");
+    size_t count = 0;
+    uintptr_t last = 0;
+    for (uintptr_t address; (address = (uintptr_t)zero_alloc()) != 0; count++) last = address;
+    ck_assert_uint_eq(count, 7 * (size_t)PER_SEGMENT);
+    ck_assert_ptr_null(alloc_block(0));
+    ck_assert_ptr_null(alloc_block(1));
+    ck_assert(zero_free(last));
+    ck_assert_ptr_eq(alloc_block(0), (void *)last);
+    ck_assert(region_validate());
+}
+END_TEST
+
+START_TEST(a_failed_segment_is_null_and_tried_again) {
+    for (uint64_t n = 1; n < 3; n++) {
+        core_setup();
+        harness_fail_nth(OS_COMMIT, n);
+        ck_assert_ptr_null(zero_alloc());
+        ck_assert_uint_eq(fixed.zero->count, 0);
+        ck_assert_ptr_nonnull(zero_alloc());
+    }
+}
+END_TEST
+
+/* Freeing and taking stay cheap when the first segments are full: the search does not begin at their start each time. */
+START_TEST(a_free_in_a_later_segment_is_found_without_a_long_search) {
+    for (size_t i = 0; i < 3 * (size_t)PER_SEGMENT + 10; i++) core_require(zero_alloc() != NULL);
+    uintptr_t mine = (uintptr_t)zero_alloc();
+    ck_assert(zero_free(mine));
+    ck_assert_ptr_eq(zero_alloc(), (void *)mine);
+    core_interleave(UINT64_MAX, core_stop); /* counts accesses only */
+    ck_assert(zero_free(mine));
+    ck_assert_ptr_eq(zero_alloc(), (void *)mine);
+    uint64_t accesses = core_step;
+    core_interleave_end();
+    ck_assert_msg(accesses < 100, "%u accesses", (unsigned)accesses);
+}
+END_TEST
+
+enum { RACERS = 4, EACH = 20000 };
+static uintptr_t taken[RACERS * EACH];
+
+static void *take_many(void *number) {
+    unsigned self = *(unsigned *)number;
+    for (unsigned i = 0; i < EACH; i++) {
+        uintptr_t address = (uintptr_t)zero_alloc();
+        core_require(address != 0);
+        if (i % 3 == 0) {
+            core_require(zero_free(address));
+            address = (uintptr_t)zero_alloc();
+        }
+        taken[self * EACH + i] = address;
+    }
+    return NULL;
+}
+
+START_TEST(threads_never_get_the_same_address) {
+    pthread_t threads[RACERS];
+    unsigned numbers[RACERS];
+    for (unsigned i = 0; i < RACERS; i++) {
+        numbers[i] = i;
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, take_many, &numbers[i]), 0);
+    }
+    for (unsigned i = 0; i < RACERS; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    expect_unique(taken, RACERS * EACH);
+    for (size_t i = 0; i < RACERS * EACH; i++) core_require(zero_free(taken[i]));
+}
+END_TEST
+
+static uintptr_t contested;
+static bool second_won;
+static void free_it_too(void) { second_won = zero_free(contested); }
+
+START_TEST(of_two_frees_at_once_one_wins) {
+    for (uint64_t step = 1;; step++) {
+        contested = (uintptr_t)zero_alloc();
+        core_interleave(step, free_it_too);
+        bool first_won = zero_free(contested);
+        if (!core_interleave_end()) break;
+        ck_assert_int_ne(first_won, second_won);
+        ck_assert_uint_lt(step, 100);
+    }
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("zero");
+    TCase *group = tcase_create("zero");
+    core_unused();
+    tcase_add_checked_fixture(group, core_setup, core_teardown);
+    tcase_set_timeout(group, 60);
+    tcase_add_test(group, every_block_has_an_address_of_its_own_that_cannot_be_touched);
+    tcase_add_test(group, every_verb_gives_a_zero_size_block);
+    tcase_add_test(group, an_aligned_zero_size_block_is_aligned);
+    tcase_add_test(group, a_right_aligned_sized_free_of_a_zero_size_block_is_no_misuse);
+    tcase_add_test(group, a_second_free_is_reported_and_a_freed_address_comes_again);
+    tcase_add_test(group, a_misaligned_address_is_no_block);
+    tcase_add_test(group, a_full_segment_continues_in_the_next);
+    tcase_add_test(group, out_of_segments_is_null_and_a_free_makes_room);
+    tcase_add_test(group, a_failed_segment_is_null_and_tried_again);
+    tcase_add_test(group, a_free_in_a_later_segment_is_found_without_a_long_search);
+    tcase_add_test(group, threads_never_get_the_same_address);
+    tcase_add_test(group, of_two_frees_at_once_one_wins);
+    suite_add_tcase(suite, group);
+    return core_run(suite);
+}
