@@ -8,13 +8,12 @@
 #include "engine_crew.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,7 +25,6 @@ enum {
 };
 
 struct member {
-    uint32_t turn; /* 1 while it holds the baton; a futex */
     bool alive;
     bool leaving;     /* ends when it next looks */
     bool draining;    /* and frees its share of the blocks first */
@@ -48,6 +46,8 @@ static struct crew {
     bool finished;     /* no operation is left, or a report ended the run */
 } crew;
 
+/* Of each member: posted to give it the baton. */
+static sem_t turns[INPUT_MAX_THREADS];
 static _Thread_local unsigned me;
 /* Destructors run in the order of their keys: one before the allocator's own in each round, one behind it. */
 static pthread_key_t late_keys[2];
@@ -57,16 +57,14 @@ static void fatal(const char *what, int error) {
     exit(2);
 }
 
+/* Semaphores, because how often a loop of our own would look at a word depends on the kernel, and coverage would see that. */
 static void wait_turn(unsigned member) {
-    uint32_t *turn = &crew.members[member].turn;
-    while (__atomic_load_n(turn, __ATOMIC_ACQUIRE) == 0) syscall(SYS_futex, turn, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
-    __atomic_store_n(turn, 0, __ATOMIC_RELAXED);
+    while (sem_wait(&turns[member]) != 0)
+        if (errno != EINTR) fatal("sem_wait", errno);
 }
 
 static void give_turn(unsigned member) {
-    uint32_t *turn = &crew.members[member].turn;
-    __atomic_store_n(turn, 1, __ATOMIC_RELEASE);
-    syscall(SYS_futex, turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    if (sem_post(&turns[member]) != 0) fatal("sem_post", errno);
 }
 
 /* The n-th of those alive. */
@@ -259,8 +257,8 @@ static void dismiss(void) {
     }
 }
 
-/* The C library gives the lowest key that is free: what lies between the two is for the allocator. */
-static void make_keys(void) {
+/* Once in a process. The C library gives the lowest key that is free: what lies between the two is for the allocator. */
+static void prepare(void) {
     static bool made;
     pthread_key_t between;
     if (made) return;
@@ -269,11 +267,13 @@ static void make_keys(void) {
     if (error == 0) error = pthread_key_create(&late_keys[1], late_work);
     if (error == 0) error = pthread_key_delete(between);
     if (error != 0) fatal("pthread_key_create", error);
+    for (unsigned i = 0; i < INPUT_MAX_THREADS; i++)
+        if (sem_init(&turns[i], 0, 0) != 0) fatal("sem_init", errno);
     made = true;
 }
 
 void crew_run(struct run *run, const struct subject *subject, const struct input *input) {
-    make_keys();
+    prepare();
     run_hooks = (struct run_hooks){start_member, end_member, fork_member};
     me = 0;
     crew.run = run;

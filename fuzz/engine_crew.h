@@ -2,7 +2,7 @@
  * engine_crew: several real threads, of which one runs at a time in the order that the input says.
  *
  * The turn is a baton: whoever holds it carries out operations until the schedule names another thread, hands it over and waits
- * on a futex of its own. Thread 0 is the caller. The others are made and joined at places that the input decides; the joiner does
+ * for its own. Thread 0 is the caller. The others are made and joined at places that the input decides; the joiner does
  * nothing until the exit hooks of the joined thread have run. So everything, the hooks too, happens in one order, and the same
  * input is the same run, while the allocator sees real threads.
  */

@@ -72,26 +72,27 @@ static void use_interior(struct run *run, const struct input_op *op) {
     missed(run, op_name(op->code));
 }
 
+/* Addresses that other allocators gave; made once, before the first input, so that inputs do not differ by who comes first. */
+static char *from_library, *mapped;
+
+void misuse_prepare(void) {
+    if (from_library) return;
+    from_library = malloc(100);
+    mapped = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) mapped = NULL;
+}
+
 /* An address of no block: outside the heap, or inside it where nothing is live. 0 where none is at hand. */
 static uintptr_t foreign_address(struct run *run, const struct input_op *op, bool *outside) {
     static char at_rest[64];
-    static char *from_library;
-    static char *mapped;
     *outside = true;
     switch (op->other % 9) {
     case 0: return (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)15;
     case 1: return (uintptr_t)at_rest + op->value % sizeof at_rest;
-    case 2:
-        if (!from_library) from_library = malloc(100);
-        return (uintptr_t)from_library;
+    case 2: return (uintptr_t)from_library;
     case 3: return 16 + op->value % 4096;
     case 4: return (uintptr_t)0x8000000000000000u + ((uintptr_t)op->value << 4);
-    case 5:
-        if (!mapped) {
-            mapped = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-            if (mapped == MAP_FAILED) mapped = NULL;
-        }
-        return (uintptr_t)mapped;
+    case 5: return (uintptr_t)mapped;
     default: break;
     }
     *outside = false;

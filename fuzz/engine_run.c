@@ -76,6 +76,7 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     run->expect = (struct expectation){0, 0};
     shadow_reset(&run->shadow, input->seed, input->flags & INPUT_FULL_CONTENTS ? FULL_ALWAYS : FULL_NORMALLY);
     current = run;
+    misuse_prepare();
     subject->begin(input->seed, on_report);
     run->baseline = measure_baseline(subject);
 }

@@ -79,6 +79,7 @@ void verb_free(struct run *run, uint16_t index, bool sized);
 void verb_free_null(struct run *run);
 void verb_reject(struct run *run, const struct input_op *op);
 /* The misuses (engine_misuse.c): do nothing when there is no fitting block. */
+void misuse_prepare(void);
 void misuse_op(struct run *run, const struct input_op *op);
 
 #endif

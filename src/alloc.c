@@ -126,8 +126,8 @@ static void free_own(struct heap *heap, struct page *page, uintptr_t address) {
 /* The last block of an abandoned segment was freed, as far as the hint knows: give it back through the heap that is nobody's. */
 static void sweep_if_last(struct segment *segment) {
     if (atomic_sub_acq_rel(&segment->remaining, 1) != 1) return; /* counts with its siblings; a hint */
-    struct heap *late = heap_at(HEAP_LATE);
-    if (!lock_try(&fixed.pool->late_lock)) return; /* its holder's, or anyone's, purge will come by */
+    struct heap *late = heap_try_late();
+    if (late == NULL) return; /* its holder's, or anyone's, purge will come by */
     heap_enter(late);
     late->now = os_milliseconds();
     segment_sweep(late, segment_index(segment), true, late->now);
@@ -212,7 +212,7 @@ void *alloc_resize(void *block, size_t new_size) {
 
 static void check_sized(const struct found *found, uintptr_t address, size_t alignment, size_t size) {
     size_t expected = 0;
-    if ((address & (alignment - 1)) != 0) {
+    if (!is_power_of_two(alignment) || (address & (alignment - 1)) != 0) {
         diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, address, alignment, (size_t)1 << low_bit(address));
         return;
     }
@@ -227,7 +227,7 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
     if (block == NULL) return;
     if (HARDENED && is_ready() && fixed.options.sized != SIZED_OFF) {
         struct found found = find_live((uintptr_t)block, VERB_FREE);
-        check_sized(&found, (uintptr_t)block, alignment > GRANULE ? alignment : GRANULE, size);
+        check_sized(&found, (uintptr_t)block, alignment, size);
     }
     alloc_free(block);
 }

@@ -72,10 +72,11 @@ static void recover_heaps(const struct heap *own) {
     pool->free_head = 0;
     for (uint32_t index = pool->made; index-- > 0;) {
         struct heap *heap = heap_at(index);
-        if (heap == own || (index == HEAP_LATE && is_intact(heap))) continue;
+        if (heap == own) continue;
+        heap->thread = 0;
+        if (index == HEAP_LATE && is_intact(heap)) continue;
         heap_reset(heap);
         heap->activity = 0;
-        heap->thread = 0;
         if (index == HEAP_LATE) continue;
         heap->next_free = pool->free_head;
         pool->free_head = index;

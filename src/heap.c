@@ -8,7 +8,7 @@
 #define ADOPTIONS_PER_SEARCH 4
 
 void heap_enter(struct heap *heap) {
-    MOAT_CHECK(heap->index == HEAP_LATE || heap->thread == thread_identity(), "thread word names another thread's heap", heap);
+    MOAT_CHECK(heap->thread == thread_identity(), "thread word names another thread's heap", heap);
     if (MOAT_UNLIKELY(heap->activity & 1))
         report_fatal(REPORT_REENTRANT_CALL, "allocator called from a signal handler that interrupted it", (uintptr_t)heap, NULL);
     atomic_store_relaxed(&heap->activity, heap->activity + 1);

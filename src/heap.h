@@ -128,6 +128,8 @@ bool heap_pool_init(void);
  * back. */
 struct heap *heap_acquire(void);
 void heap_release(struct heap *heap);
+/* The late heap, locked, or NULL if somebody uses it; heap_release gives it back. */
+struct heap *heap_try_late(void);
 /* What the exit hook does at its last round. */
 void heap_thread_end(struct heap *heap);
 

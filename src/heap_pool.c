@@ -69,9 +69,20 @@ bool heap_pool_init(void) {
     return true;
 }
 
+/* Under the lock the late heap is the running thread's. */
+static struct heap *take_late_heap(void) {
+    struct heap *late = heap_at(HEAP_LATE);
+    late->thread = thread_identity();
+    return late;
+}
+
 static struct heap *late_heap(void) {
     lock_acquire(&fixed.pool->late_lock);
-    return heap_at(HEAP_LATE);
+    return take_late_heap();
+}
+
+struct heap *heap_try_late(void) {
+    return lock_try(&fixed.pool->late_lock) ? take_late_heap() : NULL;
 }
 
 struct heap *heap_acquire(void) {
@@ -93,7 +104,9 @@ struct heap *heap_acquire(void) {
 }
 
 void heap_release(struct heap *heap) {
-    if (MOAT_UNLIKELY(heap->index == HEAP_LATE)) lock_release(&fixed.pool->late_lock);
+    if (MOAT_LIKELY(heap != heap_at(HEAP_LATE))) return;
+    heap->thread = 0;
+    lock_release(&fixed.pool->late_lock);
 }
 
 void heap_thread_end(struct heap *heap) {

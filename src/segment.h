@@ -53,7 +53,7 @@ struct segment {
     uint32_t list_next, list_prev; /* the heap's segments of one wake bit; 0: none */
     uint32_t room_next, room_prev; /* the heap's segments with a free page, by kind */
     uint32_t pages_used;
-    uint32_t run;      /* huge: segments taken */
+    uint32_t run;      /* huge: segments taken; zero-size: place in the table of such segments */
     uint64_t purge_at; /* milliseconds: when the dirty pages, or the empty segment, are given back */
     /* Any thread. */
     MOAT_LINE uint64_t woken; /* atomic: bit per first slot: a full page there has claims */

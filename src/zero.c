@@ -6,6 +6,7 @@ static bool add_segment(struct zero_state *zero, uint32_t seen, uint32_t align) 
     uint32_t count = atomic_load_relaxed(&zero->count), index;
     bool ok = count != seen;
     if (!ok && count < ZERO_SEGMENTS_MAX && region_take(1, align, 1, &index)) {
+        segment_at(index)->run = count;                                          /* where it stands in the table, for zero_free */
         atomic_store_release(&segment_at(index)->owner, (uint64_t)SEGMENT_ZERO); /* pairs with the load of free */
         zero->segments[count] = index;
         atomic_store_release(&zero->count, count + 1); /* pairs with zero_alloc */
@@ -55,7 +56,8 @@ void *zero_alloc(size_t alignment) {
 bool zero_free(uintptr_t address) {
     uint64_t bit = map_bit_of(address);
     if ((atomic_and_acq_rel(&map_word_of(address)->live, ~bit) & bit) == 0) return false; /* pairs with take */
-    uint32_t hint = atomic_load_relaxed(&fixed.zero->hint), at = (uint32_t)(address / MAP_WORD_SPAN % MAP_WORDS_PER_SEGMENT);
-    if (at < hint) atomic_store_relaxed(&fixed.zero->hint, at);
+    uint32_t at =
+        segment_of(address)->run * (uint32_t)MAP_WORDS_PER_SEGMENT + (uint32_t)(address / MAP_WORD_SPAN % MAP_WORDS_PER_SEGMENT);
+    if (at < atomic_load_relaxed(&fixed.zero->hint)) atomic_store_relaxed(&fixed.zero->hint, at);
     return true;
 }

@@ -46,21 +46,32 @@ static char *learn(size_t size) {
     return chain[2];
 }
 
-/* Writes a link to `block` that names `next` as an offset of its page, and walks. */
+static uint64_t offset_of(const char *block) { return (uintptr_t)block & PAGE_MASK; }
+
+/* At `address`, a link as moat would write it there, that names `next` as an offset of chain[]'s page. */
+static void write_link(char *address, uint64_t next) {
+    uint64_t link = rotate(next) ^ secret ^ (uintptr_t)address;
+    memcpy(address, &link, sizeof link);
+}
+
+/* Makes `block` name `offset` of its page, and walks. */
 static void forge(char *block, uint64_t offset, size_t size) {
-    uint64_t link = rotate(offset) ^ secret ^ (uintptr_t)block;
     uintptr_t page = (uintptr_t)block & ~PAGE_MASK;
-    memcpy(block, &link, sizeof link);
+    write_link(block, offset);
     expect_within(DAMAGED_LIST, page, page | PAGE_MASK);
     passed();
     walk(size);
 }
 
-static uint64_t offset_of(const char *block) { return (uintptr_t)block & PAGE_MASK; }
+/* The same, with a link at the named address that leads back into the list. */
+static void forge_prepared(char *block, char *named, size_t size) {
+    write_link(named, offset_of(chain[1]));
+    forge(block, (uintptr_t)named - ((uintptr_t)block & ~PAGE_MASK), size);
+}
 
 static void names_live(size_t size) {
     char *block = learn(size);
-    forge(block, offset_of(blocks[0]), size);
+    forge_prepared(block, blocks[0], size);
 }
 
 static void names_itself(size_t size) {
@@ -70,23 +81,29 @@ static void names_itself(size_t size) {
 
 static void names_inside_of_live(size_t size) {
     char *block = learn(size);
-    forge(block, offset_of(blocks[0]) + 16, size);
+    forge_prepared(block, blocks[0] + 16, size);
 }
 
 static void names_misaligned(size_t size) {
     char *block = learn(size);
-    forge(block, offset_of(blocks[0]) + 1, size);
+    forge_prepared(block, blocks[0] + 1, size);
 }
 
 /* A block of the page that was never handed out nor put on a list: the last whole one. */
 static void names_never_carved(size_t size) {
     char *block = learn(size);
-    forge(block, (PAGE_MASK / size - 1) * size, size);
+    forge_prepared(block, block - offset_of(block) + (PAGE_MASK / size - 1) * size, size);
 }
 
+/* For a size that divides the page, the first block of the page behind: writable, as the segment is. */
 static void names_next_page(size_t size) {
     char *block = learn(size);
-    forge(block, 65536, size);
+    char *next_page = block - offset_of(block) + PAGE_MASK + 1;
+    if ((uintptr_t)next_page % SEGMENT == 0) {
+        forge(block, PAGE_MASK + 1, size);
+    } else {
+        forge_prepared(block, next_page, size);
+    }
 }
 
 static void names_far_away(size_t size) {
@@ -100,10 +117,9 @@ static void names_page_before(size_t size) {
 }
 
 static void names_stack(size_t size) {
-    char local[64] __attribute__((aligned(16)));
-    char *block = learn(size);
+    char local[1024] __attribute__((aligned(16))) = {0};
     hold(local, sizeof local);
-    forge(block, (uintptr_t)local - ((uintptr_t)block & ~PAGE_MASK), size);
+    forge_prepared(learn(size), local + 512, size);
 }
 
 /* Naming a block before it in the list makes a ring: the second time round that block is live. */
@@ -134,9 +150,9 @@ const struct misuse_case forged_link_cases[] = {
     CASE("corrupt-link", "forged-inside-of-live.48", LATER, names_inside_of_live, SMALL),
     CASE("corrupt-link", "forged-misaligned.48", LATER, names_misaligned, SMALL),
     CASE("corrupt-link", "forged-never-carved.48", LATER, names_never_carved, SMALL),
-    CASE("corrupt-link", "forged-next-page.48", LATER, names_next_page, SMALL),
+    CASE("corrupt-link", "forged-next-page.256", LATER, names_next_page, 256),
     CASE("corrupt-link", "forged-far-away.48", LATER, names_far_away, SMALL),
-    CASE("corrupt-link", "forged-page-before.48", LATER, names_page_before, SMALL),
+    CASE("corrupt-link", "forged-page-before.256", LATER, names_page_before, 256),
     CASE("corrupt-link", "forged-stack.48", LATER, names_stack, SMALL),
     CASE("corrupt-link", "forged-ring.48", LATER, ring, SMALL),
     CASE("corrupt-link", "forged-other-page.48", LATER, other_page, SMALL),

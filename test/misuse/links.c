@@ -107,16 +107,18 @@ static void tail(size_t size) {
 }
 
 /*
- * The link of an earlier life of the same block: it named `named`, which is in use now. The page's secret is the same, so the
- * link itself is right, and only the maps can tell.
+ * The links of an earlier life of two blocks, one naming the other, `named`, which is in use now and holds its old link as its
+ * contents. The page's secret is the same, so both links are right, and only the maps can tell.
  */
 static void replayed(size_t size) {
     for (unsigned i = 0; i < TAKEN; i++) blocks[i] = take(size);
     char *named = blocks[TAKEN / 2], *block = blocks[TAKEN / 2 + 1];
-    uint64_t link;
+    uint64_t link, link_of_named;
+    give(blocks[TAKEN / 2 + 2]);
     give(named);
     give(block);
     memcpy(&link, block, sizeof link);
+    memcpy(&link_of_named, named, sizeof link_of_named);
     unsigned found = 0;
     for (unsigned i = 0; i < TAKEN_MAX && found < 2; i++) {
         char *again = take(size);
@@ -128,6 +130,7 @@ static void replayed(size_t size) {
     give(block);
     give(blocks[1]);
     memcpy(block, &link, sizeof link);
+    memcpy(named, &link_of_named, sizeof link_of_named);
     walk_damaged(block, size);
 }
 

@@ -70,15 +70,17 @@ END_TEST
 static void free_aligned_to_a_page(void *block) { alloc_free_aligned_sized(block, 4096, 0); }
 
 START_TEST(a_right_aligned_sized_free_of_a_zero_size_block_is_no_misuse) {
-    for (unsigned i = 0; i < 10; i++) core_expect_report(REPORT_KINDS, free_aligned_to_a_page, alloc_aligned(4096, 0));
+    void *blocks[10];
+    for (unsigned i = 0; i < 10; i++) blocks[i] = alloc_aligned(4096, 0);
+    for (unsigned i = 0; i < 10; i++) core_expect_report(REPORT_KINDS, free_aligned_to_a_page, blocks[i]);
 }
 END_TEST
 
 START_TEST(a_second_free_is_reported_and_a_freed_address_comes_again) {
-    void *block = zero_alloc();
+    void *block = zero_alloc(GRANULE);
     ck_assert(zero_free((uintptr_t)block));
     ck_assert(!zero_free((uintptr_t)block));
-    ck_assert_ptr_eq(zero_alloc(), block);
+    ck_assert_ptr_eq(zero_alloc(GRANULE), block);
     alloc_free(block);
     core_expect_free_report(REPORT_DOUBLE_FREE, block);
     ck_assert_uint_eq(core_address, (uintptr_t)block);
@@ -86,7 +88,7 @@ START_TEST(a_second_free_is_reported_and_a_freed_address_comes_again) {
 END_TEST
 
 START_TEST(a_misaligned_address_is_no_block) {
-    char *block = zero_alloc();
+    char *block = zero_alloc(GRANULE);
     core_expect_free_report(REPORT_INVALID_FREE, block + 8);
     ck_assert(zero_free((uintptr_t)block));
 }
@@ -97,7 +99,7 @@ START_TEST(a_full_segment_continues_in_the_next) {
     static uintptr_t addresses[2 * PER_SEGMENT + 100];
     size_t count = sizeof addresses / sizeof *addresses;
     for (size_t i = 0; i < count; i++) {
-        addresses[i] = (uintptr_t)zero_alloc();
+        addresses[i] = (uintptr_t)zero_alloc(GRANULE);
         core_require(addresses[i] != 0);
     }
     ck_assert_uint_eq(fixed.zero->count, 3);
@@ -106,7 +108,7 @@ START_TEST(a_full_segment_continues_in_the_next) {
     for (size_t i = 0; i < 3; i++) {
         ck_assert(zero_free(some[i]));
         bool again = false; /* every segment but the last is full otherwise */
-        for (size_t k = 0; k < PER_SEGMENT && !again; k++) again = (uintptr_t)zero_alloc() == some[i];
+        for (size_t k = 0; k < PER_SEGMENT && !again; k++) again = (uintptr_t)zero_alloc(GRANULE) == some[i];
         ck_assert(again);
     }
     check_all();
@@ -117,7 +119,7 @@ START_TEST(out_of_segments_is_null_and_a_free_makes_room) {
     core_start_ready("region=32M");
     size_t count = 0;
     uintptr_t last = 0;
-    for (uintptr_t address; (address = (uintptr_t)zero_alloc()) != 0; count++) last = address;
+    for (uintptr_t address; (address = (uintptr_t)zero_alloc(GRANULE)) != 0; count++) last = address;
     ck_assert_uint_eq(count, 7 * (size_t)PER_SEGMENT);
     ck_assert_ptr_null(alloc_block(0));
     ck_assert_ptr_null(alloc_block(1));
@@ -131,22 +133,22 @@ START_TEST(a_failed_segment_is_null_and_tried_again) {
     for (uint64_t n = 1; n < 3; n++) {
         core_setup();
         harness_fail_nth(OS_COMMIT, n);
-        ck_assert_ptr_null(zero_alloc());
+        ck_assert_ptr_null(zero_alloc(GRANULE));
         ck_assert_uint_eq(fixed.zero->count, 0);
-        ck_assert_ptr_nonnull(zero_alloc());
+        ck_assert_ptr_nonnull(zero_alloc(GRANULE));
     }
 }
 END_TEST
 
 /* Freeing and taking stay cheap when the first segments are full: the search does not begin at their start each time. */
 START_TEST(a_free_in_a_later_segment_is_found_without_a_long_search) {
-    for (size_t i = 0; i < 3 * (size_t)PER_SEGMENT + 10; i++) core_require(zero_alloc() != NULL);
-    uintptr_t mine = (uintptr_t)zero_alloc();
+    for (size_t i = 0; i < 3 * (size_t)PER_SEGMENT + 10; i++) core_require(zero_alloc(GRANULE) != NULL);
+    uintptr_t mine = (uintptr_t)zero_alloc(GRANULE);
     ck_assert(zero_free(mine));
-    ck_assert_ptr_eq(zero_alloc(), (void *)mine);
+    ck_assert_ptr_eq(zero_alloc(GRANULE), (void *)mine);
     core_interleave(UINT64_MAX, core_stop); /* counts accesses only */
     ck_assert(zero_free(mine));
-    ck_assert_ptr_eq(zero_alloc(), (void *)mine);
+    ck_assert_ptr_eq(zero_alloc(GRANULE), (void *)mine);
     uint64_t accesses = core_step;
     core_interleave_end();
     ck_assert_msg(accesses < 100, "%u accesses", (unsigned)accesses);
@@ -159,11 +161,11 @@ static uintptr_t taken[RACERS * EACH];
 static void *take_many(void *number) {
     unsigned self = *(unsigned *)number;
     for (unsigned i = 0; i < EACH; i++) {
-        uintptr_t address = (uintptr_t)zero_alloc();
+        uintptr_t address = (uintptr_t)zero_alloc(GRANULE);
         core_require(address != 0);
         if (i % 3 == 0) {
             core_require(zero_free(address));
-            address = (uintptr_t)zero_alloc();
+            address = (uintptr_t)zero_alloc(GRANULE);
         }
         taken[self * EACH + i] = address;
     }
@@ -189,7 +191,7 @@ static void free_it_too(void) { second_won = zero_free(contested); }
 
 START_TEST(of_two_frees_at_once_one_wins) {
     for (uint64_t step = 1;; step++) {
-        contested = (uintptr_t)zero_alloc();
+        contested = (uintptr_t)zero_alloc(GRANULE);
         core_interleave(step, free_it_too);
         bool first_won = zero_free(contested);
         if (!core_interleave_end()) break;

@@ -1,0 +1,368 @@
+/*
+ * test_fork: what a child makes of its parent's state (src/fork.c): blocks of vanished threads, threads caught at any step, children
+ * without handlers, children of children. A test initialises the allocator once, as a process does.
+ */
+#define _GNU_SOURCE
+#include "core.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct core_thread owner, other;
+
+static void setup(void) {
+    core_setup();
+    owner = other = CORE_THREAD;
+}
+
+enum { COUNT = 40 };
+static const size_t sizes[] = {16, 100, 1000, 8 * KIB, 20 * KIB, 200 * KIB, 3 * MIB, 0};
+static unsigned char *blocks[COUNT];
+
+static size_t size_of(unsigned i) { return sizes[i % (sizeof sizes / sizeof *sizes)]; }
+
+static void make_block(unsigned i) {
+    blocks[i] = alloc_block(size_of(i));
+    core_require(blocks[i] != NULL);
+    for (size_t at = 0; at < size_of(i); at += 61) blocks[i][at] = (unsigned char)(i + at);
+}
+static void expect_block(unsigned i) {
+    core_require(core_is_live(blocks[i]) && !core_is_claimed(blocks[i]));
+    for (size_t at = 0; at < size_of(i); at += 61) core_require(blocks[i][at] == (unsigned char)(i + at));
+}
+
+static void expect_good_end(pid_t child) {
+    int status = 0;
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status 0x%x", (unsigned)status);
+}
+
+static void in_child(void (*body)(void)) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        body();
+        _exit(0);
+    }
+    expect_good_end(child);
+}
+
+/* Allocates much, of all sizes: nothing of it may overlap a block that is in use. */
+static void allocate_apart(void) {
+    for (unsigned i = 0; i < 400; i++) {
+        size_t size = size_of(i) + i % 3;
+        unsigned char *block = alloc_block(size);
+        core_require(block != NULL);
+        memset(block, 0xee, size);
+        for (unsigned k = 0; k < COUNT; k++) core_require(block != blocks[k] || size == 0);
+        if (i % 3 != 0) alloc_free(block);
+    }
+}
+
+static void expect_second_free_reported(void) {
+    for (unsigned i = 0; i < COUNT; i += 3) core_expect_free_report(REPORT_DOUBLE_FREE, blocks[i]);
+}
+
+/* --- Blocks of threads that did not come along ------------------------------------------------------------------------------ */
+
+static pthread_barrier_t gate;
+
+static void *make_all(void *unused) {
+    (void)unused;
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    pthread_barrier_wait(&gate);
+    pthread_barrier_wait(&gate);
+    for (unsigned i = 0; i < COUNT; i++) expect_block(i);
+    return NULL;
+}
+
+static void use_what_is_left(void) {
+    for (unsigned i = 0; i < COUNT; i++) expect_block(i);
+    allocate_apart();
+    for (unsigned i = 0; i < COUNT; i++) expect_block(i);
+    core_require(check_all() > 0);
+    for (unsigned i = 0; i < COUNT; i++) alloc_free(blocks[i]);
+    core_require(check_all() > 0);
+    unsigned again = 0;
+    for (unsigned i = 0; i < 2000; i++) again += alloc_block(100) == blocks[1];
+    core_require(again == 1); /* rebuilt pages are used */
+}
+
+static void free_everything(void) {
+    for (unsigned i = 0; i < COUNT; i++) alloc_free(blocks[i]);
+    alloc_collect(true);
+    core_require(fixed.region->committed == 0);
+    expect_second_free_reported();
+}
+
+START_TEST(a_child_uses_the_blocks_of_threads_that_vanished) {
+    pthread_t thread;
+    ck_assert_int_eq(pthread_barrier_init(&gate, NULL, 2), 0);
+    if (_i != 0) alloc_free(alloc_block(100)); /* the forking thread has a heap of its own, or none */
+    ck_assert_int_eq(pthread_create(&thread, NULL, make_all, NULL), 0);
+    pthread_barrier_wait(&gate);
+    in_child(use_what_is_left);
+    in_child(free_everything);
+    pthread_barrier_wait(&gate);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    check_all();
+}
+END_TEST
+
+START_TEST(a_child_uses_its_own_blocks) {
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    in_child(use_what_is_left);
+    in_child(free_everything);
+    for (unsigned i = 0; i < COUNT; i++) expect_block(i);
+    free_everything();
+}
+END_TEST
+
+static void fork_again(void) {
+    in_child(use_what_is_left);
+    for (unsigned i = 0; i < COUNT; i++) expect_block(i);
+    free_everything();
+}
+
+START_TEST(a_child_of_a_child_does_too) {
+    core_be(&other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    core_begin(&owner);
+    in_child(fork_again);
+    use_what_is_left();
+}
+END_TEST
+
+static void claims_are_done(void) {
+    for (unsigned i = 0; i < COUNT; i++)
+        if (i % 2 != 0 || size_of(i) >= MIB || size_of(i) == 0) alloc_free(blocks[i]);
+    alloc_collect(true);
+    core_require(fixed.region->committed == 0);
+}
+
+/* Blocks that were freed remotely and not collected are free in the child, whoever owned them. */
+START_TEST(claims_that_were_waiting_count_as_frees) {
+    core_be(_i == 0 ? &owner : &other); /* the owner forks, or a third thread does */
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    struct core_thread third = CORE_THREAD;
+    core_begin(&third);
+    for (unsigned i = 0; i < COUNT; i += 2)
+        if (size_of(i) < MIB && size_of(i) != 0) alloc_free(blocks[i]);
+    core_be(&owner);
+    in_child(claims_are_done);
+}
+END_TEST
+
+/* --- Caught at any step ----------------------------------------------------------------------------------------------------- */
+
+static bool a_lock_is_held(void) {
+    return (fixed.pool->lock.word | fixed.pool->late_lock.word | fixed.huge->lock.word | fixed.zero->lock.word |
+            fixed.region->lock.word) != 0;
+}
+
+static struct core_thread *forker;
+static void (*child_body)(void);
+static unsigned forks;
+
+/* Forks in the name of the other virtual thread. A fork waits for the locks, so none happens while one is held. */
+static void fork_now(void) {
+    uintptr_t *before = harness_thread_word();
+    if (a_lock_is_held()) return;
+    void (*none)(const volatile void *) = NULL;
+    harness_set_atomic_hook(none);
+    core_be(forker);
+    in_child(child_body);
+    harness_set_thread_word(before);
+    harness_set_atomic_hook(core_step_hook);
+    forks++;
+}
+
+/* The one that vanished was freeing, or making, the last block; all the others are as they were. */
+static void others_are_whole(void) {
+    for (unsigned i = 0; i < COUNT - 1; i++) expect_block(i);
+    allocate_apart();
+    for (unsigned i = 0; i < COUNT - 1; i++) expect_block(i);
+    core_require(check_all() > 0);
+    for (unsigned i = 0; i < COUNT - 1; i++) alloc_free(blocks[i]);
+    alloc_collect(true);
+    check_all();
+}
+
+enum caught { IN_REMOTE_FREE, IN_LOCAL_FREE, IN_ALLOCATION, IN_THREAD_END, CAUGHT_KINDS };
+
+static void be_caught(enum caught what, struct core_thread *maker) {
+    struct core_thread third = CORE_THREAD;
+    if (what == IN_REMOTE_FREE) core_begin(&third);
+    core_be(what == IN_REMOTE_FREE ? &third : maker);
+    uint64_t step = core_step_wanted;
+    core_interleave(step, fork_now);
+    if (what == IN_ALLOCATION)
+        for (unsigned i = 0; i < 6; i++) blocks[COUNT - 1] = alloc_block(8 * KIB);
+    else if (what == IN_THREAD_END)
+        heap_thread_end(core_heap(maker));
+    else
+        alloc_free(blocks[COUNT - 1]);
+}
+
+/* A thread is anywhere within that step when another one forks: the child has lost nothing but, perhaps, that one block. */
+START_TEST(a_thread_may_vanish_at_any_step) {
+    unsigned stride = _i == IN_THREAD_END ? 17 : 1;
+    core_begin(&owner);
+    forker = &owner;
+    child_body = others_are_whole;
+    for (uint64_t step = 1;; step += step < 40 ? 1 : stride) {
+        struct core_thread maker = CORE_THREAD;
+        core_be(&maker);
+        for (unsigned i = 0; i < COUNT; i++) make_block(i);
+        if (_i == IN_LOCAL_FREE || _i == IN_REMOTE_FREE) { /* its page is full and set aside */
+            alloc_free(blocks[COUNT - 1]);
+            void *page[64];
+            core_fill_page(&maker, 8 * KIB, page, 64);
+            blocks[COUNT - 1] = page[0];
+            core_alloc(&maker, 8 * KIB);
+        }
+        core_step_wanted = step;
+        be_caught((enum caught)_i, &maker);
+        bool ran = core_interleave_end();
+        if (_i == IN_THREAD_END) maker.word = THREAD_ENDED;
+        core_be(&owner);
+        for (unsigned i = 0; i < COUNT - 1; i++) alloc_free(blocks[i]);
+        if (maker.word != THREAD_ENDED) core_end(&maker);
+        core_be(&owner);
+        alloc_collect(true);
+        if (!ran) break;
+        ck_assert_uint_lt(step, 4000);
+    }
+    ck_assert_uint_gt(forks, 2);
+}
+END_TEST
+
+static void orphans_are_left_alone(void) {
+    for (unsigned i = 0; i < COUNT; i++) expect_block(i);
+    for (unsigned i = 0; i < 3000; i++) {
+        void *block = alloc_block(16 + i % 100);
+        core_require(!(core_segment(block)->owner & OWNER_ORPHAN));
+    }
+    for (unsigned i = 0; i < COUNT; i++) alloc_free(blocks[i]);
+    check_all();
+    core_expect_free_report(REPORT_DOUBLE_FREE, blocks[1]);
+}
+
+START_TEST(a_heap_caught_in_its_generic_path_is_left_alone) {
+    core_be(&other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    core_begin(&owner);
+    core_heap(&other)->activity++; /* inside */
+    in_child(orphans_are_left_alone);
+    core_heap(&other)->activity++;
+    core_be(&other);
+    check_all();
+}
+END_TEST
+
+START_TEST(a_fork_from_a_signal_handler_that_interrupted_malloc_starts_afresh) {
+    core_be(&owner);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    core_heap(&owner)->activity++;
+    in_child(orphans_are_left_alone);
+    core_heap(&owner)->activity++;
+    check_all();
+}
+END_TEST
+
+/* --- Without handlers ------------------------------------------------------------------------------------------------------- */
+
+static pid_t fork_without_handlers(void) { return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); }
+
+START_TEST(a_child_made_without_handlers_recovers) {
+    core_be(_i == 0 ? &owner : &other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    core_begin(&owner);
+    fixed.pool->late_lock.word = fixed.region->lock.word = 1; /* of a thread that does not come along */
+    pid_t child = fork_without_handlers();
+    if (child == 0) {
+        core_require(*fixed.fork_mark == 0);
+        use_what_is_left();
+        core_require(*fixed.fork_mark == 1);
+        _exit(0);
+    }
+    fixed.pool->late_lock.word = fixed.region->lock.word = 0;
+    expect_good_end(child);
+    ck_assert_uint_eq(*fixed.fork_mark, 1);
+    use_what_is_left();
+}
+END_TEST
+
+static struct heap_random parents;
+static void expect_other_numbers(void) {
+    struct heap *heap = core_heap(&owner);
+    alloc_block(9000); /* a new page: draws */
+    core_require(memcmp(heap_random(heap)->key, parents.random.key, sizeof parents.random.key) != 0);
+    core_require(heap_random(heap)->seeded != 0);
+}
+
+START_TEST(a_child_draws_other_numbers) {
+    struct heap *heap = core_begin(&owner);
+    core_alloc(&owner, 100);
+    parents = fixed.randoms[heap->index];
+    ck_assert_uint_ne(parents.random.seeded, 0);
+    in_child(expect_other_numbers);
+    pid_t child = fork_without_handlers();
+    if (child == 0) {
+        expect_other_numbers();
+        _exit(0);
+    }
+    expect_good_end(child);
+    ck_assert_mem_eq(&fixed.randoms[heap->index], &parents, sizeof parents);
+}
+END_TEST
+
+/* --- While everybody works -------------------------------------------------------------------------------------------------- */
+
+static bool done;
+static void *churn(void *seed) {
+    uint64_t random = (uint64_t)(uintptr_t)seed;
+    void *mine[50] = {NULL};
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+        size_t which = core_below(&random, 50);
+        alloc_free(mine[which]);
+        mine[which] = alloc_block(core_below(&random, core_below(&random, 20) == 0 ? 2 * MIB : 5000));
+    }
+    for (unsigned i = 0; i < 50; i++) alloc_free(mine[i]);
+    return NULL;
+}
+
+START_TEST(a_storm_of_forks_while_threads_allocate) {
+    pthread_t threads[3];
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)i), 0);
+    for (unsigned i = 0; i < 60; i++) in_child(use_what_is_left);
+    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    use_what_is_left();
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("fork");
+    TCase *group = tcase_create("fork");
+    core_unused();
+    tcase_add_checked_fixture(group, setup, core_teardown);
+    tcase_set_timeout(group, 100);
+    tcase_add_loop_test(group, a_child_uses_the_blocks_of_threads_that_vanished, 0, 2);
+    tcase_add_test(group, a_child_uses_its_own_blocks);
+    tcase_add_test(group, a_child_of_a_child_does_too);
+    tcase_add_loop_test(group, claims_that_were_waiting_count_as_frees, 0, 2);
+    tcase_add_loop_test(group, a_thread_may_vanish_at_any_step, 0, CAUGHT_KINDS);
+    tcase_add_test(group, a_heap_caught_in_its_generic_path_is_left_alone);
+    tcase_add_test(group, a_fork_from_a_signal_handler_that_interrupted_malloc_starts_afresh);
+    tcase_add_loop_test(group, a_child_made_without_handlers_recovers, 0, 2);
+    tcase_add_test(group, a_child_draws_other_numbers);
+    tcase_add_test(group, a_storm_of_forks_while_threads_allocate);
+    suite_add_tcase(suite, group);
+    return core_run(suite);
+}
