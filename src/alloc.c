@@ -16,6 +16,7 @@ static bool is_ready(void) {
     if (MOAT_UNLIKELY(__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0) && !init_once())
         return false; /* pairs with init */
     if (MOAT_UNLIKELY(atomic_load_relaxed(fixed.fork_mark) == 0)) fork_recover();
+    if (MOAT_UNLIKELY(thread_word() == THREAD_BUSY)) heap_report_reentry();
     return true;
 }
 
@@ -60,7 +61,21 @@ static void *allocate_huge(size_t size, size_t alignment, bool zero) {
 
 static void *allocate_empty(size_t alignment) { return allocate_huge(0, alignment, false); }
 
+/* Calls that may go on without a look at wake-ups and the clock, a power of two. */
+#define REFILLS_PER_TICK 8u
+
+/* Between the fast path and the generic one: the page's list is empty, and its own freed blocks are all it takes to go on. */
+static void *refill_and_pop(size_t size) {
+    struct heap *heap = heap_of_thread();
+    if (heap == NULL || size > DIRECT_MAX) return NULL;
+    struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT];
+    if (page->free != OFFSET_NONE || ++heap->calls % REFILLS_PER_TICK == 0 || !page_refill(page)) return NULL;
+    return page_pop(page);
+}
+
 void *alloc_block_slow(size_t size) {
+    void *block = refill_and_pop(size);
+    if (MOAT_LIKELY(block != NULL)) return block;
     if (!is_ready()) return NULL;
     if (MOAT_UNLIKELY(size == 0)) return allocate_empty(GRANULE);
     if (size <= LARGE_MAX) return allocate_class(class_of_size(size), false);

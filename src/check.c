@@ -61,6 +61,20 @@ static size_t check_abandoned(struct heap *heap) {
     return count;
 }
 
+/* Every abandoned segment can be found: both levels of the bitmap lead to it. */
+static void check_findable(void) {
+    const struct region *region = fixed.region;
+    const struct abandoned *abandoned = fixed.abandoned;
+    for (uint32_t index = 0; index < region->window_end; index++) {
+        if ((region->taken[index / 64] & bit64(index)) == 0) continue;
+        uint64_t word = atomic_load_relaxed(&segment_at(index)->owner);
+        if (!owner_has_pages(word) || !(word & OWNER_ABANDONED)) continue;
+        bool found = (atomic_load_relaxed(&abandoned->words[index / 64]) & bit64(index)) != 0 &&
+                     (atomic_load_relaxed(&abandoned->summary[index / 4096]) & bit64(index / 64)) != 0;
+        MOAT_CHECK(found, "check: abandoned segment that cannot be found", segment_address(index));
+    }
+}
+
 size_t check_all(void) {
     if (__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0) return 0; /* pairs with init */
     struct heap *heap = heap_acquire();
@@ -70,6 +84,7 @@ size_t check_all(void) {
     heap_leave(heap);
     heap_release(heap);
     lock_acquire(&fixed.region->lock);
+    check_findable();
     bool region_ok = region_validate();
     lock_release(&fixed.region->lock);
     MOAT_CHECK(region_ok, "check: region, count of segments taken", fixed.region);

@@ -22,13 +22,18 @@ static struct lock *const *all_locks(struct lock *locks[5]) {
     return locks;
 }
 
+/* The handlers stay for the life of the process; a harness starts the allocator many times in one. */
+static bool is_started(void) { return __atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) != 0; /* pairs with init */ }
+
 static void before_fork(void) {
+    if (!is_started()) return;
     struct lock *locks[5];
     all_locks(locks);
     for (int i = 0; i < 5; i++) lock_acquire(locks[i]);
 }
 
 static void after_fork_in_parent(void) {
+    if (!is_started()) return;
     struct lock *locks[5];
     all_locks(locks);
     for (int i = 5; i-- > 0;) lock_release(locks[i]);
@@ -84,11 +89,11 @@ static void recover_heaps(const struct heap *own) {
 }
 
 static void recover(void) {
+    if (!is_started()) return;
     struct heap *own = heap_of_thread();
-    if (own != NULL && !is_intact(own)) { /* forked by a signal handler that interrupted the allocator: start afresh */
-        own = NULL;
-        thread_word() = THREAD_NEW;
-    }
+    /* Forked by a signal handler that interrupted the allocator: its heap is not to be trusted. */
+    if (own != NULL && !is_intact(own)) own = NULL;
+    if (own == NULL && thread_word() != THREAD_ENDED) thread_word() = THREAD_NEW;
     __builtin_memset(fixed.abandoned, 0, sizeof *fixed.abandoned);
     for (uint32_t word = 0; word * 64 < fixed.region->window_end; word++)
         for (uint64_t taken = fixed.region->taken[word]; taken != 0; taken &= taken - 1) {
@@ -103,7 +108,11 @@ static void recover(void) {
     atomic_store_release(fixed.fork_mark, 1); /* pairs with is_ready of alloc.c */
 }
 
-bool fork_register(void) { return pthread_atfork(before_fork, after_fork_in_parent, recover) == 0; }
+bool fork_register(void) {
+    static bool registered;
+    if (!registered) registered = pthread_atfork(before_fork, after_fork_in_parent, recover) == 0;
+    return registered;
+}
 
 /* A child made by _Fork or clone has run no handlers, but the kernel wiped the mark. It has one thread; a lock may be held by one
  * that is gone. */

@@ -3,22 +3,30 @@
 #include "report.h"
 
 /* Generic calls between two looks at the clock, a power of two. */
-#define CALLS_PER_LOOK 8u
+#define CALLS_PER_LOOK 4u
 /* Abandoned segments a single search adopts at most before it takes a new one. */
 #define ADOPTIONS_PER_SEARCH 4
 
+void heap_report_reentry(void) {
+    report_fatal(REPORT_REENTRANT_CALL, "allocator called from a signal handler that interrupted it", 0, NULL);
+}
+
 void heap_enter(struct heap *heap) {
     MOAT_CHECK(heap->thread == thread_identity(), "thread word names another thread's heap", heap);
-    if (MOAT_UNLIKELY(heap->activity & 1))
-        report_fatal(REPORT_REENTRANT_CALL, "allocator called from a signal handler that interrupted it", (uintptr_t)heap, NULL);
+    if (MOAT_UNLIKELY(heap->activity & 1)) heap_report_reentry();
+    atomic_store_relaxed(&heap->activity, heap->activity + 1);
+    heap->outside_word = thread_word();
+    thread_word() = THREAD_BUSY;
+}
+
+void heap_leave(struct heap *heap) {
+    thread_word() = heap->outside_word;
     atomic_store_relaxed(&heap->activity, heap->activity + 1);
 }
 
-void heap_leave(struct heap *heap) { atomic_store_relaxed(&heap->activity, heap->activity + 1); }
-
 void heap_tick(struct heap *heap) {
     if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_poll(heap);
-    if (++heap->calls % CALLS_PER_LOOK != 0) return;
+    if (++heap->ticks % CALLS_PER_LOOK != 0) return;
     heap->now = os_milliseconds();
     if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at) heap_purge(heap, false);
 }

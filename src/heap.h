@@ -40,8 +40,10 @@ struct heap {
     uint32_t index;             /* in the heap table */
     uint32_t next_free;         /* pool: next unused heap, 0: none */
     uint32_t exit_rounds;       /* times the exit hook has run */
-    uint32_t calls;             /* generic calls, to look at the clock now and then */
+    uint32_t calls;             /* of the refill path, which goes the generic way now and then */
+    uint32_t ticks;             /* generic calls, to look at the clock now and then */
     uint32_t purge_list;        /* where the purge walk stands, 0..63; 64: no walk under way */
+    uintptr_t outside_word;     /* the thread\'s word outside the generic path it is in */
     uintptr_t thread;           /* thread_identity() of the owner, 0: none */
     uint64_t now;               /* milliseconds at the last look at the clock */
     uint64_t purge_at;          /* when the next purge walk is due */
@@ -72,7 +74,9 @@ MOAT_INLINE struct heap *heap_of_thread(void) {
     return MOAT_LIKELY(is_heap(word)) ? (struct heap *)word : NULL;
 }
 
-/* Bracket every generic path. Entering twice means that a signal handler interrupted the allocator: reported as that. */
+/* Bracket every generic path. Meanwhile the thread's word is THREAD_BUSY: a call by a signal handler leaves the fast path, finds
+   the mark and is reported as what it is. */
+MOAT_NORETURN MOAT_COLD void heap_report_reentry(void);
 void heap_enter(struct heap *heap);
 void heap_leave(struct heap *heap);
 

@@ -207,14 +207,19 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_
     return ok ? HUGE_OK : HUGE_NO_MEMORY;
 }
 
+/* Slots inside a run may still say FREED, of a run that began there before: a live block that covers the address counts more. */
 struct segment *huge_find(uintptr_t address) {
+    struct segment *freed = NULL;
     for (uint32_t index = segment_index(segment_of(address)) + 1; index-- > 0;) {
         struct segment *segment = segment_at(index);
         uint64_t word = atomic_load_acquire(&segment->owner); /* pairs with make_live */
         if (word == OWNER_UNUSED) continue;
-        if (owner_state(word) != SEGMENT_HUGE && owner_state(word) != SEGMENT_FREEING && owner_state(word) != SEGMENT_FREED)
-            return NULL;
-        return segment_start(segment) + atomic_load_relaxed(&segment->committed) > address ? segment : NULL;
+        enum segment_state state = owner_state(word);
+        if (state != SEGMENT_HUGE && state != SEGMENT_FREEING && state != SEGMENT_FREED) break;
+        bool covers = address - segment_start(segment) < atomic_load_relaxed(&segment->committed);
+        if (covers && state != SEGMENT_FREED) return segment;
+        if (covers && freed == NULL) freed = segment;
+        if (state != SEGMENT_FREED) break; /* a live run that ends before the address: nothing further down reaches over it */
     }
-    return NULL;
+    return freed;
 }

@@ -38,7 +38,7 @@ MOAT_INLINE uint64_t link_decode(uint64_t link, uint64_t secret, uintptr_t addre
 /* Whether a decoded link names a block of the page. */
 MOAT_INLINE bool link_is_block(uint64_t decoded, uint32_t limit, uint64_t reciprocal) {
     if (!HARDENED) return decoded != OFFSET_NONE;
-    return (decoded < limit) & offset_on_boundary(decoded, reciprocal); /* no branch between the two: both nearly always hold */
+    return MOAT_LIKELY(decoded < limit) && MOAT_LIKELY(offset_on_boundary(decoded, reciprocal));
 }
 
 MOAT_INLINE uint64_t link_load(uintptr_t address) { return __atomic_load_n((const uint64_t *)address, __ATOMIC_RELAXED); }

@@ -78,9 +78,8 @@ MOAT_NORETURN MOAT_COLD void page_report_bad_block(const struct page *page, uint
 MOAT_INLINE void *page_pop(struct page *page) {
     uintptr_t address = page->start + page->free;
     uint64_t next = link_decode(link_load(address), page->secret, address);
-    if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal))) {
-        if (next != OFFSET_NONE) page_report_bad_link(page, address);
-    }
+    if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal)) && MOAT_UNLIKELY(next != OFFSET_NONE))
+        page_report_bad_link(page, address);
     if (HARDENED && MOAT_UNLIKELY(!map_take(map_word_of(address), map_bit_of(address)))) page_report_bad_block(page, address);
     page->free = (uint32_t)next;
     page->used++;
@@ -94,6 +93,16 @@ MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
     link_store(address, link_encode(page->local_free, page->secret, address));
     page->local_free = (uint32_t)(address - page->start);
     return --page->used <= page->slow_at;
+}
+
+/* The cheap part of collect: when nothing is claimed, the owner's freed blocks become the list to allocate from. `free` must be
+   empty; false: there are none, or page_collect has more to do. Owner only. */
+MOAT_INLINE bool page_refill(struct page *page) {
+    if (page->local_free == OFFSET_NONE || atomic_load_relaxed(&page->pending) != 0) return false;
+    page->free = page->local_free;
+    page->local_free = OFFSET_NONE;
+    page->zeroed = false;
+    return true;
 }
 
 /* Makes the record of a page of `class` that starts at `start`; nothing is carved. `bytes`: its size less any guard. */

@@ -13,9 +13,11 @@
 struct heap;
 
 /* Marks that are no heap: a thread that has not allocated yet, and one whose exit hook has run (it never owns again). They
-   differ from every owner word of a segment too. */
+   differ from every owner word of a segment too, so that both fast paths take their slow branch. */
 #define THREAD_NEW ((uintptr_t)0x0e)
 #define THREAD_ENDED ((uintptr_t)0x0f)
+/* The thread is inside a generic path: whatever calls the allocator now is a signal handler that interrupted it. */
+#define THREAD_BUSY ((uintptr_t)0x1e)
 
 #ifdef MOAT_HARNESS
 uintptr_t *harness_thread_word(void);

@@ -15,6 +15,8 @@
 static volatile size_t too_large = (size_t)PTRDIFF_MAX + 1;
 static volatile size_t size_max = SIZE_MAX;
 static volatile size_t near_max = SIZE_MAX - 100;
+static volatile size_t one_gib = (size_t)1 << 30;
+static volatile size_t above_gib = ((size_t)1 << 30) + 1;
 static volatile size_t half = SIZE_MAX / 2 + 1;
 static volatile size_t unavailable = (size_t)1 << 46;
 
@@ -167,7 +169,7 @@ static void overflows_and_absurd_sizes_fail_with_enomem(void) {
     require_fails_with(ENOMEM, reallocarray(block, half + 8, 2), "reallocarray with a product of 16 mod 2^64");
     require_fails_with(ENOMEM, reallocarray(NULL, size_max, 2), "reallocarray(NULL) with overflow");
     require_fails_with(ENOMEM, aligned_alloc(16, too_large), "aligned_alloc above PTRDIFF_MAX");
-    require_fails_with(ENOMEM, aligned_alloc((size_t)1 << 30, size_max), "aligned_alloc(1 GiB, SIZE_MAX)");
+    require_fails_with(ENOMEM, aligned_alloc(one_gib, size_max), "aligned_alloc(1 GiB, SIZE_MAX)");
     require_fails_with(ENOMEM, memalign(4096, near_max), "memalign near SIZE_MAX");
     require_fails_with(ENOMEM, valloc(near_max), "valloc near SIZE_MAX");
     require_fails_with(ENOMEM, pvalloc(near_max), "pvalloc near SIZE_MAX");
@@ -178,7 +180,7 @@ static void overflows_and_absurd_sizes_fail_with_enomem(void) {
 
 static void aligned_alloc_takes_every_power_of_two_to_1_gib(void) {
     static const size_t some[] = {0, 1, 15, 100, 4096, 70000, 3000000};
-    for (size_t alignment = 1; alignment <= (size_t)1 << 30; alignment *= 2) {
+    for (volatile size_t alignment = 1; alignment <= one_gib; alignment *= 2) {
         for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
             char *block = aligned_alloc(alignment, some[i]);
             REQUIRE(block != NULL, "aligned_alloc(%zu, %zu): errno %d", alignment, some[i], errno);
@@ -188,7 +190,7 @@ static void aligned_alloc_takes_every_power_of_two_to_1_gib(void) {
             free(block);
         }
     }
-    static const size_t wrong[] = {0, 3, 24, 4097, ((size_t)1 << 30) + 1, (size_t)1 << 31, (size_t)1 << 63, SIZE_MAX};
+    static const volatile size_t wrong[] = {0, 3, 24, 4097, ((size_t)1 << 30) + 1, (size_t)1 << 31, (size_t)1 << 63, SIZE_MAX};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         errno = 0;
         require_fails_with(EINVAL, aligned_alloc(wrong[i], 64), "aligned_alloc with a wrong alignment");
@@ -196,7 +198,7 @@ static void aligned_alloc_takes_every_power_of_two_to_1_gib(void) {
 }
 
 static void posix_memalign_checks_and_leaves_the_result_alone(void) {
-    static const size_t wrong[] = {0, 1, 2, 4, 3, 24, 12, 4097, SIZE_MAX};
+    static const volatile size_t wrong[] = {0, 1, 2, 4, 3, 24, 12, 4097, SIZE_MAX};
     void *untouched = &untouched;
     void *result = untouched;
     errno = 77;
@@ -230,7 +232,7 @@ static void the_older_aligned_functions_work(void) {
         free(block);
     }
     errno = 0;
-    require_fails_with(EINVAL, memalign(((size_t)1 << 30) + 1, 40), "memalign above 1 GiB");
+    require_fails_with(EINVAL, memalign(above_gib, 40), "memalign above 1 GiB");
     require_fails_with(EINVAL, memalign(size_max, 40), "memalign(SIZE_MAX)");
     static const size_t some[] = {0, 1, 100, 4096, 4097, 100000};
     for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {

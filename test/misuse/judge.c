@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { LIMIT_MS = 60000, ROUNDS_MAX = 100000 };
+enum { LIMIT_MS = 30000, ROUNDS_MAX = 100000 };
 
 struct trial {
     const char *outcome;

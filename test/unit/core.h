@@ -1,9 +1,9 @@
 /*
  * core: what the unit tests of the allocator's rooms share.
  *
- * A fresh allocator with a fixed seed, reports as values, virtual threads (several thread words played by one real thread, so that
- * a test decides every interleaving), the number of the caller's CPU steps inside the atomic seam, and a model for sets of slots.
- * Everything is for one test in one process (Check forks); a report leaves the allocator by a jump, after which only
+ * A fresh allocator with a fixed seed, reports as values, virtual threads (several thread words played by one real thread, so
+ * that a test decides every interleaving), the number of the caller's CPU steps inside the atomic seam, and a model for sets of
+ * slots. Everything is for one test in one process (Check forks); a report leaves the allocator by a jump, after which only
  * core_start() may follow. Keys of exit hooks are deleted, so that a process can start the allocator any number of times.
  */
 #ifndef TEST_UNIT_CORE_H
@@ -39,7 +39,7 @@ static inline void core_stop(void) {
     harness_report_hook = NULL;
     harness_set_atomic_hook(NULL);
     harness_set_thread_word(NULL);
-    if (fixed.heaps_max != 0 && fixed.pool->key_ready) pthread_key_delete(fixed.pool->key);
+    if (fixed.exit_key != 0) pthread_key_delete(fixed.exit_key - 1);
     harness_reset();
 }
 
@@ -100,7 +100,9 @@ static inline enum report_kind core_report_of(void (*call)(void *), void *argume
     return core_kind;
 }
 
-static inline const char *core_kind_name(enum report_kind kind) { return kind < REPORT_KINDS ? report_kind_name(kind) : "no report"; }
+static inline const char *core_kind_name(enum report_kind kind) {
+    return kind < REPORT_KINDS ? report_kind_name(kind) : "no report";
+}
 
 #define core_expect_report(kind, call, argument)                                                                                 \
     ck_assert_str_eq(core_kind_name(core_report_of((call), (argument))), core_kind_name(kind))

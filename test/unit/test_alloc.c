@@ -1,6 +1,6 @@
 /*
- * test_alloc: the verbs (src/alloc.h): contents, sizes and alignment against a model, arithmetic at the limits, sized frees, and a
- * mixed workload with each system call failing in turn.
+ * test_alloc: the verbs (src/alloc.h): contents, sizes and alignment against a model, arithmetic at the limits, sized frees, and
+ * a mixed workload with each system call failing in turn.
  */
 #define _GNU_SOURCE
 #include "core.h"
@@ -38,7 +38,9 @@ struct model {
     unsigned refused; /* requests that got NULL */
 };
 
-static unsigned char expected_byte(const struct slot *slot, size_t at) { return (unsigned char)(slot->seed + at * 7 + (at >> 9)); }
+static unsigned char expected_byte(const struct slot *slot, size_t at) {
+    return (unsigned char)(slot->seed + at * 7 + (at >> 9));
+}
 
 /* The positions that are written and compared: all of a small block, a sample of a large one, the last usable byte. */
 static size_t next_position(size_t at, size_t usable) {
@@ -117,7 +119,8 @@ static void model_resize(struct model *model, struct slot *slot) {
     struct slot moved = *slot;
     moved.block = block;
     moved.usable = common; /* what must have been kept */
-    for (size_t at = 0; at < common; at++) core_require(at % 13 != 0 || slot->usable > 4096 || moved.block[at] == expected_byte(slot, at));
+    for (size_t at = 0; at < common; at++)
+        core_require(at % 13 != 0 || slot->usable > 4096 || moved.block[at] == expected_byte(slot, at));
     if (common > 0 && slot->usable > 4096) core_require(moved.block[0] == expected_byte(slot, 0));
     model_adopt(model, slot, block, size, 1);
     model_fill(slot);
@@ -220,7 +223,8 @@ static bool workload_with_failure(enum os_call kind, uint64_t n, bool for_long, 
     return met;
 }
 
-static const enum os_call swept[] = {OS_RESERVE, OS_RELEASE, OS_COMMIT, OS_DECOMMIT, OS_PROTECT, OS_PURGE, OS_GUARD, OS_REMAP, OS_SEAL};
+static const enum os_call swept[] = {OS_RESERVE, OS_RELEASE, OS_COMMIT, OS_DECOMMIT, OS_PROTECT,
+                                     OS_PURGE,   OS_GUARD,   OS_REMAP,  OS_SEAL};
 
 START_TEST(each_system_call_failing_in_turn_leaves_everything_in_order) {
     enum os_call kind = swept[_i];
@@ -400,7 +404,8 @@ START_TEST(a_sized_free_must_lead_to_the_blocks_size) {
             void *block = alloc_block(sizes[i]);
             if (sizes[i] == 0 && wrong_size == 0) continue;
             enum report_kind kind = core_report_of(free_wrongly, block);
-            ck_assert_msg(kind == REPORT_SIZE_MISMATCH, "block of %zu freed as %zu: %s", sizes[i], wrong_size, core_kind_name(kind));
+            ck_assert_msg(kind == REPORT_SIZE_MISMATCH, "block of %zu freed as %zu: %s", sizes[i], wrong_size,
+                          core_kind_name(kind));
         }
         setup();
         core_be(&owner);
@@ -416,7 +421,8 @@ int main(void) {
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 100);
     tcase_add_loop_test(group, blocks_agree_with_a_model, 0, 6);
-    tcase_add_loop_test(group, each_system_call_failing_in_turn_leaves_everything_in_order, 0, (int)(sizeof swept / sizeof *swept));
+    tcase_add_loop_test(group, each_system_call_failing_in_turn_leaves_everything_in_order, 0,
+                        (int)(sizeof swept / sizeof *swept));
     tcase_add_loop_test(group, calls_that_fail_for_a_while_leave_everything_in_order, 0, (int)(sizeof swept / sizeof *swept));
     tcase_add_test(group, at_a_memory_limit_requests_are_refused_and_state_is_kept);
     tcase_add_test(group, sizes_near_every_limit_are_served_or_refused);

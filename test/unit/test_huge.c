@@ -13,7 +13,8 @@ static void fill(char *block, size_t size, char seed) {
     block[size - 1] = seed;
 }
 static void expect_filled(const char *block, size_t size, char seed) {
-    for (size_t at = 0; at + fixed.os_page < size; at += fixed.os_page) core_require(block[at] == (char)(seed + (char)(at >> 12)));
+    for (size_t at = 0; at + fixed.os_page < size; at += fixed.os_page)
+        core_require(block[at] == (char)(seed + (char)(at >> 12)));
 }
 
 static char *make(size_t size) {
@@ -45,7 +46,8 @@ static void expect_extent(const char *block, size_t size) {
 }
 
 START_TEST(a_block_has_its_length_and_inaccessible_memory_around_it) {
-    static const size_t sizes[] = {1, 4096, LARGE_MAX + 1, SEGMENT - 4097, SEGMENT - 4096, SEGMENT - 1, SEGMENT, SEGMENT + 1, 9 * MIB, 100 * MIB};
+    static const size_t sizes[] = {1,           4096,    LARGE_MAX + 1, SEGMENT - 4097, SEGMENT - 4096,
+                                   SEGMENT - 1, SEGMENT, SEGMENT + 1,   9 * MIB,        100 * MIB};
     size_t before = fixed.region->committed;
     size_t sum = 0;
     char *blocks[sizeof sizes / sizeof *sizes];
@@ -444,7 +446,8 @@ START_TEST(a_free_at_any_point_of_another_one_loses) {
             raced = core_segment(block);
             raced_word = raced->owner;
             core_interleave(step, free_it_too);
-            enum huge_result first = resizing != 0 ? huge_resize(raced, raced_word, 7 * MIB, &resized) : huge_free(raced, raced_word);
+            enum huge_result first =
+                resizing != 0 ? huge_resize(raced, raced_word, 7 * MIB, &resized) : huge_free(raced, raced_word);
             bool ran = core_interleave_end();
             if (!ran) break;
             bool lawful = resizing != 0 && first == HUGE_OK && step > 2; /* freed after the resize was done */

@@ -54,7 +54,8 @@ START_TEST(every_table_has_inaccessible_memory_around_it) {
         ck_assert_uint_eq(tables[i].start % fixed.os_page, 0);
         ck_assert_int_eq(harness_range_state(tables[i].start - 1), HARNESS_RESERVED);
         ck_assert_int_eq(harness_range_state(end), HARNESS_RESERVED);
-        for (size_t j = 0; j < i; j++) ck_assert(tables[j].start + tables[j].size < tables[i].start || tables[i].start < tables[j].start);
+        for (size_t j = 0; j < i; j++)
+            ck_assert(tables[j].start + tables[j].size < tables[i].start || tables[i].start < tables[j].start);
     }
     ck_assert_int_eq(harness_range_state((uintptr_t)fixed.region), HARNESS_COMMITTED);
     for (uint32_t i = 0; i < segments; i++) ck_assert(os_can_read((const uint64_t *)segment_at(i)));

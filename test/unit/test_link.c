@@ -81,7 +81,8 @@ END_TEST
 
 START_TEST(the_end_of_a_list_is_no_block_of_any_page) {
     for (uint32_t class = 0; class < SIZE_CLASSES; class ++)
-        core_require(!link_is_block(OFFSET_NONE, (uint32_t)page_kind_size(class_page_kind(class)), block_reciprocal(class_size(class))));
+        core_require(
+            !link_is_block(OFFSET_NONE, (uint32_t)page_kind_size(class_page_kind(class)), block_reciprocal(class_size(class))));
 }
 END_TEST
 

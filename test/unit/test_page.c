@@ -187,7 +187,8 @@ static void set_state(const void *block, bool live, bool claim) {
 
 /* malloc, pop: requires live 0, claim 0. A claim on a free block is a second free, a live bit a forged link. */
 START_TEST(a_pop_takes_free_blocks_only) {
-    static const enum report_kind expected[2][2] = {{REPORT_KINDS, REPORT_DOUBLE_FREE}, {REPORT_CORRUPT_LINK, REPORT_DOUBLE_FREE}};
+    static const enum report_kind expected[2][2] = {{REPORT_KINDS, REPORT_DOUBLE_FREE},
+                                                    {REPORT_CORRUPT_LINK, REPORT_DOUBLE_FREE}};
     for (unsigned state = 0; state < 4; state++) {
         bool live = (state & 1) != 0, claim = (state & 2) != 0;
         struct page *page = make_page(2);

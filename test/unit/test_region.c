@@ -95,7 +95,8 @@ START_TEST(runs_agree_with_a_model) {
     for (unsigned step = 0; step < 4000; step++) {
         size_t what = core_below(&random, 5);
         if (what < 2 && model.runs < MODEL_RUNS)
-            take_and_compare(&model, 1 + (uint32_t)core_below(&random, 1 + core_below(&random, 12)), 1u << core_below(&random, 5));
+            take_and_compare(&model, 1 + (uint32_t)core_below(&random, 1 + core_below(&random, 12)),
+                             1u << core_below(&random, 5));
         else if (what == 2 && model.runs > 0)
             extend_and_compare(&model, (uint32_t)core_below(&random, model.runs), 1 + (uint32_t)core_below(&random, 3));
         else if (model.runs > 0)

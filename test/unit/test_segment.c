@@ -137,7 +137,8 @@ START_TEST(pages_fill_a_segment_slot_by_slot) {
             in_order &= i == 0 || slot > before;
             before = slot;
             ck_assert_ptr_eq(page_of(page->start + page_kind_size(kind) - 1, kind), page);
-            ck_assert(page->start + (size_t)page->capacity * page->block_size <= segment_start(segment) + SEGMENT_SIZE - fixed.os_page);
+            ck_assert(page->start + (size_t)page->capacity * page->block_size <=
+                      segment_start(segment) + SEGMENT_SIZE - fixed.os_page);
             ck_assert(segment_validate(segment));
         }
         ck_assert_uint_eq(seen, segment_page_slots(kind));
@@ -271,7 +272,8 @@ END_TEST
 START_TEST(an_abandoned_segment_is_found_from_anywhere_before_it) {
     core_start_ready("purge_delay=300"); /* the largest region: many words of the bitmap */
     uint32_t span = fixed.region->span, index = 0;
-    const uint32_t set[] = {1, 2, 63, 64, 65, 127, 128, 4095, 4096, 4097, 8191, span / 2, span - 65, span - 64, span - 2, span - 1};
+    const uint32_t set[] = {1,    2,    63,   64,       65,        127,       128,      4095,
+                            4096, 4097, 8191, span / 2, span - 65, span - 64, span - 2, span - 1};
     uint32_t count = sizeof set / sizeof *set;
     ck_assert_uint_gt(span, 16384);
     for (uint32_t from = 0; from < span; from += 999) ck_assert(!abandoned_find(from, &index));
@@ -322,7 +324,8 @@ static void *add_and_find(void *first) {
     uint32_t from = *(uint32_t *)first, index = 0;
     for (uint32_t i = 0; i < RACED; i++) {
         abandoned_add(from + i * RACERS);
-        if (i % 3 != 0 && abandoned_find(i % 2 != 0 ? from : 0, &index)) __atomic_add_fetch(&raced_found[index], 1, __ATOMIC_RELAXED);
+        if (i % 3 != 0 && abandoned_find(i % 2 != 0 ? from : 0, &index))
+            __atomic_add_fetch(&raced_found[index], 1, __ATOMIC_RELAXED);
     }
     return NULL;
 }
