@@ -33,7 +33,7 @@ enum { IN_HARNESS = 1 };
 enum { IN_HARNESS = 0 };
 #endif
 
-/* ThreadSanitizer maps only some address ranges, and its runtime ends a thread in the last round of destructors. */
+/* ThreadSanitizer maps only some address ranges. */
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_THREAD_SANITIZER 1
 #elif defined(__has_feature)

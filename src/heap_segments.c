@@ -218,6 +218,19 @@ static bool purge_segment(struct heap *heap, struct segment *segment, bool force
     return segment->dirty != 0 && segment_purge(segment);
 }
 
+/* Nobody comes by the late heap when threads have stopped ending: a walk by any other heap takes a step of its walk too. */
+static bool purge_late_heap(bool force, uint64_t now) {
+    struct heap *late = heap_try_late();
+    if (late == NULL) return false;
+    heap_enter(late);
+    late->now = now;
+    heap_poll(late);
+    bool gave = heap_purge(late, force);
+    heap_leave(late);
+    heap_release(late);
+    return gave;
+}
+
 /* The walk goes list by list, then over what is abandoned, and stops after some segments, so that no single call takes long. */
 bool heap_purge(struct heap *heap, bool force) {
     size_t before = atomic_load_relaxed(&fixed.region->committed);
@@ -233,6 +246,7 @@ bool heap_purge(struct heap *heap, bool force) {
         heap->purge_from = 0;
     }
     heap_shed_empty(heap);
+    if (heap != heap_at(HEAP_LATE)) gave |= purge_late_heap(force, heap->now);
     if (sweep_some(heap, force ? UINT32_MAX : ABANDONED_PER_PURGE_STEP, force)) return gave;
     heap->purge_list = PURGE_IDLE;
     heap->purge_at = heap->now + fixed.options.purge_delay_ms / 2 + 1;

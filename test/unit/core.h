@@ -2,9 +2,8 @@
  * core: what the unit tests of the allocator's rooms share.
  *
  * A fresh allocator with a fixed seed, reports as values, virtual threads (several thread words played by one real thread, so
- * that a test decides every interleaving), the number of the caller's CPU steps inside the atomic seam, and a model for sets of
- * slots. Everything is for one test in one process (Check forks); a report leaves the allocator by a jump, after which only
- * core_start() may follow. Keys of exit hooks are deleted, so that a process can start the allocator any number of times.
+ * that a test decides every interleaving), and actions that come between any two accesses to shared words. Everything is for one
+ * test in one process (Check forks); a report leaves the allocator by a jump, after which only core_start() may follow.
  */
 #ifndef TEST_UNIT_CORE_H
 #define TEST_UNIT_CORE_H
@@ -39,7 +38,6 @@ static inline void core_stop(void) {
     harness_report_hook = NULL;
     harness_set_atomic_hook(NULL);
     harness_set_thread_word(NULL);
-    if (fixed.exit_key != 0) pthread_key_delete(fixed.exit_key - 1);
     harness_reset();
 }
 
