@@ -38,6 +38,7 @@ static void *try_class(uint32_t class, bool zero) {
 static void *allocate_class(uint32_t class, bool zero) {
     void *block = try_class(class, zero);
     if (MOAT_UNLIKELY(block == NULL) && alloc_collect(true)) block = try_class(class, zero);
+    if (MOAT_UNLIKELY(block == NULL)) region_explain_failure(SEGMENT_SIZE);
     return block;
 }
 
@@ -56,6 +57,7 @@ static void *try_huge(size_t size, size_t alignment, bool zero) {
 static void *allocate_huge(size_t size, size_t alignment, bool zero) {
     void *block = try_huge(size, alignment, zero);
     if (MOAT_UNLIKELY(block == NULL) && alloc_collect(true)) block = try_huge(size, alignment, zero);
+    if (MOAT_UNLIKELY(block == NULL)) region_explain_failure(size);
     return block;
 }
 

@@ -159,10 +159,15 @@ static bool tables_commit(struct region *region, uint32_t index, uint32_t count)
     return true;
 }
 
-static void explain_failure(void) {
+void region_explain_failure(size_t wanted) {
     static const char *const limits[] = {"", "memory", "the address-space limit (ulimit -v)", "the data limit (ulimit -d)",
                                          "the number of mappings (vm.max_map_count)"};
-    if (fixed.options.verbose) report_warning("out of memory; reached: ", limits[os_diagnose_limit(SEGMENT_SIZE)], 0);
+    if (!fixed.options.verbose) return;
+    enum os_limit limit = os_diagnose_limit(wanted);
+    /* The range the tables cover was cut to the limit at the start: used up, it is that limit, whatever is left of it elsewhere.
+     */
+    if (fixed.region->slots_exhausted && os_address_space_limit() != SIZE_MAX) limit = OS_LIMIT_ADDRESS_SPACE;
+    report_warning("out of memory; reached: ", limits[limit], 0);
 }
 
 bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *index) {
@@ -178,8 +183,8 @@ bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *inde
         mark_slots(region, found, count, true);
         *index = found;
     }
+    region->slots_exhausted = found == UINT32_MAX;
     lock_release(&region->lock);
-    if (!ok) explain_failure();
     return ok;
 }
 
