@@ -59,8 +59,9 @@ bool moat_owns(const void *address);
 
 /* Gives unused memory back to the system now, instead of after the purge delay. True if any went back. */
 bool moat_trim(void);
-/* Tests the invariants of the whole heap and ends the process with a corrupt-metadata report if one is broken. For tests: call it
-   while no other thread allocates or frees. Returns the number of pages looked at. */
+/* Tests the invariants of the calling thread's heap, of everything that ended threads left, and of the tables that tie all heaps
+   together; ends the process with a corrupt-metadata report if one is broken. For tests: call it while no other thread allocates
+   or frees. Returns the number of pages looked at. */
 size_t moat_check(void);
 
 /* A moment's view; see the comments for units. Walks all segments: microseconds to milliseconds. */

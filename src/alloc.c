@@ -229,7 +229,9 @@ void *alloc_resize(void *block, size_t new_size) {
 
 static void check_sized(const struct found *found, uintptr_t address, size_t alignment, size_t size) {
     size_t expected = 0;
-    if (!is_power_of_two(alignment) || (address & (alignment - 1)) != 0) {
+    /* A class serves an alignment only if its block size is a multiple of it. */
+    bool fits = found->class == CLASS_NONE || alignment <= GRANULE || (found->block_size & (alignment - 1)) == 0;
+    if (!is_power_of_two(alignment) || (address & (alignment - 1)) != 0 || !fits) {
         diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, address, alignment, (size_t)1 << low_bit(address));
         return;
     }

@@ -33,14 +33,16 @@ MOAT_INLINE void *alloc_block(size_t size) {
 MOAT_INLINE void alloc_free(void *block) {
     uintptr_t address = (uintptr_t)block, offset = address - fixed_load(region_base);
     if (MOAT_LIKELY(offset < fixed_load(region_span))) {
-        /* Equal only for a small segment of this thread's heap; only this thread makes it so. */
-        if (MOAT_LIKELY(atomic_load_relaxed(&fixed.segments[offset >> SEGMENT_SHIFT].owner) == thread_word())) {
+        /* Equal only for a small segment of this thread's heap; only this thread makes it so. The word itself may have been
+         * overwritten. */
+        uintptr_t heap = thread_word();
+        if (MOAT_LIKELY(atomic_load_relaxed(&fixed.segments[offset >> SEGMENT_SHIFT].owner) == heap && is_heap(heap))) {
             struct page *page = &fixed.pages[offset >> SLOT_SHIFT];
             if (HARDENED && MOAT_UNLIKELY(address % GRANULE != 0 || !map_give(map_word_of(address), map_bit_of(address)))) {
                 alloc_free_slow(block); /* reports */
                 return;
             }
-            if (MOAT_UNLIKELY(page_push(page, address))) heap_page_event((struct heap *)thread_word(), page);
+            if (MOAT_UNLIKELY(page_push(page, address))) heap_page_event((struct heap *)heap, page);
             return;
         }
     }

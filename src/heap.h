@@ -43,7 +43,7 @@ struct heap {
     uint32_t calls;             /* of the refill path, which goes the generic way now and then */
     uint32_t ticks;             /* generic calls, to look at the clock now and then */
     uint32_t purge_list;        /* where the purge walk stands, 0..63; 64: no walk under way */
-    uintptr_t outside_word;     /* the thread\'s word outside the generic path it is in */
+    uintptr_t outside_word;     /* the thread's word outside the generic path it is in */
     uintptr_t thread;           /* thread_identity() of the owner, 0: none */
     uint64_t now;               /* milliseconds at the last look at the clock */
     uint64_t purge_at;          /* when the next purge walk is due */

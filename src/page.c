@@ -4,7 +4,8 @@
 /* A page's fresh blocks are carved this many bytes at a time; once a class has used a page that far, the larger step. */
 #define CARVE_STEP (4 * KIB)
 #define CARVE_STEP_HOT (16 * KIB)
-#define CARVE_BLOCKS_MAX (CARVE_STEP_HOT / GRANULE)
+/* Fewer have no order to speak of. Each costs the process an OS page once blocks are larger than that. */
+#define CARVE_BLOCKS_MIN 4u
 
 const struct page page_empty = {.free = OFFSET_NONE, .local_free = OFFSET_NONE, .slow_at = SLOW_ALWAYS};
 
@@ -95,12 +96,12 @@ static void chain_end(const struct page *page, const struct chain *chain, uint32
 
 /*
  * Order: from a random block of the step, around; one block in eight is held back to the end. So the walk stays sequential for
- * the cache, while which block comes next is known with a chance of 7/8 at best (SECURITY.md, layout).
+ * the cache, while which block comes next is known with a chance of about 7/8 (SECURITY.md, layout).
  */
 void page_carve(struct page *page, struct random *random) {
     size_t step = (size_t)page->carved * page->block_size >= CARVE_STEP_HOT ? CARVE_STEP_HOT : CARVE_STEP;
     uint32_t count = (uint32_t)(step / page->block_size);
-    if (count == 0) count = 1;
+    if (count < CARVE_BLOCKS_MIN) count = CARVE_BLOCKS_MIN;
     if (count > (uint32_t)(page->capacity - page->carved)) count = (uint32_t)(page->capacity - page->carved);
     MOAT_ASSERT(count > 0 && page->free == OFFSET_NONE);
     uint32_t start = HARDENED ? random_below(random, count) : 0;

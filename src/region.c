@@ -5,7 +5,7 @@
 #include "os.h"
 #include "report.h"
 
-#define WINDOW_MIN (8 * SEGMENT_SIZE)
+#define WINDOW_MIN (4 * SEGMENT_SIZE)
 /* Random bases lie in the lower half of a 47-bit address space, away from where the kernel puts programs, stacks and libraries.
  */
 #define HINT_FIRST ((uintptr_t)0x100000000000)
@@ -213,9 +213,13 @@ void region_guard(uintptr_t start, size_t size) {
     struct region *region = fixed.region;
     enum guards_mode mode = fixed.options.guards;
     if (mode == GUARDS_OFF) return;
-    if (mode == GUARDS_AUTO && !__atomic_load_n(&region->guard_install_refused, __ATOMIC_RELAXED)) {
-        if (os_guard_install((void *)start, size)) return;
-        __atomic_store_n(&region->guard_install_refused, true, __ATOMIC_RELAXED);
+    if (mode == GUARDS_AUTO && !atomic_load_relaxed(&region->guard_install_refused)) {
+        if (os_guard_install((void *)start, size)) {
+            atomic_store_relaxed(&region->guard_install_works, true);
+            return;
+        }
+        /* Refused from the start: the kernel has no markers. Later, this mapping is the reason (locked memory). */
+        if (!atomic_load_relaxed(&region->guard_install_works)) atomic_store_relaxed(&region->guard_install_refused, true);
     }
     if (!os_protect_none((void *)start, size)) atomic_add_relaxed(&region->guards_missing, 1);
 }
@@ -223,7 +227,7 @@ void region_guard(uintptr_t start, size_t size) {
 bool region_commit_segment(uintptr_t start) {
     struct region *region = fixed.region;
     size_t guard = fixed.os_page;
-    bool by_kernel = fixed.options.guards == GUARDS_AUTO && !__atomic_load_n(&region->guard_install_refused, __ATOMIC_RELAXED);
+    bool by_kernel = fixed.options.guards == GUARDS_AUTO && !atomic_load_relaxed(&region->guard_install_refused);
     if (fixed.options.guards == GUARDS_OFF) return os_commit((void *)start, SEGMENT_SIZE);
     if (by_kernel) {
         if (!os_commit((void *)start, SEGMENT_SIZE)) return false;

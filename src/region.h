@@ -28,6 +28,7 @@ struct region {
     uint32_t in_use;                                   /* segments taken */
     bool slots_exhausted;                              /* the last request for slots found none */
     bool guard_install_refused;                        /* the kernel has no MADV_GUARD_INSTALL: do not ask again */
+    bool guard_install_works;                          /* it has accepted one */
     size_t guards_missing;                             /* guards the kernel refused altogether */
     size_t committed;                                  /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;                                 /* times the lock was taken, under it */
