@@ -84,7 +84,8 @@ void moat_stats_get(struct moat_stats *stats);
 /* "0.1.0" */
 const char *moat_version(void);
 
-/* A program may define this to set options at build time; the environment comes after it. Returns a string as in MOAT_OPTIONS. */
+/* A program may define this to set options at build time; the environment comes after it. Returns a string as in MOAT_OPTIONS.
+   Called inside the first allocation: it may not allocate. */
 const char *moat_default_options(void);
 
 #ifdef __cplusplus

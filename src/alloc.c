@@ -27,7 +27,9 @@ static void *try_class(uint32_t class, bool zero) {
     heap_enter(heap);
     struct page *page = heap_page_with_room(heap, class);
     void *block = page != NULL ? page_pop(page) : NULL; /* a page with room has a block on its list */
-    bool fill = zero && block != NULL && !page->zeroed;
+    /* What was never handed out is zero, unless a neighbour overflowed into it: left to large blocks, where the fill would cost
+     * pages. */
+    bool fill = zero && block != NULL && (!page->zeroed || page->block_size <= SMALL_MAX);
     heap_leave(heap);
     heap_release(heap);
     if (fill) __builtin_memset(block, 0, class_size(class));
@@ -247,6 +249,16 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
     if (HARDENED && is_ready() && fixed.options.sized != SIZED_OFF) {
         struct found found = find_live((uintptr_t)block, VERB_FREE);
         check_sized(&found, (uintptr_t)block, alignment, size);
+    }
+    alloc_free(block);
+}
+
+void alloc_free_aligned(void *block, size_t alignment) {
+    if (block == NULL) return;
+    if (HARDENED && is_ready() && fixed.options.sized != SIZED_OFF) {
+        (void)find_live((uintptr_t)block, VERB_FREE);
+        if (!is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
+            diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, (uintptr_t)block, alignment, (size_t)1 << low_bit((uintptr_t)block));
     }
     alloc_free(block);
 }

@@ -58,6 +58,8 @@ void *alloc_resize(void *block, size_t new_size);
 /* block may be NULL. The size (and alignment) must lead to the block's size: options.sized says what happens if not. */
 void alloc_free_sized(void *block, size_t size);
 void alloc_free_aligned_sized(void *block, size_t alignment, size_t size);
+/* For who knows the alignment and not the size. */
+void alloc_free_aligned(void *block, size_t alignment);
 /* 0 for NULL and for zero-size blocks. */
 size_t alloc_usable_size(const void *block);
 /* True when the address lies in moat's range (whether or not it is a live block). */

@@ -310,18 +310,27 @@ void os_membarrier(void) {
     KERNEL(SYS_membarrier, BARRIER_GLOBAL, 0, 0);
 }
 
-/* Waits a tenth of a second at most for a descriptor that is full and does not block. */
+/* What a descriptor that is ready takes without blocking: PIPE_BUF. */
+#define WRITE_AT_ONCE 4096u
+
+/* Waits a tenth of a second at most for a descriptor that is full. True also when nobody reads any more, or when the kernel will
+   not say: the write tells. */
 static bool wait_writable(int fd) {
     struct pollfd wanted = {.fd = fd, .events = POLLOUT, .revents = 0};
     struct timespec patience = {0, 100 * 1000 * 1000};
-    return os_call_kernel(SYS_ppoll, (long)&wanted, 1, (long)&patience, 0, 0, 0) > 0 && (wanted.revents & POLLOUT) != 0;
+    return os_call_kernel(SYS_ppoll, (long)&wanted, 1, (long)&patience, 0, 0, 0) != 0;
+}
+
+void os_sleep(unsigned milliseconds) {
+    struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000 * 1000};
+    os_call_kernel(SYS_nanosleep, (long)&time, 0, 0, 0, 0, 0);
 }
 
 void os_write(int fd, const char *text, size_t length) {
     while (length > 0) {
-        long written = KERNEL(SYS_write, fd, text, length);
-        if (written == -EINTR) continue;
-        if (written == -EAGAIN && wait_writable(fd)) continue;
+        if (!wait_writable(fd)) return; /* a reader that sleeps must not keep a damaged process alive */
+        long written = KERNEL(SYS_write, fd, text, length < WRITE_AT_ONCE ? length : WRITE_AT_ONCE);
+        if (written == -EINTR || written == -EAGAIN) continue;
         if (written <= 0) return;
         text += written;
         length -= (size_t)written;

@@ -78,7 +78,9 @@ void os_futex_wait(uint32_t *word, uint32_t expected);
 void os_futex_wake(uint32_t *word, unsigned count);
 /* Expedited barrier on all threads of the process, for machines without total store order. */
 void os_membarrier(void);
-/* Writes all of it to a file descriptor, retrying on EINTR; ignores errors. */
+void os_sleep(unsigned milliseconds);
+/* Writes all of it to a file descriptor, retrying on EINTR; ignores errors. Gives up when the descriptor stays full for a tenth
+ * of a second. */
 void os_write(int fd, const char *text, size_t length);
 /* Reads up to `size` bytes of a file from its start into buffer; returns the count, 0 on any error. */
 size_t os_read_file(const char *path, char *buffer, size_t size);

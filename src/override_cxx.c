@@ -162,12 +162,15 @@ MOAT_OPERATOR void _ZdaPvm(void *block, size_t size) {
 }
 
 MOAT_OPERATOR void _ZdlPvSt11align_val_t(void *block, size_t alignment) {
-    (void)alignment;
-    own_delete(block);
+    if (OWN_NEW_ALIGNED) {
+        alloc_free_aligned(block, alignment);
+    } else {
+        own_delete(block);
+    }
 }
 MOAT_OPERATOR void _ZdaPvSt11align_val_t(void *block, size_t alignment) {
-    if (OWN_DELETE_ALIGNED) {
-        own_delete(block);
+    if (OWN_DELETE_ALIGNED && OWN_NEW_ARRAY_ALIGNED) {
+        alloc_free_aligned(block, alignment);
     } else {
         _ZdlPvSt11align_val_t(block, alignment);
     }
@@ -224,8 +227,8 @@ static void *find_global(const char *name) { return dlsym != NULL ? dlsym(RTLD_D
    must. */
 static void *find_in_library(const char *library, const char *name) {
     union found dynamic = {.address = find_global("dlopen")};
-    void *handle =
-        dynamic.address != NULL ? dynamic.open(library, RTLD_LAZY | RTLD_NOLOAD) : NULL; /* NOLINT: one union, two types */
+    void *handle = dynamic.address != NULL ? dynamic.open(library, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): a handle was found, so dlsym, which is weak, is there */
     return handle != NULL ? dlsym(handle, name) : NULL;
 }
 

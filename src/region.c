@@ -28,7 +28,8 @@ bool region_reserve(struct random *random, size_t limit, size_t cap, struct regi
     size_t ram = os_physical_memory();
     size_t window = ram > 128 * GIB ? 1024 * GIB : ram * 8;
     if (window < 64 * GIB) window = 64 * GIB;
-    if (limit != SIZE_MAX && window > limit / 4) window = limit / 4;
+    size_t share = limit / 4 < WINDOW_MIN ? limit / 2 : limit / 4;
+    if (limit != SIZE_MAX && window > share) window = share;
     if (cap != 0 && window > cap) window = cap;
     for (; window >= WINDOW_MIN; window /= 2) {
         window = round_down(window, SEGMENT_SIZE);
@@ -126,11 +127,14 @@ static bool grow(struct region *region, uint32_t count) {
     for (int attempt = 0; attempt < GROW_ATTEMPTS && first < region->span && count <= region->span - first; attempt++) {
         uint32_t step = region->window_end > count ? region->window_end : count;
         if (step > region->span - first) step = region->span - first;
-        uint32_t length = reserve_window(first, step, count);
+        /* Behind something else's mapping the first slot stays inaccessible, as slot 0 does. */
+        uint32_t guard = first > region->window_end ? 1 : 0;
+        uint32_t length = reserve_window(first, step, count + guard);
         if (length != 0) {
             region->in_use += first + length - region->window_end;
             region->window_end = first + length;
             mark_slots(region, first, length, false);
+            if (guard != 0) mark_slots(region, first, 1, true);
             return true;
         }
         if (!address_space_left(count)) return false;

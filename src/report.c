@@ -30,6 +30,9 @@ static const char *const kind_names[REPORT_KINDS] = {
     [REPORT_REENTRANT_CALL] = "reentrant-call",
 };
 
+/* How long a thread that is not the first to report waits for the abort, milliseconds. */
+#define PATIENCE 1000u
+
 /* process id << 32 | thread id of the first reporter. */
 static uint64_t reporter;
 static struct backtrace_workspace workspace;
@@ -154,14 +157,14 @@ static void write_stack(uintptr_t return_address) {
 
 /* Returns for the first reporter only. */
 static void become_reporter(void) {
-    static uint32_t never_changes;
     uint64_t process = os_process_id();
     uint64_t self = process << 32 | os_thread_id();
     uint64_t seen = 0;
     while (!atomic_cas_acquire(&reporter, &seen, self)) { /* pairs with nothing: no data is handed over, one thread wins */
         if (seen == self) os_abort_at_once();             /* a report inside the report, or inside SIGABRT's handler after it */
-        if (seen >> 32 != process) continue;       /* a forked child's copy of its parent's word: `seen` is what it replaces */
-        for (;;) os_futex_wait(&never_changes, 0); /* the abort ends this thread too */
+        if (seen >> 32 != process) continue; /* a forked child's copy of its parent's word: `seen` is what it replaces */
+        os_sleep(PATIENCE); /* the abort ends this thread too; unless a handler for SIGABRT has jumped out of it */
+        os_abort_at_once();
     }
 }
 

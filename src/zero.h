@@ -9,7 +9,7 @@
 
 #include "segment.h"
 
-#define ZERO_SEGMENTS_MAX 256u
+#define ZERO_SEGMENTS_MAX 1024u
 
 struct zero_state {
     struct lock lock;                     /* for adding segments only */

@@ -217,11 +217,11 @@ static void be_caught(enum caught what, struct core_thread *maker) {
 
 /* A thread is anywhere within that step when another one forks: the child has lost nothing but, perhaps, that one block. */
 START_TEST(a_thread_may_vanish_at_any_step) {
-    unsigned stride = (_i == IN_THREAD_END ? 17 : _i == IN_ALLOCATION ? 5 : 1) * (CORE_SANITIZED ? 7 : 1);
+    unsigned stride = (_i == IN_THREAD_END ? 17 : _i == IN_ALLOCATION ? 5 : 1) * (CORE_SANITIZED ? 9 : 1);
     core_begin(&owner);
     forker = &owner;
     child_body = others_are_whole;
-    for (uint64_t step = 1;; step += step < 40 ? 1 : stride) {
+    for (uint64_t step = 1;; step += step < (CORE_SANITIZED ? 10 : 40) ? 1 : stride) {
         struct core_thread maker = CORE_THREAD;
         core_be(&maker);
         for (unsigned i = 0; i < COUNT; i++) make_block(i);
@@ -349,7 +349,7 @@ START_TEST(a_storm_of_forks_while_threads_allocate) {
     pthread_t threads[3];
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
     for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)i), 0);
-    for (unsigned i = 0; i < (CORE_SANITIZED ? 8 : 25); i++) in_child(use_what_is_left);
+    for (unsigned i = 0; i < (CORE_SANITIZED ? 5 : 25); i++) in_child(use_what_is_left);
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     use_what_is_left();

@@ -253,6 +253,7 @@ END_TEST
 
 START_TEST(a_block_grows_into_free_segments_behind_it) {
     core_start_ready("region=64M");
+    fixed.region->huge_origin = 1;
     char *block = make(5 * MIB);
     fill(block, 5 * MIB, 3);
     uint64_t moves = harness_call_count(OS_REMAP);
