@@ -144,7 +144,7 @@ static void free_own(struct heap *heap, struct page *page, uintptr_t address) {
 
 /* The last block of an abandoned segment was freed, as far as the hint knows: give it back through the heap that is nobody's. */
 static void sweep_if_last(struct segment *segment) {
-    if (atomic_sub_acq_rel(&segment->remaining, 1) != 1) return; /* counts with its siblings; a hint */
+    if (atomic_sub_acq_rel(&segment->remaining, 1) > 1) return; /* counts with its siblings; too low is corrected by the sweep */
     struct heap *late = heap_try_late();
     if (late == NULL) return; /* its holder's, or anyone's, purge will come by */
     heap_enter(late);
@@ -156,7 +156,8 @@ static void sweep_if_last(struct segment *segment) {
 
 static void free_remote(struct segment *segment, uint64_t word, uintptr_t address) {
     if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED) diagnose_not_live(address, VERB_FREE);
-    if (MOAT_UNLIKELY(word & OWNER_ABANDONED)) sweep_if_last(segment);
+    uint64_t now = atomic_load_acquire(&segment->owner); /* its owner may have left meanwhile */
+    if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED)) sweep_if_last(segment);
 }
 
 /* A free into an abandoned segment takes it over first, if this thread can own: then it is a local free. */

@@ -9,6 +9,7 @@
  */
 #include <pthread.h>
 
+#include "os.h"
 #include "state.h"
 
 #define PENDING_ALL (PENDING_FULL - 1)
@@ -25,15 +26,19 @@ static struct lock *const *all_locks(struct lock *locks[5]) {
 /* The handlers stay for the life of the process; a harness starts the allocator many times in one. */
 static bool is_started(void) { return __atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) != 0; /* pairs with init */ }
 
+/* A signal handler that interrupted a generic path of this thread, which may hold any of the locks: its child does as after
+ * _Fork. */
+static bool is_left_alone(void) { return !is_started() || thread_word() == THREAD_BUSY; }
+
 static void before_fork(void) {
-    if (!is_started()) return;
+    if (is_left_alone()) return;
     struct lock *locks[5];
     all_locks(locks);
     for (int i = 0; i < 5; i++) lock_acquire(locks[i]);
 }
 
 static void after_fork_in_parent(void) {
-    if (!is_started()) return;
+    if (is_left_alone()) return;
     struct lock *locks[5];
     all_locks(locks);
     for (int i = 5; i-- > 0;) lock_release(locks[i]);
@@ -45,21 +50,33 @@ static void mark_everything(struct segment *segment, enum page_kind kind) {
     for (uint64_t rest = slots; rest != 0; rest &= rest - 1) {
         struct page *page = segment_page(segment, low_bit(rest));
         atomic_store_relaxed(&page->pending, PENDING_ALL);
-        if (page->full) woken |= rest & -rest;
+        woken |= rest & -rest; /* the poll passes over pages that are not full */
     }
     atomic_store_relaxed(&segment->woken, woken);
     struct owner *heap = owner_heap(atomic_load_relaxed(&segment->owner));
-    if (woken != 0) atomic_or_relaxed(&heap->wake, bit64(segment_index(segment)));
+    atomic_or_relaxed(&heap->wake, bit64(segment_index(segment)));
 }
 
 static bool is_intact(const struct heap *heap) { return (heap->activity & 1) == 0; }
 
-static void recover_segment(struct segment *segment, const struct heap *own) {
+/* Which heaps go on. Where handlers ran, or the child's first thread comes by, its own: however it stands, it is this thread that
+   stands there. If the first to come by is a thread that the child has made meanwhile, the survivor's heap is one of those with a
+   thread: none of them may be taken away, though the heaps of threads that are gone stay with them. */
+struct survivors {
+    bool all;
+};
+
+static bool goes_on(const struct heap *heap, struct survivors survivors) {
+    if (heap->index == HEAP_LATE && heap->thread != thread_identity()) return is_intact(heap);
+    return survivors.all ? heap->thread != 0 : heap->thread == thread_identity();
+}
+
+static void recover_segment(struct segment *segment, struct survivors survivors) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
     if (!owner_has_pages(word) || (word & OWNER_ORPHAN)) return;
     uint64_t kind = word & OWNER_STATE_MASK;
     const struct heap *heap = (const struct heap *)owner_heap(word);
-    if (heap != NULL && (heap == own || heap->index == HEAP_LATE) && is_intact(heap)) {
+    if (heap != NULL && goes_on(heap, survivors)) {
         mark_everything(segment, (enum page_kind)kind);
         return;
     }
@@ -71,36 +88,32 @@ static void recover_segment(struct segment *segment, const struct heap *own) {
     abandoned_add(segment_index(segment));
 }
 
-/* Every heap but the running thread's is free again. */
-static void recover_heaps(const struct heap *own) {
+/* Every heap that does not go on is free again. */
+static void recover_heaps(struct survivors survivors) {
     struct heap_pool *pool = fixed.pool;
     pool->free_head = 0;
     for (uint32_t index = pool->made; index-- > 0;) {
         struct heap *heap = heap_at(index);
-        if (heap == own) continue;
-        heap->thread = 0;
-        if (index == HEAP_LATE && is_intact(heap)) continue;
+        if (goes_on(heap, survivors)) continue;
         heap_reset(heap);
         heap->activity = 0;
+        heap->thread = 0;
         if (index == HEAP_LATE) continue;
         heap->next_free = pool->free_head;
         pool->free_head = index;
     }
 }
 
-static void recover(void) {
+static void recover_as(struct survivors survivors) {
     if (!is_started()) return;
-    struct heap *own = heap_of_thread();
-    /* Forked by a signal handler that interrupted the allocator: its heap is not to be trusted. */
-    if (own != NULL && !is_intact(own)) own = NULL;
-    if (own == NULL && thread_word() != THREAD_ENDED) thread_word() = THREAD_NEW;
+    if (heap_of_thread() == NULL && thread_word() != THREAD_ENDED && thread_word() != THREAD_BUSY) thread_word() = THREAD_NEW;
     __builtin_memset(fixed.abandoned, 0, sizeof *fixed.abandoned);
     for (uint32_t word = 0; word * 64 < fixed.region->window_end; word++)
         for (uint64_t taken = fixed.region->taken[word]; taken != 0; taken &= taken - 1) {
             uint32_t index = word * 64 + low_bit(taken);
-            if (index < fixed.region->window_end) recover_segment(segment_at(index), own);
+            if (index < fixed.region->window_end) recover_segment(segment_at(index), survivors);
         }
-    recover_heaps(own);
+    recover_heaps(survivors);
     for (uint32_t i = 0; i < fixed.pool->writable; i++) __builtin_memset(&fixed.randoms[i], 0, sizeof(struct random));
     struct lock *locks[5];
     all_locks(locks);
@@ -108,15 +121,21 @@ static void recover(void) {
     atomic_store_release(fixed.fork_mark, 1); /* pairs with is_ready of alloc.c */
 }
 
+static void recover(void) { recover_as((struct survivors){.all = false}); }
+
 bool fork_register(void) {
     static bool registered;
     if (!registered) registered = pthread_atfork(before_fork, after_fork_in_parent, recover) == 0;
     return registered;
 }
 
-/* A child made by _Fork or clone has run no handlers, but the kernel wiped the mark. It has one thread; a lock may be held by one
- * that is gone. */
+/* A child made by _Fork or clone has run no handlers, but the kernel wiped the mark. A lock may be held by a thread that is gone.
+ */
 void fork_recover(void) {
     uint64_t wiped = 0;
-    if (atomic_cas_acquire(fixed.fork_mark, &wiped, 2)) recover(); /* pairs with recover's store */
+    if (atomic_cas_acquire(fixed.fork_mark, &wiped, 2)) { /* pairs with the store at the end of recover_as */
+        recover_as((struct survivors){.all = os_thread_id() != os_process_id()});
+        return;
+    }
+    while (atomic_load_acquire(fixed.fork_mark) == 2) os_yield();
 }

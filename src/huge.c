@@ -103,7 +103,12 @@ bool huge_purge(bool force, uint64_t now) {
 /* Makes a cached run exactly `bytes` long; false: it was given back. */
 static bool fit_cached(struct huge_entry *entry, size_t bytes) {
     uintptr_t start = segment_address(entry->index);
-    if (commit(start, entry->committed, bytes) && decommit(start, bytes, entry->committed)) return true;
+    uint32_t run = run_length(bytes);
+    if (commit(start, entry->committed, bytes) && decommit(start, bytes, entry->committed)) {
+        if (run < entry->run) region_give(entry->index + run, entry->run - run);
+        entry->run = run;
+        return true;
+    }
     give_run(entry->index, entry->run, entry->committed);
     return false;
 }
@@ -203,6 +208,10 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_
     }
     bool ok = bytes >= old ? commit(start, old, bytes) : decommit(start, bytes, old);
     if (ok) atomic_store_relaxed(&segment->committed, bytes);
+    if (ok && run < segment->run) { /* what is no longer needed of the run is inaccessible already */
+        region_give(segment_index(segment) + run, segment->run - run);
+        segment->run = run;
+    }
     atomic_store_release(&segment->owner, word); /* pairs with the load of free */
     return ok ? HUGE_OK : HUGE_NO_MEMORY;
 }

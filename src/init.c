@@ -57,8 +57,6 @@ static bool reserve_tables(struct layout *layout, struct random *random, size_t 
 
 static void fill_fixed(const struct layout *layout, const struct region_plan *plan) {
     struct state *state = (struct state *)layout->start[TABLE_STATE];
-    fixed_store(region_base, plan->base);
-    fixed_store(region_span, plan->span);
     fixed.segments = (struct segment *)layout->start[TABLE_SEGMENTS];
     fixed.pages = (struct page *)layout->start[TABLE_PAGES];
     fixed.map_bias = layout->start[TABLE_MAPS] - (plan->base >> 6);
@@ -77,6 +75,12 @@ static void fill_fixed(const struct layout *layout, const struct region_plan *pl
 static bool open_tables(const struct layout *layout) {
     return os_commit((void *)layout->start[TABLE_STATE], layout->size[TABLE_STATE]) &&
            os_protect_read((void *)layout->start[TABLE_SEGMENTS], layout->size[TABLE_SEGMENTS]);
+}
+
+/* From here on a pointer, NULL too while the base is still 0 elsewhere, may lead to the segment table: it must be readable. */
+static void publish_range(const struct region_plan *plan) {
+    fixed_store(region_base, plan->base);
+    __atomic_store_n(&fixed.region_span, plan->span, __ATOMIC_RELEASE); /* relaxed loads of free: see fixed.h */
 }
 
 /* State that is not all-zero at birth. */
@@ -100,11 +104,11 @@ static void publish(size_t heaps) {
 /* What a failed start has reserved goes back, and nothing is owned: but for the key, which the next attempt takes up. */
 static void take_down(const struct region_plan *plan, const struct layout *layout) {
     uint32_t exit_key = fixed.exit_key;
+    fixed_store(region_span, 0);
+    fixed_store(region_base, 0);
+    fixed_store(heaps_base, 0);
     os_unreserve((void *)plan->base, plan->window);
     if (layout->reserved != NULL) os_unreserve(layout->reserved, layout->reserved_size);
-    fixed_store(region_base, 0);
-    fixed_store(region_span, 0);
-    fixed_store(heaps_base, 0);
     __builtin_memset(&fixed, 0, sizeof fixed);
     fixed.exit_key = exit_key;
 }
@@ -125,7 +129,9 @@ static bool build(struct random *random) {
     }
     fill_fixed(&layout, &plan);
     os_wipe_on_fork((void *)layout.start[TABLE_RANDOMS], layout.size[TABLE_RANDOMS]);
-    if (!open_tables(&layout) || !fill_state(&plan, random, heaps)) {
+    bool open = open_tables(&layout);
+    if (open) publish_range(&plan);
+    if (!open || !fill_state(&plan, random, heaps)) {
         take_down(&plan, &layout);
         return false;
     }

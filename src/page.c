@@ -164,9 +164,11 @@ bool page_mark_full(struct page *page) {
 
 void page_rebuild(struct page *page, size_t bytes, struct random *random) {
     struct map_word *words = map_word_of(page->start);
+    (void)atomic_exchange_acquire(&page->pending, 0); /* first, as in collect: a claim that comes later marks anew */
     for (size_t i = 0; i < bytes / MAP_WORD_SPAN; i++) {
-        atomic_store_relaxed(&words[i].live, words[i].live & ~words[i].claim);
-        atomic_store_relaxed(&words[i].claim, 0);
+        uint64_t claim = atomic_load_acquire(&words[i].claim); /* pairs with the fetch_or of remote_free */
+        map_clear_live(&words[i], claim);
+        atomic_and_release(&words[i].claim, ~claim);
     }
     struct chain list = {OFFSET_NONE, OFFSET_NONE};
     page->secret = random_next(random);
@@ -183,7 +185,6 @@ void page_rebuild(struct page *page, size_t bytes, struct random *random) {
     page->free = list.head;
     page->local_free = OFFSET_NONE;
     page->zeroed = false;
-    atomic_store_relaxed(&page->pending, 0);
 }
 
 /* Counts a list's blocks; -1 if a link is false, a block is not free, or there are more than the page has. */

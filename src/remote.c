@@ -17,9 +17,10 @@ static bool is_live(const struct map_word *word, uint64_t bit) {
 static void wake_owner(struct segment *segment, const struct page *page) {
     atomic_or_release(&segment->woken, bit64(page_slot(page))); /* pairs with heap_poll's exchange of woken */
     uint64_t word = atomic_load_acquire(&segment->owner);       /* pairs with the stores of abandon and claim */
-    struct owner *heap = owner_heap(word);
-    if (heap == NULL || (word & OWNER_ABANDONED)) return;          /* the claimer collects every page */
-    atomic_or_release(&heap->wake, bit64(segment_index(segment))); /* pairs with heap_poll's exchange of wake */
+    /* The owner may have collected the block meanwhile and given the segment back: it may be anything by now. A claimer collects
+       every page. */
+    if (!owner_has_pages(word) || (word & (OWNER_ABANDONED | OWNER_ORPHAN)) != 0) return;
+    atomic_or_release(&owner_heap(word)->wake, bit64(segment_index(segment))); /* pairs with heap_poll's exchange of wake */
 }
 
 enum remote_result remote_free(struct segment *segment, enum page_kind kind, uintptr_t address) {

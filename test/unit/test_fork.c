@@ -249,7 +249,11 @@ START_TEST(a_thread_may_vanish_at_any_step) {
 END_TEST
 
 static void orphans_are_left_alone(void) {
-    for (unsigned i = 0; i < COUNT; i++) expect_block(i);
+    for (unsigned i = 0; i < COUNT; i++) {
+        expect_block(i);
+        uint64_t word = core_segment(blocks[i])->owner;
+        core_require(!owner_has_pages(word) || word == (OWNER_ORPHAN | (word & OWNER_STATE_MASK)));
+    }
     for (unsigned i = 0; i < 3000; i++) {
         void *block = alloc_block(16 + i % 100);
         core_require(!(core_segment(block)->owner & OWNER_ORPHAN));
@@ -279,6 +283,38 @@ START_TEST(a_fork_from_a_signal_handler_that_interrupted_malloc_starts_afresh) {
     in_child(orphans_are_left_alone);
     heap_leave(heap);
     check_all();
+}
+END_TEST
+
+static void *half_freed, *half_taken;
+
+static void halves_are_settled(void) {
+    bool again = false;
+    for (unsigned i = 0; i < COUNT; i++) expect_block(i);
+    for (unsigned i = 0; i < 5000; i++) {
+        void *block = alloc_block(112);
+        core_require(block != half_taken);
+        again |= block == half_freed;
+    }
+    core_require(again);
+    core_require(check_all() > 0);
+    for (unsigned i = 0; i < COUNT; i++) alloc_free(blocks[i]);
+    core_require(check_all() > 0);
+}
+
+/* The owner's bit is written, the list and the count are not: the bit is the truth. */
+START_TEST(a_thread_caught_between_the_live_bit_and_the_list) {
+    core_be(&other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    half_freed = core_alloc(&other, 112);
+    ck_assert(map_give(map_word_of((uintptr_t)half_freed), map_bit_of((uintptr_t)half_freed)));
+    core_alloc(&other, 112);
+    struct page *page = core_page(half_freed);
+    if (page->free == OFFSET_NONE) page_carve(page, heap_random(core_heap(&other)));
+    half_taken = (void *)(page->start + page->free);
+    ck_assert(map_take(map_word_of((uintptr_t)half_taken), map_bit_of((uintptr_t)half_taken)));
+    core_begin(&owner);
+    in_child(halves_are_settled);
 }
 END_TEST
 
@@ -367,6 +403,7 @@ int main(void) {
     tcase_add_test(group, a_child_of_a_child_does_too);
     tcase_add_loop_test(group, claims_that_were_waiting_count_as_frees, 0, 2);
     tcase_add_loop_test(group, a_thread_may_vanish_at_any_step, 0, CAUGHT_KINDS);
+    tcase_add_test(group, a_thread_caught_between_the_live_bit_and_the_list);
     tcase_add_test(group, a_heap_caught_in_its_generic_path_is_left_alone);
     tcase_add_test(group, a_fork_from_a_signal_handler_that_interrupted_malloc_starts_afresh);
     tcase_add_loop_test(group, a_child_made_without_handlers_recovers, 0, 2);

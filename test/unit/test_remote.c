@@ -263,6 +263,26 @@ START_TEST(two_frees_at_once_are_reported_before_the_block_is_given_out_twice) {
 }
 END_TEST
 
+static void other_claims(void) { map_word_of((uintptr_t)target)->claim |= map_bit_of((uintptr_t)target); }
+
+/* The other thread stops after its claim, before its mark in `pending`: no collect sees the claim, so the pop must. */
+START_TEST(a_block_that_was_claimed_while_it_was_freed_is_never_given_out) {
+    for (uint64_t step = 1;; step++) {
+        core_setup();
+        owner = other = CORE_THREAD;
+        core_fill_page(&owner, BLOCK, blocks, ROOM);
+        target = blocks[2];
+        core_interleave(step, other_claims);
+        enum report_kind kind = core_report_of(free_by_owner, target);
+        if (!core_interleave_end()) break;
+        if (kind == REPORT_KINDS) kind = core_report_of(take_many, NULL);
+        ck_assert_str_eq(core_kind_name(kind), core_kind_name(REPORT_DOUBLE_FREE));
+        ck_assert_uint_eq(core_address, (uintptr_t)target);
+        ck_assert_uint_lt(step, 1000);
+    }
+}
+END_TEST
+
 /* --- Real threads ----------------------------------------------------------------------------------------------------------- */
 
 enum { FREERS = 3, ROUNDS = 60, BATCH = 600 };
@@ -362,6 +382,7 @@ int main(void) {
     tcase_add_test(group, no_claim_is_lost_when_the_owner_acts_in_the_middle_of_it);
     tcase_add_test(group, no_claim_is_lost_when_it_comes_in_the_middle_of_the_owners_step);
     tcase_add_test(group, two_frees_at_once_are_reported_before_the_block_is_given_out_twice);
+    tcase_add_test(group, a_block_that_was_claimed_while_it_was_freed_is_never_given_out);
     tcase_add_test(group, of_many_frees_of_a_block_one_wins);
     tcase_add_test(group, an_owner_whose_blocks_others_free_does_not_grow);
     suite_add_tcase(suite, group);
