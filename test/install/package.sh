@@ -14,6 +14,6 @@ for name in bin/moat-run 'lib*/libmoat.so' 'lib*/libmoat.so.*' 'lib*/libmoat.a' 
     '*/moat-config.cmake' '*/LICENSE'; do
     [ -n "$(find "$work/root/usr" -path "*/$name" -print -quit)" ] || { echo "FAIL: not in the package: $name" && exit 1; }
 done
-dpkg-deb -f "$package" Depends | grep -q libc6 || { echo "FAIL: the package does not depend on the C library" && exit 1; }
+dpkg-deb -f "$package" Depends | grep libc6 >/dev/null || { echo "FAIL: the package does not depend on the C library" && exit 1; }
 # as unpacked, it runs
 "$(find "$work/root" -name moat-run)" grep -c libmoat /proc/self/maps

@@ -12,7 +12,7 @@ refused() {
     if "$cmake" --install "$work/build" --prefix "$work/prefix" >"$work/log" 2>&1; then
         echo "FAIL: installed with $*" && exit 1
     fi
-    tr -s ' \n' ' ' <"$work/log" | grep -qF "$text" || { echo "FAIL: does not say '$text' with $*:" && cat "$work/log" && exit 1; }
+    tr -s ' \n' ' ' <"$work/log" | grep -F "$text" >/dev/null || { echo "FAIL: does not say '$text' with $*:" && cat "$work/log" && exit 1; }
     [ ! -e "$work/prefix" ] || { echo "FAIL: left files behind with $*" && find "$work/prefix" && exit 1; }
     rm -rf "$work/build"
 }

@@ -7,6 +7,8 @@
  */
 #include "scene.h"
 
+#include <unistd.h>
+
 #define PAGE_MASK ((uintptr_t)0xffff)
 
 enum { TAKEN = 200 };
@@ -89,10 +91,11 @@ static void names_misaligned(size_t size) {
     forge_prepared(block, blocks[0] + 1, size);
 }
 
-/* A block of the page that was never handed out nor put on a list: the last whole one. */
+/* A block of the page that was never handed out nor put on a list: the last whole one that the segment's guard leaves in any
+ * page. */
 static void names_never_carved(size_t size) {
     char *block = learn(size);
-    forge_prepared(block, block - offset_of(block) + (PAGE_MASK / size - 1) * size, size);
+    forge_prepared(block, block - offset_of(block) + ((PAGE_MASK - (uintptr_t)getpagesize()) / size - 1) * size, size);
 }
 
 /* For a size that divides the page, the first block of the page behind: writable, as the segment is. */

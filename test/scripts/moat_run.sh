@@ -12,8 +12,7 @@ print_preload=(sh -c 'printf %s "$LD_PRELOAD"')
 expect 0 "$run" "${print_preload[@]}"
 out_is "$library"
 err_is_empty
-other=$(ldconfig -p 2>/dev/null | sed -n 's/.*libm\.so\.6 .* => //p' | head -n 1)
-[ -n "$other" ] || other=$(echo /lib/*/libm.so.6)
+other=$("$cc" -print-file-name=libm.so.6)
 expect 0 env LD_PRELOAD="$other" "$run" "${print_preload[@]}"
 out_is "$library:$other"
 expect 0 "$run" "$run" "${print_preload[@]}"

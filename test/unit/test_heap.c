@@ -418,13 +418,12 @@ static void *free_the_block(void *unused) {
     alloc_free(blocks[3]);
     return NULL;
 }
+static struct core_thread third;
 static void take_over(void) {
-    struct core_thread third = CORE_THREAD;
     core_alloc(&third, 200);
     core_be(&other);
 }
 static void sweep_all(void) {
-    struct core_thread third = CORE_THREAD;
     core_begin(&third);
     alloc_collect(true);
     core_be(&other);
@@ -438,6 +437,7 @@ START_TEST(an_adoption_at_any_point_of_a_free_loses_nothing) {
             for (uint64_t step = 1;; step++) {
                 setup();
                 struct core_thread maker = CORE_THREAD;
+                third = CORE_THREAD;
                 for (size_t i = 0; i < 8; i++) blocks[i] = core_alloc(&maker, 200);
                 if (may_own != 0) core_begin(&other);
                 core_end(&maker);
@@ -447,11 +447,43 @@ START_TEST(an_adoption_at_any_point_of_a_free_loses_nothing) {
                 bool ran = core_interleave_end();
                 struct core_thread last = CORE_THREAD;
                 core_begin(&last);
-                ck_assert_int_eq(core_report_of(core_check, NULL), REPORT_KINDS);
+                struct core_thread *const all[] = {&third, &other, &last};
+                for (unsigned i = 0; i < 3; i++) {
+                    core_be(all[i]);
+                    if (is_heap(all[i]->word)) ck_assert_int_eq(core_report_of(core_check, NULL), REPORT_KINDS);
+                }
                 core_expect_free_report(REPORT_DOUBLE_FREE, blocks[3]);
                 ck_assert_uint_lt(step, 5000);
                 if (!ran) break;
             }
+}
+END_TEST
+
+static void look_for_memory(void) {
+    struct core_thread *const maker = &owner;
+    core_alloc(&third, 200);
+    core_alloc(&third, 30 * KIB);
+    core_be(maker);
+}
+
+/* At each point of a thread's end another one looks for abandoned segments: it gets them, or they can be found afterwards. */
+START_TEST(a_search_at_any_point_of_a_threads_end_loses_no_segment) {
+    for (uint64_t step = 1;; step += step < 60 ? 1 : 7) {
+        setup();
+        third = CORE_THREAD;
+        for (size_t i = 0; i < 8; i++) blocks[i] = core_alloc(&owner, i % 2 != 0 ? 200 : 30 * KIB);
+        core_interleave(step, look_for_memory);
+        core_end(&owner);
+        bool ran = core_interleave_end();
+        core_begin(&third);
+        ck_assert_int_eq(core_report_of(core_check, NULL), REPORT_KINDS);
+        for (size_t i = 0; i < 8; i++) core_give(&third, blocks[i]);
+        alloc_collect(true);
+        ck_assert_uint_eq(look().used_blocks, ran ? 2 : 0);
+        ck_assert_int_eq(core_report_of(core_check, NULL), REPORT_KINDS);
+        if (!ran) break;
+        ck_assert_uint_lt(step, 20000);
+    }
 }
 END_TEST
 
@@ -598,6 +630,7 @@ int main(void) {
     tcase_add_test(group, who_may_not_sweep_leaves_it_to_the_next);
     tcase_add_test(group, claims_by_free_and_by_bitmap_at_once_have_one_winner);
     tcase_add_test(group, an_adoption_at_any_point_of_a_free_loses_nothing);
+    tcase_add_test(group, a_search_at_any_point_of_a_threads_end_loses_no_segment);
     tcase_add_test(group, threads_born_and_ending_do_not_grow_the_process);
     tcase_add_test(group, unused_memory_goes_back_after_the_delay);
     tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
