@@ -26,7 +26,7 @@ try() {
     LD_PRELOAD=$library "$work/program" > "$work/out" 2>&1
     status=$?
     # AddressSanitizer may look at the order of the libraries before anything allocates, and refuse by itself.
-    if [ $status -eq 1 ] && grep -q 'runtime does not come first in initial library list' "$work/out"; then return; fi
+    if [ $status -ne 0 ] && grep -q 'runtime does not come first in initial library list' "$work/out"; then return; fi
     if [ $status -ne 134 ] || ! grep -q "^moat: fatal: two-allocators: $name is in this process" "$work/out" || grep -q 'main ran' "$work/out"; then
         echo "failed: $*: status $status, output:"
         cat "$work/out"
