@@ -184,13 +184,20 @@ static inline size_t core_fill_page(struct core_thread *thread, size_t size, voi
 
 /* --- Interleavings ---------------------------------------------------------------------------------------------------------- */
 
-/* Runs core_at_step just before the given atomic access (from 1) of the code under test; its own accesses do not count. */
+/* Whether the code under test holds a lock now: whoever else needs it would wait until it is released. */
+static inline bool core_lock_is_held(void) {
+    return fixed.heaps_max != 0 && (fixed.pool->lock.word | fixed.pool->late_lock.word | fixed.huge->lock.word |
+                                    fixed.zero->lock.word | fixed.region->lock.word) != 0;
+}
+
+/* Runs core_at_step just before the given atomic access (from 1) of the code under test, or before the first one after it without
+   a lock held; its own accesses do not count. */
 static uint64_t core_step, core_step_wanted;
 static void (*core_at_step)(void);
 
 static void core_step_hook(const volatile void *word) {
     (void)word;
-    if (core_at_step == NULL || ++core_step != core_step_wanted) return;
+    if (core_at_step == NULL || ++core_step < core_step_wanted || core_lock_is_held()) return;
     void (*act)(void) = core_at_step;
     core_at_step = NULL;
     act();

@@ -251,6 +251,21 @@ START_TEST(a_block_grows_and_shrinks_within_its_run) {
 }
 END_TEST
 
+START_TEST(a_block_that_shrinks_gives_its_segments_back) {
+    char *block = make(30 * MIB);
+    uint32_t before = fixed.region->in_use;
+    fill(block, 2 * MIB, 5);
+    ck_assert_ptr_eq(resize(block, 2 * MIB), block);
+    ck_assert_uint_eq(fixed.region->in_use, before - 7);
+    expect_extent(block, 2 * MIB);
+    expect_filled(block, 2 * MIB, 5);
+    ck_assert_ptr_eq(resize(block, 30 * MIB), block); /* nobody has taken them */
+    ck_assert_uint_eq(fixed.region->in_use, before);
+    check_all();
+    ck_assert_int_eq(give(block), HUGE_OK);
+}
+END_TEST
+
 START_TEST(a_block_grows_into_free_segments_behind_it) {
     core_start_ready("region=64M");
     fixed.region->huge_origin = 1;
@@ -491,6 +506,7 @@ int main(void) {
     tcase_add_test(group, a_zeroed_block_is_zero_from_the_cache_too);
     add_cache_tests(group);
     tcase_add_test(group, a_block_grows_and_shrinks_within_its_run);
+    tcase_add_test(group, a_block_that_shrinks_gives_its_segments_back);
     tcase_add_test(group, a_block_grows_into_free_segments_behind_it);
     tcase_add_test(group, a_block_that_cannot_grow_is_moved_without_a_copy);
     tcase_add_test(group, a_move_that_the_kernel_refuses_becomes_a_copy);

@@ -191,6 +191,38 @@ START_TEST(no_claim_is_lost_when_the_owner_acts_in_the_middle_of_it) {
 }
 END_TEST
 
+/* The owner empties the page, gives the segment back, and a huge block takes the slot. */
+static void owner_makes_the_segment_huge(void) {
+    core_be(&owner);
+    for (unsigned i = 0; i < ROOM; i++)
+        if (blocks[i] != NULL && blocks[i] != target) alloc_free(blocks[i]);
+    alloc_collect(true);
+    fixed.region->huge_origin = segment_index(core_segment(target));
+    core_require(alloc_block(3 * MIB) != NULL);
+    core_be(&other);
+}
+
+/* A wake-up that comes late finds an owner word that is no heap's any more, and must not follow it. */
+START_TEST(a_late_wake_up_passes_over_a_segment_that_became_huge) {
+    unsigned huge = 0;
+    for (uint64_t step = 1;; step++) {
+        size_t count = 0;
+        core_setup();
+        owner = other = CORE_THREAD;
+        memset(blocks, 0, sizeof blocks);
+        make_full_page(&count);
+        target = blocks[2];
+        core_be(&other);
+        core_interleave(step, owner_makes_the_segment_huge);
+        ck_assert_int_eq(free_remotely(target), REMOTE_FREED);
+        bool ran = core_interleave_end();
+        huge += owner_state(core_segment(target)->owner) == SEGMENT_HUGE;
+        if (!ran) break;
+    }
+    ck_assert_uint_gt(huge, 0);
+}
+END_TEST
+
 /* The other way round: the whole remote free comes before any access of the owner's step. */
 static void interleave_owner(bool aside, void (*act)(void)) {
     for (uint64_t step = 1;; step++) {
@@ -380,6 +412,7 @@ int main(void) {
     tcase_add_test(group, spurious_wakes_do_nothing);
     tcase_add_test(group, an_abandoned_segment_has_nobody_to_wake);
     tcase_add_test(group, no_claim_is_lost_when_the_owner_acts_in_the_middle_of_it);
+    tcase_add_test(group, a_late_wake_up_passes_over_a_segment_that_became_huge);
     tcase_add_test(group, no_claim_is_lost_when_it_comes_in_the_middle_of_the_owners_step);
     tcase_add_test(group, two_frees_at_once_are_reported_before_the_block_is_given_out_twice);
     tcase_add_test(group, a_block_that_was_claimed_while_it_was_freed_is_never_given_out);
