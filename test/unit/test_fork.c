@@ -53,7 +53,7 @@ static void in_child(void (*body)(void)) {
 
 /* Allocates much, of all sizes: nothing of it may overlap a block that is in use. */
 static void allocate_apart(void) {
-    for (unsigned i = 0; i < 400; i++) {
+    for (unsigned i = 0; i < (CORE_SANITIZED ? 80 : 400); i++) {
         size_t size = size_of(i) + i % 3;
         unsigned char *block = alloc_block(size);
         core_require(block != NULL);
@@ -215,11 +215,11 @@ static void be_caught(enum caught what, struct core_thread *maker) {
 
 /* A thread is anywhere within that step when another one forks: the child has lost nothing but, perhaps, that one block. */
 START_TEST(a_thread_may_vanish_at_any_step) {
-    unsigned stride = (_i == IN_THREAD_END ? 17 : _i == IN_ALLOCATION ? 5 : 1) * (CORE_SANITIZED ? 9 : 1);
+    unsigned stride = (_i == IN_THREAD_END ? 17 : _i == IN_ALLOCATION ? 5 : 1) * (CORE_SANITIZED ? 11 : 1);
     core_begin(&owner);
     forker = &owner;
     child_body = others_are_whole;
-    for (uint64_t step = 1;; step += step < (CORE_SANITIZED ? 10 : 40) ? 1 : stride) {
+    for (uint64_t step = 1;; step += step < (CORE_SANITIZED ? 4 : 40) ? 1 : stride) {
         struct core_thread maker = CORE_THREAD;
         core_be(&maker);
         for (unsigned i = 0; i < COUNT; i++) make_block(i);

@@ -1,7 +1,7 @@
 /*
  * consumer: a C program of somebody else's. Its malloc must be moat, and a misuse must be stopped.
  *
- * Names of its own that the library uses inside must not clash: it has a page_alloc() too.
+ * Names of its own that the library uses inside must not clash: it has a heap_acquire() too.
  */
 #include <moat.h>
 #include <pthread.h>
@@ -12,11 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-int page_alloc(void);
-int alloc_block(void);
-int fixed = 1;
-int page_alloc(void) { return 1; }
-int alloc_block(void) { return 2; }
+int heap_acquire(void);
+int os_reserve(void);
+int random_next = 1;
+int heap_acquire(void) { return 1; }
+int os_reserve(void) { return 2; }
 
 static void need(int condition, const char *what) {
     if (condition) return;
@@ -40,7 +40,7 @@ int main(void) {
     need(block && moat_owns(block), "malloc is moat");
     need(copy && moat_owns(copy), "strdup allocates from moat");
     need(moat_usable_size(block) >= 1000, "usable size");
-    need(page_alloc() + alloc_block() + fixed == 4, "the program's names are its own");
+    need(heap_acquire() + os_reserve() + random_next == 4, "the program's names are its own");
 
     pthread_t thread;
     void *made;
