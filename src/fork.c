@@ -84,7 +84,8 @@ static void recover_segment(struct segment *segment, struct survivors survivors)
         atomic_store_relaxed(&segment->owner, OWNER_ORPHAN | kind);
         return;
     }
-    atomic_store_relaxed(&segment->owner, OWNER_ABANDONED | OWNER_REBUILD | kind);
+    /* Without the live map there is nothing to rebuild from: the baseline build trusts what was abandoned as it stands. */
+    atomic_store_relaxed(&segment->owner, OWNER_ABANDONED | (HARDENED ? OWNER_REBUILD : 0) | kind);
     abandoned_add(segment_index(segment));
 }
 
