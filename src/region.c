@@ -69,11 +69,6 @@ void region_init(struct region *region, const struct region_plan *plan, struct r
     uint32_t room = region->window_end - 1;
     region->origin = 1 + random_below(random, room);
     region->huge_origin = 1 + random_below(random, room);
-    for (size_t word = 0; word < REGION_WORDS; word++) {
-        size_t first = word * 64;
-        if (first + 64 <= region->window_end) continue;
-        region->taken[word] = first >= region->window_end ? ~(uint64_t)0 : ~low_mask((unsigned)(region->window_end - first));
-    }
     mark_slots(region, 0, 1, true); /* stays inaccessible: the guard before the first segment */
 }
 
@@ -82,7 +77,9 @@ static uint32_t next_free_slot(const struct region *region, uint32_t from) {
     for (uint32_t word = from / 64; word * 64 < region->window_end; word++) {
         uint64_t open = ~region->taken[word];
         if (word == from / 64) open &= ~low_mask(from & 63);
-        if (open != 0) return word * 64 + low_bit(open);
+        if (open == 0) continue;
+        uint32_t index = word * 64 + low_bit(open);
+        return index < region->window_end ? index : UINT32_MAX;
     }
     return UINT32_MAX;
 }
@@ -131,10 +128,8 @@ static bool grow(struct region *region, uint32_t count) {
         uint32_t guard = first > region->window_end ? 1 : 0;
         uint32_t length = reserve_window(first, step, count + guard);
         if (length != 0) {
-            region->in_use += first + length - region->window_end;
+            mark_slots(region, region->window_end, first - region->window_end + guard, true);
             region->window_end = first + length;
-            mark_slots(region, first, length, false);
-            if (guard != 0) mark_slots(region, first, 1, true);
             return true;
         }
         if (!address_space_left(count)) return false;

@@ -32,7 +32,7 @@ struct region {
     size_t guards_missing;                             /* guards the kernel refused altogether */
     size_t committed;                                  /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;                                 /* times the lock was taken, under it */
-    uint64_t taken[REGION_WORDS];                      /* 1: taken or never reserved */
+    uint64_t taken[REGION_WORDS];                      /* 1: taken; means nothing from window_end on */
     uint64_t tables_ready[REGION_WORDS / TABLE_CHUNK]; /* 1: the chunk's tables are writable */
 };
 
