@@ -2,7 +2,7 @@
  * lock: a three-state futex mutex (layer 2).
  *
  * 0 free, 1 held, 2 held and somebody may wait. Small-block malloc and free take none. Lock order, outermost first:
- *   init < late heap < pool < huge cache < region < random seed
+ *   init < late heap < pool < huge cache < zero-size segments < region
  * fork takes them in this order and the child re-initialises them.
  */
 #ifndef MOAT_LOCK_H
