@@ -23,14 +23,11 @@ static bool is_ready(void) {
 /* One attempt at a block of a class, by the generic path. */
 static void *try_class(uint32_t class, bool zero) {
     struct heap *heap = heap_acquire();
-    if (MOAT_UNLIKELY(heap == NULL)) return NULL;
-    heap_enter(heap);
     struct page *page = heap_page_with_room(heap, class);
     void *block = page != NULL ? page_pop(page) : NULL; /* a page with room has a block on its list */
     /* What was never handed out is zero, unless a neighbour overflowed into it: left to large blocks, where the fill would cost
      * pages. */
     bool fill = zero && block != NULL && (!page->zeroed || page->block_size <= SMALL_MAX);
-    heap_leave(heap);
     heap_release(heap);
     if (fill) __builtin_memset(block, 0, class_size(class));
     return block;
@@ -44,15 +41,11 @@ static void *allocate_class(uint32_t class, bool zero) {
     return block;
 }
 
-/* Huge and zero-size allocations need no heap, but they are generic paths, and a signal handler must not enter one in the middle
- * of another. */
+/* Huge and zero-size blocks need no heap. */
 static void *try_huge(size_t size, size_t alignment, bool zero) {
-    struct heap *heap = heap_acquire();
-    if (heap == NULL) return NULL;
-    heap_enter(heap);
+    uintptr_t outside = thread_enter();
     void *block = size != 0 ? huge_alloc(size, alignment, zero) : zero_alloc(alignment);
-    heap_leave(heap);
-    heap_release(heap);
+    thread_leave(outside);
     return block;
 }
 
@@ -72,9 +65,12 @@ static void *allocate_empty(size_t alignment) { return allocate_huge(0, alignmen
 static void *refill_and_pop(size_t size) {
     struct heap *heap = heap_of_thread();
     if (heap == NULL || size > DIRECT_MAX) return NULL;
+    heap_enter_fast();
     struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT];
-    if (page->free != OFFSET_NONE || ++heap->calls % REFILLS_PER_TICK == 0 || !page_refill(page)) return NULL;
-    return page_pop(page);
+    void *block = NULL;
+    if (page->free == OFFSET_NONE && ++heap->calls % REFILLS_PER_TICK != 0 && page_refill(page)) block = page_pop(page);
+    heap_leave_fast(heap);
+    return block;
 }
 
 void *alloc_block_slow(size_t size) {
@@ -138,8 +134,15 @@ static struct found find_live(uintptr_t address, enum verb verb) {
 
 /* A free by the owner, of any kind of page; the fast path's steps with the page looked up by kind. */
 static void free_own(struct heap *heap, struct page *page, uintptr_t address) {
-    if (HARDENED && !map_give(map_word_of(address), map_bit_of(address))) diagnose_not_live(address, VERB_FREE);
-    if (page_push(page, address)) heap_page_event(heap, page);
+    heap_enter_fast();
+    if (HARDENED && !map_give(map_word_of(address), map_bit_of(address))) {
+        heap_leave_fast(heap);
+        diagnose_not_live(address, VERB_FREE);
+    }
+    if (page_push(page, address))
+        heap_page_event(heap, page);
+    else
+        heap_leave_fast(heap);
 }
 
 /* The last block of an abandoned segment was freed, as far as the hint knows: give it back through the heap that is nobody's. */
@@ -147,10 +150,8 @@ static void sweep_if_last(struct segment *segment) {
     if (atomic_sub_acq_rel(&segment->remaining, 1) > 1) return; /* counts with its siblings; too low is corrected by the sweep */
     struct heap *late = heap_try_late();
     if (late == NULL) return; /* its holder's, or anyone's, purge will come by */
-    heap_enter(late);
     late->now = os_milliseconds();
     segment_sweep(late, segment_index(segment), true, late->now);
-    heap_leave(late);
     heap_release(late);
 }
 
@@ -163,11 +164,11 @@ static void free_remote(struct segment *segment, uint64_t word, uintptr_t addres
 /* A free into an abandoned segment takes it over first, if this thread can own: then it is a local free. */
 static bool claim_while_freeing(struct heap *heap, struct segment *segment) {
     uint64_t seen;
-    if (!segment_claim(segment, &heap->owner, &seen)) return false;
     heap_enter(heap);
-    heap_adopt(heap, segment, seen);
+    bool claimed = segment_claim(segment, &heap->owner, &seen);
+    if (claimed) heap_adopt(heap, segment, seen);
     heap_leave(heap);
-    return true;
+    return claimed;
 }
 
 static void free_in_page(struct segment *segment, uint64_t word, uintptr_t address) {
@@ -181,14 +182,28 @@ static void free_in_page(struct segment *segment, uint64_t word, uintptr_t addre
         free_remote(segment, word, address);
 }
 
-/* Free (new_size 0) or resize of a huge block, as a generic path where the thread has a heap. */
-static enum huge_result change_huge(struct segment *segment, uint64_t word, size_t new_size, void **block) {
-    struct heap *heap = heap_of_thread();
-    if (heap != NULL) heap_enter(heap);
-    enum huge_result result = new_size == 0 ? huge_free(segment, word) : huge_resize(segment, word, new_size, block);
-    if (heap != NULL) heap_leave(heap);
+static enum huge_result free_huge(struct segment *segment, uint64_t word) {
+    uintptr_t outside = thread_enter();
+    enum huge_result result = huge_free(segment, word);
+    thread_leave(outside);
     return result;
 }
+
+static enum huge_result resize_huge(struct segment *segment, uint64_t word, size_t new_size, void **block) {
+    uintptr_t outside = thread_enter();
+    enum huge_result result = huge_resize(segment, word, new_size, block);
+    thread_leave(outside);
+    return result;
+}
+
+static bool free_zero(uintptr_t address) {
+    uintptr_t outside = thread_enter();
+    bool was_live = zero_free(address);
+    thread_leave(outside);
+    return was_live;
+}
+
+void alloc_report_free(uintptr_t address) { diagnose_not_live(address, VERB_FREE); }
 
 void alloc_free_slow(void *block) {
     if (block == NULL) return;
@@ -199,9 +214,9 @@ void alloc_free_slow(void *block) {
     if (owner_has_pages(word)) {
         free_in_page(segment, word, address);
     } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO) {
-        if (!zero_free(address)) diagnose_not_live(address, VERB_FREE);
+        if (!free_zero(address)) diagnose_not_live(address, VERB_FREE);
     } else if (owner_state(word) == SEGMENT_HUGE && segment_start(segment) == address) {
-        if (change_huge(segment, word, 0, NULL) != HUGE_OK) diagnose_not_live(address, VERB_FREE);
+        if (free_huge(segment, word) != HUGE_OK) diagnose_not_live(address, VERB_FREE);
     } else {
         diagnose_not_live(address, VERB_FREE);
     }
@@ -223,7 +238,7 @@ void *alloc_resize(void *block, size_t new_size) {
         /* In place only within the class: what free_sized will be told leads to the same class then. */
         if (new_size != 0 && new_size <= LARGE_MAX && class_of_size(new_size) == found.class) return block;
     } else if (owner_state(found.word) == SEGMENT_HUGE && new_size > LARGE_MAX) {
-        enum huge_result result = change_huge(found.segment, found.word, new_size, &block);
+        enum huge_result result = resize_huge(found.segment, found.word, new_size, &block);
         if (result == HUGE_LOST) diagnose_not_live((uintptr_t)block, VERB_RESIZE);
         if (result == HUGE_OK) return block;
     }
@@ -275,12 +290,9 @@ bool alloc_owns(const void *address) { return region_contains((uintptr_t)address
 bool alloc_collect(bool purge) {
     if (!is_ready()) return false;
     struct heap *heap = heap_acquire();
-    if (heap == NULL) return false;
-    heap_enter(heap);
     heap_poll(heap);
     heap->now = os_milliseconds();
     bool gave = heap_purge(heap, purge);
-    heap_leave(heap);
     heap_release(heap);
     return gave;
 }

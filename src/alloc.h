@@ -3,7 +3,7 @@
  *
  * None of these sets errno. NULL means out of memory (or a size above PTRDIFF_MAX). Misuse ends the process with a report.
  * All may be called by any thread at any time, before initialisation and after the thread's exit hook too; not from a signal
- * handler that interrupted one of them (that is reported where it can be seen: SECURITY.md).
+ * handler that interrupted one of them (that is reported).
  *
  * The fast paths are inline: one small block, of the running thread's own pages, nothing unusual. All else is alloc.c.
  */
@@ -14,14 +14,19 @@
 
 MOAT_NOINLINE void *alloc_block_slow(size_t size);
 MOAT_NOINLINE void alloc_free_slow(void *block);
+/* The fast path has found that the address is no live block. */
+MOAT_NORETURN MOAT_COLD void alloc_report_free(uintptr_t address);
 
 /* The fast path alone: NULL when it does not apply. */
 MOAT_INLINE void *alloc_block_fast(size_t size) {
-    uintptr_t heap = thread_word();
-    if (MOAT_UNLIKELY(!is_heap(heap) || size > DIRECT_MAX)) return NULL;
-    struct page *page = ((struct heap *)heap)->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]; /* entry 0 is always page_empty */
-    if (MOAT_UNLIKELY(page->free == OFFSET_NONE)) return NULL;
-    return page_pop(page);
+    uintptr_t word = thread_word();
+    if (MOAT_UNLIKELY(!is_heap(word) || size > DIRECT_MAX)) return NULL;
+    struct heap *heap = (struct heap *)word;
+    heap_enter_fast();
+    struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]; /* entry 0 is always page_empty */
+    void *block = MOAT_LIKELY(page->free != OFFSET_NONE) ? page_pop(page) : NULL;
+    heap_leave_fast(heap);
+    return block;
 }
 
 MOAT_INLINE void *alloc_block(size_t size) {
@@ -37,12 +42,16 @@ MOAT_INLINE void alloc_free(void *block) {
          * overwritten. */
         uintptr_t heap = thread_word();
         if (MOAT_LIKELY(atomic_load_relaxed(&fixed.segments[offset >> SEGMENT_SHIFT].owner) == heap && is_heap(heap))) {
+            heap_enter_fast();
             struct page *page = &fixed.pages[offset >> SLOT_SHIFT];
             if (HARDENED && MOAT_UNLIKELY(address % GRANULE != 0 || !map_give(map_word_of(address), map_bit_of(address)))) {
-                alloc_free_slow(block); /* reports */
-                return;
+                heap_leave_fast((struct heap *)heap); /* nothing has changed: a handler of SIGABRT finds the allocator at work */
+                alloc_report_free(address);
+            } else if (MOAT_UNLIKELY(page_push(page, address))) {
+                heap_page_event((struct heap *)heap, page);
+            } else {
+                heap_leave_fast((struct heap *)heap);
             }
-            if (MOAT_UNLIKELY(page_push(page, address))) heap_page_event((struct heap *)heap, page);
             return;
         }
     }

@@ -78,10 +78,7 @@ static void check_findable(void) {
 size_t check_all(void) {
     if (__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0) return 0; /* pairs with init */
     struct heap *heap = heap_acquire();
-    if (heap == NULL) return 0;
-    heap_enter(heap);
     size_t count = check_heap(heap) + check_abandoned(heap);
-    heap_leave(heap);
     heap_release(heap);
     lock_acquire(&fixed.region->lock);
     check_findable();

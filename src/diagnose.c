@@ -17,7 +17,8 @@ static const char *const phrases[VERBS][FINDINGS] = {
 static const char *owner_name(uint64_t word) {
     if (word & OWNER_ABANDONED) return "no thread (abandoned)";
     if (word & OWNER_ORPHAN) return "a thread that did not survive the fork";
-    return owner_heap(word) == (struct owner *)thread_word() ? "this thread" : "another thread";
+    const struct heap *heap = (const struct heap *)owner_heap(word);
+    return heap->thread == thread_identity() ? "this thread" : "another thread";
 }
 
 static enum finding find_in_page(uintptr_t address, uint64_t word, struct report_facts *facts) {

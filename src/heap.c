@@ -11,17 +11,18 @@ void heap_report_reentry(void) {
     report_fatal(REPORT_REENTRANT_CALL, "allocator called from a signal handler that interrupted it", 0, NULL);
 }
 
-void heap_enter(struct heap *heap) {
+void heap_enter_busy(struct heap *heap, uintptr_t outside) {
     MOAT_CHECK(heap->thread == thread_identity(), "thread word names another thread's heap", heap);
     if (MOAT_UNLIKELY(heap->activity & 1)) heap_report_reentry();
     atomic_store_relaxed(&heap->activity, heap->activity + 1);
-    heap->outside_word = thread_word();
-    thread_word() = THREAD_BUSY;
+    heap->outside_word = outside;
 }
 
+void heap_enter(struct heap *heap) { heap_enter_busy(heap, thread_enter()); }
+
 void heap_leave(struct heap *heap) {
-    thread_word() = heap->outside_word;
     atomic_store_relaxed(&heap->activity, heap->activity + 1);
+    thread_leave(heap->outside_word);
 }
 
 void heap_tick(struct heap *heap) {
@@ -90,7 +91,8 @@ struct page *heap_page_with_room(struct heap *heap, uint32_t class) {
 }
 
 void heap_page_event(struct heap *heap, struct page *page) {
-    heap_enter(heap);
+    thread_mark_busy(); /* the baseline's fast path has no bracket */
+    heap_enter_busy(heap, (uintptr_t)heap);
     if (page->full) {
         page_collect(page, class_page_kind(page->class)); /* drops PENDING_FULL */
         heap_queue_push(heap, page, false);

@@ -74,15 +74,25 @@ MOAT_INLINE struct heap *heap_of_thread(void) {
     return MOAT_LIKELY(is_heap(word)) ? (struct heap *)word : NULL;
 }
 
-/* Bracket every generic path. Meanwhile the thread's word is THREAD_BUSY: a call by a signal handler leaves the fast path, finds
-   the mark and is reported as what it is. */
+/* Bracket the fast paths: the thread's own heap, nobody else's. */
+MOAT_INLINE void heap_enter_fast(void) {
+    if (HARDENED) thread_mark_busy();
+}
+MOAT_INLINE void heap_leave_fast(const struct heap *heap) {
+    if (HARDENED) thread_leave((uintptr_t)heap);
+}
+
+/* Bracket every generic path of a heap: the thread is busy, and `activity` odd for the eyes of a forked child. heap_leave gives
+   the thread its word back: heap_enter notes what it is, heap_enter_busy is told. */
 MOAT_NORETURN MOAT_COLD void heap_report_reentry(void);
 void heap_enter(struct heap *heap);
+void heap_enter_busy(struct heap *heap, uintptr_t outside);
 void heap_leave(struct heap *heap);
 
 /* Generic allocation of a class: wakes, collects, searches, carves, adopts, grows. NULL: out of memory. Inside enter/leave. */
 struct page *heap_page_with_room(struct heap *heap, uint32_t class);
-/* A local free left used <= slow_at: the page joins its queue again, or is given back. Enters and leaves. */
+/* A local free left used <= slow_at: the page joins its queue again, or is given back. Inside the fast path's bracket, which it
+   leaves. */
 MOAT_COLD void heap_page_event(struct heap *heap, struct page *page);
 /* The clock and what is due: wakes, purges. Inside enter/leave. */
 void heap_tick(struct heap *heap);
@@ -128,11 +138,10 @@ struct heap_pool {
 };
 /* Creates the exit hook's key and the late heap; called once by init. False: no memory. */
 bool heap_pool_init(void);
-/* The thread's heap, made if it has none; or the late heap, locked. NULL: not even that. heap_release gives the late heap's lock
- * back. */
+/* Enters the thread's heap, made if it has none; or the late heap, locked. heap_release leaves it, and unlocks the late heap. */
 struct heap *heap_acquire(void);
 void heap_release(struct heap *heap);
-/* The late heap, locked, or NULL if somebody uses it; heap_release gives it back. */
+/* Enters the late heap, locked, unless somebody uses it: NULL. Outside every other heap. heap_release leaves it. */
 struct heap *heap_try_late(void);
 /* What the exit hook does at its last round. */
 void heap_thread_end(struct heap *heap);

@@ -71,51 +71,70 @@ bool heap_pool_init(void) {
     return true;
 }
 
-/* Under the lock the late heap is the running thread's. */
-static struct heap *take_late_heap(void) {
+/* Under its lock the late heap is the running thread's. Busy since before the lock was taken, until after it is given back: a
+ * signal handler would wait for it for ever. */
+static struct heap *enter_late_heap(uintptr_t outside) {
     struct heap *late = heap_at(HEAP_LATE);
     late->thread = thread_identity();
+    heap_enter_busy(late, outside);
     return late;
 }
 
-static struct heap *late_heap(void) {
-    lock_acquire(&fixed.pool->late_lock);
-    return take_late_heap();
-}
-
 struct heap *heap_try_late(void) {
-    return lock_try(&fixed.pool->late_lock) ? take_late_heap() : NULL;
+    uintptr_t outside = thread_enter();
+    if (lock_try(&fixed.pool->late_lock)) return enter_late_heap(outside);
+    thread_leave(outside);
+    return NULL;
 }
 
-struct heap *heap_acquire(void) {
-    struct heap *heap = heap_of_thread();
-    if (MOAT_LIKELY(heap != NULL)) return heap;
-    uintptr_t word = thread_word();
-    MOAT_CHECK(word == THREAD_NEW || word == THREAD_ENDED, "thread word overwritten", word);
-    if (word == THREAD_ENDED || fixed.exit_key == 0) return late_heap();
-    heap = take_heap(fixed.pool);
-    if (heap == NULL) return late_heap();
+/* The first heap of a thread, which is busy meanwhile; its word leads to the heap from then on. NULL: none left, or no memory. */
+static struct heap *make_heap_of_thread(void) {
+    struct heap *heap = take_heap(fixed.pool);
+    if (heap == NULL) return NULL;
     heap->thread = thread_identity();
     heap->exit_rounds = 0;
     heap->now = os_milliseconds();
     heap->adopt_from = 0;
-    thread_word() = (uintptr_t)heap;
+    thread_leave((uintptr_t)heap);
     /* May allocate: the heap serves it. Without the hook the heap is not given back at thread end: better that than no memory. */
     (void)pthread_setspecific(fixed.exit_key - 1, heap);
+    thread_mark_busy();
+    return heap;
+}
+
+struct heap *heap_acquire(void) {
+    uintptr_t outside = thread_enter();
+    struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
+    if (MOAT_UNLIKELY(heap == NULL)) {
+        MOAT_CHECK(outside == THREAD_NEW || outside == THREAD_ENDED, "thread word overwritten", outside);
+        if (outside == THREAD_NEW && fixed.exit_key != 0) heap = make_heap_of_thread();
+        if (heap == NULL) {
+            lock_acquire(&fixed.pool->late_lock);
+            return enter_late_heap(outside);
+        }
+    }
+    heap_enter_busy(heap, (uintptr_t)heap);
     return heap;
 }
 
 void heap_release(struct heap *heap) {
-    if (MOAT_LIKELY(heap != heap_at(HEAP_LATE))) return;
+    if (MOAT_LIKELY(heap != heap_at(HEAP_LATE))) {
+        heap_leave(heap);
+        return;
+    }
+    uintptr_t outside = heap->outside_word;
+    heap->outside_word = THREAD_BUSY;
+    heap_leave(heap);
     heap->thread = 0;
     lock_release(&fixed.pool->late_lock);
+    thread_leave(outside);
 }
 
 void heap_thread_end(struct heap *heap) {
     heap_enter(heap);
     heap_poll(heap);
     heap_abandon(heap);
+    heap->outside_word = THREAD_ENDED;
     heap_leave(heap);
-    thread_word() = THREAD_ENDED;
     return_heap(fixed.pool, heap);
 }

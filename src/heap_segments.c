@@ -240,11 +240,9 @@ static bool purge_segment(struct heap *heap, struct segment *segment, bool force
 static bool purge_late_heap(bool force, uint64_t now) {
     struct heap *late = heap_try_late();
     if (late == NULL) return false;
-    heap_enter(late);
     late->now = now;
     heap_poll(late);
     bool gave = heap_purge(late, force);
-    heap_leave(late);
     heap_release(late);
     return gave;
 }

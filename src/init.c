@@ -141,20 +141,19 @@ static bool build(struct random *random) {
 
 bool init_once(void) {
     struct random random;
-    if (thread_word() == THREAD_BUSY) heap_report_reentry();
+    uintptr_t outside = thread_enter();
+    if (outside == THREAD_BUSY) heap_report_reentry(); /* moat_default_options() that allocates, or a signal handler */
     lock_acquire(&init_lock);
     bool ready = __atomic_load_n(&fixed.heaps_max, __ATOMIC_RELAXED) != 0, first = false;
     if (!ready) {
         if (moat_refuse_sanitizers != NULL) moat_refuse_sanitizers();
-        uintptr_t outside = thread_word();
-        thread_word() = THREAD_BUSY; /* moat_default_options() or a signal handler that allocates now is told so */
         __builtin_memset(&random, 0, sizeof random);
         ready = first = build(&random);
-        thread_word() = outside;
         __builtin_memset(&random, 0, sizeof random);
         __asm__ volatile("" : : "r"(&random) : "memory"); /* the keys of the layout do not stay on the stack */
     }
     lock_release(&init_lock);
+    thread_leave(outside);
     if (first) (void)fork_register(); /* may allocate */
     return ready;
 }

@@ -80,10 +80,7 @@ MOAT_INLINE void *page_pop(struct page *page) {
     uint64_t next = link_decode(link_load(address), page->secret, address);
     if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal)) && MOAT_UNLIKELY(next != OFFSET_NONE))
         page_report_bad_link(page, address);
-    /* The head moves before the bits are looked at: a signal handler that allocates in between cannot be handed the same block.
-     */
     page->free = (uint32_t)next;
-    __asm__ volatile("" : : : "memory");
     if (HARDENED && MOAT_UNLIKELY(!map_take(map_word_of(address), map_bit_of(address)))) page_report_bad_block(page, address);
     page->used++;
     link_store(address, 0);

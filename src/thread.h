@@ -1,7 +1,7 @@
 /*
  * thread: who is running (layer 0, a seam).
  *
- * One initial-exec word per thread holds the thread's heap, or one of two marks. It lies where an overflow may reach it, so
+ * One initial-exec word per thread holds the thread's heap, or one of three marks. It lies where an overflow may reach it, so
  * nothing follows it before heap_of_thread() (heap.h) has shown that it points into the heap table. A harness build reads the
  * word of the virtual thread that runs now.
  */
@@ -16,7 +16,7 @@ struct heap;
    differ from every owner word of a segment too, so that both fast paths take their slow branch. */
 #define THREAD_NEW ((uintptr_t)0x0e)
 #define THREAD_ENDED ((uintptr_t)0x0f)
-/* The thread is inside a generic path: whatever calls the allocator now is a signal handler that interrupted it. */
+/* The thread is inside the allocator: whatever calls it now is a signal handler that interrupted it. */
 #define THREAD_BUSY ((uintptr_t)0x1e)
 
 #ifdef MOAT_HARNESS
@@ -26,6 +26,27 @@ uintptr_t *harness_thread_word(void);
 extern __thread uintptr_t moat_thread_word __attribute__((tls_model("initial-exec"), visibility("hidden")));
 #define thread_word() moat_thread_word
 #endif
+
+/* Bracket everything that a signal handler's call must not get in between: it finds THREAD_BUSY, leaves the fast path for it, and
+   is reported (heap_report_reentry). The fences are the compiler's alone: a handler runs on this very thread, between two of its
+   instructions. thread_mark_busy is for who knows that the word is a heap, which no handler changes: one store and no branch.
+   Otherwise a handler may make the thread its heap just before: thread_enter reads and marks in one instruction. */
+MOAT_INLINE void thread_mark_busy(void) {
+    thread_word() = THREAD_BUSY;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Returns what thread_leave gives back. */
+MOAT_INLINE uintptr_t thread_enter(void) {
+    uintptr_t outside = __atomic_exchange_n(&thread_word(), THREAD_BUSY, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return outside;
+}
+
+MOAT_INLINE void thread_leave(uintptr_t outside) {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    thread_word() = outside;
+}
 
 /* An address that is different for each live thread; cheap, and the same for the thread's whole life. */
 MOAT_INLINE uintptr_t thread_identity(void) {

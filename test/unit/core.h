@@ -90,10 +90,14 @@ static void core_hook(enum report_kind kind, uintptr_t address) {
 
 /* The kind that the call reports, REPORT_KINDS if it returns. */
 static inline enum report_kind core_report_of(void (*call)(void *), void *argument) {
+    uintptr_t *thread = harness_thread_word(), word = *thread;
     core_kind = REPORT_KINDS;
     core_address = 0;
     harness_report_hook = core_hook;
-    if (setjmp(core_jump) == 0) call(argument);
+    if (setjmp(core_jump) == 0)
+        call(argument);
+    else
+        *thread = word; /* the call did not come to an end: the thread would be busy for ever */
     harness_report_hook = NULL;
     return core_kind;
 }
