@@ -39,8 +39,12 @@ struct fixed {
     struct options options;
 };
 
-/* The largest OS page of any supported machine: the structure has such a page to itself. */
+/* The largest OS page of the machine: the structure has such a page to itself. x86 has one size; the others go up to 64 KiB. */
+#if defined(__x86_64__) || defined(__i386__)
+#define FIXED_ALIGNMENT ((size_t)4 * 1024)
+#else
 #define FIXED_ALIGNMENT ((size_t)64 * 1024)
+#endif
 
 union fixed_pages {
     struct fixed values;
