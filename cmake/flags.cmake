@@ -36,7 +36,18 @@ if(MOAT_SANITIZE)
     target_compile_definitions(moat_public_flags INTERFACE MOAT_SANITIZED=1)
 endif()
 
+# The bits of MOAT_DEFENCES in src/base.h.
+set(moat_defences_all 31)
+set(moat_defences 0)
+set(bit 1)
+foreach(defence map links busy order fixed)
+    if(MOAT_HARDENING AND defence IN_LIST MOAT_DEFENCES)
+        math(EXPR moat_defences "${moat_defences} + ${bit}")
+    endif()
+    math(EXPR bit "${bit} * 2")
+endforeach()
+
 add_library(moat_library_flags INTERFACE)
 target_compile_options(moat_library_flags INTERFACE -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt
                        -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free)
-target_compile_definitions(moat_library_flags INTERFACE _GNU_SOURCE= MOAT_HARDENING=$<BOOL:${MOAT_HARDENING}>)
+target_compile_definitions(moat_library_flags INTERFACE _GNU_SOURCE= MOAT_DEFENCES=${moat_defences})

@@ -4,9 +4,11 @@
 #
 # Only the hardened, unsanitized library may leave the build tree.
 
-if(MOAT_SANITIZE OR NOT MOAT_HARDENING)
+if(MOAT_SANITIZE OR NOT moat_defences EQUAL moat_defences_all)
     if(MOAT_SANITIZE)
         set(reason "a sanitized build has no library that could replace malloc")
+    elseif(MOAT_HARDENING)
+        set(reason "this build has a part of the hardening only (MOAT_DEFENCES) and is for measurements only")
     else()
         set(reason "this build has no hardening (MOAT_HARDENING=OFF) and is for measurements only")
     endif()

@@ -113,7 +113,7 @@ static struct found find_live(uintptr_t address, enum verb verb) {
     found.word = atomic_load_acquire(&found.segment->owner);          /* pairs with the store that made the segment what it is */
     if (found.word == OWNER_UNUSED) diagnose_not_live(address, verb); /* no map there */
     const struct map_word *map = map_word_of(address);
-    if (HARDENED && !map_in_use(map, map_bit_of(address))) {
+    if (HARDENED_MAP && !map_in_use(map, map_bit_of(address))) {
 #if !defined(__x86_64__) && !defined(__i386__)
         os_membarrier(); /* another thread's live bit may be on its way: see remote.c */
         if (!map_in_use(map, map_bit_of(address)))
@@ -135,7 +135,7 @@ static struct found find_live(uintptr_t address, enum verb verb) {
 /* A free by the owner, of any kind of page; the fast path's steps with the page looked up by kind. */
 static void free_own(struct heap *heap, struct page *page, uintptr_t address) {
     heap_enter_fast();
-    if (HARDENED && !map_give(map_word_of(address), map_bit_of(address))) {
+    if (HARDENED_MAP && !map_give(map_word_of(address), map_place_of(address))) {
         heap_leave_fast(heap);
         diagnose_not_live(address, VERB_FREE);
     }
@@ -173,7 +173,7 @@ static bool claim_while_freeing(struct heap *heap, struct segment *segment) {
 
 static void free_in_page(struct segment *segment, uint64_t word, uintptr_t address) {
     struct heap *heap = heap_of_thread();
-    if (heap != NULL && (word & OWNER_ABANDONED) && (!HARDENED || map_in_use(map_word_of(address), map_bit_of(address))) &&
+    if (heap != NULL && (word & OWNER_ABANDONED) && (!HARDENED_MAP || map_in_use(map_word_of(address), map_bit_of(address))) &&
         claim_while_freeing(heap, segment))
         word = atomic_load_relaxed(&segment->owner);
     if (heap != NULL && owner_heap(word) == &heap->owner)
@@ -262,7 +262,7 @@ static void check_sized(const struct found *found, uintptr_t address, size_t ali
 
 void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
     if (block == NULL) return;
-    if (HARDENED && is_ready() && fixed.options.sized != SIZED_OFF) {
+    if (HARDENED_FIXED && is_ready() && fixed.options.sized != SIZED_OFF) {
         struct found found = find_live((uintptr_t)block, VERB_FREE);
         check_sized(&found, (uintptr_t)block, alignment, size);
     }
@@ -271,7 +271,7 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
 
 void alloc_free_aligned(void *block, size_t alignment) {
     if (block == NULL) return;
-    if (HARDENED && is_ready() && fixed.options.sized != SIZED_OFF) {
+    if (HARDENED_FIXED && is_ready() && fixed.options.sized != SIZED_OFF) {
         (void)find_live((uintptr_t)block, VERB_FREE);
         if (!is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
             diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, (uintptr_t)block, alignment, (size_t)1 << low_bit((uintptr_t)block));

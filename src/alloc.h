@@ -24,7 +24,7 @@ MOAT_INLINE void *alloc_block_fast(size_t size) {
     struct heap *heap = (struct heap *)word;
     heap_enter_fast();
     struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]; /* entry 0 is always page_empty */
-    void *block = MOAT_LIKELY(page->free != OFFSET_NONE) ? page_pop(page) : NULL;
+    void *block = page_try_pop(page);
     heap_leave_fast(heap);
     return block;
 }
@@ -36,15 +36,18 @@ MOAT_INLINE void *alloc_block(size_t size) {
 
 /* block may be NULL. Keeps errno (as all do). */
 MOAT_INLINE void alloc_free(void *block) {
-    uintptr_t address = (uintptr_t)block, offset = address - fixed_load(region_base);
-    if (MOAT_LIKELY(offset < fixed_load(region_span))) {
-        /* Equal only for a small segment of this thread's heap; only this thread makes it so. The word itself may have been
-         * overwritten. */
+    uintptr_t address = (uintptr_t)block;
+    /* Rotated: what is no multiple of a granule comes out as large, and leaves by the compare of the range. */
+    uint64_t granule = rotr64(address - fixed_load(region_base), GRANULE_SHIFT);
+    if (MOAT_LIKELY(granule < fixed_load(region_granules))) {
+        /* Equal only for a small segment of this thread's heap; only this thread makes it so. The thread's word may have been
+         * overwritten, but what equals an owner word and has no flags is a heap, or 0 in a segment without live bits. */
         uintptr_t heap = thread_word();
-        if (MOAT_LIKELY(atomic_load_relaxed(&fixed.segments[offset >> SEGMENT_SHIFT].owner) == heap && is_heap(heap))) {
+        const struct segment *segment = &fixed.segments[granule >> (SEGMENT_SHIFT - GRANULE_SHIFT)];
+        if (MOAT_LIKELY(atomic_load_relaxed(&segment->owner) == heap && (heap & OWNER_FLAGS) == 0)) {
             heap_enter_fast();
-            struct page *page = &fixed.pages[offset >> SLOT_SHIFT];
-            if (HARDENED && MOAT_UNLIKELY(address % GRANULE != 0 || !map_give(map_word_of(address), map_bit_of(address)))) {
+            struct page *page = &fixed.pages[granule >> (SLOT_SHIFT - GRANULE_SHIFT)];
+            if (HARDENED_MAP && MOAT_UNLIKELY(!map_give(map_word_of(address), granule))) {
                 heap_leave_fast((struct heap *)heap); /* nothing has changed: a handler of SIGABRT finds the allocator at work */
                 alloc_report_free(address);
             } else if (MOAT_UNLIKELY(page_push(page, address))) {

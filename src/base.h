@@ -20,11 +20,20 @@
 #define MOAT_NORETURN __attribute__((noreturn))
 #define MOAT_LINE __attribute__((aligned(64)))
 
-/* The armour is a constant, so that every build compiles both sides of each `if (HARDENED)`. */
-#ifndef MOAT_HARDENING
-#define MOAT_HARDENING 1
+/*
+ * The armour, a defence a bit. Constants, so that every build compiles both sides of each `if`. All of them are moat; any other
+ * choice is for measurements of what each costs, and cannot be installed.
+ */
+#ifndef MOAT_DEFENCES
+#define MOAT_DEFENCES 31
 #endif
-enum { HARDENED = MOAT_HARDENING };
+enum {
+    HARDENED_MAP = (MOAT_DEFENCES & 1) != 0,   /* live and claim bits decide what may be freed and handed out */
+    HARDENED_LINKS = (MOAT_DEFENCES & 2) != 0, /* links of free lists are encoded and checked */
+    HARDENED_BUSY = (MOAT_DEFENCES & 4) != 0,  /* fast paths mark the thread, for signal handlers */
+    HARDENED_ORDER = (MOAT_DEFENCES & 8) != 0, /* pages and blocks come in an order that cannot be foretold */
+    HARDENED_FIXED = (MOAT_DEFENCES & 16) != 0 /* what never changes is read-only; sized frees are checked */
+};
 
 /* A harness build compiles the seams of os, atomic and thread in; the shipped library compiles them out. */
 #ifdef MOAT_HARNESS

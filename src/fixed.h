@@ -22,6 +22,7 @@ struct heap_random;
 struct fixed {
     uintptr_t region_base;       /* first byte of the range the tables cover; SEGMENT_SIZE-aligned */
     size_t region_span;          /* bytes the tables cover */
+    uint64_t region_granules;    /* the same in granules, for the one compare of free */
     struct segment *segments;    /* one per SEGMENT_SIZE of the range */
     struct page *pages;          /* one per SLOT_SIZE of the range */
     uintptr_t map_bias;          /* live word of address p: map_bias + ((p >> 6) & ~15); its claim word is the next one */
@@ -55,10 +56,16 @@ extern union fixed_pages moat_fixed_pages __attribute__((visibility("hidden")));
 #define fixed (moat_fixed_pages.values)
 
 /*
- * The four members that a thread may read while another initialises: relaxed, because either value makes the range check fail for
- * everything that thread can hold (a mark that is no heap; no pointer of moat's yet).
+ * The members that a thread may read while another initialises: relaxed, because either value makes the range check fail for
+ * everything that thread can hold (a mark that is no heap; no pointer of moat's yet). An aligned word is read by one access on
+ * every machine; GCC puts the access into the instruction that uses it only if it is not called atomic, so ThreadSanitizer alone
+ * is told.
  */
+#if UNDER_THREAD_SANITIZER
 #define fixed_load(member) __atomic_load_n(&fixed.member, __ATOMIC_RELAXED)
+#else
+#define fixed_load(member) (fixed.member)
+#endif
 #define fixed_store(member, value) __atomic_store_n(&fixed.member, (value), __ATOMIC_RELAXED)
 
 /* Defined by init.c and fork.c; here because the verbs' slow paths call them.

@@ -80,12 +80,12 @@ static void recover_segment(struct segment *segment, struct survivors survivors)
         mark_everything(segment, (enum page_kind)kind);
         return;
     }
-    if (heap != NULL && (!is_intact(heap) || !HARDENED)) {
+    if (heap != NULL && (!is_intact(heap) || !HARDENED_MAP)) {
         atomic_store_relaxed(&segment->owner, OWNER_ORPHAN | kind);
         return;
     }
     /* Without the live map there is nothing to rebuild from: the baseline build trusts what was abandoned as it stands. */
-    atomic_store_relaxed(&segment->owner, OWNER_ABANDONED | (HARDENED ? OWNER_REBUILD : 0) | kind);
+    atomic_store_relaxed(&segment->owner, OWNER_ABANDONED | (HARDENED_MAP ? OWNER_REBUILD : 0) | kind);
     abandoned_add(segment_index(segment));
 }
 

@@ -76,10 +76,10 @@ MOAT_INLINE struct heap *heap_of_thread(void) {
 
 /* Bracket the fast paths: the thread's own heap, nobody else's. */
 MOAT_INLINE void heap_enter_fast(void) {
-    if (HARDENED) thread_mark_busy();
+    if (HARDENED_BUSY) thread_mark_busy();
 }
 MOAT_INLINE void heap_leave_fast(const struct heap *heap) {
-    if (HARDENED) thread_leave((uintptr_t)heap);
+    if (HARDENED_BUSY) thread_leave((uintptr_t)heap);
 }
 
 /* Bracket every generic path of a heap: the thread is busy, and `activity` odd for the eyes of a forked child. heap_leave gives

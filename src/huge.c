@@ -119,7 +119,7 @@ static void *make_live(uint32_t index, uint32_t run, size_t bytes) {
     uintptr_t start = segment_address(index);
     segment->run = run;
     atomic_store_relaxed(&segment->committed, bytes);
-    if (HARDENED) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start)); /* pairs with the fetch_and of huge_free */
+    if (HARDENED_MAP) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start)); /* pairs with the fetch_and of huge_free */
     atomic_store_release(&segment->owner, huge_word(SEGMENT_HUGE, ++segment->generation)); /* pairs with the load of free */
     return (void *)start;
 }
@@ -152,7 +152,7 @@ static bool begin(struct segment *segment, uint64_t word) {
     uint64_t expected = word;
     uintptr_t start = segment_start(segment);
     if (!atomic_cas_acq_rel(&segment->owner, &expected, huge_word(SEGMENT_FREEING, generation_of(word)))) return false;
-    if (HARDENED)
+    if (HARDENED_MAP)
         MOAT_CHECK(atomic_load_relaxed(&map_word_of(start)->live) & map_bit_of(start), "huge block without its live bit", start);
     return true;
 }
@@ -161,7 +161,7 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     if (!begin(segment, word)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
     struct huge_entry entry = {segment_index(segment), segment->run, segment->committed, 0};
-    if (HARDENED) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start)); /* pairs with make_live */
+    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start)); /* pairs with make_live */
     atomic_store_release(&segment->owner, huge_word(SEGMENT_FREED, generation_of(word)));
     uint64_t now = os_milliseconds();
     entry.purge_at = now + fixed.options.purge_delay_ms;
@@ -185,7 +185,7 @@ static enum huge_result move(struct segment *segment, uint64_t word, size_t byte
         return HUGE_NO_MEMORY;
     }
     uintptr_t start = segment_start(segment);
-    if (HARDENED) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start)); /* pairs with make_live */
+    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start)); /* pairs with make_live */
     uint32_t old_run = segment->run;
     atomic_store_release(&segment->owner, huge_word(SEGMENT_FREED, generation_of(word)));
     region_give(segment_index(segment), old_run);

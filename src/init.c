@@ -80,6 +80,7 @@ static bool open_tables(const struct layout *layout) {
 /* From here on a pointer, NULL too while the base is still 0 elsewhere, may lead to the segment table: it must be readable. */
 static void publish_range(const struct region_plan *plan) {
     fixed_store(region_base, plan->base);
+    fixed_store(region_granules, plan->span >> GRANULE_SHIFT);
     __atomic_store_n(&fixed.region_span, plan->span, __ATOMIC_RELEASE); /* relaxed loads of free: see fixed.h */
 }
 
@@ -96,7 +97,7 @@ static bool fill_state(const struct region_plan *plan, struct random *random, si
 /* The whole of `fixed` is read-only from here on. */
 static void publish(size_t heaps) {
     __atomic_store_n(&fixed.heaps_max, heaps, __ATOMIC_RELEASE); /* pairs with is_ready of alloc.c */
-    if (!HARDENED) return;
+    if (!HARDENED_FIXED) return;
     if (os_protect_read(&moat_fixed_pages, sizeof moat_fixed_pages) && !IN_HARNESS)
         os_seal(&moat_fixed_pages, sizeof moat_fixed_pages);
 }
@@ -105,6 +106,7 @@ static void publish(size_t heaps) {
 static void take_down(const struct region_plan *plan, const struct layout *layout) {
     uint32_t exit_key = fixed.exit_key;
     fixed_store(region_span, 0);
+    fixed_store(region_granules, 0);
     fixed_store(region_base, 0);
     fixed_store(heaps_base, 0);
     os_unreserve((void *)plan->base, plan->window);

@@ -26,18 +26,18 @@ MOAT_INLINE uint64_t block_reciprocal(size_t block_size) { return UINT64_MAX / b
 MOAT_INLINE bool offset_on_boundary(uint64_t offset, uint64_t reciprocal) { return offset * reciprocal < reciprocal; }
 
 MOAT_INLINE uint64_t link_encode(uint32_t next, uint64_t secret, uintptr_t address) {
-    if (!HARDENED) return next;
+    if (!HARDENED_LINKS) return next;
     return rotl64(next, LINK_ROTATION) ^ secret ^ address;
 }
 
 MOAT_INLINE uint64_t link_decode(uint64_t link, uint64_t secret, uintptr_t address) {
-    if (!HARDENED) return link;
+    if (!HARDENED_LINKS) return link;
     return rotr64(link ^ secret ^ address, LINK_ROTATION);
 }
 
 /* Whether a decoded link names a block of the page. */
-MOAT_INLINE bool link_is_block(uint64_t decoded, uint32_t limit, uint64_t reciprocal) {
-    if (!HARDENED) return decoded != OFFSET_NONE;
+MOAT_INLINE bool link_is_block(uint64_t decoded, uint64_t limit, uint64_t reciprocal) {
+    if (!HARDENED_LINKS) return decoded != OFFSET_NONE;
     return MOAT_LIKELY(decoded < limit) && MOAT_LIKELY(offset_on_boundary(decoded, reciprocal));
 }
 

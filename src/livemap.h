@@ -34,6 +34,9 @@ MOAT_INLINE struct map_word *map_word_of(uintptr_t address) {
 }
 
 MOAT_INLINE uint64_t map_bit_of(uintptr_t address) { return bit64((unsigned)(address >> GRANULE_SHIFT)); }
+/* The place of that bit, for the fast paths: one instruction tests or sets the bit there. Bits above the lowest six do not count.
+ */
+MOAT_INLINE uint64_t map_place_of(uintptr_t address) { return address >> GRANULE_SHIFT; }
 
 /* Owner's view: is the block live and unclaimed? */
 MOAT_INLINE bool map_in_use(const struct map_word *word, uint64_t bit) {
@@ -47,18 +50,20 @@ MOAT_INLINE bool map_is_free(const struct map_word *word, uint64_t bit) {
 
 /* malloc's step of the table in DESIGN.md section 3.2: live 0, claim 0 -> live 1; false, and nothing changed, if it was not so.
    Owner only: no read-modify-write, nobody else writes live bits of a page. */
-MOAT_INLINE bool map_take(struct map_word *word, uint64_t bit) {
+MOAT_INLINE bool map_take(struct map_word *word, uint64_t place) {
+    if (MOAT_UNLIKELY(has_bit(atomic_load_relaxed(&word->claim), place))) return false;
     uint64_t live = atomic_load_relaxed(&word->live);
-    if (MOAT_UNLIKELY(((live | atomic_load_relaxed(&word->claim)) & bit) != 0)) return false;
-    atomic_store_relaxed(&word->live, live | bit);
+    if (MOAT_UNLIKELY(test_and_set_bit(&live, place))) return false;
+    atomic_store_relaxed(&word->live, live);
     return true;
 }
 
 /* The local free's step: live 1, claim 0 -> live 0; false, and nothing changed, if it was not so. Owner only. */
-MOAT_INLINE bool map_give(struct map_word *word, uint64_t bit) {
+MOAT_INLINE bool map_give(struct map_word *word, uint64_t place) {
+    if (MOAT_UNLIKELY(has_bit(atomic_load_relaxed(&word->claim), place))) return false;
     uint64_t live = atomic_load_relaxed(&word->live);
-    if (MOAT_UNLIKELY((live & ~atomic_load_relaxed(&word->claim) & bit) == 0)) return false;
-    atomic_store_relaxed(&word->live, live & ~bit);
+    if (MOAT_UNLIKELY(!test_and_clear_bit(&live, place))) return false;
+    atomic_store_relaxed(&word->live, live);
     return true;
 }
 

@@ -22,7 +22,7 @@ static struct report_facts page_facts(const struct page *page, uintptr_t address
                                  .segment_owner = "this thread"};
 }
 
-void page_report_bad_link(const struct page *page, uintptr_t address) {
+MOAT_NORETURN MOAT_COLD static void report_bad_link(const struct page *page, uintptr_t address) {
     struct report_facts facts = page_facts(page, address);
     facts.block_state = "free, its link overwritten";
     report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", address, &facts);
@@ -30,12 +30,21 @@ void page_report_bad_link(const struct page *page, uintptr_t address) {
 
 /* The list named a block that is not free. Either a claim stands (a remote free raced a local one: the second free of the block),
    or the block is live (a link was made to name it, or two frees raced). */
-void page_report_bad_block(const struct page *page, uintptr_t address) {
+MOAT_NORETURN MOAT_COLD static void report_bad_block(const struct page *page, uintptr_t address) {
     struct report_facts facts = page_facts(page, address);
     bool claimed = (atomic_load_relaxed(&map_word_of(address)->claim) & map_bit_of(address)) != 0;
     facts.block_state = claimed ? "free, and freed again by another thread" : "in use, and on a free list";
     if (claimed) report_fatal(REPORT_DOUBLE_FREE, "second free of a block", address, &facts);
     report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", address, &facts);
+}
+
+void *page_pop(struct page *page) {
+    void *block = page_try_pop(page);
+    if (MOAT_LIKELY(block != NULL)) return block;
+    uintptr_t address = page->start + page->free;
+    uint64_t next = link_decode(link_load(address), page->secret, address);
+    if (!link_is_block(next, page->limit, page->reciprocal) && next != OFFSET_NONE) report_bad_link(page, address);
+    report_bad_block(page, address);
 }
 
 void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class, bool zeroed, struct random *random) {
@@ -59,11 +68,11 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class,
 }
 
 void page_retire(struct page *page, size_t bytes) {
-    if (HARDENED) {
+    if (HARDENED_MAP) {
         const struct map_word *word = map_word_of(page->start);
         for (size_t i = 0; i < bytes / MAP_WORD_SPAN; i++) {
             uint64_t claim = atomic_load_relaxed(&word[i].claim);
-            if (claim != 0) page_report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
+            if (claim != 0) report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
             MOAT_CHECK(atomic_load_relaxed(&word[i].live) == 0, "page given back with a live block", page->start);
         }
     }
@@ -104,11 +113,11 @@ void page_carve(struct page *page, struct random *random) {
     if (count < CARVE_BLOCKS_MIN) count = CARVE_BLOCKS_MIN;
     if (count > (uint32_t)(page->capacity - page->carved)) count = (uint32_t)(page->capacity - page->carved);
     MOAT_ASSERT(count > 0 && page->free == OFFSET_NONE);
-    uint32_t start = HARDENED ? random_below(random, count) : 0;
+    uint32_t start = HARDENED_ORDER ? random_below(random, count) : 0;
     uint64_t held = 0;
     struct chain first = {OFFSET_NONE, OFFSET_NONE}, last = {OFFSET_NONE, OFFSET_NONE};
     for (uint32_t i = 0; i < count; i++) {
-        if (HARDENED && i % 64 == 0 && count > 1) held = random_next(random) & random_next(random) & random_next(random);
+        if (HARDENED_ORDER && i % 64 == 0 && count > 1) held = random_next(random) & random_next(random) & random_next(random);
         uint32_t block = page->carved + (start + i < count ? start + i : start + i - count);
         chain_append(page, held & bit64(i) ? &last : &first, block * page->block_size);
     }
@@ -116,7 +125,7 @@ void page_carve(struct page *page, struct random *random) {
     chain_end(page, &first, last.head);
     page->free = first.head != OFFSET_NONE ? first.head : last.head;
     page->carved = (uint16_t)(page->carved + count);
-    page->limit = page->carved * page->block_size;
+    page->limit = (uint64_t)page->carved * page->block_size;
 }
 
 /* Takes in one map word's claims. Live bits go first: a claim that is seen clear again must find a block that is seen free. */
@@ -124,7 +133,7 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
     uint64_t claim = atomic_load_acquire(&word->claim); /* pairs with the fetch_or of remote_free */
     if (claim == 0) return;
     uint64_t twice = claim & ~atomic_load_relaxed(&word->live);
-    if (MOAT_UNLIKELY(HARDENED && twice != 0)) page_report_bad_block(page, first + low_bit(twice) * GRANULE);
+    if (MOAT_UNLIKELY(HARDENED_MAP && twice != 0)) report_bad_block(page, first + low_bit(twice) * GRANULE);
     map_clear_live(word, claim);
     for (uint64_t rest = claim; rest != 0; rest &= rest - 1) {
         uintptr_t address = first + low_bit(rest) * GRANULE;
@@ -173,7 +182,7 @@ void page_rebuild(struct page *page, size_t bytes, struct random *random) {
     struct chain list = {OFFSET_NONE, OFFSET_NONE};
     page->secret = random_next(random);
     page->used = 0;
-    page->limit = page->carved * page->block_size;
+    page->limit = (uint64_t)page->carved * page->block_size;
     for (uint32_t offset = 0; offset < page->limit; offset += page->block_size) {
         uintptr_t address = page->start + offset;
         if (map_word_of(address)->live & map_bit_of(address))
@@ -194,7 +203,7 @@ static int32_t list_length(const struct page *page, uint32_t head) {
     for (; offset != OFFSET_NONE; length++) {
         if (!link_is_block(offset, page->limit, page->reciprocal) || length > page->carved) return -1;
         uintptr_t address = page->start + offset;
-        if (HARDENED && !map_is_free(map_word_of(address), map_bit_of(address))) return -1;
+        if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address))) return -1;
         offset = link_decode(link_load(address), page->secret, address);
     }
     return length;
@@ -204,8 +213,8 @@ bool page_validate(const struct page *page, size_t bytes) {
     int32_t free_blocks = list_length(page, page->free), local_blocks = list_length(page, page->local_free);
     if (free_blocks < 0 || local_blocks < 0) return false;
     if (page->used + free_blocks + local_blocks != page->carved || page->carved > page->capacity) return false;
-    if (page->limit != (uint32_t)page->carved * page->block_size || page->limit > bytes) return false;
-    if (!HARDENED) return true;
+    if (page->limit != (uint64_t)page->carved * page->block_size || page->limit > bytes) return false;
+    if (!HARDENED_MAP) return true;
     int32_t live = 0;
     const struct map_word *words = map_word_of(page->start);
     for (size_t i = 0; i < bytes / MAP_WORD_SPAN; i++) live += (int32_t)popcount64(atomic_load_relaxed(&words[i].live));

@@ -34,9 +34,8 @@ struct page {
     uint64_t secret;     /* of the links; new in every life of the page */
     uint64_t reciprocal; /* of block_size: block_reciprocal() */
     uintptr_t start;     /* address of the first block */
-    uint32_t limit;      /* carved * block_size: links at or above it are false */
+    uint64_t limit;      /* carved * block_size: links at or above it are false */
     uint32_t block_size; /* bytes; 0: the page is not in use */
-    uint32_t next, prev; /* records in the class queue, 0 for none */
     uint16_t carved;     /* blocks put on a list so far */
     uint16_t capacity;   /* blocks that fit */
     uint8_t class;
@@ -44,6 +43,8 @@ struct page {
     bool zeroed; /* every block handed out so far was never used before: fresh blocks are zero but for the link */
     /* Any thread. */
     MOAT_LINE uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
+    /* Owner only, on the slow paths. */
+    uint32_t next, prev; /* records in the class queue, 0 for none */
 };
 
 static_assert(sizeof(struct page) == 128, "the fast path finds a record by a shift");
@@ -70,23 +71,23 @@ MOAT_INLINE unsigned page_claim_group(enum page_kind kind, size_t offset) {
     return group < 62 ? group : 62;
 }
 
-MOAT_NORETURN MOAT_COLD void page_report_bad_link(const struct page *page, uintptr_t address);
-MOAT_NORETURN MOAT_COLD void page_report_bad_block(const struct page *page, uintptr_t address);
-
-/* Takes a block off `free`, marks it live and erases its link. The list must not be empty (page->free != OFFSET_NONE). Owner
- * only. */
-MOAT_INLINE void *page_pop(struct page *page) {
+/* Takes a block off `free`, marks it live and erases its link. NULL, and nothing has changed, when the list is empty or damaged:
+ * page_pop tells these apart. So a fast path has one way out, and no call in it. Owner only. */
+MOAT_INLINE void *page_try_pop(struct page *page) {
+    if (MOAT_UNLIKELY(page->free == OFFSET_NONE)) return NULL;
     uintptr_t address = page->start + page->free;
     uint64_t next = link_decode(link_load(address), page->secret, address);
-    if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal)) && MOAT_UNLIKELY(next != OFFSET_NONE))
-        page_report_bad_link(page, address);
+    if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal)) && MOAT_UNLIKELY(next != OFFSET_NONE)) return NULL;
+    if (HARDENED_MAP && MOAT_UNLIKELY(!map_take(map_word_of(address), map_place_of(address)))) return NULL;
     page->free = (uint32_t)next;
-    if (HARDENED && MOAT_UNLIKELY(!map_take(map_word_of(address), map_bit_of(address)))) page_report_bad_block(page, address);
     page->used++;
     link_store(address, 0);
     if (address == 0) __builtin_unreachable();
     return (void *)address;
 }
+
+/* The same from a list that is not empty, with the report if it is damaged. */
+void *page_pop(struct page *page);
 
 /* Puts a block on local_free; its live bit is clear already. Owner only. True: the page has more to do (heap_page_event). */
 MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {

@@ -4,7 +4,7 @@
 /* Without total store order the owner's live bit, set before the block was handed over by means the allocator does not see, may
    not have arrived: only after a barrier on every thread is "not live" a fact. */
 static bool is_live(const struct map_word *word, uint64_t bit) {
-    if (!HARDENED || MOAT_LIKELY((atomic_load_relaxed(&word->live) & bit) != 0)) return true;
+    if (!HARDENED_MAP || MOAT_LIKELY((atomic_load_relaxed(&word->live) & bit) != 0)) return true;
 #if !defined(__x86_64__) && !defined(__i386__)
     os_membarrier();
     return (atomic_load_acquire(&word->live) & bit) != 0;

@@ -32,7 +32,7 @@ static void *take(struct page *page) {
 }
 
 static bool give(struct page *page, void *block) {
-    core_require(map_give(map_word_of((uintptr_t)block), map_bit_of((uintptr_t)block)));
+    core_require(map_give(map_word_of((uintptr_t)block), map_place_of((uintptr_t)block)));
     return page_push(page, (uintptr_t)block);
 }
 
