@@ -68,7 +68,7 @@ static void *refill_and_pop(size_t size) {
     heap_enter_fast();
     struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT];
     void *block = NULL;
-    if (page->free == OFFSET_NONE && ++heap->calls % REFILLS_PER_TICK != 0 && page_refill(page)) block = page_pop(page);
+    if (page->left == 0 && ++heap->calls % REFILLS_PER_TICK != 0 && page_refill(page)) block = page_pop(page);
     heap_leave_fast(heap);
     return block;
 }

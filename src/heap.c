@@ -35,7 +35,7 @@ void heap_tick(struct heap *heap) {
 /* Makes sure that `free` of a page has a block; false: the page is full. */
 static bool page_has_room(struct heap *heap, struct page *page, enum page_kind kind) {
     page_collect(page, kind);
-    if (page->free != OFFSET_NONE) return true;
+    if (page->left != 0) return true;
     if (page->carved == page->capacity) return false;
     page_carve(page, heap_random(heap));
     return true;
@@ -53,7 +53,7 @@ static struct page *search_queue(struct heap *heap, uint32_t class) {
         index = page->next;
         heap_queue_remove(heap, page);
         page->full = true;
-        page->slow_at = SLOW_ALWAYS;
+        page->event_at = EVENT_ALWAYS;
     }
     return NULL;
 }
@@ -98,7 +98,7 @@ void heap_page_event(struct heap *heap, struct page *page) {
         heap_queue_push(heap, page, false);
     }
     struct page_queue *queue = &heap->queues[page->class];
-    if (page->used == 0 && queue->first != queue->last) heap_release_page(heap, page);
+    if (page_used(page) == 0 && queue->first != queue->last) heap_release_page(heap, page);
     heap_shed_empty(heap);
     heap_leave(heap);
 }

@@ -91,8 +91,8 @@ void heap_leave(struct heap *heap);
 
 /* Generic allocation of a class: wakes, collects, searches, carves, adopts, grows. NULL: out of memory. Inside enter/leave. */
 struct page *heap_page_with_room(struct heap *heap, uint32_t class);
-/* A local free left used <= slow_at: the page joins its queue again, or is given back. Inside the fast path's bracket, which it
-   leaves. */
+/* A local free left returned >= event_at: the page joins its queue again, or is given back. Inside the fast path's bracket, which
+   it leaves. */
 MOAT_COLD void heap_page_event(struct heap *heap, struct page *page);
 /* The clock and what is due: wakes, purges. Inside enter/leave. */
 void heap_tick(struct heap *heap);

@@ -12,20 +12,20 @@ static void update_direct(struct heap *heap, uint32_t class) {
     for (size_t granules = from; granules <= size / GRANULE; granules++) heap->direct[granules] = page;
 }
 
-/* A page alone in its queue is kept when it becomes empty, so that one block's malloc and free do not make and unmake a page. */
-static void update_slow_at(struct heap *heap, uint32_t class) {
-    struct page_queue *queue = &heap->queues[class];
-    if (queue->first == 0) return;
-    int32_t slow_at = queue->first == queue->last ? SLOW_NEVER : SLOW_WHEN_EMPTY;
-    page_at(queue->first)->slow_at = slow_at;
-    page_at(queue->last)->slow_at = slow_at;
+/* The first page of a queue is kept when it becomes empty, so that one block's malloc and free do not make and unmake a page. It
+ * is the only one that blocks are taken from: the others' number of blocks in use is exact in their event_at. */
+static void update_first(struct heap *heap, uint32_t class) {
+    uint32_t first = heap->queues[class].first;
+    if (first != 0) page_at(first)->event_at = EVENT_NEVER;
+    update_direct(heap, class);
 }
 
 void heap_queue_push(struct heap *heap, struct page *page, bool front) {
     struct page_queue *queue = &heap->queues[page->class];
     uint32_t index = page_index(page);
     page->full = false;
-    page->slow_at = SLOW_WHEN_EMPTY;
+    page_watch(page);
+    if (front && queue->first != 0) page_watch(page_at(queue->first));
     page->next = front ? queue->first : 0;
     page->prev = front ? 0 : queue->last;
     if (page->next != 0)
@@ -36,8 +36,7 @@ void heap_queue_push(struct heap *heap, struct page *page, bool front) {
         page_at(page->prev)->next = index;
     else
         queue->first = index;
-    update_slow_at(heap, page->class);
-    if (queue->first == index) update_direct(heap, page->class);
+    if (queue->first == index) update_first(heap, page->class);
 }
 
 void heap_queue_remove(struct heap *heap, struct page *page) {
@@ -52,8 +51,7 @@ void heap_queue_remove(struct heap *heap, struct page *page) {
     else
         queue->first = page->next;
     page->next = page->prev = 0;
-    update_slow_at(heap, page->class);
-    if (was_first) update_direct(heap, page->class);
+    if (was_first) update_first(heap, page->class);
 }
 
 void heap_reset(struct heap *heap) {

@@ -83,8 +83,8 @@ static int64_t settle_pages(struct segment *segment, enum page_kind kind, unsign
         else
             page_collect(page, kind);
         page->full = false;
-        used += page->used;
-        if (page->used == 0 && (settling & SETTLE_RELEASE)) segment_page_destroy(segment, page);
+        used += page_used(page);
+        if (page_used(page) == 0 && (settling & SETTLE_RELEASE)) segment_page_destroy(segment, page);
     }
     return used;
 }
@@ -99,7 +99,7 @@ void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
     settle_pages(segment, kind, settling_of(seen, SETTLE_KEEP), heap_random(heap));
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
-        if (page->used == 0 && heap->queues[page->class].first != 0)
+        if (page_used(page) == 0 && heap->queues[page->class].first != 0)
             segment_page_destroy(segment, page);
         else
             heap_queue_push(heap, page, false);
@@ -208,7 +208,7 @@ void heap_poll(struct heap *heap) {
                 page_collect(page, class_page_kind(page->class));
                 heap_queue_push(heap, page, false);
                 struct page_queue *queue = &heap->queues[page->class];
-                if (page->used == 0 && queue->first != queue->last) heap_release_page(heap, page);
+                if (page_used(page) == 0 && queue->first != queue->last) heap_release_page(heap, page);
             }
         }
     }
@@ -221,7 +221,7 @@ static void purge_pages(struct heap *heap, struct segment *segment, bool force) 
         struct page *page = segment_page(segment, low_bit(slots));
         if (page->full) continue;
         if (force || atomic_load_relaxed(&page->pending) != 0) page_collect(page, kind);
-        if (page->used == 0) heap_release_page(heap, page);
+        if (page_used(page) == 0) heap_release_page(heap, page);
     }
 }
 

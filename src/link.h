@@ -3,6 +3,7 @@
  *
  *   link = rotl(offset of the next block in its page, 42) ^ page secret ^ own address
  *
+ * How many blocks a list has stands in the page's record, so no link marks the end: the last one names any block of the page.
  * The only code that reads or writes links. Free memory belongs to the attacker: whatever stands there, link_next accepts an
  * offset only if it names a block boundary below the page's limit, so a link can name nothing but a block of its own page; the
  * caller's test of the block's two map bits makes that a free block (DESIGN.md section 3.4).
@@ -13,9 +14,6 @@
 #include "bits.h"
 
 #define LINK_ROTATION 42u
-/* The offset that ends a list, and the head of an empty one; at or above every page's limit, so it leaves by the branch of a bad
- * link. */
-#define OFFSET_NONE UINT32_MAX
 
 static_assert(SEGMENT_SHIFT + LINK_ROTATION == 64, "an offset fills the top of the rotated word exactly");
 
@@ -37,7 +35,7 @@ MOAT_INLINE uint64_t link_decode(uint64_t link, uint64_t secret, uintptr_t addre
 
 /* Whether a decoded link names a block of the page. */
 MOAT_INLINE bool link_is_block(uint64_t decoded, uint64_t limit, uint64_t reciprocal) {
-    if (!HARDENED_LINKS) return decoded != OFFSET_NONE;
+    if (!HARDENED_LINKS) return true;
     return MOAT_LIKELY(decoded < limit) && MOAT_LIKELY(offset_on_boundary(decoded, reciprocal));
 }
 

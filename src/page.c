@@ -7,7 +7,7 @@
 /* Fewer have no order to speak of. Each costs the process an OS page once blocks are larger than that. */
 #define CARVE_BLOCKS_MIN 4u
 
-const struct page page_empty = {.free = OFFSET_NONE, .local_free = OFFSET_NONE, .slow_at = SLOW_ALWAYS};
+const struct page page_empty = {.left = 0};
 
 static const char page_kind_names[][8] = {"small", "medium", "large"};
 
@@ -43,16 +43,15 @@ void *page_pop(struct page *page) {
     if (MOAT_LIKELY(block != NULL)) return block;
     uintptr_t address = page->start + page->free;
     uint64_t next = link_decode(link_load(address), page->secret, address);
-    if (!link_is_block(next, page->limit, page->reciprocal) && next != OFFSET_NONE) report_bad_link(page, address);
+    if (!link_is_block(next, page->limit, page->reciprocal)) report_bad_link(page, address);
     report_bad_block(page, address);
 }
 
 void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class, bool zeroed, struct random *random) {
     size_t block_size = class_size(class);
-    page->free = OFFSET_NONE;
-    page->local_free = OFFSET_NONE;
-    page->used = 0;
-    page->slow_at = SLOW_WHEN_EMPTY;
+    page->free = page->local_free = 0;
+    page->left = page->returned = 0;
+    page->event_at = EVENT_NEVER;
     page->secret = random_next(random);
     page->reciprocal = block_reciprocal(block_size);
     page->start = start;
@@ -77,30 +76,29 @@ void page_retire(struct page *page, size_t bytes) {
         }
     }
     /* block_size stays for reports on stale pointers; nothing is on a list and nothing can be carved. */
-    page->free = page->local_free = OFFSET_NONE;
+    page->left = page->returned = 0;
     page->capacity = page->carved;
     page->full = false;
 }
 
-/* A list under construction: offsets are linked to their predecessor as they come. */
+/* A list under construction: offsets are linked to their predecessor as they come. The last link names its own block until
+ * another one comes. */
 struct chain {
-    uint32_t head, tail;
+    uint32_t head, tail, length;
 };
 
-static void chain_append(const struct page *page, struct chain *chain, uint32_t offset) {
-    if (chain->head == OFFSET_NONE) {
-        chain->head = offset;
-    } else {
-        uintptr_t tail = page->start + chain->tail;
-        link_store(tail, link_encode(offset, page->secret, tail));
-    }
-    chain->tail = offset;
+static void chain_link(const struct page *page, uint32_t from, uint32_t to) {
+    uintptr_t address = page->start + from;
+    link_store(address, link_encode(to, page->secret, address));
 }
 
-static void chain_end(const struct page *page, const struct chain *chain, uint32_t next) {
-    if (chain->head == OFFSET_NONE) return;
-    uintptr_t tail = page->start + chain->tail;
-    link_store(tail, link_encode(next, page->secret, tail));
+static void chain_append(const struct page *page, struct chain *chain, uint32_t offset) {
+    if (chain->length++ == 0)
+        chain->head = offset;
+    else
+        chain_link(page, chain->tail, offset);
+    chain->tail = offset;
+    chain_link(page, offset, offset);
 }
 
 /*
@@ -112,18 +110,18 @@ void page_carve(struct page *page, struct random *random) {
     uint32_t count = (uint32_t)(step / page->block_size);
     if (count < CARVE_BLOCKS_MIN) count = CARVE_BLOCKS_MIN;
     if (count > (uint32_t)(page->capacity - page->carved)) count = (uint32_t)(page->capacity - page->carved);
-    MOAT_ASSERT(count > 0 && page->free == OFFSET_NONE);
+    MOAT_ASSERT(count > 0 && page->left == 0);
     uint32_t start = HARDENED_ORDER ? random_below(random, count) : 0;
     uint64_t held = 0;
-    struct chain first = {OFFSET_NONE, OFFSET_NONE}, last = {OFFSET_NONE, OFFSET_NONE};
+    struct chain first = {0, 0, 0}, last = {0, 0, 0};
     for (uint32_t i = 0; i < count; i++) {
         if (HARDENED_ORDER && i % 64 == 0 && count > 1) held = random_next(random) & random_next(random) & random_next(random);
         uint32_t block = page->carved + (start + i < count ? start + i : start + i - count);
         chain_append(page, held & bit64(i) ? &last : &first, block * page->block_size);
     }
-    chain_end(page, &last, OFFSET_NONE);
-    chain_end(page, &first, last.head);
-    page->free = first.head != OFFSET_NONE ? first.head : last.head;
+    if (first.length != 0 && last.length != 0) chain_link(page, first.tail, last.head);
+    page->free = first.length != 0 ? first.head : last.head;
+    page->left = count;
     page->carved = (uint16_t)(page->carved + count);
     page->limit = (uint64_t)page->carved * page->block_size;
 }
@@ -138,11 +136,11 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
     for (uint64_t rest = claim; rest != 0; rest &= rest - 1) {
         uintptr_t address = first + low_bit(rest) * GRANULE;
         size_t offset = address - page->start;
-        MOAT_CHECK(offset < page->limit && offset_on_boundary(offset, page->reciprocal) && page->used > 0,
+        MOAT_CHECK(offset < page->limit && offset_on_boundary(offset, page->reciprocal) && page_used(page) > 0,
                    "a claim names no block in use", address);
         link_store(address, link_encode(page->local_free, page->secret, address));
         page->local_free = (uint32_t)offset;
-        page->used--;
+        page->returned++;
     }
     atomic_and_release(&word->claim, ~claim); /* pairs with the fetch_or of the next remote_free of these blocks */
 }
@@ -160,10 +158,13 @@ static void collect_claims(struct page *page, enum page_kind kind) {
 
 void page_collect(struct page *page, enum page_kind kind) {
     if (atomic_load_relaxed(&page->pending) != 0) collect_claims(page, kind);
-    if (page->free != OFFSET_NONE || page->local_free == OFFSET_NONE) return;
+    if (page->left != 0 || page->returned == 0) return;
+    bool watched = page->event_at == page->carved;
     page->free = page->local_free;
-    page->local_free = OFFSET_NONE;
+    page->left = page->returned;
+    page->returned = 0;
     page->zeroed = false;
+    if (watched) page_watch(page);
 }
 
 bool page_mark_full(struct page *page) {
@@ -179,44 +180,44 @@ void page_rebuild(struct page *page, size_t bytes, struct random *random) {
         map_clear_live(&words[i], claim);
         atomic_and_release(&words[i].claim, ~claim);
     }
-    struct chain list = {OFFSET_NONE, OFFSET_NONE};
+    struct chain list = {0, 0, 0};
     page->secret = random_next(random);
-    page->used = 0;
     page->limit = (uint64_t)page->carved * page->block_size;
     for (uint32_t offset = 0; offset < page->limit; offset += page->block_size) {
         uintptr_t address = page->start + offset;
-        if (map_word_of(address)->live & map_bit_of(address))
-            page->used++;
-        else
-            chain_append(page, &list, offset);
+        if (!(map_word_of(address)->live & map_bit_of(address))) chain_append(page, &list, offset);
     }
-    chain_end(page, &list, OFFSET_NONE);
-    page->free = list.head;
-    page->local_free = OFFSET_NONE;
+    page->free = page->local_free = list.head;
+    page->left = list.length;
+    page->returned = 0;
     page->zeroed = false;
 }
 
-/* Counts a list's blocks; -1 if a link is false, a block is not free, or there are more than the page has. */
-static int32_t list_length(const struct page *page, uint32_t head) {
-    int32_t length = 0;
-    uint64_t offset = head;
-    for (; offset != OFFSET_NONE; length++) {
-        if (!link_is_block(offset, page->limit, page->reciprocal) || length > page->carved) return -1;
+/* Whether a list of `length` blocks leads from free block to free block, to none of them twice: `met` has a bit for each. */
+static bool list_is_right(const struct page *page, uint64_t offset, uint32_t length, uint64_t *met) {
+    for (; length > 0; length--) {
+        if (offset >= page->limit || offset % page->block_size != 0) return false;
         uintptr_t address = page->start + offset;
-        if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address))) return -1;
+        if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address))) return false;
+        uint64_t block = offset / page->block_size;
+        if (test_and_set_bit(&met[block / 64], block)) return false;
         offset = link_decode(link_load(address), page->secret, address);
     }
-    return length;
+    return offset < page->limit && offset % page->block_size == 0;
 }
 
 bool page_validate(const struct page *page, size_t bytes) {
-    int32_t free_blocks = list_length(page, page->free), local_blocks = list_length(page, page->local_free);
-    if (free_blocks < 0 || local_blocks < 0) return false;
-    if (page->used + free_blocks + local_blocks != page->carved || page->carved > page->capacity) return false;
-    if (page->limit != (uint64_t)page->carved * page->block_size || page->limit > bytes) return false;
+    uint64_t met[(UINT16_MAX + 1) / 64];
+    __builtin_memset(met, 0, page->capacity / 64 * sizeof met[0] + sizeof met[0]);
+    if (page->carved > page->capacity || page->limit != (uint64_t)page->carved * page->block_size || page->limit > bytes)
+        return false;
+    if (page_used(page) < 0) return false;
+    if (page->carved == 0) return page->left == 0 && page->returned == 0;
+    if (!list_is_right(page, page->free, page->left, met) || !list_is_right(page, page->local_free, page->returned, met))
+        return false;
     if (!HARDENED_MAP) return true;
     int32_t live = 0;
     const struct map_word *words = map_word_of(page->start);
     for (size_t i = 0; i < bytes / MAP_WORD_SPAN; i++) live += (int32_t)popcount64(atomic_load_relaxed(&words[i].live));
-    return live == page->used;
+    return live == page_used(page);
 }

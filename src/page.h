@@ -4,11 +4,14 @@
  * A page is described by the record of its first slot, found from any address by shifts alone. The first cache line belongs to
  * the heap that owns the segment and to nobody else; remote threads write only `pending`, on a line of its own.
  *
- *   free        blocks to allocate from         } linked through the blocks (link.h); the heads are trusted, the links are not
- *   local_free  blocks the owner has freed      }
- *   claim bits  blocks other threads have freed: a set, named by `pending`, no list at all
+ *   free, left            blocks to allocate from: the head of a list, and how many  } linked through the blocks (link.h); heads
+ *   local_free, returned  blocks the owner has freed: likewise                      } and counts are trusted, links are not
+ *   claim bits            blocks other threads have freed: a set, named by `pending`, no list at all
  *
- * Invariant at rest: used + |free| + |local_free| == carved <= capacity, and the live bits of the page count `used`.
+ * The counts end the lists: that the last block is taken is known without waiting for its link to come from memory.
+ *
+ * Invariant at rest: used + left + returned == carved <= capacity, and the live bits of the page count `used`, which is what
+ * page_used() makes of the other three.
  */
 #ifndef MOAT_PAGE_H
 #define MOAT_PAGE_H
@@ -20,22 +23,23 @@
 #include "region.h"
 #include "sizeclass.h"
 
-/* slow_at: a local free that leaves used <= slow_at has more to do (heap_page_event). */
-#define SLOW_WHEN_EMPTY 0     /* the page can be given back */
-#define SLOW_NEVER (-1)       /* the only page of its queue is kept even when empty */
-#define SLOW_ALWAYS INT32_MAX /* the page is full and set aside: it must join its queue again */
+/* event_at: a local free that leaves returned >= event_at has more to do (heap_page_event). Otherwise it is the number of blocks
+   that are returned when the page is empty: see page_watch. */
+#define EVENT_ALWAYS 0u        /* the page is full and set aside: it must join its queue again */
+#define EVENT_NEVER UINT32_MAX /* the first page of its queue is kept even when empty */
 
 struct page {
-    /* Owner only. Offsets are bytes from start. */
-    uint32_t free;       /* head of the list to allocate from, or OFFSET_NONE */
-    uint32_t local_free; /* head of the owner's freed blocks, or OFFSET_NONE */
-    int32_t used;        /* blocks handed out, claimed ones included until they are collected */
-    int32_t slow_at;
+    /* Owner only. Offsets are bytes from start, of blocks below `limit`, whether or not the list is empty. */
+    uint32_t free;       /* head of the list to allocate from */
+    uint32_t left;       /* its blocks */
+    uint32_t local_free; /* head of the owner's freed blocks */
+    uint32_t returned;   /* their number */
+    uint32_t event_at;
+    uint32_t block_size; /* bytes; 0: the page is not in use */
     uint64_t secret;     /* of the links; new in every life of the page */
     uint64_t reciprocal; /* of block_size: block_reciprocal() */
     uintptr_t start;     /* address of the first block */
     uint64_t limit;      /* carved * block_size: links at or above it are false */
-    uint32_t block_size; /* bytes; 0: the page is not in use */
     uint16_t carved;     /* blocks put on a list so far */
     uint16_t capacity;   /* blocks that fit */
     uint8_t class;
@@ -71,16 +75,25 @@ MOAT_INLINE unsigned page_claim_group(enum page_kind kind, size_t offset) {
     return group < 62 ? group : 62;
 }
 
+/* Blocks handed out, claimed ones included until they are collected. */
+MOAT_INLINE int32_t page_used(const struct page *page) {
+    return (int32_t)page->carved - (int32_t)page->left - (int32_t)page->returned;
+}
+
+/* From now on the local free that empties the page has more to do. Exact while nothing is taken from the page. */
+MOAT_INLINE void page_watch(struct page *page) { page->event_at = page->carved - page->left; }
+
 /* Takes a block off `free`, marks it live and erases its link. NULL, and nothing has changed, when the list is empty or damaged:
  * page_pop tells these apart. So a fast path has one way out, and no call in it. Owner only. */
 MOAT_INLINE void *page_try_pop(struct page *page) {
-    if (MOAT_UNLIKELY(page->free == OFFSET_NONE)) return NULL;
+    uint32_t left = page->left;
+    if (MOAT_UNLIKELY(left == 0)) return NULL;
     uintptr_t address = page->start + page->free;
     uint64_t next = link_decode(link_load(address), page->secret, address);
-    if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal)) && MOAT_UNLIKELY(next != OFFSET_NONE)) return NULL;
+    if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal))) return NULL;
     if (HARDENED_MAP && MOAT_UNLIKELY(!map_take(map_word_of(address), map_place_of(address)))) return NULL;
     page->free = (uint32_t)next;
-    page->used++;
+    page->left = left - 1;
     link_store(address, 0);
     if (address == 0) __builtin_unreachable();
     return (void *)address;
@@ -93,15 +106,16 @@ void *page_pop(struct page *page);
 MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
     link_store(address, link_encode(page->local_free, page->secret, address));
     page->local_free = (uint32_t)(address - page->start);
-    return --page->used <= page->slow_at;
+    return ++page->returned >= page->event_at;
 }
 
 /* The cheap part of collect: when nothing is claimed, the owner's freed blocks become the list to allocate from. `free` must be
-   empty; false: there are none, or page_collect has more to do. Owner only. */
+   empty, the page the first of its queue; false: there are none, or page_collect has more to do. Owner only. */
 MOAT_INLINE bool page_refill(struct page *page) {
-    if (page->local_free == OFFSET_NONE || atomic_load_relaxed(&page->pending) != 0) return false;
+    if (page->returned == 0 || atomic_load_relaxed(&page->pending) != 0) return false;
     page->free = page->local_free;
-    page->local_free = OFFSET_NONE;
+    page->left = page->returned;
+    page->returned = 0;
     page->zeroed = false;
     return true;
 }
@@ -116,7 +130,7 @@ void page_carve(struct page *page, struct random *random);
 void page_collect(struct page *page, enum page_kind kind);
 /* Sets a page aside if no claim has come: pending {none, -} -> {none, FULL}. False: collect instead. Owner only. */
 bool page_mark_full(struct page *page);
-/* In a forked child: makes lists and `used` anew from the maps (allocated = live and not claimed). */
+/* In a forked child: makes lists and counts anew from the maps (allocated = live and not claimed). */
 void page_rebuild(struct page *page, size_t bytes, struct random *random);
 
 /* Walks both lists and the maps; false if an invariant of this file does not hold. Owner, at rest. */

@@ -177,7 +177,7 @@ static inline size_t core_fill_page(struct core_thread *thread, size_t size, voi
     blocks[0] = core_alloc(thread, size);
     struct page *page = core_page(blocks[0]);
     size_t count = 1;
-    while (page->used < page->capacity) {
+    while (page_used(page) < page->capacity) {
         ck_assert_uint_lt(count, room);
         blocks[count] = core_alloc(thread, size);
         ck_assert_ptr_eq(core_page(blocks[count]), page);

@@ -75,7 +75,7 @@ static void damage_link(void) {
     struct page *page = core_page(keep[10]);
     *(uint64_t *)(page->start + page->free) ^= 2;
 }
-static void damage_used(void) { core_page(keep[10])->used++; }
+static void damage_used(void) { core_page(keep[10])->left--; }
 static void damage_live_bit(void) { map_word_of((uintptr_t)keep[10])->live ^= map_bit_of((uintptr_t)keep[10]); }
 static void damage_class(void) { core_page(keep[10])->class = (uint8_t)class_of_size(100 * KIB); }
 static void damage_free_pages(void) { core_segment(keep[10])->free_pages ^= 1; }
@@ -93,7 +93,7 @@ static void damage_list(void) {
 static void damage_full_without_mark(void) { core_page(keep[9])->pending = 0; }
 static void damage_full_without_wake(void) { core_page(keep[9])->pending = PENDING_FULL | 1; }
 static void damage_mark_without_full(void) { core_page(keep[10])->pending = PENDING_FULL; }
-static void damage_abandoned_page(void) { core_page(keep[0])->used--; }
+static void damage_abandoned_page(void) { core_page(keep[0])->left++; }
 static void damage_abandoned_segment(void) { core_segment(keep[0])->pages_used++; }
 static void damage_abandoned_link(void) {
     struct page *page = core_page(keep[0]);

@@ -326,7 +326,7 @@ START_TEST(a_thread_caught_between_the_live_bit_and_the_list) {
     ck_assert(map_give(map_word_of((uintptr_t)half_freed), map_place_of((uintptr_t)half_freed)));
     core_alloc(&other, 112);
     struct page *page = core_page(half_freed);
-    if (page->free == OFFSET_NONE) page_carve(page, heap_random(core_heap(&other)));
+    if (page->left == 0) page_carve(page, heap_random(core_heap(&other)));
     half_taken = (void *)(page->start + page->free);
     ck_assert(map_take(map_word_of((uintptr_t)half_taken), map_place_of((uintptr_t)half_taken)));
     core_begin(&owner);

@@ -320,7 +320,7 @@ START_TEST(claims_that_came_before_the_end_are_taken_in) {
     for (size_t i = 0; i < 10; i++) core_give(&other, blocks[i]);
     core_end(&owner);
     for (size_t i = 0; i < 20; i++) ck_assert_int_eq(core_is_live(blocks[i]), i >= 10);
-    ck_assert_int_eq(core_page(blocks[0])->used, 10);
+    ck_assert_int_eq(page_used(core_page(blocks[0])), 10);
     ck_assert_int_eq(core_segment(blocks[0])->remaining, 10);
     check_as(&other);
 }
@@ -589,9 +589,9 @@ START_TEST(a_damaged_heap_does_not_validate) {
     page->full = true;
     ck_assert(!heap_validate(heap));
     page->full = false;
-    page->used++;
+    page->left--;
     ck_assert(!heap_validate(heap));
-    page->used--;
+    page->left++;
     page_segment(page)->owner ^= HEAP_SIZE;
     ck_assert(!heap_validate(heap));
     page_segment(page)->owner ^= HEAP_SIZE;

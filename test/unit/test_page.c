@@ -27,7 +27,7 @@ static bool is_valid(const struct page *page) { return page_validate(page, core_
 
 /* A block, carving when the page has none on a list. */
 static void *take(struct page *page) {
-    if (page->free == OFFSET_NONE) page_carve(page, &generator);
+    if (page->left == 0) page_carve(page, &generator);
     return page_pop(page);
 }
 
@@ -55,20 +55,20 @@ START_TEST(carving_yields_each_block_exactly_once) {
         ck_assert(is_valid(page));
         static bool seen[SLOT_SIZE / GRANULE];
         memset(seen, 0, sizeof seen);
-        while (page->used < page->capacity) {
-            bool fresh = page->free == OFFSET_NONE;
+        while (page_used(page) < page->capacity) {
+            bool fresh = page->left == 0;
             uintptr_t block = (uintptr_t)take(page);
             size_t offset = block - page->start;
             core_require(offset % size == 0 && offset + size <= bytes);
             core_require(!seen[offset / size]);
             seen[offset / size] = true;
             core_require(core_is_live((void *)block) && *(uint64_t *)block == 0);
-            if (fresh || page->used % 64 == 0) core_require(is_valid(page));
+            if (fresh || page_used(page) % 64 == 0) core_require(is_valid(page));
             blocks++;
         }
         ck_assert_uint_eq(blocks, page->capacity);
         ck_assert_uint_eq(page->carved, page->capacity);
-        ck_assert_uint_eq(page->free, OFFSET_NONE);
+        ck_assert_uint_eq(page->left, 0);
         ck_assert(is_valid(page));
         segment->pages_used = 0;
         memset(map_word_of(page->start), 0, bytes / MAP_WORD_SPAN * sizeof(struct map_word));
@@ -123,7 +123,7 @@ START_TEST(any_sequence_of_steps_keeps_the_page_valid) {
     size_t count = 0, waiting = 0;
     for (unsigned step = 0; step < 6000; step++) {
         size_t what = core_below(&random, 8), which = count > 0 ? core_below(&random, count) : 0;
-        if (what < 4 && count < ROOM && (page->free != OFFSET_NONE || page->carved < page->capacity)) {
+        if (what < 4 && count < ROOM && (page->left != 0 || page->carved < page->capacity)) {
             blocks[count++] = take(page);
         } else if (what < 6 && count > 0) {
             give(page, blocks[which]);
@@ -137,12 +137,12 @@ START_TEST(any_sequence_of_steps_keeps_the_page_valid) {
             collect(page);
             waiting = 0;
         }
-        core_require(page->used == (int32_t)(count + waiting));
+        core_require(page_used(page) == (int32_t)(count + waiting));
         if (step % 16 == 0) core_require(is_valid(page));
     }
     while (count > 0) give(page, blocks[--count]);
     collect(page);
-    ck_assert_int_eq(page->used, 0);
+    ck_assert_int_eq(page_used(page), 0);
     ck_assert(is_valid(page));
     retire(page);
 }
@@ -151,12 +151,12 @@ END_TEST
 START_TEST(the_last_block_given_back_is_an_event_when_the_page_asks_for_it) {
     struct page *page = make_page(4);
     void *one = take(page), *two = take(page);
-    page->slow_at = SLOW_WHEN_EMPTY;
+    page_watch(page);
     ck_assert(!give(page, one));
     ck_assert(give(page, two));
-    page->slow_at = SLOW_NEVER;
+    page->event_at = EVENT_NEVER;
     ck_assert(!give(page, take(page)));
-    page->slow_at = SLOW_ALWAYS;
+    page->event_at = EVENT_ALWAYS;
     take(page);
     ck_assert(give(page, take(page)));
 }
@@ -170,7 +170,7 @@ START_TEST(blocks_are_zeroed_until_a_used_one_can_come_back) {
     give(page, block);
     collect(page);
     ck_assert(page->zeroed); /* fresh blocks are still on the list */
-    while (page->free != OFFSET_NONE) page_pop(page);
+    while (page->left != 0) page_pop(page);
     collect(page);
     ck_assert(!page->zeroed);
 }
@@ -197,7 +197,7 @@ START_TEST(a_pop_takes_free_blocks_only) {
         set_state(next, live, claim);
         core_expect_report(expected[live][claim], pop, page);
         if (state != 0) ck_assert_uint_eq(core_address, (uintptr_t)next);
-        ck_assert_int_eq(page->used, state == 0); /* counts only together with the live bit */
+        ck_assert_int_eq(page_used(page), state == 0); /* counts only together with the live bit */
         core_setup();
     }
 }
@@ -215,7 +215,7 @@ START_TEST(a_collect_takes_live_claimed_blocks_only) {
         if (live != 0) {
             ck_assert(!core_is_live(block) && !core_is_claimed(block));
             ck_assert(core_is_live(other));
-            ck_assert_int_eq(page->used, 1);
+            ck_assert_int_eq(page_used(page), 1);
             ck_assert_uint_eq(page->pending, 0);
             ck_assert(is_valid(page));
         }
@@ -269,7 +269,7 @@ START_TEST(every_claim_is_found_wherever_its_block_lies) {
             core_require(page->pending == bit64(page_claim_group(kind, offset)));
             collect(page);
             core_require(!core_is_live(block) && !core_is_claimed(block) && page->pending == 0);
-            core_require(page->used == page->capacity - 1);
+            core_require(page_used(page) == page->capacity - 1);
             core_require(page_pop(page) == block);
         }
         ck_assert(is_valid(page));
@@ -323,7 +323,7 @@ START_TEST(an_overwritten_link_is_reported_when_its_block_is_taken) {
         ck_assert(!is_valid(page));
         core_expect_report(REPORT_CORRUPT_LINK, pop, page);
         ck_assert_uint_eq(core_address, next);
-        ck_assert_int_eq(page->used, 0);
+        ck_assert_int_eq(page_used(page), 0);
         core_setup();
     }
 }
@@ -377,7 +377,13 @@ START_TEST(a_damaged_record_does_not_validate) {
     give(page, block);
     whole = *page;
     ck_assert(is_valid(page));
-    page->used++;
+    page->left--;
+    ck_assert(!is_valid(page));
+    *page = whole;
+    page->returned++;
+    ck_assert(!is_valid(page));
+    *page = whole;
+    page->returned = page->carved;
     ck_assert(!is_valid(page));
     *page = whole;
     page->carved++;
@@ -417,7 +423,7 @@ START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
     static void *blocks[ROOM];
     static bool kept[ROOM];
     size_t count = 0, in_use = 0;
-    while (page->used < page->capacity && core_below(&random, 200) != 0) blocks[count++] = take(page);
+    while (page_used(page) < page->capacity && core_below(&random, 200) != 0) blocks[count++] = take(page);
     for (size_t i = 0; i < count; i++) {
         size_t what = core_below(&random, 3);
         kept[i] = what == 0;
@@ -428,13 +434,14 @@ START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
     /* Caught in mid-step: heads and count are anything, a claim's mark never came. */
     page->free = (uint32_t)core_below(&random, 1000);
     page->local_free = 3;
-    page->used = -5;
+    page->left = 7;
+    page->returned = 77777;
     page->pending = 0;
     page_rebuild(page, core_page_bytes(page), &generator);
     ck_assert(is_valid(page));
-    ck_assert_int_eq(page->used, (int32_t)in_use);
+    ck_assert_int_eq(page_used(page), (int32_t)in_use);
     for (size_t i = 0; i < count; i++) core_require(core_is_live(blocks[i]) == kept[i] && !core_is_claimed(blocks[i]));
-    while (page->used < page->capacity) {
+    while (page_used(page) < page->capacity) {
         void *block = take(page);
         for (size_t i = 0; i < count; i++) core_require(!kept[i] || blocks[i] != block);
     }

@@ -27,11 +27,11 @@ START_TEST(the_claim_is_the_free_and_the_block_stays_as_it_is) {
     uint64_t *block = core_alloc(&owner, 64);
     struct page *page = core_page(block);
     *block = 0x1234;
-    int32_t used = page->used;
+    int32_t used = page_used(page);
     ck_assert_int_eq(free_remotely(block), REMOTE_FREED);
     ck_assert(core_is_live(block) && core_is_claimed(block));
     ck_assert_uint_eq(*block, 0x1234); /* freed memory is not touched before it is collected */
-    ck_assert_int_eq(page->used, used);
+    ck_assert_int_eq(page_used(page), used);
     ck_assert_uint_eq(page->pending, bit64(page_claim_group(PAGE_SMALL, (uintptr_t)block - page->start)));
     ck_assert_uint_eq(core_heap(&owner)->owner.wake, 0); /* the page is in its queue: nobody need be woken */
     ck_assert_int_eq(free_remotely(block), REMOTE_CLAIMED_BEFORE);
@@ -82,7 +82,7 @@ START_TEST(the_first_claim_of_a_full_page_wakes_its_owner) {
     heap_poll(heap);
     heap_leave(heap);
     ck_assert(!page->full && page->pending == 0);
-    ck_assert_int_eq(page->used, (int32_t)count - 2);
+    ck_assert_int_eq(page_used(page), (int32_t)count - 2);
     check_all();
 }
 END_TEST
