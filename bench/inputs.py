@@ -1,4 +1,4 @@
-"""The inputs of the real programs in bench/run-programs: SQL, C and C++ source, a git history, PostScript, a formula, text, files.
+"""The inputs of the real programs in bench/run-programs: SQL, C and C++, a git history, PostScript, a formula, text, files.
 
 Each function writes one input into a file. The seed is fixed, so that the same scale gives the same bytes on every machine and on
 every allocator; a smaller scale (from 0 to 1) gives less of the same kind for --quick.
@@ -40,12 +40,12 @@ def sql(path, scale):
                 " ".join(rng.choices(names, k=rng.randint(0, 12)))))
         file.write("COMMIT;\nCREATE INDEX by_customer ON purchase(customer);\nCREATE INDEX by_item ON purchase(item, price);\n"
                    "CREATE INDEX by_city ON customer(city, name);\n")
-        for _ in range(count(10, scale)):
+        for _ in range(count(6, scale)):
             file.write("SELECT city, count(*), round(sum(price), 2) FROM customer JOIN purchase ON customer = customer.id "
                        "WHERE item BETWEEN '%s' AND 'z' GROUP BY city ORDER BY 3 DESC LIMIT 20;\n" % rng.choice(names))
-        file.write("SELECT item, group_concat(substr(note, 1, 8)) FROM purchase WHERE id %% %d = 0 GROUP BY item LIMIT 400;\n" % 7)
-        file.write("UPDATE purchase SET note = note || ' seen ' || item WHERE price < 20;\nDELETE FROM purchase WHERE price > 80;\n"
-                   "SELECT count(*), sum(length(note)) FROM purchase;\n")
+        file.write("SELECT item, group_concat(substr(note, 1, 8)) FROM purchase WHERE id % 7 = 0 GROUP BY item LIMIT 400;\n"
+                   "UPDATE purchase SET note = note || ' seen ' || item WHERE price < 20;\n"
+                   "DELETE FROM purchase WHERE price > 80;\nSELECT count(*), sum(length(note)) FROM purchase;\n")
 
 
 def c_function(rng, number, fields):
@@ -58,10 +58,13 @@ def c_function(rng, number, fields):
     for case in range(len(fields)):
         one, two = rng.choice(fields), rng.choice(fields)
         lines += ["        case %d:" % case,
-                  "            r->%s += (%s)(r->%s * %d + sum / %d);" % (one[1], one[0], two[1], rng.randint(3, 99), rng.randint(2, 9)),
-                  "            if (r->%s > %d) sum ^= (int)r->%s << %d;" % (two[1], rng.randint(1, 90), one[1], rng.randint(0, 5)),
+                  "            r->%s += (%s)(r->%s * %d + sum / %d);" % (
+                      one[1], one[0], two[1], rng.randint(3, 99), rng.randint(2, 9)),
+                  "            if (r->%s > %d) sum ^= (int)r->%s << %d;" % (
+                      two[1], rng.randint(1, 90), one[1], rng.randint(0, 5)),
                   "            table[i & 7] += sum;", "            break;"]
-    lines += ["        default:", "            for (int j = 0; j < 8; j++) sum += table[j] * %d - (int)r->f0;" % rng.randint(2, 50)]
+    lines += ["        default:",
+              "            for (int j = 0; j < 8; j++) sum += table[j] * %d - (int)r->f0;" % rng.randint(2, 50)]
     if number:
         other = rng.randrange(number)
         lines.append("            sum += work_%d(pool_%d, (sum & 3) + 1, i);" % (other, other))
@@ -72,7 +75,7 @@ def c_source(path, scale):
     """Some thousand lines of C: structures, loops, switches, calls that the compiler may inline."""
     rng = dice()
     kinds = ["unsigned", "int", "short", "long", "double", "unsigned char"]
-    functions = count(110, scale)
+    functions = count(90, scale)
     lines = []
     for number in range(functions):
         fields = [("unsigned", "f0")] + [(rng.choice(kinds), "f%d" % field) for field in range(1, rng.randint(4, 9))]
@@ -139,7 +142,8 @@ def postscript(path, scale):
              "/petal { gsave setrgbcolor translate rotate dup scale newpath 0 0 moveto 10 20 30 20 40 0 curveto",
              "  30 -20 10 -20 0 0 curveto closepath fill grestore } bind def",
              "/note { moveto findfont exch scalefont setfont show } bind def",
-             "/churn { /d 200 dict def 0 1 199 { d exch dup 20 string cvs cvn exch [ exch dup dup 9 string ] put } for } bind def"]
+             "/churn { /d 200 dict def 0 1 199 { d exch dup 20 string cvs cvn exch [ exch dup dup 9 string ] put } for",
+             "  } bind def"]
     for _ in range(count(32, scale)):
         for _ in range(1500):
             lines.append("%.2f %d %d %d %.2f %.2f %.2f petal" % (
@@ -147,7 +151,8 @@ def postscript(path, scale):
                 rng.random(), rng.random(), rng.random()))
         for _ in range(120):
             lines.append("0 setgray (%s) %d faces %d get %d %d note" % (
-                " ".join(rng.choices(names, k=5)), rng.randint(6, 26), rng.randrange(4), rng.randrange(500), rng.randrange(780)))
+                " ".join(rng.choices(names, k=5)), rng.randint(6, 26), rng.randrange(4), rng.randrange(500),
+                rng.randrange(780)))
         for _ in range(10):
             lines.append("gsave %d %d %d 0 360 arc clip << /ShadingType 2 /ColorSpace /DeviceRGB /Coords [0 0 600 %d] /Function "
                          "<< /FunctionType 2 /Domain [0 1] /C0 [%.2f 0 0] /C1 [0 1 %.2f] /N 1 >> >> shfill grestore newpath" % (
@@ -160,7 +165,7 @@ def postscript(path, scale):
 
 def pigeonholes(path, scale):
     """One pigeon more than holes: no two in one hole is impossible, and long to prove."""
-    holes = 7 + round(2 * scale)
+    holes = 8 + round(scale)
     lines = ["(set-logic QF_UF)"]
     name = "p%d_%d"
     for pigeon in range(holes + 1):

@@ -2,9 +2,9 @@
  * patterns_growth: bench-micro's pattern growth: does an operation cost more as the heap grows?
  *
  *   growth-AMOUNT   one block of mixed small sizes, chosen at random out of a heap of that many live bytes, is freed and
- * allocated anew; each block was replaced about once before the first slice, so no free list is in order any more touch-AMOUNT a
- * byte of a block chosen at random is written, nothing else: the same cache and TLB misses without the allocator. What
- * growth-AMOUNT grows by beyond touch-AMOUNT is the allocator's.
+ *                   allocated anew; each was replaced about once before the first slice, so no free list is in order any more
+ *   touch-AMOUNT    a byte of a block chosen at random is written, nothing else: the same cache and TLB misses without the
+ *                   allocator. Compare the quotients of the two: where they grow with the heap, the allocator is the reason.
  *
  * The heap grows from row to row and is never taken down (run it with --only growth). The harness's own table of blocks, mapped,
  * not allocated, takes another 8 % of the amount. Amounts above 1 GiB are for --huge-heap; one that MemAvailable of /proc/meminfo
@@ -96,19 +96,13 @@ static bool prepare_growth(size_t amount) {
     return true;
 }
 
-#define ROWS_OF(amount_text, bytes, trait)                                                                                       \
-    {.name = "growth-" amount_text,                                                                                              \
-     .group = "growth",                                                                                                          \
-     .prepare = prepare_growth,                                                                                                  \
-     .run = run_growth,                                                                                                          \
-     .operations = 400000,                                                                                                       \
-     .unit = 1,                                                                                                                  \
-     .amount = (bytes),                                                                                                          \
-     .traits = (trait)},                                                                                                         \
+#define ROW_OF(row, function, bytes, trait)                                                                                      \
     {                                                                                                                            \
-        .name = "touch-" amount_text, .group = "growth", .prepare = prepare_growth, .run = run_touch, .operations = 400000,      \
-        .unit = 1, .amount = (bytes), .traits = (trait)                                                                          \
+        .name = (row), .group = "growth", .prepare = prepare_growth, .run = (function), .operations = 400000, .unit = 1,         \
+        .amount = (bytes), .traits = (trait)                                                                                     \
     }
+#define ROWS_OF(amount, bytes, trait)                                                                                            \
+    ROW_OF("growth-" amount, run_growth, bytes, trait), ROW_OF("touch-" amount, run_touch, bytes, trait)
 
 const struct pattern growth_patterns[] = {
     ROWS_OF("1MiB", MIB, 0),

@@ -127,9 +127,9 @@ def table():
     return [
         servers.Redis(),
         Program("sqlite3", {"sqlite3": "sqlite3"}, ["-batch", ":memory:", ".read rows.sql"], [(inputs.sql, "rows.sql")]),
-        Workload("python3", {"python3": "python3"}, "mix.py", 60, {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0"}),
-        Workload("perl", {"perl": "perl"}, "mix.pl", 70, {"PERL_HASH_SEED": "0", "PERL_PERTURB_KEYS": "0"}),
-        Workload("lua", {"lua5.4": "lua5.4"}, "mix.lua", 80),
+        Workload("python3", {"python3": "python3"}, "mix.py", 45, {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0"}),
+        Workload("perl", {"perl": "perl"}, "mix.pl", 45, {"PERL_HASH_SEED": "0", "PERL_PERTURB_KEYS": "0"}),
+        Workload("lua", {"lua5.4": "lua5.4"}, "mix.lua", 55),
         Program("gcc", {"gcc": "gcc"}, compile_c, [(inputs.c_source, "source.c")]),
         Program("g++", {"g++": "g++"}, ["-O2", "-S", "-w", "-std=c++17", "source.cc", "-o", "-"],
                 [(inputs.cxx_source, "source.cc")]),
@@ -144,6 +144,10 @@ def table():
     ]
 
 
+def packages():
+    return sorted({package for program in table() for package in program.packages.values()})
+
+
 def installed(only):
     """The programs asked for (all if `only` is empty); those that lack a package are named and left out."""
     programs = table()
@@ -155,10 +159,10 @@ def installed(only):
     for program in programs:
         if only and program.name not in only:
             continue
-        packages = program.missing()
-        if packages:
+        missing = program.missing()
+        if missing:
             peers.complain("%s is left out: install the Debian package%s %s" % (
-                program.name, "s" if len(packages) > 1 else "", ", ".join(packages)))
+                program.name, "s" if len(missing) > 1 else "", ", ".join(missing)))
         else:
             found.append(program)
     return found

@@ -1,9 +1,9 @@
 """redis and nginx for bench/run-programs: a server on the allocator, a client on the system's own, a fixed amount of requests.
 
-The server is started before the clock and ended after it: its time is that of the client's run, its processor time and page faults
-are what they grew by meanwhile, its peak is that of its whole life, summed over its processes. Where there are two processors the
-server has one and the client another, so that they do not wait for each other. Everything of theirs lies in the directory of the
-inputs; nothing of the machine's own servers is touched.
+The server is started before the clock and ended after it: its time is that of the client's run, its processor time and page
+faults are what they grew by meanwhile, its peak is that of its whole life, summed over its processes. Where there are two
+processors the server has one and the client another, so that they do not wait for each other. Everything of theirs lies in the
+directory of the inputs; nothing of the machine's own servers is touched.
 """
 
 import contextlib
@@ -65,7 +65,7 @@ class Running:
     def __init__(self, server, allocator, directory):
         self.server, self.allocator, self.directory = server, allocator, directory
         self.library = allocator.library or server.instead_of_own()
-        self.pid = None
+        self.pid, self.members = None, []
 
     def __enter__(self):
         with open(os.path.join(self.directory, self.server.name + ".err"), "wb") as errors, \
@@ -77,9 +77,20 @@ class Running:
         try:
             self.wait_until_ready()
         except BaseException:
-            outside.kill(self.pid)
+            self.kill()
             raise
         return self
+
+    def processes(self):
+        found = outside.family(self.pid)
+        self.members = list(dict.fromkeys(self.members + found))
+        return found
+
+    def kill(self):
+        """By force, with its workers, also those that a dead parent has left: they are this process's children now."""
+        self.processes()
+        for pid in self.members:
+            outside.kill(pid)
 
     def wait_until_ready(self):
         end = time.monotonic() + PATIENCE_S
@@ -87,21 +98,20 @@ class Running:
             if os.waitpid(self.pid, os.WNOHANG)[0] or time.monotonic() > end:
                 self.server.fail(self.allocator, self.directory, "did not start")
             time.sleep(0.02)
-        processes = outside.family(self.pid)
+        processes = self.processes()
         if self.library and not outside.has_loaded(processes, self.library):
             self.server.fail(self.allocator, self.directory, "runs without %s" % self.library)
 
     def __exit__(self, kind, *_):
-        processes = outside.family(self.pid)
-        os.kill(self.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
         end = time.monotonic() + PATIENCE_S
         ended, status = 0, 0
         while not ended and time.monotonic() < end:
             time.sleep(0.01)
             ended, status = os.waitpid(self.pid, os.WNOHANG)
-        if not ended:
-            for pid in processes:
-                outside.kill(pid)
+        if not ended or status != 0:
+            self.kill()
         if kind is None and (not ended or status != 0):
             what = "ended with status %d" % os.waitstatus_to_exitcode(status) if ended else "did not end"
             self.server.fail(self.allocator, self.directory, what)
@@ -110,7 +120,7 @@ class Running:
         """Until the client has ended: the mean of the server's resident memory."""
         total, samples = 0, 0
         while True:
-            processes = outside.family(self.pid)
+            processes = self.processes()
             total, samples = total + outside.resident_kib(processes), samples + 1
             with contextlib.suppress(subprocess.TimeoutExpired):
                 client.wait(outside.PERIOD_S)
@@ -130,7 +140,8 @@ class Server(programs.Program):
 
     def fail(self, allocator, directory, what):
         said = peers.read(os.path.join(directory, self.name + ".err"), "")
-        peers.stop("%s on %s %s\n%s" % (self.name, allocator.name, what, said[-2000:]))
+        reports = [line for line in said.splitlines() if line.startswith("moat: ")]  # redis writes much more after one
+        peers.stop("%s on %s %s\n%s" % (self.name, allocator.name, what, "\n".join(reports[:20]) or said[-2000:]))
 
     def instead_of_own(self):
         """The library to preload for the system's line, if the program brings an allocator of its own."""
@@ -151,7 +162,7 @@ class Server(programs.Program):
 
     def run(self, allocator, directory):
         with Running(self, allocator, directory) as running:
-            before, start = spent(outside.family(running.pid)), time.monotonic()
+            before, start = spent(running.processes()), time.monotonic()
             answers = [self.ask(allocator, directory, running, command) for command in self.client_commands()]
             wall = time.monotonic() - start
             seen = answers[-1][1]
@@ -195,8 +206,8 @@ class Redis(Server):
 
     def client_commands(self):
         keys = str(inputs.count(200000, self.scale))
-        parts = [("set", 300000, ["-d", "64", "-r", keys]), ("set", 200000, ["-d", "300", "-r", keys]),
-                 ("lpush", 300000, ["-d", "40"]), ("lrange_100", 10000, []), ("hset", 300000, ["-d", "48", "-r", keys])]
+        parts = [("set", 250000, ["-d", "64", "-r", keys]), ("set", 150000, ["-d", "300", "-r", keys]),
+                 ("lpush", 250000, ["-d", "40"]), ("lrange_100", 8000, []), ("hset", 250000, ["-d", "48", "-r", keys])]
         return [[programs.find("redis-benchmark"), "-s", "redis/socket", "-q", "-P", "16", "-c", "20", "-t", test, "-n",
                  str(inputs.count(number, self.scale))] + more for test, number, more in parts]
 
@@ -229,7 +240,7 @@ class Nginx(Server):
     REQUESTS = 20000
 
     def __init__(self):
-        super().__init__("nginx", {"nginx": "nginx-light", "wrk": "wrk"})
+        super().__init__("nginx", {"nginx": "nginx", "wrk": "wrk"})
         self.port = 0
 
     def prepare(self, directory, scale):

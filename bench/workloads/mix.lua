@@ -61,7 +61,8 @@ local function record_round(words, kept)
       total = total + #record.list
       kept[key] = nil
     else
-      kept[key] = { name = key, list = { draw(9), draw(9), draw(9) }, text = string.rep("y", draw(120)) .. key, at = { x = draw(9), y = 1 } }
+      local text = string.rep("y", draw(120)) .. key
+      kept[key] = { name = key, list = { draw(9), draw(9), draw(9) }, text = text, at = { x = draw(9), y = 1 } }
     end
   end
   return total

@@ -63,7 +63,8 @@ sub keep_records {
         if ($kept->{$key} && draw(3) == 0) {
             delete $kept->{$key};
         } else {
-            $kept->{$key} = { name => $words->[draw(3000)], list => [ map { draw(1000) } 0 .. draw(8) ], text => 'x' x draw(200) };
+            my @list = map { draw(1000) } 0 .. draw(8);
+            $kept->{$key} = { name => $words->[draw(3000)], list => \@list, text => 'x' x draw(200) };
         }
     }
     my $sum = 0;

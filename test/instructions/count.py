@@ -9,8 +9,8 @@
 
 PATHS is the program of paths.c. Its own instructions, the C library's and the kernel's are not counted. Random numbers move some
 counts a little: a bound is the greatest of five runs, the width of their spread and half a thousandth on top, and a path is over
-its bound only if the least of three runs is. Exit status: 0, 1 a path over its bound, 2 a wrong argument, 77 skipped with its reason.
-Standard library only.
+its bound only if the least of three runs is. Exit status: 0, 1 a path over its bound, 2 a wrong argument, 77 skipped with its
+reason. Standard library only.
 """
 
 import argparse
@@ -65,7 +65,8 @@ def callgrind(program, path, output):
     result = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     lines = [line for line in result.stdout.splitlines() if line.startswith("operations,")]
     if result.returncode != 0 or len(lines) != 1:
-        stop("%s %s under callgrind ended with status %d:\n%s%s" % (program, path, result.returncode, result.stdout, result.stderr))
+        stop("%s %s under callgrind ended with status %d:\n%s%s"
+             % (program, path, result.returncode, result.stdout, result.stderr))
     return int(lines[0].split(",")[1])
 
 
