@@ -279,8 +279,6 @@ void alloc_free_aligned(void *block, size_t alignment) {
     alloc_free(block);
 }
 
-void alloc_free_sized(void *block, size_t size) { alloc_free_aligned_sized(block, GRANULE, size); }
-
 size_t alloc_usable_size(const void *block) {
     return block == NULL ? 0 : find_live((uintptr_t)block, VERB_SIZE_QUERY).block_size;
 }

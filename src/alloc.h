@@ -34,31 +34,58 @@ MOAT_INLINE void *alloc_block(size_t size) {
     return MOAT_LIKELY(block != NULL) ? block : alloc_block_slow(size);
 }
 
-/* block may be NULL. Keeps errno (as all do). */
-MOAT_INLINE void alloc_free(void *block) {
-    uintptr_t address = (uintptr_t)block;
+/* The page of an address in a small segment of the running thread's heap; NULL: anything else. The thread is busy then. */
+MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct heap **heap) {
     /* Rotated: what is no multiple of a granule comes out as large, and leaves by the compare of the range. */
     uint64_t granule = rotr64(address - fixed_load(region_base), GRANULE_SHIFT);
-    if (MOAT_LIKELY(granule < fixed_load(region_granules))) {
-        /* Equal only for a small segment of this thread's heap; only this thread makes it so. The thread's word may have been
-         * overwritten, but what equals an owner word and has no flags is a heap, or 0 in a segment without live bits. */
-        uintptr_t heap = thread_word();
-        const struct segment *segment = &fixed.segments[granule >> (SEGMENT_SHIFT - GRANULE_SHIFT)];
-        if (MOAT_LIKELY(atomic_load_relaxed(&segment->owner) == heap && (heap & OWNER_FLAGS) == 0)) {
-            heap_enter_fast();
-            struct page *page = &fixed.pages[granule >> (SLOT_SHIFT - GRANULE_SHIFT)];
-            if (HARDENED_MAP && MOAT_UNLIKELY(!map_give(map_word_of(address), granule))) {
-                heap_leave_fast((struct heap *)heap); /* nothing has changed: a handler of SIGABRT finds the allocator at work */
-                alloc_report_free(address);
-            } else if (MOAT_UNLIKELY(page_push(page, address))) {
-                heap_page_event((struct heap *)heap, page);
-            } else {
-                heap_leave_fast((struct heap *)heap);
-            }
+    if (MOAT_UNLIKELY(granule >= fixed_load(region_granules))) return NULL;
+    /* Equal only for a small segment of this thread's heap; only this thread makes it so. The thread's word may have been
+     * overwritten, but what equals an owner word and has no flags is a heap, or 0 in a segment without live bits. */
+    uintptr_t word = thread_word();
+    const struct segment *segment = &fixed.segments[granule >> (SEGMENT_SHIFT - GRANULE_SHIFT)];
+    if (MOAT_UNLIKELY(atomic_load_relaxed(&segment->owner) != word || (word & OWNER_FLAGS) != 0)) return NULL;
+    heap_enter_fast();
+    *heap = (struct heap *)word;
+    return &fixed.pages[granule >> (SLOT_SHIFT - GRANULE_SHIFT)];
+}
+
+/* What is left of a free once enter_own_page has found the page. */
+MOAT_INLINE void free_in_own_page(struct heap *heap, struct page *page, uintptr_t address) {
+    if (HARDENED_MAP && MOAT_UNLIKELY(!map_give(map_word_of(address), map_place_of(address)))) {
+        heap_leave_fast(heap); /* nothing has changed: a handler of SIGABRT finds the allocator at work */
+        alloc_report_free(address);
+    } else if (MOAT_UNLIKELY(page_push(page, address))) {
+        heap_page_event(heap, page);
+    } else {
+        heap_leave_fast(heap);
+    }
+}
+
+/* block may be NULL. Keeps errno (as all do). */
+MOAT_INLINE void alloc_free(void *block) {
+    struct heap *heap;
+    struct page *page = enter_own_page((uintptr_t)block, &heap);
+    if (MOAT_LIKELY(page != NULL))
+        free_in_own_page(heap, page, (uintptr_t)block);
+    else
+        alloc_free_slow(block);
+}
+
+/* block may be NULL. The size (and alignment) must lead to the block's size: options.sized says what happens if not. */
+void alloc_free_aligned_sized(void *block, size_t alignment, size_t size);
+
+/* The class decides: the right one is freed as ever, anything else is looked at closely. */
+MOAT_INLINE void alloc_free_sized(void *block, size_t size) {
+    struct heap *heap;
+    struct page *page = size - 1 < DIRECT_MAX ? enter_own_page((uintptr_t)block, &heap) : NULL;
+    if (MOAT_LIKELY(page != NULL)) {
+        if (MOAT_LIKELY(page->class == class_of_size(size))) {
+            free_in_own_page(heap, page, (uintptr_t)block);
             return;
         }
+        heap_leave_fast(heap);
     }
-    alloc_free_slow(block);
+    alloc_free_aligned_sized(block, GRANULE, size);
 }
 
 void *alloc_zeroed(size_t size);
@@ -67,9 +94,6 @@ void *alloc_aligned(size_t alignment, size_t size);
 /* block may be NULL. On NULL the old block is untouched. new_size 0 is for the caller to decide: here it makes a zero-size block.
  */
 void *alloc_resize(void *block, size_t new_size);
-/* block may be NULL. The size (and alignment) must lead to the block's size: options.sized says what happens if not. */
-void alloc_free_sized(void *block, size_t size);
-void alloc_free_aligned_sized(void *block, size_t alignment, size_t size);
 /* For who knows the alignment and not the size. */
 void alloc_free_aligned(void *block, size_t alignment);
 /* 0 for NULL and for zero-size blocks. */

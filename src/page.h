@@ -86,14 +86,13 @@ MOAT_INLINE void page_watch(struct page *page) { page->event_at = page->carved -
 /* Takes a block off `free`, marks it live and erases its link. NULL, and nothing has changed, when the list is empty or damaged:
  * page_pop tells these apart. So a fast path has one way out, and no call in it. Owner only. */
 MOAT_INLINE void *page_try_pop(struct page *page) {
-    uint32_t left = page->left;
-    if (MOAT_UNLIKELY(left == 0)) return NULL;
+    if (MOAT_UNLIKELY(page->left == 0)) return NULL;
     uintptr_t address = page->start + page->free;
     uint64_t next = link_decode(link_load(address), page->secret, address);
     if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal))) return NULL;
     if (HARDENED_MAP && MOAT_UNLIKELY(!map_take(map_word_of(address), map_place_of(address)))) return NULL;
     page->free = (uint32_t)next;
-    page->left = left - 1;
+    page->left--;
     link_store(address, 0);
     if (address == 0) __builtin_unreachable();
     return (void *)address;
