@@ -140,7 +140,8 @@ static void play(struct job *job, struct worker *worker) {
 }
 
 static void run(struct job *job) {
-    if ((double)options.peak * 1.5 > available_bytes()) give_up("there is not enough memory for the peak: try --peak MIB");
+    double most = available_bytes() / 1.5;
+    if ((double)options.peak > most) options.peak = (size_t)most;
     pthread_barrier_init(&barrier, NULL, FILLERS + 1);
     run_threads(job, FILLERS + 1, play);
     pthread_barrier_destroy(&barrier);

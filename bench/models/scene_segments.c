@@ -25,10 +25,11 @@
 enum {
     SMALL_PLACES = 1000,
     LARGE_PLACES = 32,
-    SMALL_OPERATIONS = 400000, /* at scale 1 */
-    LARGE_OPERATIONS = 20000,
+    SLICES = 9,
+    SMALL_OPERATIONS = 100000, /* at scale 1, in a slice */
+    LARGE_OPERATIONS = 5000,
     FIRST_OPERATIONS = 20000, /* of the heir */
-    BIRTHS = 400,
+    BIRTHS = 50,              /* in a slice */
     BLOCKS_OF_A_BIRTH = 20,
     TRANSIENT =
         400 << 10, /* resident bytes that a piece may need until its blocks are free: an allocator writes into free ones */
@@ -82,13 +83,24 @@ static void pay_debts(struct worker *worker, const char *when) {
     print_row(name, slowest / 1e3);
 }
 
-static void time_work(const struct job *job, struct worker *worker, const char *when) {
+/* The median of several slices. */
+static void time_size(const struct job *job, struct worker *worker, const char *size, const char *when) {
+    bool small = strcmp(size, "small") == 0;
+    size_t count = small ? SMALL_PLACES : LARGE_PLACES, most = small ? 1024 : 512 << 10;
+    size_t operations = scaled(job, small ? SMALL_OPERATIONS : LARGE_OPERATIONS, count);
+    double times[SLICES];
     char name[32];
+    for (size_t i = 0; i < SLICES; i++) {
+        times[i] = replace(worker, count, most, operations, NULL);
+    }
+    snprintf(name, sizeof name, "%s_%s_ns", size, when);
+    print_row(name, median_of(times, SLICES));
+}
+
+static void time_work(const struct job *job, struct worker *worker, const char *when) {
     pay_debts(worker, when);
-    snprintf(name, sizeof name, "small_%s_ns", when);
-    print_row(name, replace(worker, SMALL_PLACES, 1024, scaled(job, SMALL_OPERATIONS, SMALL_PLACES), NULL));
-    snprintf(name, sizeof name, "large_%s_ns", when);
-    print_row(name, replace(worker, LARGE_PLACES, 512 << 10, scaled(job, LARGE_OPERATIONS, LARGE_PLACES), NULL));
+    time_size(job, worker, "small", when);
+    time_size(job, worker, "large", when);
 }
 
 static void *live_shortly(void *argument) {
@@ -105,15 +117,19 @@ static void *live_shortly(void *argument) {
 }
 
 static void time_births(const char *when) {
+    double times[SLICES];
     char name[32];
-    double began = now_ns(CLOCK_MONOTONIC);
-    for (size_t i = 0; i < BIRTHS; i++) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, live_shortly, NULL) != 0) give_up("no thread can be started");
-        pthread_join(thread, NULL);
+    for (size_t slice = 0; slice < SLICES; slice++) {
+        double began = now_ns(CLOCK_MONOTONIC);
+        for (size_t i = 0; i < BIRTHS; i++) {
+            pthread_t thread;
+            if (pthread_create(&thread, NULL, live_shortly, NULL) != 0) give_up("no thread can be started");
+            pthread_join(thread, NULL);
+        }
+        times[slice] = (now_ns(CLOCK_MONOTONIC) - began) / 1e3 / BIRTHS;
     }
     snprintf(name, sizeof name, "birth_%s_us", when);
-    print_row(name, (now_ns(CLOCK_MONOTONIC) - began) / 1e3 / BIRTHS);
+    print_row(name, median_of(times, SLICES));
 }
 
 /* Fills as many pieces as asked for, or as there is memory for. Returns how many blocks that made. */

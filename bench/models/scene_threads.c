@@ -1,8 +1,9 @@
 /*
  * threads: the same amount of small-block work, by 1, 2, 4, 8, 16, 32 and 64 threads on the processors there are.
  *
- * Each thread replaces blocks of 16 to 512 bytes among 400 of its own, drawn at random; one in 32 it exchanges for another
- * thread's in a shared table. More threads than processors must not cost more than their switches.
+ * Each thread replaces blocks of 16 to 512 bytes among its own, drawn at random; one in 32 it exchanges for another thread's in a
+ * shared table. All threads together always have 25 600 blocks, so that the caches have to hold the same. More threads than
+ * processors must not cost more than their births and their switches.
  *
  * Rows: threads_1_ns ... threads_64_ns, wall time per operation, and on moat threads_1_locks ... per 1000 operations, with the
  * birth and the end of the threads.
@@ -12,18 +13,20 @@
 
 enum {
     MOST = 64,
-    BLOCKS = 400,
+    BLOCKS = 25600, /* of all threads together */
     PLACES = 256,
     OPERATIONS = 8000000, /* of all threads together, at scale 1 */
 };
 
 static _Atomic(char *) places[PLACES];
+static char *blocks_of_all[BLOCKS];
 
 static void replace_blocks(struct job *job, struct worker *worker) {
-    char *blocks[BLOCKS] = {NULL};
+    size_t count = BLOCKS / job->threads;
+    char **blocks = blocks_of_all + count * worker->seat;
     size_t operations = scaled(job, OPERATIONS, job->threads) / job->threads;
     for (size_t i = 0; i < operations; i++) {
-        char **place = &blocks[draw_below(worker, BLOCKS)];
+        char **place = &blocks[draw_below(worker, (uint32_t)count)];
         free(*place);
         *place = take(worker, draw_size(worker, 16, 512));
         **place = 1;
@@ -32,8 +35,9 @@ static void replace_blocks(struct job *job, struct worker *worker) {
             *place = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], *place, memory_order_acq_rel);
         }
     }
-    for (size_t i = 0; i < BLOCKS; i++) {
+    for (size_t i = 0; i < count; i++) {
         free(blocks[i]);
+        blocks[i] = NULL;
     }
 }
 
