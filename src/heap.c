@@ -97,8 +97,10 @@ void heap_page_event(struct heap *heap, struct page *page) {
         page_collect(page, class_page_kind(page->class)); /* drops PENDING_FULL */
         heap_queue_push(heap, page, false);
     }
-    struct page_queue *queue = &heap->queues[page->class];
-    if (page_used(page) == 0 && queue->first != queue->last) heap_release_page(heap, page);
+    if (page_used(page) == 0 && !heap_queue_keeps(heap, page))
+        heap_release_page(heap, page);
+    else
+        heap_queue_watch(heap, page); /* blocks were taken since */
     heap_shed_empty(heap);
     heap_leave(heap);
 }

@@ -100,6 +100,10 @@ void heap_tick(struct heap *heap);
 /* heap_queue.c: pages in queues. Inside enter/leave. */
 void heap_queue_push(struct heap *heap, struct page *page, bool front);
 void heap_queue_remove(struct heap *heap, struct page *page);
+/* Whether a page of a queue stays when it is empty. */
+bool heap_queue_keeps(const struct heap *heap, const struct page *page);
+/* Sets event_at of a page of a queue. */
+void heap_queue_watch(const struct heap *heap, struct page *page);
 void heap_reset(struct heap *heap);
 
 /* heap_segments.c: segments coming and going. Inside enter/leave. */

@@ -12,11 +12,24 @@ static void update_direct(struct heap *heap, uint32_t class) {
     for (size_t granules = from; granules <= size / GRANULE; granules++) heap->direct[granules] = page;
 }
 
-/* The first page of a queue is kept when it becomes empty, so that one block's malloc and free do not make and unmake a page. It
- * is the only one that blocks are taken from: the others' number of blocks in use is exact in their event_at. */
+/* The first page of a queue is kept when it becomes empty, so that one block's malloc and free do not make and unmake a page;
+ * not so where the blocks are so large that what one class leaves is better used by another. */
+#define KEPT_BLOCK_MAX (8 * KIB)
+
+bool heap_queue_keeps(const struct heap *heap, const struct page *page) {
+    return heap->queues[page->class].first == page_index(page) && page->block_size <= KEPT_BLOCK_MAX;
+}
+
+void heap_queue_watch(const struct heap *heap, struct page *page) {
+    if (heap_queue_keeps(heap, page))
+        page->event_at = EVENT_NEVER;
+    else
+        page_watch(page);
+}
+
 static void update_first(struct heap *heap, uint32_t class) {
     uint32_t first = heap->queues[class].first;
-    if (first != 0) page_at(first)->event_at = EVENT_NEVER;
+    if (first != 0) heap_queue_watch(heap, page_at(first));
     update_direct(heap, class);
 }
 

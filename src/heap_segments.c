@@ -99,10 +99,11 @@ void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
     settle_pages(segment, kind, settling_of(seen, SETTLE_KEEP), heap_random(heap));
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
-        if (page_used(page) == 0 && heap->queues[page->class].first != 0)
+        heap_queue_push(heap, page, false);
+        if (page_used(page) == 0 && !heap_queue_keeps(heap, page)) {
+            heap_queue_remove(heap, page);
             segment_page_destroy(segment, page);
-        else
-            heap_queue_push(heap, page, false);
+        }
     }
     heap_link_segment(heap, segment);
 }
@@ -207,8 +208,7 @@ void heap_poll(struct heap *heap) {
                 if (!page->full) continue; /* spurious, or of an earlier life */
                 page_collect(page, class_page_kind(page->class));
                 heap_queue_push(heap, page, false);
-                struct page_queue *queue = &heap->queues[page->class];
-                if (page_used(page) == 0 && queue->first != queue->last) heap_release_page(heap, page);
+                if (page_used(page) == 0 && !heap_queue_keeps(heap, page)) heap_release_page(heap, page);
             }
         }
     }

@@ -4,8 +4,10 @@
 /* A page's fresh blocks are carved this many bytes at a time; once a class has used a page that far, the larger step. */
 #define CARVE_STEP (4 * KIB)
 #define CARVE_STEP_HOT (16 * KIB)
-/* Fewer have no order to speak of. Each costs the process an OS page once blocks are larger than that. */
+/* Fewer have no order to speak of. Each costs the process an OS page once blocks are larger than that; really large ones come one
+ * at a time, so that a freed one is taken again before memory that was never touched. */
 #define CARVE_BLOCKS_MIN 4u
+#define CARVE_ONE_ABOVE (16 * KIB)
 
 const struct page page_empty = {.left = 0};
 
@@ -110,7 +112,7 @@ static void chain_append(const struct page *page, struct chain *chain, uint32_t 
 void page_carve(struct page *page, struct random *random) {
     size_t step = (size_t)page->carved * page->block_size >= CARVE_STEP_HOT ? CARVE_STEP_HOT : CARVE_STEP;
     uint32_t count = (uint32_t)(step / page->block_size);
-    if (count < CARVE_BLOCKS_MIN) count = CARVE_BLOCKS_MIN;
+    if (count < CARVE_BLOCKS_MIN) count = page->block_size > CARVE_ONE_ABOVE ? 1 : CARVE_BLOCKS_MIN;
     if (count > (uint32_t)(page->capacity - page->carved)) count = (uint32_t)(page->capacity - page->carved);
     MOAT_ASSERT(count > 0 && page->left == 0);
     uint32_t start = HARDENED_ORDER && page->carved == 0 ? random_below(random, count) : 0;

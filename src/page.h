@@ -24,7 +24,7 @@
 #include "sizeclass.h"
 
 /* event_at: a local free that leaves returned >= event_at has more to do (heap_page_event). Otherwise it is the number of blocks
-   that are returned when the page is empty: see page_watch. */
+   that are returned when the page is empty: see page_watch; less where blocks were taken since. */
 #define EVENT_ALWAYS 0u        /* the page is full and set aside: it must join its queue again */
 #define EVENT_NEVER UINT32_MAX /* the first page of its queue is kept even when empty */
 
