@@ -92,7 +92,7 @@ static void recover_segment(struct segment *segment, struct survivors survivors)
 /* Every heap that does not go on is free again. */
 static void recover_heaps(struct survivors survivors) {
     struct heap_pool *pool = fixed.pool;
-    pool->free_head = 0;
+    uint32_t top = 0;
     for (uint32_t index = pool->made; index-- > 0;) {
         struct heap *heap = heap_at(index);
         if (goes_on(heap, survivors)) continue;
@@ -100,9 +100,10 @@ static void recover_heaps(struct survivors survivors) {
         heap->activity = 0;
         heap->thread = 0;
         if (index == HEAP_LATE) continue;
-        heap->next_free = pool->free_head;
-        pool->free_head = index;
+        heap->next_free = top;
+        top = index;
     }
+    pool->free_heaps = top;
 }
 
 static void recover_as(struct survivors survivors) {

@@ -38,7 +38,7 @@ struct heap {
     uint32_t rooms[ROOM_LISTS]; /* its segments with a free page */
     uint32_t activity;          /* odd: inside a generic path */
     uint32_t index;             /* in the heap table */
-    uint32_t next_free;         /* pool: next unused heap, 0: none */
+    uint32_t next_free;         /* atomic, of the pool: next unused heap, 0: none */
     uint32_t exit_rounds;       /* times the exit hook has run */
     uint32_t calls;             /* of the refill path, which goes the generic way now and then */
     uint32_t ticks;             /* generic calls, to look at the clock now and then */
@@ -132,7 +132,7 @@ void segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
 struct heap_pool {
     struct lock lock;
     struct lock late_lock; /* the late heap's */
-    uint32_t free_head;    /* heaps returned, 0: none */
+    uint64_t free_heaps;   /* atomic: low half: heaps returned, 0: none; high half: times one was taken */
     uint32_t made;         /* heaps ever made, the late heap included */
     uint32_t limit;        /* heaps the table has room for */
     uint32_t writable;     /* heaps whose memory is writable */

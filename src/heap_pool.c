@@ -37,15 +37,28 @@ static bool extend_pool(struct heap_pool *pool) {
     return true;
 }
 
+/*
+ * The heaps returned are a stack without a lock: threads are born and end often. A word has the top's index and the number of
+ * heaps ever taken, so that a top which was taken and returned meanwhile does not pass for the one that was seen. Heaps are never
+ * unmapped: next_free of one that is taken by another may be read, and is thrown away with the exchange that fails.
+ */
+static struct heap *take_returned(struct heap_pool *pool) {
+    uint64_t seen = atomic_load_acquire(&pool->free_heaps); /* pairs with return_heap */
+    while ((uint32_t)seen != 0) {
+        struct heap *heap = heap_at((uint32_t)seen);
+        uint64_t rest = ((seen >> 32) + 1) << 32 | atomic_load_relaxed(&heap->next_free);
+        if (atomic_cas_acq_rel(&pool->free_heaps, &seen, rest)) return heap; /* pairs with return_heap: hand-over of the heap */
+    }
+    return NULL;
+}
+
 /* A heap nobody uses, its owner word and random state type-stable. NULL: none left, or no memory. */
 static struct heap *take_heap(struct heap_pool *pool) {
-    struct heap *heap = NULL;
+    struct heap *heap = take_returned(pool);
+    if (heap != NULL) return heap;
     lock_acquire(&pool->lock);
     pool->lock_count++;
-    if (pool->free_head != 0) {
-        heap = heap_at(pool->free_head);
-        pool->free_head = heap->next_free;
-    } else if (pool->made < pool->writable || extend_pool(pool)) {
+    if (pool->made < pool->writable || extend_pool(pool)) {
         heap = heap_at(pool->made);
         heap->index = pool->made++;
         heap_reset(heap);
@@ -56,11 +69,11 @@ static struct heap *take_heap(struct heap_pool *pool) {
 
 static void return_heap(struct heap_pool *pool, struct heap *heap) {
     heap->thread = 0;
-    lock_acquire(&pool->lock); /* release of the lock pairs with the acquire of take_heap: hand-over of the structure */
-    pool->lock_count++;
-    heap->next_free = pool->free_head;
-    pool->free_head = heap->index;
-    lock_release(&pool->lock);
+    uint64_t seen = atomic_load_relaxed(&pool->free_heaps), with;
+    do {
+        atomic_store_relaxed(&heap->next_free, (uint32_t)seen);
+        with = (seen & ~(uint64_t)UINT32_MAX) | heap->index;
+    } while (!atomic_cas_release(&pool->free_heaps, &seen, with)); /* pairs with take_returned */
 }
 
 bool heap_pool_init(void) {

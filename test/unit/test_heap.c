@@ -237,6 +237,46 @@ START_TEST(heaps_that_cannot_be_made_writable_are_done_without) {
 }
 END_TEST
 
+static struct core_thread aba_taker, aba_returner, aba_keeper;
+
+static void take_both_and_return_the_first(void) {
+    core_begin(&aba_returner);
+    core_begin(&aba_keeper);
+    core_end(&aba_returner);
+    core_be(&aba_taker);
+}
+
+/* At each step of one thread's birth, a second takes the same heap and returns it, and a third keeps the next. */
+START_TEST(no_heap_is_taken_twice_however_births_and_ends_interleave) {
+    unsigned steps = 0;
+    for (uint64_t step = 1;; step++, steps++) {
+        struct core_thread first = CORE_THREAD, second = CORE_THREAD;
+        aba_taker = aba_returner = aba_keeper = CORE_THREAD;
+        core_setup();
+        core_begin(&first);
+        core_begin(&second);
+        core_end(&first);
+        core_end(&second);
+        core_be(&aba_taker);
+        core_interleave(step, take_both_and_return_the_first);
+        struct heap *taken = core_begin(&aba_taker);
+        bool ran = core_interleave_end();
+        if (!ran) break;
+        struct core_thread next = CORE_THREAD;
+        struct heap *taken_next = core_begin(&next);
+        ck_assert_ptr_ne(taken, core_heap(&aba_keeper));
+        ck_assert_ptr_ne(taken_next, core_heap(&aba_keeper));
+        ck_assert_ptr_ne(taken_next, taken);
+        core_end(&next);
+        core_end(&aba_taker);
+        core_end(&aba_keeper);
+        core_be(NULL);
+        core_teardown();
+    }
+    ck_assert_uint_ge(steps, 3);
+}
+END_TEST
+
 START_TEST(after_the_exit_hook_a_thread_never_owns_again) {
     void *before = core_alloc(&owner, 100), *other_before = core_alloc(&owner, 5000);
     core_end(&owner);
@@ -611,6 +651,7 @@ static void add_queue_tests(TCase *group) {
     tcase_add_test(group, heaps_are_used_again);
     tcase_add_test(group, without_a_heap_left_the_late_heap_serves);
     tcase_add_test(group, heaps_that_cannot_be_made_writable_are_done_without);
+    tcase_add_test(group, no_heap_is_taken_twice_however_births_and_ends_interleave);
     tcase_add_test(group, after_the_exit_hook_a_thread_never_owns_again);
     tcase_add_test(group, a_second_free_of_a_late_block_is_reported);
 }
