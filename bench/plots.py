@@ -181,12 +181,12 @@ def draw_all(directory):
         groups_plot(directory),
         ratio_plot(directory, "programs.svg", "Time of real programs (less is better)",
                    relative(programs, lambda name: name.endswith("wall_s")), "wall_s"),
-        ratio_plot(directory, "models.svg", "Time of the models of programs (less is better)", relative(models, is_time)),
+        ratio_plot(directory, "models.svg", "Time of the models of programs (less is better)", relative(models, is_time), "wall_s"),
         latency_plot(directory),
         ratio_plot(directory, "peak.svg", "Peak resident memory of real programs (less is better)",
                    relative(programs, lambda name: name.endswith("peak_kib")), "peak_kib"),
         ratio_plot(directory, "memory.svg", "Memory workloads: resident memory (less is better)",
-                   relative(memory, lambda name: name.lower().endswith("kib"))),
+                   relative(memory, lambda name: name.endswith("_kib")), "_kib"),
     ]
     return [path for path in made if path]
 
