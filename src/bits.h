@@ -33,6 +33,7 @@ MOAT_INLINE bool test_and_clear_bit(uint64_t *word, uint64_t index) {
 MOAT_INLINE unsigned low_bit(uint64_t word) { return (unsigned)__builtin_ctzll(word); }
 MOAT_INLINE unsigned high_bit(uint64_t word) { return 63u - (unsigned)__builtin_clzll(word); }
 MOAT_INLINE unsigned popcount64(uint64_t word) { return (unsigned)__builtin_popcountll(word); }
+/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it holds that an unsigned 0 cannot be shifted. */
 MOAT_INLINE uint64_t rotl64(uint64_t word, unsigned by) { return (word << (by & 63)) | (word >> ((64 - by) & 63)); }
 MOAT_INLINE uint64_t rotr64(uint64_t word, unsigned by) { return (word >> (by & 63)) | (word << ((64 - by) & 63)); }
 

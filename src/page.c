@@ -68,14 +68,16 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class,
     atomic_store_relaxed(&page->pending, 0);
 }
 
-void page_retire(struct page *page, size_t bytes) {
+void page_retire(struct page *page) {
     if (HARDENED_MAP) {
         const struct map_word *word = map_word_of(page->start);
-        for (size_t i = 0; i < bytes / MAP_WORD_SPAN; i++) {
+        uint64_t live = 0;
+        for (size_t i = 0; i * MAP_WORD_SPAN < page->limit; i++) {
             uint64_t claim = atomic_load_relaxed(&word[i].claim);
-            if (claim != 0) report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
-            MOAT_CHECK(atomic_load_relaxed(&word[i].live) == 0, "page given back with a live block", page->start);
+            if (MOAT_UNLIKELY(claim != 0)) report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
+            live |= atomic_load_relaxed(&word[i].live);
         }
+        MOAT_CHECK(live == 0, "page given back with a live block", page->start);
     }
     /* block_size stays for reports on stale pointers; nothing is on a list and nothing can be carved. */
     page->left = page->returned = 0;

@@ -122,7 +122,7 @@ MOAT_INLINE bool page_refill(struct page *page) {
 /* Makes the record of a page of `class` that starts at `start`; nothing is carved. `bytes`: its size less any guard. */
 void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class, bool zeroed, struct random *random);
 /* Ends the page's life: nothing may be live or claimed in it. */
-void page_retire(struct page *page, size_t bytes);
+void page_retire(struct page *page);
 /* Puts fresh blocks on the empty list `free`, about one OS page of them, in an order that cannot be foretold. */
 void page_carve(struct page *page, struct random *random);
 /* Moves claimed blocks to local_free, then, when free is empty, local_free to free. Owner only; drops PENDING_FULL. */

@@ -94,7 +94,7 @@ uint64_t random_next(struct random *random) {
 
 /* A 64-bit number times the bound, high half: of any result the chance is off by less than bound / 2^64. */
 uint32_t random_below(struct random *random, uint32_t bound) {
-    return (uint32_t)(((unsigned __int128)random_next(random) * bound) >> 64);
+    return bound <= 1 ? 0 : (uint32_t)(((unsigned __int128)random_next(random) * bound) >> 64);
 }
 
 void random_seed_fixed(struct random *random, uint64_t seed) {

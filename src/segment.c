@@ -71,7 +71,7 @@ struct page *segment_page_create(struct segment *segment, uint32_t class, struct
 
 void segment_page_destroy(struct segment *segment, struct page *page) {
     unsigned slot = page_slot(page);
-    page_retire(page, segment_page_bytes(class_page_kind(page->class), slot));
+    page_retire(page);
     segment->free_pages |= bit64(slot);
     segment->dirty |= bit64(slot);
     segment->pages_used--;

@@ -42,7 +42,7 @@ static enum remote_result give_remotely(void *block) {
 
 static void pop(void *page) { page_pop(page); }
 static void collect(void *page) { page_collect(page, class_page_kind(((struct page *)page)->class)); }
-static void retire(void *page) { page_retire(page, core_page_bytes(page)); }
+static void retire(void *page) { page_retire(page); }
 
 /* --- Carving ---------------------------------------------------------------------------------------------------------------- */
 
@@ -108,7 +108,7 @@ START_TEST(the_order_of_fresh_blocks_cannot_be_foretold) {
             before = block;
         }
     }
-    ck_assert_uint_gt(distinct, 40); /* of 64 draws among 256; about 56 are expected */
+    ck_assert_uint_gt(distinct, 40);                /* of 64 draws among 256; about 56 are expected */
     ck_assert_uint_lt(successor * 100, pairs * 80); /* 3 in 4 are expected before the held back ones come */
 }
 END_TEST
