@@ -34,7 +34,7 @@ MOAT_INLINE void *alloc_block(size_t size) {
     return MOAT_LIKELY(block != NULL) ? block : alloc_block_slow(size);
 }
 
-/* The page of an address in a small segment of the running thread's heap; NULL: anything else. The thread is busy then. */
+/* The page of an address in a small segment of the running thread's heap, with the thread marked busy; NULL: anything else. */
 MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct heap **heap) {
     /* Rotated: what is no multiple of a granule comes out as large, and leaves by the compare of the range. */
     uint64_t granule = rotr64(address - fixed_load(region_base), GRANULE_SHIFT);

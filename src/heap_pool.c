@@ -119,6 +119,7 @@ struct heap *heap_acquire(void) {
     uintptr_t outside = thread_enter();
     struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
     if (MOAT_UNLIKELY(heap == NULL)) {
+        if (outside == THREAD_BUSY) heap_report_reentry(); /* moat_check() in a signal handler */
         MOAT_CHECK(outside == THREAD_NEW || outside == THREAD_ENDED, "thread word overwritten", outside);
         if (outside == THREAD_NEW && fixed.exit_key != 0) heap = make_heap_of_thread();
         if (heap == NULL) {

@@ -165,12 +165,11 @@ static void collect_claims(struct page *page, enum page_kind kind) {
 void page_collect(struct page *page, enum page_kind kind) {
     if (atomic_load_relaxed(&page->pending) != 0) collect_claims(page, kind);
     if (page->left != 0 || page->returned == 0) return;
-    bool watched = page->event_at == page->carved;
     page->free = page->local_free;
     page->left = page->returned;
     page->returned = 0;
     page->zeroed = false;
-    if (watched) page_watch(page);
+    if (page->event_at != EVENT_NEVER) page_watch(page); /* what was watched for moved with the list */
 }
 
 bool page_mark_full(struct page *page) {

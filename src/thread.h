@@ -2,8 +2,8 @@
  * thread: who is running (layer 0, a seam).
  *
  * One initial-exec word per thread holds the thread's heap, or one of three marks. It lies where an overflow may reach it, so
- * nothing follows it before heap_of_thread() (heap.h) has shown that it points into the heap table. A harness build reads the
- * word of the virtual thread that runs now.
+ * nothing follows it before is_heap() (heap.h) has shown that it points into the heap table, or that it equals an owner word. A
+ * harness build reads the word of the virtual thread that runs now.
  */
 #ifndef MOAT_THREAD_H
 #define MOAT_THREAD_H

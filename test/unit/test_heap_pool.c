@@ -1,0 +1,92 @@
+/*
+ * heap_pool: the stack of heaps that came back, with other threads' births and ends at each step of one.
+ */
+#include "core.h"
+
+static struct core_thread aba_taker, aba_returner, aba_keeper;
+
+static void take_both_and_return_the_first(void) {
+    core_begin(&aba_returner);
+    core_begin(&aba_keeper);
+    core_end(&aba_returner);
+    core_be(&aba_taker);
+}
+
+/* At each step of one thread's birth, a second takes the same heap and returns it, and a third keeps the next. */
+/* The other way round: at each step of one thread's end, a heap is taken, another returned. */
+static void take_one_and_return_another(void) {
+    core_begin(&aba_keeper);
+    core_end(&aba_returner);
+    core_be(&aba_taker);
+}
+
+START_TEST(no_heap_is_lost_or_returned_twice_however_ends_interleave) {
+    unsigned steps = 0;
+    for (uint64_t step = 1;; step++, steps++) {
+        struct core_thread spare = CORE_THREAD, later[3] = {CORE_THREAD, CORE_THREAD, CORE_THREAD};
+        aba_taker = aba_returner = aba_keeper = CORE_THREAD;
+        core_setup();
+        core_begin(&spare);
+        core_begin(&aba_returner);
+        core_begin(&aba_taker);
+        core_end(&spare);
+        uint32_t made = fixed.pool->made;
+        core_be(&aba_taker);
+        core_interleave(step, take_one_and_return_another);
+        core_end(&aba_taker);
+        bool ran = core_interleave_end();
+        if (!ran) take_one_and_return_another();
+        for (unsigned i = 0; i < 2; i++) core_begin(&later[i]);
+        ck_assert_uint_eq(fixed.pool->made, made); /* both came back */
+        core_begin(&later[2]);
+        ck_assert_uint_eq(fixed.pool->made, made + 1); /* and nothing else */
+        for (unsigned i = 0; i < 3; i++) ck_assert_ptr_ne(core_heap(&later[i]), core_heap(&aba_keeper));
+        ck_assert_ptr_ne(core_heap(&later[0]), core_heap(&later[1]));
+        core_be(NULL);
+        core_teardown();
+        if (!ran) break;
+    }
+    ck_assert_uint_ge(steps, 3);
+}
+END_TEST
+
+START_TEST(no_heap_is_taken_twice_however_births_and_ends_interleave) {
+    unsigned steps = 0;
+    for (uint64_t step = 1;; step++, steps++) {
+        struct core_thread first = CORE_THREAD, second = CORE_THREAD;
+        aba_taker = aba_returner = aba_keeper = CORE_THREAD;
+        core_setup();
+        core_begin(&first);
+        core_begin(&second);
+        core_end(&first);
+        core_end(&second);
+        core_be(&aba_taker);
+        core_interleave(step, take_both_and_return_the_first);
+        struct heap *taken = core_begin(&aba_taker);
+        bool ran = core_interleave_end();
+        if (!ran) break;
+        struct core_thread next = CORE_THREAD;
+        struct heap *taken_next = core_begin(&next);
+        ck_assert_ptr_ne(taken, core_heap(&aba_keeper));
+        ck_assert_ptr_ne(taken_next, core_heap(&aba_keeper));
+        ck_assert_ptr_ne(taken_next, taken);
+        core_end(&next);
+        core_end(&aba_taker);
+        core_end(&aba_keeper);
+        core_be(NULL);
+        core_teardown();
+    }
+    ck_assert_uint_ge(steps, 3);
+}
+END_TEST
+
+int main(void) {
+    core_unused();
+    Suite *suite = suite_create("heap_pool");
+    TCase *group = tcase_create("interleavings");
+    tcase_add_checked_fixture(group, core_setup, core_teardown);
+    tcase_add_test(group, no_heap_is_lost_or_returned_twice_however_ends_interleave);
+    tcase_add_test(group, no_heap_is_taken_twice_however_births_and_ends_interleave);
+    suite_add_tcase(suite, group);
+    return core_run(suite);
+}
