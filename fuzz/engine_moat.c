@@ -3,9 +3,10 @@
  */
 #include "engine_subject.h"
 
-#include "fixed.h"
 #include "harness.h"
+#include "livemap.h"
 #include "moat.h"
+#include "region.h"
 #include "thread.h"
 
 /* Kinds of call that may fail under a right allocator without ending the process; the kernel's random numbers may not. */
@@ -24,10 +25,19 @@ static void abandon_thread(void) { *harness_thread_word() = THREAD_NEW; }
 static uintptr_t base(void) { return fixed.region_base; }
 static void fail_nth(unsigned kind, unsigned n) { harness_fail_nth(fault_calls[kind % FAULT_CALLS], n); }
 
-/* Of the region alone: the tables grow with the highest segment ever used and stay. */
+/* The tables may lie inside the range that the region can grow over. */
+static bool is_table(uintptr_t start) {
+    uintptr_t map = fixed.map_bias + (fixed.region_base >> 6);
+    size_t segments = round_up(fixed.region->span, TABLE_CHUNK);
+    return start - (uintptr_t)fixed.segments < segments * SEGMENT_TABLE_BYTES_PER_SEGMENT ||
+           start - (uintptr_t)fixed.pages < segments * PAGE_TABLE_BYTES_PER_SEGMENT ||
+           start - map < segments * MAP_BYTES_PER_SEGMENT;
+}
+
+/* Of segments alone: the tables grow with the highest segment ever used and stay. */
 static void add_committed(void *context, uintptr_t start, size_t size, enum harness_state state) {
     size_t *sum = context;
-    if (state == HARNESS_COMMITTED && start - fixed.region_base < fixed.region_span) *sum += size;
+    if (state == HARNESS_COMMITTED && start - fixed.region_base < fixed.region_span && !is_table(start)) *sum += size;
 }
 
 static size_t committed(void) {
