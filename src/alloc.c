@@ -98,10 +98,12 @@ void *alloc_zeroed(size_t size) {
 
 void *alloc_aligned(size_t alignment, size_t size) {
     if (alignment <= GRANULE) return alloc_block(size);
+    if (size - 1 < LARGE_MAX && alignment <= LARGE_MAX) {
+        uint32_t class = class_of_aligned(alignment, size);
+        if (class != CLASS_NONE) return alloc_block(class_size(class)); /* any block of the class is aligned */
+    }
     if (size > PTRDIFF_MAX || !is_ready()) return NULL;
     if (size == 0) return allocate_empty(alignment);
-    uint32_t class = size <= LARGE_MAX && alignment <= LARGE_MAX ? class_of_aligned(alignment, size) : CLASS_NONE;
-    if (class != CLASS_NONE) return allocate_class(class, false);
     return allocate_huge(size, alignment, false);
 }
 
@@ -290,6 +292,7 @@ bool alloc_collect(bool purge) {
     struct heap *heap = heap_acquire();
     heap_poll(heap);
     heap->now = os_milliseconds();
+    if (purge) heap_ask_for_trim(heap);
     bool gave = heap_purge(heap, purge);
     heap_release(heap);
     return gave;

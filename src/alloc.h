@@ -100,8 +100,8 @@ void alloc_free_aligned(void *block, size_t alignment);
 size_t alloc_usable_size(const void *block);
 /* True when the address lies in moat's range (whether or not it is a live block). */
 bool alloc_owns(const void *address);
-/* Collects the calling thread's heap and what is abandoned; with `purge` also gives unused memory back to the kernel at once.
-   True if memory went back. */
+/* Collects the calling thread's heap and what is abandoned; with `purge` also gives unused memory back to the kernel at once, and
+   asks other threads for theirs, which follows at the next call of each that leaves the fast path. True if memory went back. */
 bool alloc_collect(bool purge);
 
 #endif

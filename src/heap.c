@@ -25,8 +25,19 @@ void heap_leave(struct heap *heap) {
     thread_leave(heap->outside_word);
 }
 
+void heap_ask_for_trim(struct heap *heap) { heap->trims_seen = atomic_add_relaxed(&fixed.pool->trims, 1) + 1; }
+
+static void trim_if_asked(struct heap *heap) {
+    uint32_t trims = atomic_load_relaxed(&fixed.pool->trims);
+    if (MOAT_LIKELY(trims == heap->trims_seen)) return;
+    heap->trims_seen = trims;
+    heap->now = os_milliseconds();
+    heap_purge_own(heap);
+}
+
 void heap_tick(struct heap *heap) {
     if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_poll(heap);
+    trim_if_asked(heap);
     if (++heap->ticks % CALLS_PER_LOOK != 0) return;
     heap->now = os_milliseconds();
     if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at) heap_purge(heap, false);

@@ -40,6 +40,7 @@ struct heap {
     uint32_t index;             /* in the heap table */
     uint32_t next_free;         /* atomic, of the pool: next unused heap, 0: none */
     uint32_t exit_rounds;       /* times the exit hook has run */
+    uint32_t trims_seen;        /* of pool->trims */
     uint32_t calls;             /* of the refill path, which goes the generic way now and then */
     uint32_t ticks;             /* generic calls, to look at the clock now and then */
     uint32_t purge_list;        /* where the purge walk stands, 0..63; 64: no walk under way */
@@ -124,6 +125,10 @@ bool heap_adopt_one(struct heap *heap);
 void heap_abandon(struct heap *heap);
 /* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True if memory went back. */
 bool heap_purge(struct heap *heap, bool force);
+/* Gives back all that the heap alone has and does not use. */
+void heap_purge_own(struct heap *heap);
+/* Asks every other heap to give its unused memory back at its thread's next generic allocation: nobody else may touch its pages. */
+void heap_ask_for_trim(struct heap *heap);
 /* Full pages with claims join their queues. */
 void heap_poll(struct heap *heap);
 /* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else abandoned again. */
@@ -138,6 +143,7 @@ struct heap_pool {
     uint32_t writable;     /* heaps whose memory is writable */
     uint32_t key;          /* pthread key of the exit hook */
     bool key_ready;
+    uint32_t trims; /* atomic: times somebody asked every heap to give back what it does not use */
     size_t lock_count;
 };
 /* Creates the exit hook's key and the late heap; called once by init. False: no memory. */

@@ -106,6 +106,7 @@ static struct heap *make_heap_of_thread(void) {
     if (heap == NULL) return NULL;
     heap->thread = thread_identity();
     heap->exit_rounds = 0;
+    heap->trims_seen = atomic_load_relaxed(&fixed.pool->trims);
     heap->now = os_milliseconds();
     heap->adopt_from = 0;
     thread_leave((uintptr_t)heap);

@@ -247,21 +247,32 @@ static bool purge_late_heap(bool force, uint64_t now) {
     return gave;
 }
 
-/* The walk goes list by list, then over what is abandoned, and stops after some segments, so that no single call takes long. */
-bool heap_purge(struct heap *heap, bool force) {
-    size_t before = atomic_load_relaxed(&fixed.region->committed);
-    bool gave = false;
+/* The part of the walk over the heap's own segments; false when it stopped before the end, to go on another time. */
+static bool purge_lists(struct heap *heap, bool force, bool *gave) {
     uint32_t walked = 0;
     if (force || heap->purge_list == PURGE_IDLE) heap->purge_list = 0;
     for (; heap->purge_list < PURGE_ABANDONED; heap->purge_list++) {
-        if (!force && walked >= SEGMENTS_PER_PURGE_STEP) return gave;
+        if (!force && walked >= SEGMENTS_PER_PURGE_STEP) return false;
         for (uint32_t index = heap->lists[heap->purge_list], next; index != 0; index = next, walked++) {
             next = segment_at(index)->list_next;
-            gave |= purge_segment(heap, segment_at(index), force);
+            *gave |= purge_segment(heap, segment_at(index), force);
         }
         heap->purge_from = 0;
     }
     heap_shed_empty(heap);
+    return true;
+}
+
+void heap_purge_own(struct heap *heap) {
+    bool gave = false;
+    purge_lists(heap, true, &gave);
+}
+
+/* The walk goes list by list, then over what is abandoned, and stops after some segments, so that no single call takes long. */
+bool heap_purge(struct heap *heap, bool force) {
+    size_t before = atomic_load_relaxed(&fixed.region->committed);
+    bool gave = false;
+    if (!purge_lists(heap, force, &gave)) return gave;
     if (heap != heap_at(HEAP_LATE)) gave |= purge_late_heap(force, heap->now);
     if (sweep_some(heap, force ? UINT32_MAX : ABANDONED_PER_PURGE_STEP, force)) return gave;
     heap->purge_list = PURGE_IDLE;

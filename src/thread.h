@@ -29,16 +29,20 @@ extern __thread uintptr_t moat_thread_word __attribute__((tls_model("initial-exe
 
 /* Bracket everything that a signal handler's call must not get in between: it finds THREAD_BUSY, leaves the fast path for it, and
    is reported (heap_report_reentry). The fences are the compiler's alone: a handler runs on this very thread, between two of its
-   instructions. thread_mark_busy is for who knows that the word is a heap, which no handler changes: one store and no branch.
-   Otherwise a handler may make the thread its heap just before: thread_enter reads and marks in one instruction. */
+   instructions. thread_mark_busy is for who knows that the word is a heap, which no handler changes: one store and no branch. */
 MOAT_INLINE void thread_mark_busy(void) {
     thread_word() = THREAD_BUSY;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-/* Returns what thread_leave gives back. */
+/* Returns what thread_leave gives back. A handler may make a new thread its heap between any two instructions: there one
+   instruction reads and marks. It is not used for the others because it waits for every store before it. */
 MOAT_INLINE uintptr_t thread_enter(void) {
-    uintptr_t outside = __atomic_exchange_n(&thread_word(), THREAD_BUSY, __ATOMIC_RELAXED);
+    uintptr_t outside = thread_word();
+    if (outside == THREAD_NEW)
+        outside = __atomic_exchange_n(&thread_word(), THREAD_BUSY, __ATOMIC_RELAXED);
+    else
+        thread_mark_busy();
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     return outside;
 }

@@ -590,6 +590,25 @@ START_TEST(a_trim_gives_everything_unused_back_at_once) {
 }
 END_TEST
 
+START_TEST(a_trim_reaches_another_heap_at_its_threads_next_generic_call) {
+    for (size_t i = 0; i < ROOM; i++) blocks[i] = core_alloc(&other, 2000);
+    for (size_t i = 0; i < ROOM; i++)
+        if (i % 1024 != 0) core_give(&other, blocks[i]);
+    core_begin(&owner);
+    uint64_t purges = harness_call_count(OS_PURGE);
+    alloc_collect(true);
+    ck_assert_uint_eq(harness_call_count(OS_PURGE), purges); /* nobody but its thread touches its pages */
+    core_alloc(&other, 30000);                               /* no time has passed: nothing else is due */
+    ck_assert_uint_ge(harness_call_count(OS_PURGE), purges + 4);
+    purges = harness_call_count(OS_PURGE);
+    core_give(&other, blocks[0]);
+    core_alloc(&other, 40000); /* asked once, answered once */
+    ck_assert_uint_eq(harness_call_count(OS_PURGE), purges);
+    check_as(&other);
+    check_as(&owner);
+}
+END_TEST
+
 /* --- Damage ----------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(a_damaged_heap_does_not_validate) {
@@ -659,6 +678,7 @@ int main(void) {
     tcase_add_test(group, unused_memory_goes_back_after_the_delay);
     tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
+    tcase_add_test(group, a_trim_reaches_another_heap_at_its_threads_next_generic_call);
     tcase_add_test(group, a_damaged_heap_does_not_validate);
     suite_add_tcase(suite, group);
     return core_run(suite);
