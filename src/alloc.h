@@ -46,7 +46,9 @@ MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct heap **heap) {
     if (MOAT_UNLIKELY(atomic_load_relaxed(&segment->owner) != word || (word & OWNER_FLAGS) != 0)) return NULL;
     heap_enter_fast();
     *heap = (struct heap *)word;
-    return &fixed.pages[granule >> (SLOT_SHIFT - GRANULE_SHIFT)];
+    struct page *page = &fixed.pages[granule >> (SLOT_SHIFT - GRANULE_SHIFT)];
+    if (page == NULL) __builtin_unreachable();
+    return page;
 }
 
 /* What is left of a free once enter_own_page has found the page. */

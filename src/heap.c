@@ -64,7 +64,7 @@ static struct page *search_queue(struct heap *heap, uint32_t class) {
         index = page->next;
         heap_queue_remove(heap, page);
         page->full = true;
-        page->event_at = EVENT_ALWAYS;
+        page_set_event(page, EVENT_ALWAYS);
     }
     return NULL;
 }

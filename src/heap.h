@@ -92,7 +92,7 @@ void heap_leave(struct heap *heap);
 
 /* Generic allocation of a class: wakes, collects, searches, carves, adopts, grows. NULL: out of memory. Inside enter/leave. */
 struct page *heap_page_with_room(struct heap *heap, uint32_t class);
-/* A local free left returned >= event_at: the page joins its queue again, or is given back. Inside the fast path's bracket, which
+/* A local free counted down to the event of its page: the page joins its queue again, or is given back. Inside the fast path's bracket, which
    it leaves. */
 MOAT_COLD void heap_page_event(struct heap *heap, struct page *page);
 /* The clock and what is due: wakes, purges. Inside enter/leave. */
@@ -103,7 +103,7 @@ void heap_queue_push(struct heap *heap, struct page *page, bool front);
 void heap_queue_remove(struct heap *heap, struct page *page);
 /* Whether a page of a queue stays when it is empty. */
 bool heap_queue_keeps(const struct heap *heap, const struct page *page);
-/* Sets event_at of a page of a queue. */
+/* Sets event_above of a page of a queue. */
 void heap_queue_watch(const struct heap *heap, struct page *page);
 void heap_reset(struct heap *heap);
 

@@ -22,7 +22,7 @@ bool heap_queue_keeps(const struct heap *heap, const struct page *page) {
 
 void heap_queue_watch(const struct heap *heap, struct page *page) {
     if (heap_queue_keeps(heap, page))
-        page->event_at = EVENT_NEVER;
+        page_set_event(page, EVENT_NEVER);
     else
         page_watch(page);
 }

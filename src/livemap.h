@@ -48,10 +48,15 @@ MOAT_INLINE bool map_is_free(const struct map_word *word, uint64_t bit) {
     return ((atomic_load_relaxed(&word->live) | atomic_load_relaxed(&word->claim)) & bit) == 0;
 }
 
+/* Most words have no claim at all: one instruction sees that. */
+MOAT_INLINE bool map_claimed(const struct map_word *word, uint64_t place) {
+    return MOAT_UNLIKELY(atomic_load_relaxed(&word->claim) != 0) && has_bit(atomic_load_relaxed(&word->claim), place);
+}
+
 /* malloc's step of the table in DESIGN.md section 3.2: live 0, claim 0 -> live 1; false, and nothing changed, if it was not so.
    Owner only: no read-modify-write, nobody else writes live bits of a page. */
 MOAT_INLINE bool map_take(struct map_word *word, uint64_t place) {
-    if (MOAT_UNLIKELY(has_bit(atomic_load_relaxed(&word->claim), place))) return false;
+    if (MOAT_UNLIKELY(map_claimed(word, place))) return false;
     uint64_t live = atomic_load_relaxed(&word->live);
     if (MOAT_UNLIKELY(test_and_set_bit(&live, place))) return false;
     atomic_store_relaxed(&word->live, live);
@@ -60,7 +65,7 @@ MOAT_INLINE bool map_take(struct map_word *word, uint64_t place) {
 
 /* The local free's step: live 1, claim 0 -> live 0; false, and nothing changed, if it was not so. Owner only. */
 MOAT_INLINE bool map_give(struct map_word *word, uint64_t place) {
-    if (MOAT_UNLIKELY(has_bit(atomic_load_relaxed(&word->claim), place))) return false;
+    if (MOAT_UNLIKELY(map_claimed(word, place))) return false;
     uint64_t live = atomic_load_relaxed(&word->live);
     if (MOAT_UNLIKELY(!test_and_clear_bit(&live, place))) return false;
     atomic_store_relaxed(&word->live, live);

@@ -52,8 +52,8 @@ void *page_pop(struct page *page) {
 void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class, bool zeroed, struct random *random) {
     size_t block_size = class_size(class);
     page->free = page->local_free = 0;
-    page->left = page->returned = 0;
-    page->event_at = EVENT_NEVER;
+    page->left = 0;
+    page->countdown = page->event_above = EVENT_NEVER;
     page->secret = random_next(random);
     page->reciprocal = block_reciprocal(block_size);
     page->start = start;
@@ -80,7 +80,8 @@ void page_retire(struct page *page) {
         MOAT_CHECK(live == 0, "page given back with a live block", page->start);
     }
     /* block_size stays for reports on stale pointers; nothing is on a list and nothing can be carved. */
-    page->left = page->returned = 0;
+    page->left = 0;
+    page->countdown = page->event_above;
     page->capacity = page->carved;
     page->full = false;
 }
@@ -146,7 +147,7 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
                    "a claim names no block in use", address);
         link_store(address, link_encode(page->local_free, page->secret, address));
         page->local_free = (uint32_t)offset;
-        page->returned++;
+        page->countdown--;
     }
     atomic_and_release(&word->claim, ~claim); /* pairs with the fetch_or of the next remote_free of these blocks */
 }
@@ -164,12 +165,9 @@ static void collect_claims(struct page *page, enum page_kind kind) {
 
 void page_collect(struct page *page, enum page_kind kind) {
     if (atomic_load_relaxed(&page->pending) != 0) collect_claims(page, kind);
-    if (page->left != 0 || page->returned == 0) return;
-    page->free = page->local_free;
-    page->left = page->returned;
-    page->returned = 0;
-    page->zeroed = false;
-    if (page->event_at != EVENT_NEVER) page_watch(page); /* what was watched for moved with the list */
+    if (page->left != 0 || page_returned(page) == 0) return;
+    page_move_returned(page);
+    if (page->event_above != EVENT_NEVER) page_watch(page); /* what was watched for moved with the list */
 }
 
 bool page_mark_full(struct page *page) {
@@ -194,7 +192,7 @@ void page_rebuild(struct page *page, size_t bytes, struct random *random) {
     }
     page->free = page->local_free = list.head;
     page->left = list.length;
-    page->returned = 0;
+    page->countdown = page->event_above;
     page->zeroed = false;
 }
 
@@ -217,8 +215,8 @@ bool page_validate(const struct page *page, size_t bytes) {
     if (page->carved > page->capacity || page->limit != (uint64_t)page->carved * page->block_size || page->limit > bytes)
         return false;
     if (page_used(page) < 0) return false;
-    if (page->carved == 0) return page->left == 0 && page->returned == 0;
-    if (!list_is_right(page, page->free, page->left, met) || !list_is_right(page, page->local_free, page->returned, met))
+    if (page->carved == 0) return page->left == 0 && page_returned(page) == 0;
+    if (!list_is_right(page, page->free, page->left, met) || !list_is_right(page, page->local_free, page_returned(page), met))
         return false;
     if (!HARDENED_MAP) return true;
     int32_t live = 0;

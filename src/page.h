@@ -4,13 +4,13 @@
  * A page is described by the record of its first slot, found from any address by shifts alone. The first cache line belongs to
  * the heap that owns the segment and to nobody else; remote threads write only `pending`, on a line of its own.
  *
- *   free, left            blocks to allocate from: the head of a list, and how many  } linked through the blocks (link.h); heads
- *   local_free, returned  blocks the owner has freed: likewise                      } and counts are trusted, links are not
- *   claim bits            blocks other threads have freed: a set, named by `pending`, no list at all
+ *   free, left    blocks to allocate from: the head of a list, and how many  } linked through the blocks (link.h); heads and
+ *   local_free    blocks the owner has freed; page_returned(): how many     } counts are trusted, links are not
+ *   claim bits    blocks other threads have freed: a set, named by `pending`, no list at all
  *
  * The counts end the lists: that the last block is taken is known without waiting for its link to come from memory.
  *
- * Invariant at rest: used + left + returned == carved <= capacity, and the live bits of the page count `used`, which is what
+ * Invariant at rest: used + left + page_returned() == carved <= capacity, and the live bits of the page count `used`, which is what
  * page_used() makes of the other three.
  */
 #ifndef MOAT_PAGE_H
@@ -23,18 +23,18 @@
 #include "region.h"
 #include "sizeclass.h"
 
-/* event_at: a local free that leaves returned >= event_at has more to do (heap_page_event). Otherwise it is the number of blocks
-   that are returned when the page is empty: see page_watch; less where blocks were taken since. */
-#define EVENT_ALWAYS 0u        /* the page is full and set aside: it must join its queue again */
-#define EVENT_NEVER UINT32_MAX /* the first page of its queue is kept even when empty */
+/* event_above: a local free that leaves more blocks returned than that has more to do (heap_page_event). The two below, or one
+   less than are returned when the page is empty: see page_watch; lower where blocks were taken since. */
+#define EVENT_ALWAYS (-1)     /* the page is full and set aside: it must join its queue again */
+#define EVENT_NEVER INT32_MAX /* the first page of its queue is kept even when empty */
 
 struct page {
     /* Owner only. Offsets are bytes from start, of blocks below `limit`, whether or not the list is empty. */
     uint32_t free;       /* head of the list to allocate from */
     uint32_t left;       /* its blocks */
     uint32_t local_free; /* head of the owner's freed blocks */
-    uint32_t returned;   /* their number */
-    uint32_t event_at;
+    int32_t countdown;   /* event_above less their number: below 0 the free that counted has more to do */
+    int32_t event_above;
     uint32_t block_size; /* bytes; 0: the page is not in use */
     uint64_t secret;     /* of the links; new in every life of the page */
     uint64_t reciprocal; /* of block_size: block_reciprocal() */
@@ -75,13 +75,23 @@ MOAT_INLINE unsigned page_claim_group(enum page_kind kind, size_t offset) {
     return group < 62 ? group : 62;
 }
 
+/* Blocks on local_free. */
+MOAT_INLINE uint32_t page_returned(const struct page *page) {
+    return (uint32_t)(atomic_load_relaxed(&page->event_above) - atomic_load_relaxed(&page->countdown));
+}
+
 /* Blocks handed out, claimed ones included until they are collected. */
 MOAT_INLINE int32_t page_used(const struct page *page) {
-    return (int32_t)page->carved - (int32_t)page->left - (int32_t)page->returned;
+    return (int32_t)page->carved - (int32_t)page->left - (int32_t)page_returned(page);
+}
+
+MOAT_INLINE void page_set_event(struct page *page, int32_t event_above) {
+    page->countdown += event_above - page->event_above;
+    page->event_above = event_above;
 }
 
 /* From now on the local free that empties the page has more to do. Exact while nothing is taken from the page. */
-MOAT_INLINE void page_watch(struct page *page) { page->event_at = page->carved - page->left; }
+MOAT_INLINE void page_watch(struct page *page) { page_set_event(page, (int32_t)page->carved - (int32_t)page->left - 1); }
 
 /* Takes a block off `free`, marks it live and erases its link. NULL, and nothing has changed, when the list is empty or damaged:
  * page_pop tells these apart. So a fast path has one way out, and no call in it. Owner only. */
@@ -105,17 +115,22 @@ void *page_pop(struct page *page);
 MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
     link_store(address, link_encode(page->local_free, page->secret, address));
     page->local_free = (uint32_t)(address - page->start);
-    return ++page->returned >= page->event_at;
+    return --page->countdown < 0;
+}
+
+/* local_free becomes `free`, which must be empty. */
+MOAT_INLINE void page_move_returned(struct page *page) {
+    page->free = page->local_free;
+    page->left = page_returned(page);
+    page->countdown = page->event_above;
+    page->zeroed = false;
 }
 
 /* The cheap part of collect: when nothing is claimed, the owner's freed blocks become the list to allocate from. `free` must be
    empty, the page the first of its queue; false: there are none, or page_collect has more to do. Owner only. */
 MOAT_INLINE bool page_refill(struct page *page) {
-    if (page->returned == 0 || atomic_load_relaxed(&page->pending) != 0) return false;
-    page->free = page->local_free;
-    page->left = page->returned;
-    page->returned = 0;
-    page->zeroed = false;
+    if (page_returned(page) == 0 || atomic_load_relaxed(&page->pending) != 0) return false;
+    page_move_returned(page);
     return true;
 }
 

@@ -154,9 +154,9 @@ START_TEST(the_last_block_given_back_is_an_event_when_the_page_asks_for_it) {
     page_watch(page);
     ck_assert(!give(page, one));
     ck_assert(give(page, two));
-    page->event_at = EVENT_NEVER;
+    page_set_event(page, EVENT_NEVER);
     ck_assert(!give(page, take(page)));
-    page->event_at = EVENT_ALWAYS;
+    page_set_event(page, EVENT_ALWAYS);
     take(page);
     ck_assert(give(page, take(page)));
 }
@@ -380,10 +380,10 @@ START_TEST(a_damaged_record_does_not_validate) {
     page->left--;
     ck_assert(!is_valid(page));
     *page = whole;
-    page->returned++;
+    page->countdown--;
     ck_assert(!is_valid(page));
     *page = whole;
-    page->returned = page->carved;
+    page->countdown = page->event_above - page->carved;
     ck_assert(!is_valid(page));
     *page = whole;
     page->carved++;
@@ -435,7 +435,7 @@ START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
     page->free = (uint32_t)core_below(&random, 1000);
     page->local_free = 3;
     page->left = 7;
-    page->returned = 77777;
+    page->countdown = page->event_above - 77777;
     page->pending = 0;
     page_rebuild(page, core_page_bytes(page), &generator);
     ck_assert(is_valid(page));
