@@ -26,8 +26,9 @@ static void *try_class(uint32_t class, bool zero) {
     struct page *page = heap_page_with_room(heap, class);
     void *block = page != NULL ? page_pop(page) : NULL; /* a page with room has a block on its list */
     /* What was never handed out is zero, unless a neighbour overflowed into it: left to large blocks, where the fill would cost
-     * pages. */
-    bool fill = zero && block != NULL && (!page->zeroed || page->block_size <= SMALL_MAX);
+     * pages. A list that was tampered with leads to no other free blocks as long as none were returned. */
+    bool fresh = page != NULL && page->zeroed && page_returned(page) == 0 && page->block_size > SMALL_MAX;
+    bool fill = zero && block != NULL && !fresh;
     heap_release(heap);
     if (fill) __builtin_memset(block, 0, class_size(class));
     return block;

@@ -40,7 +40,8 @@ MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct heap **heap) {
     uint64_t granule = rotr64(address - fixed_load(region_base), GRANULE_SHIFT);
     if (MOAT_UNLIKELY(granule >= fixed_load(region_granules))) return NULL;
     /* Equal only for a small segment of this thread's heap; only this thread makes it so. The thread's word may have been
-     * overwritten, but what equals an owner word and has no flags is a heap, or 0 in a segment without live bits. */
+     * overwritten, but what equals an owner word and has no flags is a heap, or 0 in an unused segment: no live bit there, and
+     * the tables of every segment can be read. */
     uintptr_t word = thread_word();
     const struct segment *segment = &fixed.segments[granule >> (SEGMENT_SHIFT - GRANULE_SHIFT)];
     if (MOAT_UNLIKELY(atomic_load_relaxed(&segment->owner) != word || (word & OWNER_FLAGS) != 0)) return NULL;

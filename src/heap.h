@@ -92,8 +92,8 @@ void heap_leave(struct heap *heap);
 
 /* Generic allocation of a class: wakes, collects, searches, carves, adopts, grows. NULL: out of memory. Inside enter/leave. */
 struct page *heap_page_with_room(struct heap *heap, uint32_t class);
-/* A local free counted down to the event of its page: the page joins its queue again, or is given back. Inside the fast path's bracket, which
-   it leaves. */
+/* A local free counted down to the event of its page: the page joins its queue again, or is given back. Inside the fast path's
+   bracket, which it leaves. */
 MOAT_COLD void heap_page_event(struct heap *heap, struct page *page);
 /* The clock and what is due: wakes, purges. Inside enter/leave. */
 void heap_tick(struct heap *heap);
@@ -127,7 +127,8 @@ void heap_abandon(struct heap *heap);
 bool heap_purge(struct heap *heap, bool force);
 /* Gives back all that the heap alone has and does not use. */
 void heap_purge_own(struct heap *heap);
-/* Asks every other heap to give its unused memory back at its thread's next generic allocation: nobody else may touch its pages. */
+/* Asks every other heap to give its unused memory back at its thread's next generic allocation: nobody else may touch its pages.
+ */
 void heap_ask_for_trim(struct heap *heap);
 /* Full pages with claims join their queues. */
 void heap_poll(struct heap *heap);

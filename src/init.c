@@ -70,11 +70,16 @@ static void fill_fixed(const struct layout *layout, const struct region_plan *pl
     fixed.zero = &state->zero;
 }
 
-/* Owner words are read before anything else is: a wild pointer into the range finds zeros there. The other tables are read only
-   where a segment is in use. */
+/* A free looks at the owner word of whatever address in the range it is given, and a thread whose word was overwritten by 0 takes
+   an unused segment for its own: zeros all the way say that nothing lives there. */
 static bool open_tables(const struct layout *layout) {
-    return os_commit((void *)layout->start[TABLE_STATE], layout->size[TABLE_STATE]) &&
-           os_protect_read((void *)layout->start[TABLE_SEGMENTS], layout->size[TABLE_SEGMENTS]);
+    static const enum table read_anywhere[] = {TABLE_SEGMENTS, TABLE_PAGES, TABLE_MAPS};
+    if (!os_commit((void *)layout->start[TABLE_STATE], layout->size[TABLE_STATE])) return false;
+    for (size_t i = 0; i < sizeof read_anywhere / sizeof read_anywhere[0]; i++) {
+        enum table table = read_anywhere[i];
+        if (!os_protect_read((void *)layout->start[table], layout->size[table])) return false;
+    }
+    return true;
 }
 
 /* From here on a pointer, NULL too while the base is still 0 elsewhere, may lead to the segment table: it must be readable. */

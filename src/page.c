@@ -30,13 +30,16 @@ MOAT_NORETURN MOAT_COLD static void report_bad_link(const struct page *page, uin
     report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", address, &facts);
 }
 
-/* The list named a block that is not free. Either a claim stands (a remote free raced a local one: the second free of the block),
-   or the block is live (a link was made to name it, or two frees raced). */
+/* The list named a block that is not free. A claim on a block without a live bit: a remote free raced a local one, and is the
+   second free of the block. Else a link was made to name a block in use, freed by another thread or not. */
 MOAT_NORETURN MOAT_COLD static void report_bad_block(const struct page *page, uintptr_t address) {
     struct report_facts facts = page_facts(page, address);
-    bool claimed = (atomic_load_relaxed(&map_word_of(address)->claim) & map_bit_of(address)) != 0;
-    facts.block_state = claimed ? "free, and freed again by another thread" : "in use, and on a free list";
-    if (claimed) report_fatal(REPORT_DOUBLE_FREE, "second free of a block", address, &facts);
+    const struct map_word *word = map_word_of(address);
+    if ((atomic_load_relaxed(&word->live) & map_bit_of(address)) == 0) {
+        facts.block_state = "free, and freed again by another thread";
+        report_fatal(REPORT_DOUBLE_FREE, "second free of a block", address, &facts);
+    }
+    facts.block_state = "in use, and on a free list";
     report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", address, &facts);
 }
 
@@ -44,9 +47,9 @@ void *page_pop(struct page *page) {
     void *block = page_try_pop(page);
     if (MOAT_LIKELY(block != NULL)) return block;
     uintptr_t address = page->start + page->free;
-    uint64_t next = link_decode(link_load(address), page->secret, address);
-    if (!link_is_block(next, page->limit, page->reciprocal)) report_bad_link(page, address);
-    report_bad_block(page, address);
+    /* The map first: what a block in use holds is its user's, and looks like an overwritten link. */
+    if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address))) report_bad_block(page, address);
+    report_bad_link(page, address);
 }
 
 void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class, bool zeroed, struct random *random) {

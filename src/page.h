@@ -10,8 +10,8 @@
  *
  * The counts end the lists: that the last block is taken is known without waiting for its link to come from memory.
  *
- * Invariant at rest: used + left + page_returned() == carved <= capacity, and the live bits of the page count `used`, which is what
- * page_used() makes of the other three.
+ * Invariant at rest: used + left + page_returned() == carved <= capacity, and the live bits of the page count `used`, which is
+ * what page_used() makes of the other three.
  */
 #ifndef MOAT_PAGE_H
 #define MOAT_PAGE_H

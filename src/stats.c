@@ -5,8 +5,8 @@ static void add_pages(struct stats *stats, const struct segment *segment, enum p
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         const struct page *page = segment_page(segment, low_bit(slots));
         /* Of a page whose owner is at work: near the truth. */
-        int32_t used = atomic_load_relaxed(&page->carved) - (int32_t)atomic_load_relaxed(&page->left) -
-                       (int32_t)page_returned(page);
+        int32_t used =
+            atomic_load_relaxed(&page->carved) - (int32_t)atomic_load_relaxed(&page->left) - (int32_t)page_returned(page);
         if (used <= 0) continue;
         stats->pages++;
         stats->used_blocks += (size_t)used;

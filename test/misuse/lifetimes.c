@@ -101,6 +101,27 @@ static void abandoned_free_free(size_t size) {
     free_wrongly(FREED_AGAIN, block);
 }
 
+/* By a thread that never allocates: the first free gives the segment back with its last block. */
+static void leave_alone_task(void *argument) {
+    struct left_block *left = argument;
+    left->block = take(left->size);
+}
+
+static void free_last_twice_task(void *block) {
+    give(block);
+    free_wrongly(FREED_AGAIN "|" FREED_ANY_ADDRESS, block);
+}
+
+static void abandoned_last_block(size_t size) {
+    struct left_block left = {size, false, NULL};
+    struct worker owner;
+    worker_start(&one);
+    worker_start(&owner);
+    worker_do(&owner, leave_alone_task, &left);
+    worker_end(&owner);
+    worker_do(&one, free_last_twice_task, left.block);
+}
+
 static void abandoned_freed_by_owner(size_t size) { free_wrongly(FREED_AGAIN, left_by_ended_thread(size, true)); }
 
 static void abandoned_then_other(size_t size) {
@@ -225,6 +246,9 @@ const struct misuse_case lifetime_cases[] = {
     CASE("double-free", "abandoned-twice.medium", AT_ONCE, abandoned_free_free, MEDIUM),
     CASE("double-free", "abandoned-twice.large", AT_ONCE, abandoned_free_free, LARGE),
     CASE("double-free", "abandoned-twice.huge", AT_ONCE, abandoned_free_free, HUGE),
+    CASE("double-free|invalid-free", "abandoned-last-block.48", AT_ONCE, abandoned_last_block, SMALL),
+    CASE("double-free|invalid-free", "abandoned-last-block.medium", AT_ONCE, abandoned_last_block, MEDIUM),
+    CASE("double-free|invalid-free", "abandoned-last-block.large", AT_ONCE, abandoned_last_block, LARGE),
     CASE("double-free", "abandoned-freed-by-owner.48", AT_ONCE, abandoned_freed_by_owner, SMALL),
     CASE("double-free", "abandoned-freed-by-owner.4096", AT_ONCE, abandoned_freed_by_owner, SMALL_PAGE),
     CASE("double-free", "abandoned-freed-by-owner.large", AT_ONCE, abandoned_freed_by_owner, LARGE),

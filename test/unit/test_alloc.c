@@ -343,6 +343,41 @@ START_TEST(zeroed_memory_is_zero_however_often_it_was_used) {
 }
 END_TEST
 
+/* Medium pages are not filled while their blocks were never used. A link that names a used one, free but on the other list, must
+   not pass for such. */
+START_TEST(a_forged_link_does_not_make_calloc_show_what_was_freed) {
+    size_t size = 9 * KIB;
+    core_alloc(&owner, size);
+    unsigned char *secret = core_alloc(&owner, size);
+    memset(secret, 'S', size);
+    core_give(&owner, secret);
+    struct page *page = core_page(secret);
+    ck_assert(page->zeroed && page->left > 0);
+    uintptr_t head = page->start + page->free;
+    link_store(head, link_encode((uint32_t)((uintptr_t)secret - page->start), page->secret, head));
+    core_require((uintptr_t)alloc_zeroed(size) == head);
+    unsigned char *again = alloc_zeroed(size);
+    ck_assert_ptr_eq(again, secret);
+    for (size_t at = 0; at < size; at++) core_require(again[at] == 0);
+}
+END_TEST
+
+static void free_as_16(void *block) { alloc_free_sized(block, 16); }
+
+/* Zeros are what an overflow writes most often, and what the tables hold of segments that nobody uses. */
+START_TEST(a_thread_word_of_zero_reads_nothing_that_is_not_there) {
+    char *block = core_alloc(&owner, 48);
+    for (size_t away = 1; away < 1000; away += away) {
+        char *stray = (char *)round_down((uintptr_t)block, SEGMENT_SIZE) + away * SEGMENT_SIZE + 64;
+        if (!region_contains((uintptr_t)stray)) stray -= fixed.region_span / 2;
+        owner.word = 0;
+        core_expect_free_report(REPORT_INVALID_FREE, stray);
+        owner.word = 0;
+        core_expect_report(REPORT_INVALID_FREE, free_as_16, stray);
+    }
+}
+END_TEST
+
 START_TEST(errno_is_kept_by_everything_that_frees) {
     static const size_t sizes[] = {0, 100, 30000, 300000, 3 * MIB};
     for (size_t i = 0; i < 5; i++) {
@@ -429,6 +464,8 @@ int main(void) {
     tcase_add_test(group, every_alignment_is_kept_for_every_size);
     tcase_add_test(group, a_resize_within_the_class_stays_and_others_move_the_contents);
     tcase_add_test(group, zeroed_memory_is_zero_however_often_it_was_used);
+    tcase_add_test(group, a_forged_link_does_not_make_calloc_show_what_was_freed);
+    tcase_add_test(group, a_thread_word_of_zero_reads_nothing_that_is_not_there);
     tcase_add_test(group, errno_is_kept_by_everything_that_frees);
     tcase_add_test(group, a_second_free_is_reported_by_whomever_it_is_made);
     tcase_add_test(group, a_sized_free_must_lead_to_the_blocks_size);

@@ -189,6 +189,23 @@ START_TEST(a_damaged_list) {
 }
 END_TEST
 
+/* The list was made to name a block in use, whose contents are no link: that is not the block which was written to. */
+START_TEST(a_list_that_leads_to_a_block_in_use) {
+    char *victim = core_alloc(&owner, 64);
+    memset(victim, 'A', 64);
+    struct page *page = core_page(victim);
+    uintptr_t head = page->start + page->free;
+    link_store(head, link_encode((uint32_t)((uintptr_t)victim - page->start), page->secret, head));
+    core_alloc(&owner, 64);
+    size_t size = 64;
+    char line[200];
+    const char *text = last_words(core_take, &size);
+    snprintf(line, sizeof line, "moat: fatal: corrupt-link: free list is damaged at 0x%lx\n", (unsigned long)(uintptr_t)victim);
+    ck_assert_msg(strncmp(text, line, strlen(line)) == 0, "%.200s", text);
+    ck_assert_msg(strstr(text, "state: in use, and on a free list\n") != NULL, "%.400s", text);
+}
+END_TEST
+
 static void interrupt_and_take(void *heap) {
     heap_enter(heap);
     alloc_block(3000);
@@ -285,6 +302,7 @@ int main(void) {
     tcase_add_test(group, a_wrong_size);
     tcase_add_test(group, a_wrong_alignment);
     tcase_add_test(group, a_damaged_list);
+    tcase_add_test(group, a_list_that_leads_to_a_block_in_use);
     tcase_add_test(group, a_call_from_a_signal_handler);
     tcase_add_test(group, the_facts_of_a_report_are_those_of_the_block);
     tcase_add_test(group, with_sized_report_the_program_goes_on);

@@ -185,10 +185,10 @@ static void set_state(const void *block, bool live, bool claim) {
     word->claim = claim ? word->claim | bit : word->claim & ~bit;
 }
 
-/* malloc, pop: requires live 0, claim 0. A claim on a free block is a second free, a live bit a forged link. */
+/* malloc, pop: requires live 0, claim 0. A claim on a free block is a second free, a live bit a forged link, whatever else. */
 START_TEST(a_pop_takes_free_blocks_only) {
     static const enum report_kind expected[2][2] = {{REPORT_KINDS, REPORT_DOUBLE_FREE},
-                                                    {REPORT_CORRUPT_LINK, REPORT_DOUBLE_FREE}};
+                                                    {REPORT_CORRUPT_LINK, REPORT_CORRUPT_LINK}};
     for (unsigned state = 0; state < 4; state++) {
         bool live = (state & 1) != 0, claim = (state & 2) != 0;
         struct page *page = make_page(2);
@@ -242,7 +242,7 @@ START_TEST(a_claim_that_names_no_block_is_reported) {
 END_TEST
 
 START_TEST(a_page_with_a_live_or_claimed_block_cannot_be_retired) {
-    static const enum report_kind expected[] = {REPORT_KINDS, REPORT_CORRUPT_METADATA, REPORT_DOUBLE_FREE, REPORT_DOUBLE_FREE};
+    static const enum report_kind expected[] = {REPORT_KINDS, REPORT_CORRUPT_METADATA, REPORT_DOUBLE_FREE, REPORT_CORRUPT_LINK};
     for (unsigned state = 0; state < 4; state++) {
         struct page *page = make_page(3);
         void *block = take(page);
@@ -336,6 +336,30 @@ START_TEST(a_forged_link_to_a_live_block_is_reported) {
     uintptr_t head = page->start + page->free;
     link_store(head, link_encode((uint32_t)((uintptr_t)victim - page->start), page->secret, head));
     ck_assert_ptr_eq(page_pop(page), (void *)head);
+    core_expect_report(REPORT_CORRUPT_LINK, pop, page);
+    ck_assert_uint_eq(core_address, (uintptr_t)victim);
+}
+END_TEST
+
+/* Freed twice at once, and written to: the second free is what is reported, whatever the block holds. */
+START_TEST(a_claim_on_a_free_block_is_a_double_free_whatever_it_holds) {
+    struct page *page = make_page(1);
+    take(page);
+    char *head = (char *)page->start + page->free;
+    set_state(head, false, true);
+    memset(head, 'A', 8);
+    core_expect_report(REPORT_DOUBLE_FREE, pop, page);
+    ck_assert_uint_eq(core_address, (uintptr_t)head);
+}
+END_TEST
+
+START_TEST(a_forged_link_to_a_block_freed_elsewhere_is_reported) {
+    struct page *page = make_page(1);
+    char *victim = take(page);
+    uintptr_t head = page->start + page->free;
+    link_store(head, link_encode((uint32_t)((uintptr_t)victim - page->start), page->secret, head));
+    ck_assert_ptr_eq(page_pop(page), (void *)head);
+    ck_assert_int_eq(give_remotely(victim), REMOTE_FREED);
     core_expect_report(REPORT_CORRUPT_LINK, pop, page);
     ck_assert_uint_eq(core_address, (uintptr_t)victim);
 }
@@ -474,6 +498,8 @@ int main(void) {
     tcase_add_test(group, a_page_is_marked_full_only_if_no_claim_has_come);
     tcase_add_test(group, an_overwritten_link_is_reported_when_its_block_is_taken);
     tcase_add_test(group, a_forged_link_to_a_live_block_is_reported);
+    tcase_add_test(group, a_claim_on_a_free_block_is_a_double_free_whatever_it_holds);
+    tcase_add_test(group, a_forged_link_to_a_block_freed_elsewhere_is_reported);
     tcase_add_test(group, a_forged_cycle_ends);
     tcase_add_test(group, links_of_an_earlier_life_are_worthless);
     tcase_add_test(group, a_damaged_record_does_not_validate);
