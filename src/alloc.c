@@ -12,11 +12,11 @@ struct found {
     uint32_t class;    /* CLASS_NONE: huge or zero-size */
 };
 
-static bool is_ready(void) {
+bool alloc_is_ready(void) {
     if (MOAT_UNLIKELY(__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0) && !init_once())
         return false; /* pairs with init */
-    if (MOAT_UNLIKELY(atomic_load_relaxed(fixed.fork_mark) == 0)) fork_recover();
     if (MOAT_UNLIKELY(thread_word() == THREAD_BUSY)) heap_report_reentry();
+    if (MOAT_UNLIKELY(atomic_load_acquire(fixed.fork_mark) != FORK_RECOVERED)) fork_recover(); /* pairs with recover_as */
     return true;
 }
 
@@ -52,7 +52,9 @@ static void *try_huge(size_t size, size_t alignment, bool zero) {
 
 static void *allocate_huge(size_t size, size_t alignment, bool zero) {
     void *block = try_huge(size, alignment, zero);
-    if (MOAT_UNLIKELY(block == NULL) && alloc_collect(true)) block = try_huge(size, alignment, zero);
+    /* More than there are addresses for: nothing that is given back could help. */
+    bool possible = size <= (size_t)fixed.region_span;
+    if (MOAT_UNLIKELY(block == NULL) && possible && alloc_collect(true)) block = try_huge(size, alignment, zero);
     if (MOAT_UNLIKELY(block == NULL)) region_explain_failure(size);
     return block;
 }
@@ -77,7 +79,7 @@ static void *refill_and_pop(size_t size) {
 void *alloc_block_slow(size_t size) {
     void *block = refill_and_pop(size);
     if (MOAT_LIKELY(block != NULL)) return block;
-    if (!is_ready()) return NULL;
+    if (!alloc_is_ready()) return NULL;
     if (MOAT_UNLIKELY(size == 0)) return allocate_empty(GRANULE);
     if (size <= LARGE_MAX) return allocate_class(class_of_size(size), false);
     if (size > PTRDIFF_MAX) return NULL;
@@ -90,7 +92,7 @@ void *alloc_zeroed(size_t size) {
         if (block != NULL) __builtin_memset(block, 0, class_size(class_of_size(size)));
         return block;
     }
-    if (!is_ready()) return NULL;
+    if (!alloc_is_ready()) return NULL;
     if (size == 0) return allocate_empty(GRANULE);
     if (size <= LARGE_MAX) return allocate_class(class_of_size(size), true);
     if (size > PTRDIFF_MAX) return NULL;
@@ -103,7 +105,7 @@ void *alloc_aligned(size_t alignment, size_t size) {
         uint32_t class = class_of_aligned(alignment, size);
         if (class != CLASS_NONE) return alloc_block(class_size(class)); /* any block of the class is aligned */
     }
-    if (size > PTRDIFF_MAX || !is_ready()) return NULL;
+    if (size > PTRDIFF_MAX || !alloc_is_ready()) return NULL;
     if (size == 0) return allocate_empty(alignment);
     return allocate_huge(size, alignment, false);
 }
@@ -111,7 +113,7 @@ void *alloc_aligned(size_t alignment, size_t size) {
 /* The accessor every verb but the fast free goes through: ends the process unless the address is a live block. */
 static struct found find_live(uintptr_t address, enum verb verb) {
     struct found found = {NULL, 0, 0, CLASS_NONE};
-    if (!is_ready() || !region_contains(address) || address % GRANULE != 0) diagnose_not_live(address, verb);
+    if (!alloc_is_ready() || !region_contains(address) || address % GRANULE != 0) diagnose_not_live(address, verb);
     found.segment = segment_of(address);
     found.word = atomic_load_acquire(&found.segment->owner);          /* pairs with the store that made the segment what it is */
     if (found.word == OWNER_UNUSED) diagnose_not_live(address, verb); /* no map there */
@@ -211,7 +213,7 @@ void alloc_report_free(uintptr_t address) { diagnose_not_live(address, VERB_FREE
 void alloc_free_slow(void *block) {
     if (block == NULL) return;
     uintptr_t address = (uintptr_t)block;
-    if (!is_ready() || !region_contains(address) || address % GRANULE != 0) diagnose_not_live(address, VERB_FREE);
+    if (!alloc_is_ready() || !region_contains(address) || address % GRANULE != 0) diagnose_not_live(address, VERB_FREE);
     struct segment *segment = segment_of(address);
     uint64_t word = atomic_load_acquire(&segment->owner); /* pairs with the store that made the segment what it is */
     if (owner_has_pages(word)) {
@@ -265,7 +267,7 @@ static void check_sized(const struct found *found, uintptr_t address, size_t ali
 
 void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
     if (block == NULL) return;
-    if (HARDENED_FIXED && is_ready() && fixed.options.sized != SIZED_OFF) {
+    if (HARDENED_FIXED && alloc_is_ready() && fixed.options.sized != SIZED_OFF) {
         struct found found = find_live((uintptr_t)block, VERB_FREE);
         check_sized(&found, (uintptr_t)block, alignment, size);
     }
@@ -274,7 +276,7 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
 
 void alloc_free_aligned(void *block, size_t alignment) {
     if (block == NULL) return;
-    if (HARDENED_FIXED && is_ready() && fixed.options.sized != SIZED_OFF) {
+    if (HARDENED_FIXED && alloc_is_ready() && fixed.options.sized != SIZED_OFF) {
         (void)find_live((uintptr_t)block, VERB_FREE);
         if (!is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
             diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, (uintptr_t)block, alignment, (size_t)1 << low_bit((uintptr_t)block));
@@ -289,12 +291,19 @@ size_t alloc_usable_size(const void *block) {
 bool alloc_owns(const void *address) { return region_contains((uintptr_t)address); }
 
 bool alloc_collect(bool purge) {
-    if (!is_ready()) return false;
+    if (!alloc_is_ready()) return false;
     struct heap *heap = heap_acquire();
     heap_poll(heap);
     heap->now = os_milliseconds();
-    if (purge) heap_ask_for_trim(heap);
     bool gave = heap_purge(heap, purge);
     heap_release(heap);
     return gave;
+}
+
+bool alloc_trim(void) {
+    if (!alloc_is_ready()) return false;
+    struct heap *heap = heap_acquire();
+    heap_ask_for_trim(heap);
+    heap_release(heap);
+    return alloc_collect(true);
 }

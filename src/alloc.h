@@ -12,6 +12,10 @@
 
 #include "heap.h"
 
+/* What every way off the fast paths asks first: starts the allocator, recovers a child that was forked without handlers, reports
+   a signal handler that has interrupted it. False: no memory to start with. */
+bool alloc_is_ready(void);
+
 MOAT_NOINLINE void *alloc_block_slow(size_t size);
 MOAT_NOINLINE void alloc_free_slow(void *block);
 /* The fast path has found that the address is no live block. */
@@ -103,8 +107,10 @@ void alloc_free_aligned(void *block, size_t alignment);
 size_t alloc_usable_size(const void *block);
 /* True when the address lies in moat's range (whether or not it is a live block). */
 bool alloc_owns(const void *address);
-/* Collects the calling thread's heap and what is abandoned; with `purge` also gives unused memory back to the kernel at once, and
-   asks other threads for theirs, which follows at the next call of each that leaves the fast path. True if memory went back. */
+/* Collects the calling thread's heap and what is abandoned; with `purge` also gives unused memory back to the kernel at once.
+   True if memory went back. */
 bool alloc_collect(bool purge);
+/* The same with `purge`, and asks other threads for theirs: it follows when each next needs a page with room, or ends. */
+bool alloc_trim(void);
 
 #endif

@@ -4,6 +4,7 @@
  * The calling thread's heap is checked block by block, abandoned segments are claimed for the check and left again, and the words
  * that tie segments, heaps and region together are checked for all.
  */
+#include "alloc.h"
 #include "os.h"
 #include "state.h"
 #include "stats.h"
@@ -76,14 +77,14 @@ static void check_findable(void) {
 }
 
 size_t check_all(void) {
-    if (__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0) return 0; /* pairs with init */
+    if (__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0 || !alloc_is_ready()) return 0; /* pairs with init */
     struct heap *heap = heap_acquire();
     size_t count = check_heap(heap) + check_abandoned(heap);
-    heap_release(heap);
     lock_acquire(&fixed.region->lock);
     check_findable();
     bool region_ok = region_validate();
     lock_release(&fixed.region->lock);
+    heap_release(heap); /* last: a signal handler must find the thread busy as long as it holds a lock */
     MOAT_CHECK(region_ok, "check: region, count of segments taken", fixed.region);
     return count;
 }

@@ -29,7 +29,7 @@ struct fixed {
     uintptr_t heaps_base;        /* heaps, HEAP_SIZE each */
     size_t heaps_max;            /* 0 before initialisation */
     struct heap_random *randoms; /* one per heap, wiped on fork */
-    uint64_t *fork_mark;         /* 1; reads 0 in a child that was forked without handlers, where the kernel wiped it */
+    uint64_t *fork_mark;         /* atomic: FORK_RECOVERED; WIPED in a child that was forked without handlers, by the kernel */
     struct region *region;
     struct abandoned *abandoned;
     struct heap_pool *pool;
@@ -70,7 +70,8 @@ extern union fixed_pages moat_fixed_pages __attribute__((visibility("hidden")));
 
 /* Defined by init.c and fork.c; here because the verbs' slow paths call them.
    init_once: idempotent, thread-safe, before constructors too; false: no memory to start with, tried again at the next call.
-   fork_recover: a child whose fork ran no handlers puts the state in order. */
+   fork_recover: in a child whose fork ran no handlers one thread puts the state in order, and others wait. */
+enum { FORK_WIPED, FORK_RECOVERED, FORK_RECOVERING };
 bool init_once(void);
 void fork_recover(void);
 

@@ -89,8 +89,9 @@ static void recover_segment(struct segment *segment, struct survivors survivors)
     abandoned_add(segment_index(segment));
 }
 
-/* Every heap that does not go on is free again. */
-static void recover_heaps(struct survivors survivors) {
+/* Every heap that does not go on is free again. Not so if a handler forked that had interrupted this very thread inside the
+   allocator: it may be about to take a heap, or to return its own; the child does without those nobody has. */
+static void recover_heaps(struct survivors survivors, bool interrupted) {
     struct heap_pool *pool = fixed.pool;
     uint32_t top = 0;
     for (uint32_t index = pool->made; index-- > 0;) {
@@ -99,31 +100,35 @@ static void recover_heaps(struct survivors survivors) {
         heap_reset(heap);
         heap->activity = 0;
         heap->thread = 0;
-        if (index == HEAP_LATE) continue;
+        if (index == HEAP_LATE || interrupted) continue;
         heap->next_free = top;
         top = index;
     }
-    pool->free_heaps = top;
+    pool->free_heaps = ((pool->free_heaps >> 32) + 1) << 32 | top;
 }
 
-static void recover_as(struct survivors survivors) {
+static void recover_as(struct survivors survivors, bool interrupted) {
     if (!is_started()) return;
-    if (heap_of_thread() == NULL && thread_word() != THREAD_ENDED && thread_word() != THREAD_BUSY) thread_word() = THREAD_NEW;
     __builtin_memset(fixed.abandoned, 0, sizeof *fixed.abandoned);
     for (uint32_t word = 0; word * 64 < fixed.region->window_end; word++)
         for (uint64_t taken = fixed.region->taken[word]; taken != 0; taken &= taken - 1) {
             uint32_t index = word * 64 + low_bit(taken);
             if (index < fixed.region->window_end) recover_segment(segment_at(index), survivors);
         }
-    recover_heaps(survivors);
+    recover_heaps(survivors, interrupted);
     for (uint32_t i = 0; i < fixed.pool->writable; i++) __builtin_memset(&fixed.randoms[i], 0, sizeof(struct random));
     struct lock *locks[5];
     all_locks(locks);
     for (int i = 0; i < 5; i++) lock_reset(locks[i]);
-    atomic_store_release(fixed.fork_mark, 1); /* pairs with is_ready of alloc.c */
+    atomic_store_release(fixed.fork_mark, FORK_RECOVERED); /* pairs with alloc_is_ready */
 }
 
-static void recover(void) { recover_as((struct survivors){.all = false}); }
+/* A handler that comes now must not meet what is half recovered: the thread is busy. */
+static void recover(void) {
+    uintptr_t outside = thread_enter();
+    recover_as((struct survivors){.all = false}, outside == THREAD_BUSY);
+    thread_leave(outside);
+}
 
 bool fork_register(void) {
     static bool registered;
@@ -131,13 +136,18 @@ bool fork_register(void) {
     return registered;
 }
 
+/* A program's own handlers must be registered after these: run before them they may allocate, and hold locks that a thread inside
+   moat waits for. So the first malloc, which may come late, is not waited for. */
+__attribute__((constructor(101))) static void register_early(void) { (void)fork_register(); }
+
 /* A child made by _Fork or clone has run no handlers, but the kernel wiped the mark. A lock may be held by a thread that is gone.
  */
 void fork_recover(void) {
-    uint64_t wiped = 0;
-    if (atomic_cas_acquire(fixed.fork_mark, &wiped, 2)) { /* pairs with the store at the end of recover_as */
-        recover_as((struct survivors){.all = os_thread_id() != os_process_id()});
-        return;
-    }
-    while (atomic_load_acquire(fixed.fork_mark) == 2) os_yield();
+    uintptr_t outside = thread_enter();
+    uint64_t wiped = FORK_WIPED;
+    if (atomic_cas_acquire(fixed.fork_mark, &wiped, FORK_RECOVERING)) /* pairs with the store at the end of recover_as */
+        recover_as((struct survivors){.all = os_thread_id() != os_process_id()}, outside == THREAD_BUSY);
+    else
+        while (atomic_load_acquire(fixed.fork_mark) == FORK_RECOVERING) os_yield(); /* pairs likewise */
+    thread_leave(outside);
 }

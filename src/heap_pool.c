@@ -149,7 +149,8 @@ void heap_thread_end(struct heap *heap) {
     heap_enter(heap);
     heap_poll(heap);
     heap_abandon(heap);
-    heap->outside_word = THREAD_ENDED;
+    heap->outside_word = THREAD_BUSY;
     heap_leave(heap);
     return_heap(fixed.pool, heap);
+    thread_leave(THREAD_ENDED); /* busy until here: a fork by a handler sees that the heap is on its way */
 }

@@ -95,13 +95,13 @@ static bool fill_state(const struct region_plan *plan, struct random *random, si
     fixed.huge->next_purge = UINT64_MAX;
     fixed.pool->limit = (uint32_t)heaps;
     if (!heap_pool_init()) return false;
-    *fixed.fork_mark = 1;
+    *fixed.fork_mark = FORK_RECOVERED;
     return true;
 }
 
 /* The whole of `fixed` is read-only from here on. */
 static void publish(size_t heaps) {
-    __atomic_store_n(&fixed.heaps_max, heaps, __ATOMIC_RELEASE); /* pairs with is_ready of alloc.c */
+    __atomic_store_n(&fixed.heaps_max, heaps, __ATOMIC_RELEASE); /* pairs with alloc_is_ready */
     if (!HARDENED_FIXED) return;
     if (os_protect_read(&moat_fixed_pages, sizeof moat_fixed_pages) && !IN_HARNESS)
         os_seal(&moat_fixed_pages, sizeof moat_fixed_pages);

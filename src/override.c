@@ -92,7 +92,7 @@ MOAT_WEAK void cfree(void *block) { alloc_free(block); }
 
 MOAT_WEAK int malloc_trim(size_t keep) {
     (void)keep; /* moat has no top of a heap to keep bytes at */
-    return alloc_collect(true) ? 1 : 0;
+    return alloc_trim() ? 1 : 0;
 }
 
 /* glibc's tuning parameters, M_MXFAST (1) to M_KEEP (4) and M_TRIM_THRESHOLD (-1) to M_ARENA_MAX (-8), mean nothing here and are

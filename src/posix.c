@@ -60,7 +60,7 @@ MOAT_PUBLIC void moat_free_aligned_sized(void *block, size_t alignment, size_t s
 
 MOAT_PUBLIC size_t moat_usable_size(const void *block) { return alloc_usable_size(block); }
 MOAT_PUBLIC bool moat_owns(const void *address) { return alloc_owns(address); }
-MOAT_PUBLIC bool moat_trim(void) { return alloc_collect(true); }
+MOAT_PUBLIC bool moat_trim(void) { return alloc_trim(); }
 MOAT_PUBLIC size_t moat_check(void) { return check_all(); }
 
 MOAT_PUBLIC void moat_stats_get(struct moat_stats *stats) {

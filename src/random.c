@@ -85,8 +85,10 @@ static void refill(struct random *random) {
 uint64_t random_next(struct random *random) {
     if (MOAT_UNLIKELY(random->seeded != 1)) seed_from_kernel(random);
     if (MOAT_UNLIKELY(random->left == 0)) refill(random);
-    MOAT_CHECK(random->left <= RANDOM_WORDS, "random generator is damaged", random);
-    uint32_t last = --random->left;
+    uint32_t left = random->left;
+    if (MOAT_UNLIKELY(left == 0)) return random_next(random); /* wiped just now: a handler forked, and this is the child */
+    MOAT_CHECK(left <= RANDOM_WORDS, "random generator is damaged", random);
+    uint32_t last = random->left = left - 1;
     uint64_t word = random->words[last];
     random->words[last] = 0;
     return word;

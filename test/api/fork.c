@@ -146,6 +146,58 @@ static pid_t fork_by_system_call(void) { return (pid_t)syscall(SYS_clone, SIGCHL
 extern pid_t _Fork(void) __attribute__((weak));
 static pid_t fork_without_handlers(void) { return _Fork != NULL ? _Fork() : fork_by_system_call(); }
 
+/* The first calls of such a child come from several threads at once, when many heaps of ended threads lie ready: one thread puts
+   the state in order, the others wait, and no two get one heap. */
+enum { ENDED = 400, FRESH = 6, RACES = 8 };
+static pthread_barrier_t all_have_heaps, all_go;
+
+static void *allocate_and_end(void *unused) {
+    free(malloc(48));
+    pthread_barrier_wait(&all_have_heaps);
+    return unused;
+}
+
+static void *use_own_blocks(void *argument) {
+    char mark = *(char *)argument, *blocks[64];
+    pthread_barrier_wait(&all_go);
+    for (size_t round = 0; round < 50; round++) {
+        for (size_t i = 0; i < 64; i++) memset(blocks[i] = malloc(16 + i * 24), mark, 16 + i * 24);
+        for (size_t i = 0; i < 64; i++) {
+            for (size_t at = 0; at < 16 + i * 24; at++) REQUIRE(blocks[i][at] == mark, "another thread has the block too");
+            free(blocks[i]);
+        }
+    }
+    return NULL;
+}
+
+static void run_threads(size_t count, void *(*act)(void *), char *arguments) {
+    static pthread_t threads[ENDED];
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, (size_t)64 << 10);
+    for (size_t i = 0; i < count; i++)
+        REQUIRE(pthread_create(&threads[i], &small, act, arguments != NULL ? &arguments[i] : NULL) == 0, "pthread_create");
+    for (size_t i = 0; i < count; i++) pthread_join(threads[i], NULL);
+    pthread_attr_destroy(&small);
+}
+
+static void threads_race_to_recover(void) {
+    pthread_barrier_init(&all_have_heaps, NULL, ENDED);
+    run_threads(ENDED, allocate_and_end, NULL);
+    for (unsigned i = 0; i < RACES; i++) {
+        pid_t child = fork_without_handlers();
+        REQUIRE(child >= 0, "fork without handlers: errno %d", errno);
+        if (child == 0) {
+            char marks[FRESH] = "abcdef";
+            alarm(20);
+            pthread_barrier_init(&all_go, NULL, FRESH);
+            run_threads(FRESH, use_own_blocks, marks);
+            _exit(0);
+        }
+        require_exit_zero(child, "child whose threads race to recover");
+    }
+}
+
 /* Children of one parent allocate the same sizes. If they went on with the parent's random state they would all get the same
    addresses; whether by fork(), _Fork() or clone, at least two of them differ. */
 static void children_draw_new_randomness(const char *name, pid_t (*make_child)(void)) {
@@ -180,6 +232,7 @@ int main(void) {
     children_draw_new_randomness("fork", fork_by_handlers);
     children_draw_new_randomness("_Fork", fork_without_handlers);
     children_draw_new_randomness("clone", fork_by_system_call);
+    threads_race_to_recover();
     forks_while_others_allocate();
     grow_tree(4);
     return 0;

@@ -69,6 +69,35 @@ START_TEST(a_sound_allocator_passes_in_any_state) {
 }
 END_TEST
 
+/* A signal handler that comes while its thread holds a lock must be told so, or it waits for itself for ever. */
+static size_t looks_at_locks;
+static void require_busy_under_locks(const volatile void *word) {
+    const struct lock *locks[] = {&fixed.region->lock, &fixed.pool->lock, &fixed.pool->late_lock, &fixed.huge->lock,
+                                  &fixed.zero->lock};
+    for (size_t i = 0; i < sizeof locks / sizeof *locks; i++) {
+        if (locks[i]->word == 0 || word == &locks[i]->word) continue;
+        looks_at_locks++;
+        ck_assert_msg(owner.word == THREAD_BUSY, "lock %zu is held, and the thread's word is %#lx", i, (unsigned long)owner.word);
+    }
+}
+
+START_TEST(a_thread_that_holds_a_lock_is_busy) {
+    build_everything();
+    harness_set_atomic_hook(require_busy_under_locks);
+    check_all();
+    size_t in_check = looks_at_locks;
+    alloc_free(alloc_block(0));
+    alloc_free(alloc_resize(alloc_block(3 * MIB), 30 * MIB));
+    alloc_free(alloc_block(MIB));
+    alloc_trim();
+    core_end(&owner);
+    alloc_free(alloc_block(100)); /* the late heap */
+    harness_set_atomic_hook(NULL);
+    ck_assert_uint_gt(in_check, 0);
+    ck_assert_uint_gt(looks_at_locks, in_check + 20);
+}
+END_TEST
+
 /* --- Damage, each undone by building anew ----------------------------------------------------------------------------------- */
 
 static void damage_link(void) {
@@ -153,6 +182,7 @@ int main(void) {
     tcase_add_test(group, before_the_first_allocation_there_is_nothing_to_check);
     tcase_add_test(group, the_pages_looked_at_are_counted);
     tcase_add_test(group, a_sound_allocator_passes_in_any_state);
+    tcase_add_test(group, a_thread_that_holds_a_lock_is_busy);
     tcase_add_test(group, each_kind_of_damage_is_found);
     tcase_add_test(group, an_abandoned_segment_that_cannot_be_found_is_damage);
     suite_add_tcase(suite, group);

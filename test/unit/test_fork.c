@@ -378,6 +378,34 @@ START_TEST(a_child_made_without_handlers_recovers) {
 }
 END_TEST
 
+/* A handler forks that has interrupted this thread inside the allocator, where it may be about to take a heap or to return its
+   own: in the child none lies ready that it could have in hand, and no exchange it is about to make finds the word it has seen.
+ */
+START_TEST(a_fork_by_a_handler_inside_the_allocator_leaves_no_heap_ready) {
+    core_begin(&owner);
+    core_begin(&other);
+    core_end(&other);
+    other = CORE_THREAD;
+    uint64_t seen = fixed.pool->free_heaps;
+    ck_assert_uint_ne((uint32_t)seen, 0);
+    uint32_t made = fixed.pool->made;
+    core_be(&owner);
+    uintptr_t outside = thread_enter();
+    pid_t child = fork();
+    if (child == 0) {
+        core_require((uint32_t)fixed.pool->free_heaps == 0 && fixed.pool->free_heaps != seen);
+        core_require(thread_word() == THREAD_BUSY);
+        thread_leave(outside);
+        core_begin(&other);
+        core_require(fixed.pool->made == made + 1);
+        check_all();
+        _exit(0);
+    }
+    thread_leave(outside);
+    expect_good_end(child);
+}
+END_TEST
+
 static struct heap_random parents;
 static void expect_other_numbers(void) {
     struct heap *heap = core_heap(&owner);
@@ -444,6 +472,7 @@ int main(void) {
     tcase_add_test(group, a_heap_caught_in_its_generic_path_is_left_alone);
     tcase_add_test(group, a_fork_from_a_signal_handler_that_interrupted_malloc_keeps_the_heap);
     tcase_add_loop_test(group, a_child_made_without_handlers_recovers, 0, 2);
+    tcase_add_test(group, a_fork_by_a_handler_inside_the_allocator_leaves_no_heap_ready);
     tcase_add_test(group, a_child_draws_other_numbers);
     tcase_add_test(group, a_storm_of_forks_while_threads_allocate);
     suite_add_tcase(suite, group);

@@ -596,7 +596,7 @@ START_TEST(a_trim_reaches_another_heap_at_its_threads_next_generic_call) {
         if (i % 1024 != 0) core_give(&other, blocks[i]);
     core_begin(&owner);
     uint64_t purges = harness_call_count(OS_PURGE);
-    alloc_collect(true);
+    alloc_trim();
     ck_assert_uint_eq(harness_call_count(OS_PURGE), purges); /* nobody but its thread touches its pages */
     core_alloc(&other, 30000);                               /* no time has passed: nothing else is due */
     ck_assert_uint_ge(harness_call_count(OS_PURGE), purges + 4);
