@@ -604,6 +604,10 @@ START_TEST(a_trim_reaches_another_heap_at_its_threads_next_generic_call) {
     core_give(&other, blocks[0]);
     core_alloc(&other, 40000); /* asked once, answered once */
     ck_assert_uint_eq(harness_call_count(OS_PURGE), purges);
+    uint32_t trims = fixed.pool->trims;
+    core_be(&owner);
+    ck_assert_ptr_null(alloc_block(PTRDIFF_MAX)); /* what can never be had disturbs nobody */
+    ck_assert_uint_eq(fixed.pool->trims, trims);
     check_as(&other);
     check_as(&owner);
 }
