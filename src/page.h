@@ -85,8 +85,9 @@ MOAT_INLINE int32_t page_used(const struct page *page) {
     return (int32_t)page->carved - (int32_t)page->left - (int32_t)page_returned(page);
 }
 
+/* By way of the count, which is small: the difference of two events may overflow. */
 MOAT_INLINE void page_set_event(struct page *page, int32_t event_above) {
-    page->countdown += event_above - page->event_above;
+    page->countdown = event_above - (int32_t)page_returned(page);
     page->event_above = event_above;
 }
 
