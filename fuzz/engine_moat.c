@@ -27,11 +27,11 @@ static void fail_nth(unsigned kind, unsigned n) { harness_fail_nth(fault_calls[k
 
 /* The tables may lie inside the range that the region can grow over. */
 static bool is_table(uintptr_t start) {
-    uintptr_t map = fixed.map_bias + (fixed.region_base >> 6);
     size_t segments = round_up(fixed.region->span, TABLE_CHUNK);
     return start - (uintptr_t)fixed.segments < segments * SEGMENT_TABLE_BYTES_PER_SEGMENT ||
            start - (uintptr_t)fixed.pages < segments * PAGE_TABLE_BYTES_PER_SEGMENT ||
-           start - map < segments * MAP_BYTES_PER_SEGMENT;
+           start - (uintptr_t)fixed.local_heaps < segments * LOCAL_TABLE_BYTES_PER_SEGMENT ||
+           start - fixed.maps < segments * MAP_BYTES_PER_SEGMENT;
 }
 
 /* Of segments alone: the tables grow with the highest segment ever used and stay. */

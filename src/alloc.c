@@ -166,7 +166,18 @@ static void free_remote(struct segment *segment, uint64_t word, uintptr_t addres
     if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED)) sweep_if_last(segment);
 }
 
-/* A free into an abandoned segment takes it over first, if this thread can own: then it is a local free. */
+/* A thread that frees what an ended one left behind, block after block, is served best by its segments. One that frees here a
+   block and there a block would only gather segments that others could allocate from. */
+static bool is_worth_claiming(struct heap *heap, const struct segment *segment) {
+    uint32_t index = segment_index(segment);
+    if (heap->stray_segment != index) {
+        heap->stray_segment = index;
+        heap->stray_frees = 0;
+    }
+    return ++heap->stray_frees >= FREES_TO_CLAIM;
+}
+
+/* A free into an abandoned segment takes it over first, if this thread can own and it is worth it: then it is a local free. */
 static bool claim_while_freeing(struct heap *heap, struct segment *segment) {
     uint64_t seen;
     heap_enter(heap);
@@ -179,7 +190,7 @@ static bool claim_while_freeing(struct heap *heap, struct segment *segment) {
 static void free_in_page(struct segment *segment, uint64_t word, uintptr_t address) {
     struct heap *heap = heap_of_thread();
     if (heap != NULL && (word & OWNER_ABANDONED) && (!HARDENED_MAP || map_in_use(map_word_of(address), map_bit_of(address))) &&
-        claim_while_freeing(heap, segment))
+        is_worth_claiming(heap, segment) && claim_while_freeing(heap, segment))
         word = atomic_load_relaxed(&segment->owner);
     if (heap != NULL && owner_heap(word) == &heap->owner)
         free_own(heap, page_of(address, owner_page_kind(word)), address);

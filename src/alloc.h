@@ -38,27 +38,34 @@ MOAT_INLINE void *alloc_block(size_t size) {
     return MOAT_LIKELY(block != NULL) ? block : alloc_block_slow(size);
 }
 
-/* The page of an address in a small segment of the running thread's heap, with the thread marked busy; NULL: anything else. */
-MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct heap **heap) {
+/* What enter_own_page finds beside the page. */
+struct own_block {
+    struct heap *heap;
+    uint64_t granule; /* of the address, from the region's base */
+};
+
+/* The page of an address in a small page of the running thread's heap, with the thread marked busy; NULL: anything else. */
+MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct own_block *own) {
     /* Rotated: what is no multiple of a granule comes out as large, and leaves by the compare of the range. */
     uint64_t granule = rotr64(address - fixed_load(region_base), GRANULE_SHIFT);
     if (MOAT_UNLIKELY(granule >= fixed_load(region_granules))) return NULL;
-    /* Equal only for a small segment of this thread's heap; only this thread makes it so. The thread's word may have been
-     * overwritten, but what equals an owner word and has no flags is a heap, or 0 in an unused segment: no live bit there, and
-     * the tables of every segment can be read. */
+    /* The table can be read over the whole range, and only this thread writes its heap there (page_give_to). The thread's word
+     * may have been overwritten, but what equals an entry is a heap, or 0. */
+    uint64_t slot = granule >> (SLOT_SHIFT - GRANULE_SHIFT);
     uintptr_t word = thread_word();
-    const struct segment *segment = &fixed.segments[granule >> (SEGMENT_SHIFT - GRANULE_SHIFT)];
-    if (MOAT_UNLIKELY(atomic_load_relaxed(&segment->owner) != word || (word & OWNER_FLAGS) != 0)) return NULL;
+    if (MOAT_UNLIKELY(!atomic_equals_relaxed(&fixed.local_heaps[slot], word) || word == 0)) return NULL;
     heap_enter_fast();
-    *heap = (struct heap *)word;
-    struct page *page = &fixed.pages[granule >> (SLOT_SHIFT - GRANULE_SHIFT)];
+    own->heap = (struct heap *)word;
+    own->granule = granule;
+    struct page *page = &fixed.pages[slot];
     if (page == NULL) __builtin_unreachable();
     return page;
 }
 
 /* What is left of a free once enter_own_page has found the page. */
-MOAT_INLINE void free_in_own_page(struct heap *heap, struct page *page, uintptr_t address) {
-    if (HARDENED_MAP && MOAT_UNLIKELY(!map_give(map_word_of(address), map_place_of(address)))) {
+MOAT_INLINE void free_in_own_page(struct own_block own, struct page *page, uintptr_t address) {
+    struct heap *heap = own.heap;
+    if (HARDENED_MAP && MOAT_UNLIKELY(!map_give(map_word_of_granule(own.granule), own.granule))) {
         heap_leave_fast(heap); /* nothing has changed: a handler of SIGABRT finds the allocator at work */
         alloc_report_free(address);
     } else if (MOAT_UNLIKELY(page_push(page, address))) {
@@ -70,10 +77,10 @@ MOAT_INLINE void free_in_own_page(struct heap *heap, struct page *page, uintptr_
 
 /* block may be NULL. Keeps errno (as all do). */
 MOAT_INLINE void alloc_free(void *block) {
-    struct heap *heap;
-    struct page *page = enter_own_page((uintptr_t)block, &heap);
+    struct own_block own;
+    struct page *page = enter_own_page((uintptr_t)block, &own);
     if (MOAT_LIKELY(page != NULL))
-        free_in_own_page(heap, page, (uintptr_t)block);
+        free_in_own_page(own, page, (uintptr_t)block);
     else
         alloc_free_slow(block);
 }
@@ -83,14 +90,14 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size);
 
 /* The class decides: the right one is freed as ever, anything else is looked at closely. */
 MOAT_INLINE void alloc_free_sized(void *block, size_t size) {
-    struct heap *heap;
-    struct page *page = size - 1 < DIRECT_MAX ? enter_own_page((uintptr_t)block, &heap) : NULL;
+    struct own_block own;
+    struct page *page = size - 1 < DIRECT_MAX ? enter_own_page((uintptr_t)block, &own) : NULL;
     if (MOAT_LIKELY(page != NULL)) {
         if (MOAT_LIKELY(page->class == class_of_size(size))) {
-            free_in_own_page(heap, page, (uintptr_t)block);
+            free_in_own_page(own, page, (uintptr_t)block);
             return;
         }
-        heap_leave_fast(heap);
+        heap_leave_fast(own.heap);
     }
     alloc_free_aligned_sized(block, GRANULE, size);
 }

@@ -9,12 +9,15 @@
 #include "state.h"
 #include "stats.h"
 
-static size_t check_pages(const struct segment *segment, enum page_kind kind) {
+/* `local_heap`: what small pages must say. */
+static size_t check_pages(const struct segment *segment, enum page_kind kind, uintptr_t local_heap) {
     size_t count = 0;
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1, count++) {
         unsigned slot = low_bit(slots);
         const struct page *page = segment_page(segment, slot);
         MOAT_CHECK(class_page_kind(page->class) == kind, "check: page of another kind", page->start);
+        MOAT_CHECK(page_local_heap(page) == (kind == PAGE_SMALL ? local_heap : 0),
+                   "check: page local to a heap that does not own it", page->start);
         MOAT_CHECK(page_validate(page, segment_page_bytes(kind, slot)), "check: page, used + free + local free == carved",
                    page->start);
         bool marked = (atomic_load_relaxed(&page->pending) & PENDING_FULL) != 0;
@@ -40,7 +43,7 @@ static size_t check_heap(const struct heap *heap) {
             MOAT_CHECK(owner_heap(word) == &heap->owner && index % 64 == list, "check: segment in a list of another heap",
                        segment_start(segment));
             MOAT_CHECK(segment_validate(segment), "check: segment, its pages and free slots", segment_start(segment));
-            count += check_pages(segment, owner_page_kind(word));
+            count += check_pages(segment, owner_page_kind(word), heap->index != HEAP_LATE ? (uintptr_t)heap : 0);
         }
     MOAT_CHECK(segments == heap->segments, "check: heap, count of segments", heap);
     return count;
@@ -55,7 +58,7 @@ static size_t check_abandoned(struct heap *heap) {
         uint64_t seen;
         if (!segment_claim(segment, &heap->owner, &seen)) continue;
         MOAT_CHECK(segment_validate(segment), "check: abandoned segment, its pages and free slots", segment_start(segment));
-        if (!(seen & OWNER_REBUILD)) count += check_pages(segment, owner_page_kind(seen));
+        if (!(seen & OWNER_REBUILD)) count += check_pages(segment, owner_page_kind(seen), 0);
         atomic_store_release(&segment->owner, seen); /* pairs with segment_claim */
         abandoned_add(index);
     }

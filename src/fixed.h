@@ -25,7 +25,9 @@ struct fixed {
     uint64_t region_granules;    /* the same in granules, for the one compare of free */
     struct segment *segments;    /* one per SEGMENT_SIZE of the range */
     struct page *pages;          /* one per SLOT_SIZE of the range */
+    uintptr_t *local_heaps;      /* one per SLOT_SIZE of the range: page_local_heap() */
     uintptr_t map_bias;          /* live word of address p: map_bias + ((p >> 6) & ~15); its claim word is the next one */
+    uintptr_t maps;              /* live word of region_base */
     uintptr_t heaps_base;        /* heaps, HEAP_SIZE each */
     size_t heaps_max;            /* 0 before initialisation */
     struct heap_random *randoms; /* one per heap, wiped on fork */

@@ -57,6 +57,15 @@ static void mark_everything(struct segment *segment, enum page_kind kind) {
     atomic_or_relaxed(&heap->wake, bit64(segment_index(segment)));
 }
 
+/* Whose thread is gone has no local frees any more: another thread may get the heap. All slots, since a page may have been caught
+   while it was made or unmade. */
+static void disown_pages(const struct segment *segment) {
+    for (unsigned slot = 0; slot < SLOTS_PER_SEGMENT; slot++) {
+        const struct page *page = segment_page(segment, slot);
+        if (page_local_heap(page) != 0) page_give_to(page, 0);
+    }
+}
+
 static bool is_intact(const struct heap *heap) { return (heap->activity & 1) == 0; }
 
 /* Which heaps go on. Where handlers ran, or the child's first thread comes by, its own: however it stands, it is this thread that
@@ -80,6 +89,7 @@ static void recover_segment(struct segment *segment, struct survivors survivors)
         mark_everything(segment, (enum page_kind)kind);
         return;
     }
+    if (heap != NULL) disown_pages(segment);
     if (heap != NULL && (!is_intact(heap) || !HARDENED_MAP)) {
         atomic_store_relaxed(&segment->owner, OWNER_ORPHAN | kind);
         return;

@@ -96,6 +96,7 @@ struct page *heap_page_with_room(struct heap *heap, uint32_t class) {
             heap_link_segment(heap, segment);
         }
         page = segment_page_create(segment, class, heap_random(heap));
+        heap_own_page(heap, page);
         heap_update_room(heap, segment);
         heap_queue_push(heap, page, true);
     }
@@ -125,6 +126,7 @@ bool heap_validate(const struct heap *heap) {
             enum page_kind kind = class_page_kind(class);
             if (page->class != class || page->full || page->prev != previous) return false;
             if (atomic_load_relaxed(&segment->owner) != ((uint64_t)(uintptr_t)heap | (uint64_t)kind)) return false;
+            if (heap->index != HEAP_LATE && page_local_heap(page) != (kind == PAGE_SMALL ? (uintptr_t)heap : 0)) return false;
             if (!page_validate(page, segment_page_bytes(kind, page_slot(page)))) return false;
             previous = index;
         }

@@ -22,6 +22,9 @@
 #define HEAPS_MAX_LIMITED ((size_t)2048) /* under a finite address-space limit */
 #define HEAP_LATE 0u                     /* index of the heap that is nobody's */
 
+/* Frees in a row into one abandoned segment after which the thread takes it over. */
+#define FREES_TO_CLAIM 16u
+
 /* Where a purge walk stands: 0..63 a list of the heap's segments, then what is abandoned, then nowhere. */
 #define PURGE_ABANDONED 64u
 #define PURGE_IDLE 65u
@@ -51,6 +54,8 @@ struct heap {
     uint32_t segments;          /* owned */
     uint32_t purge_from;        /* where the purge walk over what is abandoned stands */
     uint32_t adopt_from;        /* where to look for abandoned segments next */
+    uint32_t stray_segment;     /* abandoned, that the thread's last such free was in; 0: none */
+    uint32_t stray_frees;       /* in a row into that one */
 };
 
 static_assert(sizeof(struct heap) <= HEAP_SIZE, "a heap has HEAP_SIZE bytes");
@@ -97,6 +102,11 @@ struct page *heap_page_with_room(struct heap *heap, uint32_t class);
 MOAT_COLD void heap_page_event(struct heap *heap, struct page *page);
 /* The clock and what is due: wakes, purges. Inside enter/leave. */
 void heap_tick(struct heap *heap);
+
+/* Frees into the page by the heap's thread are local from now on. Of the late heap's pages they never are: it is nobody's. */
+MOAT_INLINE void heap_own_page(const struct heap *heap, struct page *page) {
+    page_give_to(page, heap->index != HEAP_LATE ? (uintptr_t)heap : 0);
+}
 
 /* heap_queue.c: pages in queues. Inside enter/leave. */
 void heap_queue_push(struct heap *heap, struct page *page, bool front);

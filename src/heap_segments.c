@@ -99,6 +99,7 @@ void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
     settle_pages(segment, kind, settling_of(seen, SETTLE_KEEP), heap_random(heap));
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
+        heap_own_page(heap, page);
         heap_queue_push(heap, page, false);
         if (page_used(page) == 0 && !heap_queue_keeps(heap, page)) {
             heap_queue_remove(heap, page);
@@ -127,9 +128,11 @@ bool heap_adopt_one(struct heap *heap) {
     return false;
 }
 
-/* The segment is nobody's from the release store on; the bitmap follows. */
+/* The segment, with each of its pages, is nobody's from the release store on; the bitmap follows. */
 static void leave_segment(struct segment *segment, enum page_kind kind, int64_t remaining, uint64_t purge_at) {
     uint32_t index = segment_index(segment);
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1)
+        page_give_to(segment_page(segment, low_bit(slots)), 0);
     segment->purge_at = purge_at;
     segment->room = ROOM_NONE;
     atomic_store_relaxed(&segment->remaining, remaining);

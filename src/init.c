@@ -17,7 +17,7 @@
 /* The one lock that exists before there is state. */
 static struct lock init_lock;
 
-enum table { TABLE_STATE, TABLE_SEGMENTS, TABLE_PAGES, TABLE_MAPS, TABLE_HEAPS, TABLE_RANDOMS, TABLES };
+enum table { TABLE_STATE, TABLE_SEGMENTS, TABLE_PAGES, TABLE_LOCAL_HEAPS, TABLE_MAPS, TABLE_HEAPS, TABLE_RANDOMS, TABLES };
 
 struct layout {
     size_t size[TABLES];
@@ -32,6 +32,7 @@ static void plan_sizes(struct layout *layout, size_t span, size_t heaps) {
     layout->size[TABLE_STATE] = sizeof(struct state);
     layout->size[TABLE_SEGMENTS] = segments * sizeof(struct segment);
     layout->size[TABLE_PAGES] = segments * PAGE_TABLE_BYTES_PER_SEGMENT;
+    layout->size[TABLE_LOCAL_HEAPS] = segments * LOCAL_TABLE_BYTES_PER_SEGMENT;
     layout->size[TABLE_MAPS] = segments * MAP_BYTES_PER_SEGMENT;
     layout->size[TABLE_HEAPS] = heaps * HEAP_SIZE;
     layout->size[TABLE_RANDOMS] = heaps * sizeof(struct heap_random);
@@ -59,6 +60,8 @@ static void fill_fixed(const struct layout *layout, const struct region_plan *pl
     struct state *state = (struct state *)layout->start[TABLE_STATE];
     fixed.segments = (struct segment *)layout->start[TABLE_SEGMENTS];
     fixed.pages = (struct page *)layout->start[TABLE_PAGES];
+    fixed.local_heaps = (uintptr_t *)layout->start[TABLE_LOCAL_HEAPS];
+    fixed.maps = layout->start[TABLE_MAPS];
     fixed.map_bias = layout->start[TABLE_MAPS] - (plan->base >> 6);
     fixed_store(heaps_base, layout->start[TABLE_HEAPS]);
     fixed.randoms = (struct heap_random *)layout->start[TABLE_RANDOMS];
@@ -73,7 +76,7 @@ static void fill_fixed(const struct layout *layout, const struct region_plan *pl
 /* A free looks at the owner word of whatever address in the range it is given, and a thread whose word was overwritten by 0 takes
    an unused segment for its own: zeros all the way say that nothing lives there. */
 static bool open_tables(const struct layout *layout) {
-    static const enum table read_anywhere[] = {TABLE_SEGMENTS, TABLE_PAGES, TABLE_MAPS};
+    static const enum table read_anywhere[] = {TABLE_SEGMENTS, TABLE_PAGES, TABLE_LOCAL_HEAPS, TABLE_MAPS};
     if (!os_commit((void *)layout->start[TABLE_STATE], layout->size[TABLE_STATE])) return false;
     for (size_t i = 0; i < sizeof read_anywhere / sizeof read_anywhere[0]; i++) {
         enum table table = read_anywhere[i];

@@ -23,6 +23,9 @@ MOAT_INLINE uint64_t block_reciprocal(size_t block_size) { return UINT64_MAX / b
 /* Whether offset (below 2^32) is a multiple of the block size: the fraction offset / size is zero. */
 MOAT_INLINE bool offset_on_boundary(uint64_t offset, uint64_t reciprocal) { return offset * reciprocal < reciprocal; }
 
+MOAT_INLINE uint64_t link_load(uintptr_t address) { return __atomic_load_n((const uint64_t *)address, __ATOMIC_RELAXED); }
+MOAT_INLINE void link_store(uintptr_t address, uint64_t link) { __atomic_store_n((uint64_t *)address, link, __ATOMIC_RELAXED); }
+
 MOAT_INLINE uint64_t link_encode(uint32_t next, uint64_t secret, uintptr_t address) {
     if (!HARDENED_LINKS) return next;
     return rotl64(next, LINK_ROTATION) ^ secret ^ address;
@@ -33,13 +36,23 @@ MOAT_INLINE uint64_t link_decode(uint64_t link, uint64_t secret, uintptr_t addre
     return rotr64(link ^ secret ^ address, LINK_ROTATION);
 }
 
+/* What the link at an address decodes to. The memory is read once, by the instruction that mixes it: no second look at what
+   somebody may be writing. */
+MOAT_INLINE uint64_t link_next(uint64_t secret, uintptr_t address) {
+#if defined(__x86_64__) && !UNDER_THREAD_SANITIZER
+    if (!HARDENED_LINKS) return link_load(address);
+    uint64_t mixed = secret ^ address;
+    __asm__("xorq %1, %0" : "+r"(mixed) : "m"(*(const uint64_t *)address) : "cc");
+    return rotr64(mixed, LINK_ROTATION);
+#else
+    return link_decode(link_load(address), secret, address);
+#endif
+}
+
 /* Whether a decoded link names a block of the page. */
 MOAT_INLINE bool link_is_block(uint64_t decoded, uint64_t limit, uint64_t reciprocal) {
     if (!HARDENED_LINKS) return true;
     return MOAT_LIKELY(decoded < limit) && MOAT_LIKELY(offset_on_boundary(decoded, reciprocal));
 }
-
-MOAT_INLINE uint64_t link_load(uintptr_t address) { return __atomic_load_n((const uint64_t *)address, __ATOMIC_RELAXED); }
-MOAT_INLINE void link_store(uintptr_t address, uint64_t link) { __atomic_store_n((uint64_t *)address, link, __ATOMIC_RELAXED); }
 
 #endif

@@ -33,6 +33,11 @@ MOAT_INLINE struct map_word *map_word_of(uintptr_t address) {
     return (struct map_word *)(fixed.map_bias + ((address >> 6) & ~(uintptr_t)15));
 }
 
+/* The same of a granule that is counted from the region's base. Its number is also a place, see map_place_of. */
+MOAT_INLINE struct map_word *map_word_of_granule(uint64_t granule) {
+    return (struct map_word *)(fixed.maps + ((granule >> 2) & ~(uint64_t)15));
+}
+
 MOAT_INLINE uint64_t map_bit_of(uintptr_t address) { return bit64((unsigned)(address >> GRANULE_SHIFT)); }
 /* The place of that bit, for the fast paths: one instruction tests or sets the bit there. Bits above the lowest six do not count.
  */
@@ -50,7 +55,7 @@ MOAT_INLINE bool map_is_free(const struct map_word *word, uint64_t bit) {
 
 /* Most words have no claim at all: one instruction sees that. */
 MOAT_INLINE bool map_claimed(const struct map_word *word, uint64_t place) {
-    return MOAT_UNLIKELY(atomic_load_relaxed(&word->claim) != 0) && has_bit(atomic_load_relaxed(&word->claim), place);
+    return MOAT_UNLIKELY(!atomic_equals_relaxed(&word->claim, 0)) && has_bit(atomic_load_relaxed(&word->claim), place);
 }
 
 /* malloc's step of the table in DESIGN.md section 3.2: live 0, claim 0 -> live 1; false, and nothing changed, if it was not so.

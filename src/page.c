@@ -82,6 +82,7 @@ void page_retire(struct page *page) {
         }
         MOAT_CHECK(live == 0, "page given back with a live block", page->start);
     }
+    page_give_to(page, 0);
     /* block_size stays for reports on stale pointers; nothing is on a list and nothing can be carved. */
     page->left = 0;
     page->countdown = page->event_above;
@@ -207,7 +208,7 @@ static bool list_is_right(const struct page *page, uint64_t offset, uint32_t len
         if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address))) return false;
         uint64_t block = offset / page->block_size;
         if (test_and_set_bit(&met[block / 64], block)) return false;
-        offset = link_decode(link_load(address), page->secret, address);
+        offset = link_next(page->secret, address);
     }
     return offset < page->limit && offset % page->block_size == 0;
 }

@@ -34,21 +34,21 @@ struct page {
     uint32_t left;       /* its blocks */
     uint32_t local_free; /* head of the owner's freed blocks */
     int32_t countdown;   /* event_above less their number: below 0 the free that counted has more to do */
-    int32_t event_above;
-    uint32_t block_size; /* bytes; 0: the page is not in use */
     uint64_t secret;     /* of the links; new in every life of the page */
     uint64_t reciprocal; /* of block_size: block_reciprocal() */
     uintptr_t start;     /* address of the first block */
     uint64_t limit;      /* carved * block_size: links at or above it are false */
-    uint16_t carved;     /* blocks put on a list so far */
-    uint16_t capacity;   /* blocks that fit */
+    uint32_t block_size; /* bytes; 0: the page is not in use */
     uint8_t class;
     bool full;   /* set aside, in no queue */
     bool zeroed; /* every block handed out so far was never used before: fresh blocks are zero but for the link */
     /* Any thread. */
     MOAT_LINE uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
-    /* Owner only, on the slow paths. */
+    /* Owner only, off the fast paths. */
     uint32_t next, prev; /* records in the class queue, 0 for none */
+    int32_t event_above;
+    uint16_t carved;   /* blocks put on a list so far */
+    uint16_t capacity; /* blocks that fit */
 };
 
 static_assert(sizeof(struct page) == 128, "the fast path finds a record by a shift");
@@ -94,12 +94,29 @@ MOAT_INLINE void page_set_event(struct page *page, int32_t event_above) {
 /* From now on the local free that empties the page has more to do. Exact while nothing is taken from the page. */
 MOAT_INLINE void page_watch(struct page *page) { page_set_event(page, (int32_t)page->carved - (int32_t)page->left - 1); }
 
+/*
+ * The heap whose thread's frees into a page are local, found without a look at the segment; 0: nobody's. A word of a table apart,
+ * since everyone who frees reads it, and the owner writes the page's record at every call.
+ *
+ * Invariant: it names a heap only while the page is small, in use, and of a segment whose owner word names that heap; written by
+ * that heap's thread alone, or for it in a forked child. The only thread for which it can be its own heap is the one that wrote
+ * it, so a plain load tells the truth. Pages of other kinds have several slots: they are found by way of their segment.
+ */
+MOAT_INLINE uintptr_t page_local_heap(const struct page *page) {
+    return atomic_load_relaxed(&fixed.local_heaps[page_index(page)]);
+}
+
+MOAT_INLINE void page_give_to(const struct page *page, uintptr_t heap) {
+    uintptr_t local = class_page_kind(page->class) == PAGE_SMALL ? heap : 0;
+    if (page_local_heap(page) != local) atomic_store_relaxed(&fixed.local_heaps[page_index(page)], local);
+}
+
 /* Takes a block off `free`, marks it live and erases its link. NULL, and nothing has changed, when the list is empty or damaged:
  * page_pop tells these apart. So a fast path has one way out, and no call in it. Owner only. */
 MOAT_INLINE void *page_try_pop(struct page *page) {
-    if (MOAT_UNLIKELY(page->left == 0)) return NULL;
+    if (MOAT_UNLIKELY(atomic_equals_relaxed(&page->left, 0))) return NULL;
     uintptr_t address = page->start + page->free;
-    uint64_t next = link_decode(link_load(address), page->secret, address);
+    uint64_t next = link_next(page->secret, address);
     if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal))) return NULL;
     if (HARDENED_MAP && MOAT_UNLIKELY(!map_take(map_word_of(address), map_place_of(address)))) return NULL;
     page->free = (uint32_t)next;

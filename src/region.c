@@ -147,12 +147,12 @@ static bool commit_table(const void *table, size_t record, uint32_t chunk) {
 }
 
 static bool tables_commit(struct region *region, uint32_t index, uint32_t count) {
-    uintptr_t map = fixed.map_bias + (fixed.region_base >> 6);
     for (uint32_t chunk = index / TABLE_CHUNK; chunk <= (index + count - 1) / TABLE_CHUNK; chunk++) {
         if (region->tables_ready[chunk / 64] & bit64(chunk)) continue;
         if (!commit_table(fixed.segments, SEGMENT_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
         if (!commit_table(fixed.pages, PAGE_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
-        if (!commit_table((void *)map, MAP_BYTES_PER_SEGMENT, chunk)) return false;
+        if (!commit_table(fixed.local_heaps, LOCAL_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
+        if (!commit_table((void *)fixed.maps, MAP_BYTES_PER_SEGMENT, chunk)) return false;
         region->tables_ready[chunk / 64] |= bit64(chunk);
     }
     return true;

@@ -18,6 +18,7 @@
 #define TABLE_CHUNK ((size_t)16)
 #define SEGMENT_TABLE_BYTES_PER_SEGMENT ((size_t)128)
 #define PAGE_TABLE_BYTES_PER_SEGMENT ((size_t)8 * KIB)
+#define LOCAL_TABLE_BYTES_PER_SEGMENT (SLOTS_PER_SEGMENT * sizeof(uintptr_t))
 
 struct region {
     struct lock lock;

@@ -55,9 +55,12 @@ void segment_retype(struct segment *segment, uint64_t owner_word) {
 }
 
 struct page *segment_page_create(struct segment *segment, uint32_t class, struct random *random) {
-    /* Memory that was touched before is cheaper, for the process and for the machine, than memory that was not. */
-    uint64_t choice = segment->dirty != 0 ? segment->dirty : segment->free_pages;
-    unsigned slot = nth_bit(choice, HARDENED_ORDER ? random_below(random, popcount64(choice)) : 0);
+    /* Memory that was touched before is cheaper, for the process and for the machine, than memory that was not; and of that
+     * always the lowest, so that pages that come and go stay the same few: at random, more of the segment is touched in the end.
+     */
+    uint64_t fresh = segment->free_pages;
+    unsigned slot = segment->dirty != 0 ? low_bit(segment->dirty)
+                                        : nth_bit(fresh, HARDENED_ORDER ? random_below(random, popcount64(fresh)) : 0);
     struct page *page = segment_page(segment, slot);
     enum page_kind kind = class_page_kind(class);
     page_init(page, segment_start(segment) + slot * SLOT_SIZE, segment_page_bytes(kind, slot), class,

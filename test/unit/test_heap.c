@@ -325,15 +325,43 @@ START_TEST(what_an_ended_thread_left_is_adopted_by_who_needs_memory) {
 }
 END_TEST
 
-START_TEST(a_free_into_an_abandoned_segment_takes_it_over) {
-    size_t count = leave_blocks(&owner, 200, 20);
+START_TEST(frees_in_a_row_into_an_abandoned_segment_take_it_over) {
+    leave_blocks(&owner, 200, FREES_TO_CLAIM + 4);
     core_begin(&other);
-    core_give(&other, blocks[7]);
-    ck_assert_ptr_eq(owner_heap(core_segment(blocks[7])->owner), &core_heap(&other)->owner);
-    ck_assert(!core_is_live(blocks[7]) && !core_is_claimed(blocks[7]));
+    for (size_t i = 0; i < FREES_TO_CLAIM; i++) {
+        ck_assert_uint_eq(look().abandoned, 1);
+        core_give(&other, blocks[i]);
+    }
     ck_assert_uint_eq(look().abandoned, 0);
-    core_expect_free_report(REPORT_DOUBLE_FREE, blocks[7]);
-    expect_contents(0, count);
+    ck_assert_ptr_eq(owner_heap(core_segment(blocks[0])->owner), &core_heap(&other)->owner);
+    for (size_t i = 0; i < FREES_TO_CLAIM; i++) {
+        ck_assert(!core_is_live(blocks[i]) && !core_is_claimed(blocks[i]));
+        core_expect_free_report(REPORT_DOUBLE_FREE, blocks[i]);
+    }
+    check_all();
+}
+END_TEST
+
+/* Else a few threads would gather everything that ended ones have left, and new threads would find nothing to allocate from. */
+START_TEST(frees_here_and_there_leave_abandoned_segments_to_others) {
+    struct core_thread makers[2] = {CORE_THREAD, CORE_THREAD};
+    enum { EACH = 4 * FREES_TO_CLAIM };
+    for (size_t i = 0; i < 2 * EACH; i++) blocks[i] = core_alloc(&makers[i % 2], 200);
+    core_end(&makers[0]);
+    core_end(&makers[1]);
+    ck_assert_uint_eq(look().abandoned, 2);
+    core_begin(&other);
+    for (size_t i = 0; i < 2 * EACH - 2; i++) {
+        core_give(&other, blocks[i]);
+        ck_assert(core_is_live(blocks[i]) && core_is_claimed(blocks[i]));
+        core_expect_free_report(REPORT_DOUBLE_FREE, blocks[i]);
+    }
+    ck_assert_uint_eq(look().abandoned, 2);
+    core_give(&other, blocks[2 * EACH - 2]);
+    core_give(&other, blocks[2 * EACH - 1]);
+    ck_assert_uint_eq(look().abandoned, 0); /* with the last block the segment goes back */
+    ck_assert_uint_eq(look().segments, 0);
+    check_all();
 }
 END_TEST
 
@@ -670,7 +698,8 @@ int main(void) {
     tcase_set_timeout(group, 60);
     add_queue_tests(group);
     tcase_add_test(group, what_an_ended_thread_left_is_adopted_by_who_needs_memory);
-    tcase_add_test(group, a_free_into_an_abandoned_segment_takes_it_over);
+    tcase_add_test(group, frees_in_a_row_into_an_abandoned_segment_take_it_over);
+    tcase_add_test(group, frees_here_and_there_leave_abandoned_segments_to_others);
     tcase_add_test(group, claims_that_came_before_the_end_are_taken_in);
     tcase_add_test(group, what_an_ended_thread_left_empty_is_used_first_and_goes_back_after_the_delay);
     tcase_add_test(group, the_last_free_gives_an_abandoned_segment_back);

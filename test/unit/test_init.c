@@ -45,6 +45,7 @@ START_TEST(every_table_has_inaccessible_memory_around_it) {
         {(uintptr_t)fixed.region, sizeof(struct state)},
         {(uintptr_t)fixed.segments, segments * sizeof(struct segment)},
         {(uintptr_t)fixed.pages, segments * PAGE_TABLE_BYTES_PER_SEGMENT},
+        {(uintptr_t)fixed.local_heaps, segments * LOCAL_TABLE_BYTES_PER_SEGMENT},
         {(uintptr_t)map_word_of(fixed.region_base), segments * MAP_BYTES_PER_SEGMENT},
         {fixed.heaps_base, fixed.heaps_max * HEAP_SIZE},
         {(uintptr_t)fixed.randoms, fixed.heaps_max * sizeof(struct heap_random)},

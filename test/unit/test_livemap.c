@@ -12,6 +12,7 @@ static const uintptr_t base = (uintptr_t)0x123 << 32;
 static void setup(void) {
     harness_reset();
     fixed.region_base = base;
+    fixed.maps = (uintptr_t)words;
     fixed.map_bias = (uintptr_t)words - (base >> 6);
     memset(words, 0, sizeof words);
 }
@@ -19,7 +20,8 @@ static void setup(void) {
 START_TEST(every_granule_has_a_bit_of_its_own) {
     for (uintptr_t offset = 0; offset < SEGMENTS * SEGMENT_SIZE; offset += GRANULE) {
         size_t granule = offset / GRANULE;
-        if (map_word_of(base + offset) != &words[granule / 64] || map_bit_of(base + offset) != (uint64_t)1 << granule % 64)
+        if (map_word_of(base + offset) != &words[granule / 64] || map_word_of_granule(granule) != &words[granule / 64] ||
+            map_bit_of(base + offset) != (uint64_t)1 << granule % 64)
             ck_abort_msg("offset %zu", (size_t)offset);
     }
 }

@@ -148,6 +148,7 @@ START_TEST(a_run_of_which_few_tables_are_needed_makes_few_writable) {
     ck_assert(region_take(20, 1, 20, &index));
     ck_assert(harness_range_is((uintptr_t)page_at(index * 64), 20 * PAGE_TABLE_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
     ck_assert(harness_range_is((uintptr_t)segment_at(index), 20 * sizeof(struct segment), HARNESS_COMMITTED));
+    ck_assert(harness_range_is((uintptr_t)&fixed.local_heaps[index * 64], 20 * LOCAL_TABLE_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
 }
 END_TEST
 
