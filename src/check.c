@@ -50,31 +50,38 @@ static size_t check_heap(const struct heap *heap) {
 }
 
 /* Claimed as the heap, checked, and left as it was. */
-static size_t check_abandoned(struct heap *heap) {
+static size_t check_abandoned(struct heap *heap, unsigned set) {
     size_t count = 0;
     uint32_t index;
-    for (uint32_t from = 0; abandoned_find(from, &index); from = index + 1) {
+    for (uint32_t from = 0; abandoned_find(set, from, &index); from = index + 1) {
         struct segment *segment = segment_at(index);
-        uint64_t seen;
+        uint64_t seen = atomic_load_relaxed(&segment->owner);
+        if (set != ABANDONED_EMPTY && owner_page_kind(seen) != (enum page_kind)set)
+            continue; /* an old hint: it is in another set */
         if (!segment_claim(segment, &heap->owner, &seen)) continue;
         MOAT_CHECK(segment_validate(segment), "check: abandoned segment, its pages and free slots", segment_start(segment));
         if (!(seen & OWNER_REBUILD)) count += check_pages(segment, owner_page_kind(seen), 0);
         atomic_store_release(&segment->owner, seen); /* pairs with segment_claim */
-        abandoned_add(index);
+        abandoned_add(segment->pages_used == 0 ? ABANDONED_EMPTY : (unsigned)owner_page_kind(seen), index);
     }
     return count;
 }
 
-/* Every abandoned segment can be found: both levels of the bitmap lead to it. */
+/* Both levels of a bitmap lead to the segment. */
+static bool is_in_set(unsigned set, uint32_t index) {
+    const struct abandoned *abandoned = &fixed.abandoned[set];
+    return (atomic_load_relaxed(&abandoned->words[index / 64]) & bit64(index)) != 0 &&
+           (atomic_load_relaxed(&abandoned->summary[index / 4096]) & bit64(index / 64)) != 0;
+}
+
+/* Every abandoned segment can be found. */
 static void check_findable(void) {
     const struct region *region = fixed.region;
-    const struct abandoned *abandoned = fixed.abandoned;
     for (uint32_t index = 0; index < region->window_end; index++) {
         if ((region->taken[index / 64] & bit64(index)) == 0) continue;
         uint64_t word = atomic_load_relaxed(&segment_at(index)->owner);
         if (!owner_has_pages(word) || !(word & OWNER_ABANDONED)) continue;
-        bool found = (atomic_load_relaxed(&abandoned->words[index / 64]) & bit64(index)) != 0 &&
-                     (atomic_load_relaxed(&abandoned->summary[index / 4096]) & bit64(index / 64)) != 0;
+        bool found = is_in_set(owner_page_kind(word), index) || is_in_set(ABANDONED_EMPTY, index);
         MOAT_CHECK(found, "check: abandoned segment that cannot be found", segment_address(index));
     }
 }
@@ -82,7 +89,8 @@ static void check_findable(void) {
 size_t check_all(void) {
     if (__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0 || !alloc_is_ready()) return 0; /* pairs with init */
     struct heap *heap = heap_acquire();
-    size_t count = check_heap(heap) + check_abandoned(heap);
+    size_t count = check_heap(heap);
+    for (unsigned set = 0; set < ABANDONED_SETS; set++) count += check_abandoned(heap, set);
     lock_acquire(&fixed.region->lock);
     check_findable();
     bool region_ok = region_validate();

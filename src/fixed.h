@@ -33,7 +33,7 @@ struct fixed {
     struct heap_random *randoms; /* one per heap, wiped on fork */
     uint64_t *fork_mark;         /* atomic: FORK_RECOVERED; WIPED in a child that was forked without handlers, by the kernel */
     struct region *region;
-    struct abandoned *abandoned;
+    struct abandoned *abandoned; /* ABANDONED_SETS of them */
     struct heap_pool *pool;
     struct huge_state *huge;
     struct zero_state *zero;

@@ -96,7 +96,7 @@ static void recover_segment(struct segment *segment, struct survivors survivors)
     }
     /* Without the live map there is nothing to rebuild from: the baseline build trusts what was abandoned as it stands. */
     atomic_store_relaxed(&segment->owner, OWNER_ABANDONED | (HARDENED_MAP ? OWNER_REBUILD : 0) | kind);
-    abandoned_add(segment_index(segment));
+    abandoned_add((unsigned)kind, segment_index(segment));
 }
 
 /* Every heap that does not go on is free again. Not so if a handler forked that had interrupted this very thread inside the
@@ -119,7 +119,7 @@ static void recover_heaps(struct survivors survivors, bool interrupted) {
 
 static void recover_as(struct survivors survivors, bool interrupted) {
     if (!is_started()) return;
-    __builtin_memset(fixed.abandoned, 0, sizeof *fixed.abandoned);
+    __builtin_memset(fixed.abandoned, 0, ABANDONED_SETS * sizeof *fixed.abandoned);
     for (uint32_t word = 0; word * 64 < fixed.region->window_end; word++)
         for (uint64_t taken = fixed.region->taken[word]; taken != 0; taken &= taken - 1) {
             uint32_t index = word * 64 + low_bit(taken);

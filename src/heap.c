@@ -86,7 +86,7 @@ struct page *heap_page_with_room(struct heap *heap, uint32_t class) {
         struct page *page = search_queue(heap, class);
         if (page != NULL) return page;
         struct segment *segment = segment_with_room(heap, kind);
-        if (segment == NULL && adoptions < ADOPTIONS_PER_SEARCH && heap_adopt_one(heap)) {
+        if (segment == NULL && adoptions < ADOPTIONS_PER_SEARCH && heap_adopt_one(heap, kind)) {
             adoptions++;
             continue;
         }

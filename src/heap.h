@@ -52,6 +52,7 @@ struct heap {
     uint64_t now;               /* milliseconds at the last look at the clock */
     uint64_t purge_at;          /* when the next purge walk is due */
     uint32_t segments;          /* owned */
+    uint32_t purge_set;         /* of what is abandoned: enum abandoned_set */
     uint32_t purge_from;        /* where the purge walk over what is abandoned stands */
     uint32_t adopt_from;        /* where to look for abandoned segments next */
     uint32_t stray_segment;     /* abandoned, that the thread's last such free was in; 0: none */
@@ -129,8 +130,8 @@ void heap_shed_empty(struct heap *heap);
 void heap_release_page(struct heap *heap, struct page *page);
 /* Makes a segment whose owner word was just won part of the heap. */
 void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen);
-/* Looks for one abandoned segment and adopts it. */
-bool heap_adopt_one(struct heap *heap);
+/* Looks for one abandoned segment with pages of the kind, or without pages, and adopts it. */
+bool heap_adopt_one(struct heap *heap, enum page_kind kind);
 /* Everything the heap has becomes abandoned; the heap is empty afterwards. */
 void heap_abandon(struct heap *heap);
 /* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True if memory went back. */

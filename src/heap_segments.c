@@ -110,34 +110,41 @@ void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
 }
 
 /* The next abandoned segment, going around from where the heap looked last. */
-static bool next_abandoned(struct heap *heap, uint32_t *index) {
-    if (!abandoned_find(heap->adopt_from, index) && (heap->adopt_from == 0 || !abandoned_find(0, index))) return false;
+static bool next_abandoned(struct heap *heap, unsigned set, uint32_t *index) {
+    if (!abandoned_find(set, heap->adopt_from, index) && (heap->adopt_from == 0 || !abandoned_find(set, 0, index))) return false;
     heap->adopt_from = *index + 1 < fixed.region->span ? *index + 1 : 0;
     return true;
 }
 
-bool heap_adopt_one(struct heap *heap) {
+static bool adopt_from_set(struct heap *heap, unsigned set) {
     uint32_t index;
-    while (next_abandoned(heap, &index)) {
+    while (next_abandoned(heap, set, &index)) {
         struct segment *segment = segment_at(index);
-        uint64_t seen;
-        if (!segment_claim(segment, &heap->owner, &seen)) continue; /* a hint out of date */
+        uint64_t seen = atomic_load_relaxed(&segment->owner);
+        /* A hint out of date: by now the segment is another's, or stands in the set of another kind. */
+        if (set != ABANDONED_EMPTY && owner_page_kind(seen) != (enum page_kind)set) continue;
+        if (!segment_claim(segment, &heap->owner, &seen)) continue;
         heap_adopt(heap, segment, seen);
         return true;
     }
     return false;
 }
 
+bool heap_adopt_one(struct heap *heap, enum page_kind kind) {
+    return adopt_from_set(heap, kind) || adopt_from_set(heap, ABANDONED_EMPTY);
+}
+
 /* The segment, with each of its pages, is nobody's from the release store on; the bitmap follows. */
 static void leave_segment(struct segment *segment, enum page_kind kind, int64_t remaining, uint64_t purge_at) {
     uint32_t index = segment_index(segment);
+    bool empty = segment->pages_used == 0;
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1)
         page_give_to(segment_page(segment, low_bit(slots)), 0);
     segment->purge_at = purge_at;
     segment->room = ROOM_NONE;
     atomic_store_relaxed(&segment->remaining, remaining);
     atomic_store_release(&segment->owner, OWNER_ABANDONED | (uint64_t)kind); /* pairs with segment_claim */
-    abandoned_add(index);
+    abandoned_add(empty ? ABANDONED_EMPTY : (unsigned)kind, index);
 }
 
 void heap_abandon(struct heap *heap) {
@@ -182,7 +189,11 @@ void segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
 static bool sweep_some(struct heap *heap, uint32_t most, bool force) {
     uint32_t index;
     for (uint32_t i = 0; i < most; i++) {
-        if (!abandoned_find(heap->purge_from, &index)) return false;
+        while (!abandoned_find(heap->purge_set, heap->purge_from, &index)) {
+            if (heap->purge_set + 1 == ABANDONED_SETS) return false;
+            heap->purge_set++;
+            heap->purge_from = 0;
+        }
         segment_sweep(heap, index, force, heap->now);
         heap->purge_from = index + 1;
     }
@@ -260,7 +271,7 @@ static bool purge_lists(struct heap *heap, bool force, bool *gave) {
             next = segment_at(index)->list_next;
             *gave |= purge_segment(heap, segment_at(index), force);
         }
-        heap->purge_from = 0;
+        heap->purge_set = heap->purge_from = 0;
     }
     heap_shed_empty(heap);
     return true;

@@ -67,7 +67,7 @@ static void fill_fixed(const struct layout *layout, const struct region_plan *pl
     fixed.randoms = (struct heap_random *)layout->start[TABLE_RANDOMS];
     fixed.fork_mark = &fixed.randoms[HEAP_LATE].fork_mark;
     fixed.region = &state->region;
-    fixed.abandoned = &state->abandoned;
+    fixed.abandoned = state->abandoned;
     fixed.pool = &state->pool;
     fixed.huge = &state->huge;
     fixed.zero = &state->zero;

@@ -99,8 +99,8 @@ bool segment_purge(struct segment *segment) {
     return segment->dirty == 0;
 }
 
-void abandoned_add(uint32_t index) {
-    struct abandoned *abandoned = fixed.abandoned;
+void abandoned_add(unsigned set, uint32_t index) {
+    struct abandoned *abandoned = &fixed.abandoned[set];
     atomic_or_release(&abandoned->words[index / 64], bit64(index)); /* pairs with abandoned_find */
     atomic_or_release(&abandoned->summary[index / 4096], bit64(index / 64));
 }
@@ -125,8 +125,8 @@ static void clear_summary(struct abandoned *abandoned, uint32_t word) {
     if (atomic_load_acquire(&abandoned->words[word]) != 0) atomic_or_release(&abandoned->summary[word / 64], bit64(word));
 }
 
-bool abandoned_find(uint32_t from, uint32_t *index) {
-    struct abandoned *abandoned = fixed.abandoned;
+bool abandoned_find(unsigned set, uint32_t from, uint32_t *index) {
+    struct abandoned *abandoned = &fixed.abandoned[set];
     uint32_t words = (uint32_t)(round_up(fixed.region->span, 64) / 64);
     for (uint32_t word = from / 64; word < words;) {
         uint64_t summary =

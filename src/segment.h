@@ -114,14 +114,17 @@ MOAT_INLINE struct page *segment_page(const struct segment *segment, unsigned sl
 /* Gives the memory of dirty pages back to the kernel. Owner only. True if there was any. */
 bool segment_purge(struct segment *segment);
 
-/* Abandoned segments: a bitmap of hints beside the owner words. */
+/* Abandoned segments: bitmaps of hints beside the owner words. One for each kind of page, the first three values being enum
+   page_kind, so that who needs pages of one kind takes no segments away from those who need another; and one for segments without
+   pages, which serve any. A segment stands in the one that was right when it was abandoned last; older bits mean nothing. */
+enum abandoned_set { ABANDONED_EMPTY = PAGE_KINDS, ABANDONED_SETS };
 struct abandoned {
     uint64_t summary[REGION_WORDS / 64]; /* atomic: words that may have a bit */
     uint64_t words[REGION_WORDS];        /* atomic */
 };
-void abandoned_add(uint32_t index);
-/* The first abandoned segment at or after `from`, its bit cleared; false if none was seen. The owner word decides. */
-bool abandoned_find(uint32_t from, uint32_t *index);
+void abandoned_add(unsigned set, uint32_t index);
+/* The first abandoned segment of the set at or after `from`, its bit cleared; false if none was seen. The owner word decides. */
+bool abandoned_find(unsigned set, uint32_t from, uint32_t *index);
 /* Owner word ABANDONED -> heap; false when another thread was faster or it is not abandoned. `seen` receives the word before. */
 bool segment_claim(struct segment *segment, const struct owner *heap, uint64_t *seen);
 

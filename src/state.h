@@ -13,7 +13,7 @@
 
 struct state {
     struct region region;
-    struct abandoned abandoned;
+    struct abandoned abandoned[ABANDONED_SETS];
     struct heap_pool pool;
     struct huge_state huge;
     struct zero_state zero;

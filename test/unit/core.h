@@ -128,6 +128,17 @@ struct core_thread {
 
 /* From now on the calling real thread is that virtual one; NULL: itself again. */
 static inline void core_be(struct core_thread *thread) { harness_set_thread_word(thread != NULL ? &thread->word : NULL); }
+static inline struct stats core_stats(void) {
+    struct stats stats;
+    stats_collect(&stats);
+    return stats;
+}
+
+static inline void core_check_as(struct core_thread *thread) {
+    core_be(thread);
+    check_all();
+}
+
 static inline struct heap *core_heap(const struct core_thread *thread) { return (struct heap *)thread->word; }
 
 /* What the exit hook does, and the first time a thread allocates. */

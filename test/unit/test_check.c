@@ -122,10 +122,10 @@ static void damage_list(void) {
 static void damage_full_without_mark(void) { core_page(keep[9])->pending = 0; }
 static void damage_full_without_wake(void) { core_page(keep[9])->pending = PENDING_FULL | 1; }
 static void damage_mark_without_full(void) { core_page(keep[10])->pending = PENDING_FULL; }
-static void damage_abandoned_page(void) { core_page(keep[0])->left++; }
-static void damage_abandoned_segment(void) { core_segment(keep[0])->pages_used++; }
+static void damage_abandoned_page(void) { core_page(keep[7])->left++; }
+static void damage_abandoned_segment(void) { core_segment(keep[7])->pages_used++; }
 static void damage_abandoned_link(void) {
-    struct page *page = core_page(keep[0]);
+    struct page *page = core_page(keep[3]);
     *(uint64_t *)(page->start + page->free) = 0x4141414141414141;
 }
 static void damage_region(void) { fixed.region->in_use--; }
@@ -167,7 +167,7 @@ END_TEST
 START_TEST(an_abandoned_segment_that_cannot_be_found_is_damage) {
     build_everything();
     uint32_t index = 0;
-    ck_assert(abandoned_find(0, &index)); /* and never put back */
+    ck_assert(abandoned_find(PAGE_MEDIUM, 0, &index)); /* and never put back */
     core_be(&owner);
     ck_assert_str_eq(core_kind_name(core_report_of(core_check, NULL)), core_kind_name(REPORT_CORRUPT_METADATA));
 }

@@ -1,5 +1,5 @@
 /*
- * test_heap: a thread's pages (src/heap.h): queues and full pages, threads that come and go, adoption, and giving memory back.
+ * test_heap: a thread's pages (src/heap.h, heap_queue.c, heap_pool.c): queues and full pages, and whose heap is whose.
  */
 #include "core.h"
 
@@ -13,21 +13,10 @@ static void setup(void) {
 enum { ROOM = 8192 };
 static void *blocks[ROOM];
 
-static struct stats look(void) {
-    struct stats stats;
-    stats_collect(&stats);
-    return stats;
-}
-
 static size_t queue_length(const struct heap *heap, uint32_t class) {
     size_t length = 0;
     for (uint32_t index = heap->queues[class].first; index != 0; index = page_at(index)->next) length++;
     return length;
-}
-
-static void check_as(struct core_thread *thread) {
-    core_be(thread);
-    check_all();
 }
 
 /* --- Queues ----------------------------------------------------------------------------------------------------------------- */
@@ -64,8 +53,8 @@ START_TEST(any_work_of_one_thread_keeps_the_heap_valid) {
     }
     while (count > 0) core_give(&owner, blocks[--count]);
     alloc_collect(true);
-    ck_assert_uint_eq(look().used_blocks, 0);
-    ck_assert_uint_eq(look().segments, 0);
+    ck_assert_uint_eq(core_stats().used_blocks, 0);
+    ck_assert_uint_eq(core_stats().segments, 0);
     check_all();
 }
 END_TEST
@@ -117,7 +106,7 @@ START_TEST(a_full_page_freed_into_by_another_thread_is_used_again) {
     ck_assert(page->full);
     core_begin(&other);
     core_give(&other, blocks[5]);
-    check_as(&owner);
+    core_check_as(&owner);
     bool again = false;
     for (unsigned i = 0; i < 3 * count && !again; i++) again = core_alloc(&owner, 1000) == blocks[5];
     ck_assert(again);
@@ -152,7 +141,7 @@ START_TEST(an_empty_segment_serves_another_kind_of_page) {
         core_give(&owner, core_alloc(&owner, MIB));
         alloc_collect(false);
     }
-    ck_assert_uint_eq(look().segments, 1);
+    ck_assert_uint_eq(core_stats().segments, 1);
     check_all();
 }
 END_TEST
@@ -218,7 +207,7 @@ START_TEST(heaps_are_used_again) {
         core_end(&thread);
     }
     ck_assert_uint_eq(fixed.pool->made, made);
-    check_as(&owner);
+    core_check_as(&owner);
 }
 END_TEST
 
@@ -285,362 +274,6 @@ START_TEST(a_second_free_of_a_late_block_is_reported) {
 }
 END_TEST
 
-/* --- Abandoned and adopted -------------------------------------------------------------------------------------------------- */
-
-/* A thread that ends with these blocks in use; returns how many. */
-static size_t leave_blocks(struct core_thread *thread, size_t size, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        blocks[i] = core_alloc(thread, size);
-        memset(blocks[i], (int)i, size);
-    }
-    core_end(thread);
-    for (size_t i = 0; i < count; i++) ck_assert_uint_ne(core_segment(blocks[i])->owner & OWNER_ABANDONED, 0);
-    return count;
-}
-
-static void expect_contents(size_t size, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        for (size_t at = 0; at < size; at++) core_require(((unsigned char *)blocks[i])[at] == (unsigned char)i);
-}
-
-START_TEST(what_an_ended_thread_left_is_adopted_by_who_needs_memory) {
-    static const size_t sizes[] = {48, 8 * KIB, 40 * KIB, 500 * KIB};
-    for (size_t i = 0; i < 4; i++) {
-        setup();
-        size_t count = leave_blocks(&owner, sizes[i], 5);
-        size_t segments = look().segments;
-        ck_assert_uint_ge(look().abandoned, 1);
-        check_as(&other);
-        for (unsigned k = 0; k < 10 && look().abandoned > 0; k++) core_alloc(&other, sizes[i]);
-        ck_assert_uint_eq(look().abandoned, 0);
-        if (sizes[i] < 100 * KIB) ck_assert_uint_eq(look().segments, segments);
-        expect_contents(sizes[i], count);
-        for (size_t k = 0; k < count; k++) {
-            ck_assert_ptr_eq(owner_heap(core_segment(blocks[k])->owner), &core_heap(&other)->owner);
-            core_give(&other, blocks[k]);
-            ck_assert(!core_is_live(blocks[k])); /* a local free */
-        }
-        check_all();
-    }
-}
-END_TEST
-
-START_TEST(frees_in_a_row_into_an_abandoned_segment_take_it_over) {
-    leave_blocks(&owner, 200, FREES_TO_CLAIM + 4);
-    core_begin(&other);
-    for (size_t i = 0; i < FREES_TO_CLAIM; i++) {
-        ck_assert_uint_eq(look().abandoned, 1);
-        core_give(&other, blocks[i]);
-    }
-    ck_assert_uint_eq(look().abandoned, 0);
-    ck_assert_ptr_eq(owner_heap(core_segment(blocks[0])->owner), &core_heap(&other)->owner);
-    for (size_t i = 0; i < FREES_TO_CLAIM; i++) {
-        ck_assert(!core_is_live(blocks[i]) && !core_is_claimed(blocks[i]));
-        core_expect_free_report(REPORT_DOUBLE_FREE, blocks[i]);
-    }
-    check_all();
-}
-END_TEST
-
-/* Else a few threads would gather everything that ended ones have left, and new threads would find nothing to allocate from. */
-START_TEST(frees_here_and_there_leave_abandoned_segments_to_others) {
-    struct core_thread makers[2] = {CORE_THREAD, CORE_THREAD};
-    enum { EACH = 4 * FREES_TO_CLAIM };
-    for (size_t i = 0; i < 2 * EACH; i++) blocks[i] = core_alloc(&makers[i % 2], 200);
-    core_end(&makers[0]);
-    core_end(&makers[1]);
-    ck_assert_uint_eq(look().abandoned, 2);
-    core_begin(&other);
-    for (size_t i = 0; i < 2 * EACH - 2; i++) {
-        core_give(&other, blocks[i]);
-        ck_assert(core_is_live(blocks[i]) && core_is_claimed(blocks[i]));
-        core_expect_free_report(REPORT_DOUBLE_FREE, blocks[i]);
-    }
-    ck_assert_uint_eq(look().abandoned, 2);
-    core_give(&other, blocks[2 * EACH - 2]);
-    core_give(&other, blocks[2 * EACH - 1]);
-    ck_assert_uint_eq(look().abandoned, 0); /* with the last block the segment goes back */
-    ck_assert_uint_eq(look().segments, 0);
-    check_all();
-}
-END_TEST
-
-START_TEST(claims_that_came_before_the_end_are_taken_in) {
-    for (size_t i = 0; i < 20; i++) blocks[i] = core_alloc(&owner, 200);
-    core_begin(&other);
-    for (size_t i = 0; i < 10; i++) core_give(&other, blocks[i]);
-    core_end(&owner);
-    for (size_t i = 0; i < 20; i++) ck_assert_int_eq(core_is_live(blocks[i]), i >= 10);
-    ck_assert_int_eq(page_used(core_page(blocks[0])), 10);
-    ck_assert_int_eq(core_segment(blocks[0])->remaining, 10);
-    check_as(&other);
-}
-END_TEST
-
-/* Something for the generic path to do, so that it looks at the clock. */
-static void be_active(struct core_thread *thread) {
-    for (unsigned i = 0; i < 400; i++) core_give(thread, core_alloc(thread, 1100 + 16 * (i % 64)));
-}
-
-START_TEST(what_an_ended_thread_left_empty_is_used_first_and_goes_back_after_the_delay) {
-    for (size_t i = 0; i < 40; i++) blocks[i] = core_alloc(&owner, MIB);
-    size_t segments = look().segments;
-    ck_assert_uint_ge(segments, 10);
-    for (size_t i = 0; i < 40; i++) core_give(&owner, blocks[i]);
-    core_end(&owner);
-    ck_assert_uint_le(look().segments, segments);
-    ck_assert_uint_eq(look().abandoned, look().segments);
-    size_t left = look().segments;
-    core_alloc(&other, 100);
-    ck_assert_uint_le(look().segments, left > 0 ? left : 1);
-    for (unsigned i = 0; i < 8; i++) {
-        harness_clock_advance(fixed.options.purge_delay_ms);
-        be_active(&other);
-    }
-    ck_assert_uint_le(look().segments, 2);
-    check_all();
-}
-END_TEST
-
-/* A thread that only frees must not grow the process: who frees the last block gives the segment back. */
-START_TEST(the_last_free_gives_an_abandoned_segment_back) {
-    for (unsigned round = 0; round < 50; round++) {
-        struct core_thread maker = CORE_THREAD;
-        size_t count = leave_blocks(&maker, 3000, 30);
-        core_be(&other); /* has never allocated */
-        for (size_t i = 0; i < count; i++) {
-            ck_assert_uint_eq(look().segments, 1);
-            core_give(&other, blocks[i]);
-        }
-        ck_assert_uint_eq(other.word, THREAD_NEW);
-        ck_assert_uint_eq(look().segments, 0);
-        ck_assert_uint_eq(fixed.region->committed, 0);
-    }
-}
-END_TEST
-
-START_TEST(who_may_not_sweep_leaves_it_to_the_next) {
-    size_t count = leave_blocks(&owner, 3000, 30);
-    core_be(&other);
-    fixed.pool->late_lock.word = 1; /* somebody is in the late heap */
-    for (size_t i = 0; i < count; i++) core_give(&other, blocks[i]);
-    ck_assert_uint_eq(look().segments, 1);
-    fixed.pool->late_lock.word = 0;
-    core_alloc(&other, 3000);
-    ck_assert_uint_eq(look().segments, 1); /* found and used */
-    check_all();
-}
-END_TEST
-
-static void *free_half(void *parity) {
-    for (size_t i = (size_t)(uintptr_t)parity; i < 600; i += 2) alloc_free(blocks[i]);
-    return NULL;
-}
-static void *adopt_all(void *unused) {
-    (void)unused;
-    for (unsigned i = 0; i < 200; i++) core_require(alloc_block(2500) != NULL);
-    return NULL;
-}
-
-/* Two threads that free and one that looks for memory reach for the same abandoned segments at once. */
-START_TEST(claims_by_free_and_by_bitmap_at_once_have_one_winner) {
-    for (unsigned round = 0; round < 30; round++) {
-        setup();
-        pthread_t threads[3];
-        struct core_thread maker = CORE_THREAD;
-        for (size_t i = 0; i < 600; i++) blocks[i] = core_alloc(&maker, i % 2 != 0 ? 2500 : 20 * KIB);
-        core_end(&maker);
-        core_be(NULL);
-        ck_assert_int_eq(pthread_create(&threads[0], NULL, free_half, (void *)0), 0);
-        ck_assert_int_eq(pthread_create(&threads[1], NULL, adopt_all, NULL), 0);
-        ck_assert_int_eq(pthread_create(&threads[2], NULL, free_half, (void *)1), 0);
-        for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-        check_all();
-        alloc_collect(true);
-        ck_assert_uint_eq(look().used_blocks, 200);
-        check_all();
-    }
-}
-END_TEST
-
-static void *free_the_block(void *unused) {
-    (void)unused;
-    core_be(&other);
-    alloc_free(blocks[3]);
-    return NULL;
-}
-static struct core_thread third;
-static void take_over(void) {
-    core_alloc(&third, 200);
-    core_be(&other);
-}
-static void sweep_all(void) {
-    core_begin(&third);
-    alloc_collect(true);
-    core_be(&other);
-}
-
-/* At each point of a free into an abandoned segment, another thread adopts it, or sweeps it. */
-START_TEST(an_adoption_at_any_point_of_a_free_loses_nothing) {
-    static void (*const acts[])(void) = {take_over, sweep_all};
-    for (unsigned may_own = 0; may_own < 2; may_own++)
-        for (unsigned act = 0; act < 2; act++)
-            for (uint64_t step = 1;; step++) {
-                setup();
-                struct core_thread maker = CORE_THREAD;
-                third = CORE_THREAD;
-                for (size_t i = 0; i < 8; i++) blocks[i] = core_alloc(&maker, 200);
-                if (may_own != 0) core_begin(&other);
-                core_end(&maker);
-                core_be(&other);
-                core_interleave(step, acts[act]);
-                free_the_block(NULL);
-                bool ran = core_interleave_end();
-                struct core_thread last = CORE_THREAD;
-                core_begin(&last);
-                struct core_thread *const all[] = {&third, &other, &last};
-                for (unsigned i = 0; i < 3; i++) {
-                    core_be(all[i]);
-                    if (is_heap(all[i]->word)) ck_assert_int_eq(core_report_of(core_check, NULL), REPORT_KINDS);
-                }
-                core_expect_free_report(REPORT_DOUBLE_FREE, blocks[3]);
-                ck_assert_uint_lt(step, 5000);
-                if (!ran) break;
-            }
-}
-END_TEST
-
-static void look_for_memory(void) {
-    struct core_thread *const maker = &owner;
-    core_alloc(&third, 200);
-    core_alloc(&third, 30 * KIB);
-    core_be(maker);
-}
-
-/* At each point of a thread's end another one looks for abandoned segments: it gets them, or they can be found afterwards. */
-START_TEST(a_search_at_any_point_of_a_threads_end_loses_no_segment) {
-    for (uint64_t step = 1;; step += step < 60 ? 1 : 7) {
-        setup();
-        third = CORE_THREAD;
-        for (size_t i = 0; i < 8; i++) blocks[i] = core_alloc(&owner, i % 2 != 0 ? 200 : 30 * KIB);
-        core_interleave(step, look_for_memory);
-        core_end(&owner);
-        bool ran = core_interleave_end();
-        core_begin(&third);
-        ck_assert_int_eq(core_report_of(core_check, NULL), REPORT_KINDS);
-        for (size_t i = 0; i < 8; i++) core_give(&third, blocks[i]);
-        alloc_collect(true);
-        ck_assert_uint_eq(look().used_blocks, ran ? 2 : 0);
-        ck_assert_int_eq(core_report_of(core_check, NULL), REPORT_KINDS);
-        if (!ran) break;
-        ck_assert_uint_lt(step, 20000);
-    }
-}
-END_TEST
-
-static void *live_and_die(void *unused) {
-    (void)unused;
-    void *mine[20];
-    for (unsigned i = 0; i < 20; i++) mine[i] = alloc_block(100 + 400 * i);
-    for (unsigned i = 1; i < 20; i++) alloc_free(mine[i]);
-    return mine[0];
-}
-
-START_TEST(threads_born_and_ending_do_not_grow_the_process) {
-    size_t after_few = 0;
-    for (unsigned i = 0; i < 600; i++) {
-        pthread_t thread;
-        void *left = NULL;
-        ck_assert_int_eq(pthread_create(&thread, NULL, live_and_die, NULL), 0);
-        ck_assert_int_eq(pthread_join(thread, &left), 0);
-        alloc_free(left);
-        if (i == 20) after_few = fixed.region->committed;
-    }
-    ck_assert_uint_le(fixed.region->committed, after_few);
-    ck_assert_uint_le(fixed.pool->made, 4);
-    check_all();
-}
-END_TEST
-
-/* --- Giving memory back ----------------------------------------------------------------------------------------------------- */
-
-START_TEST(unused_memory_goes_back_after_the_delay) {
-    be_active(&owner);
-    alloc_collect(true);
-    size_t baseline = harness_committed_bytes();
-    for (size_t i = 0; i < 400; i++) blocks[i] = core_alloc(&owner, 100 * KIB);
-    ck_assert_uint_ge(harness_committed_bytes(), baseline + 400 * 100 * KIB);
-    for (size_t i = 0; i < 400; i++) core_give(&owner, blocks[i]);
-    be_active(&owner);
-    ck_assert_uint_ge(harness_committed_bytes(), baseline + 300 * 100 * KIB); /* not before */
-    for (unsigned i = 0; i < 8; i++) {
-        harness_clock_advance(fixed.options.purge_delay_ms);
-        be_active(&owner);
-    }
-    ck_assert_uint_le(harness_committed_bytes(), baseline + 2 * SEGMENT_SIZE); /* what be_active() itself uses */
-    alloc_collect(true);
-    ck_assert_uint_le(harness_committed_bytes(),
-                      baseline + TABLE_CHUNK * 2 * (PAGE_TABLE_BYTES_PER_SEGMENT + MAP_BYTES_PER_SEGMENT) * 4);
-    check_all();
-}
-END_TEST
-
-START_TEST(abandoned_memory_goes_back_after_the_delay) {
-    core_begin(&other);
-    for (size_t i = 0; i < 200; i++) blocks[i] = core_alloc(&owner, 100 * KIB);
-    core_end(&owner);
-    ck_assert_uint_ge(look().abandoned, 5);
-    core_be(&owner);
-    for (size_t i = 0; i < 200; i++)
-        if (i % 40 != 0) remote_free(core_segment(blocks[i]), core_kind_of(blocks[i]), (uintptr_t)blocks[i]);
-    for (unsigned i = 0; i < 8; i++) {
-        harness_clock_advance(fixed.options.purge_delay_ms);
-        be_active(&other);
-    }
-    ck_assert_uint_le(look().segments, 8);
-    for (size_t i = 0; i < 200; i += 40) core_give(&other, blocks[i]);
-    alloc_collect(true);
-    ck_assert_uint_eq(look().segments, 0);
-    check_all();
-}
-END_TEST
-
-START_TEST(a_trim_gives_everything_unused_back_at_once) {
-    for (size_t i = 0; i < 300; i++) blocks[i] = core_alloc(&owner, 1 + i * 1000);
-    for (size_t i = 0; i < 300; i++) core_give(&owner, blocks[i]);
-    core_alloc(&other, 100);
-    core_end(&other);
-    core_be(&owner);
-    ck_assert(alloc_collect(true));
-    ck_assert_uint_eq(look().segments, 1); /* the other thread's, with its block */
-    ck_assert_uint_eq(fixed.region->committed, SEGMENT_SIZE);
-    check_all();
-}
-END_TEST
-
-START_TEST(a_trim_reaches_another_heap_at_its_threads_next_generic_call) {
-    for (size_t i = 0; i < ROOM; i++) blocks[i] = core_alloc(&other, 2000);
-    for (size_t i = 0; i < ROOM; i++)
-        if (i % 1024 != 0) core_give(&other, blocks[i]);
-    core_begin(&owner);
-    uint64_t purges = harness_call_count(OS_PURGE);
-    alloc_trim();
-    ck_assert_uint_eq(harness_call_count(OS_PURGE), purges); /* nobody but its thread touches its pages */
-    core_alloc(&other, 30000);                               /* no time has passed: nothing else is due */
-    ck_assert_uint_ge(harness_call_count(OS_PURGE), purges + 4);
-    purges = harness_call_count(OS_PURGE);
-    core_give(&other, blocks[0]);
-    core_alloc(&other, 40000); /* asked once, answered once */
-    ck_assert_uint_eq(harness_call_count(OS_PURGE), purges);
-    uint32_t trims = fixed.pool->trims;
-    core_be(&owner);
-    ck_assert_ptr_null(alloc_block(PTRDIFF_MAX)); /* what can never be had disturbs nobody */
-    ck_assert_uint_eq(fixed.pool->trims, trims);
-    check_as(&other);
-    check_as(&owner);
-}
-END_TEST
-
 /* --- Damage ----------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(a_damaged_heap_does_not_validate) {
@@ -673,7 +306,12 @@ START_TEST(a_damaged_heap_does_not_validate) {
 }
 END_TEST
 
-static void add_queue_tests(TCase *group) {
+int main(void) {
+    Suite *suite = suite_create("heap");
+    TCase *group = tcase_create("heap");
+    core_unused();
+    tcase_add_checked_fixture(group, setup, core_teardown);
+    tcase_set_timeout(group, 60);
     tcase_add_test(group, the_direct_table_follows_the_queues);
     tcase_add_loop_test(group, any_work_of_one_thread_keeps_the_heap_valid, 0, 8);
     tcase_add_loop_test(group, an_empty_page_of_large_blocks_goes_at_once, 0, 8);
@@ -688,30 +326,6 @@ static void add_queue_tests(TCase *group) {
     tcase_add_test(group, heaps_that_cannot_be_made_writable_are_done_without);
     tcase_add_test(group, after_the_exit_hook_a_thread_never_owns_again);
     tcase_add_test(group, a_second_free_of_a_late_block_is_reported);
-}
-
-int main(void) {
-    Suite *suite = suite_create("heap");
-    TCase *group = tcase_create("heap");
-    core_unused();
-    tcase_add_checked_fixture(group, setup, core_teardown);
-    tcase_set_timeout(group, 60);
-    add_queue_tests(group);
-    tcase_add_test(group, what_an_ended_thread_left_is_adopted_by_who_needs_memory);
-    tcase_add_test(group, frees_in_a_row_into_an_abandoned_segment_take_it_over);
-    tcase_add_test(group, frees_here_and_there_leave_abandoned_segments_to_others);
-    tcase_add_test(group, claims_that_came_before_the_end_are_taken_in);
-    tcase_add_test(group, what_an_ended_thread_left_empty_is_used_first_and_goes_back_after_the_delay);
-    tcase_add_test(group, the_last_free_gives_an_abandoned_segment_back);
-    tcase_add_test(group, who_may_not_sweep_leaves_it_to_the_next);
-    tcase_add_test(group, claims_by_free_and_by_bitmap_at_once_have_one_winner);
-    tcase_add_test(group, an_adoption_at_any_point_of_a_free_loses_nothing);
-    tcase_add_test(group, a_search_at_any_point_of_a_threads_end_loses_no_segment);
-    tcase_add_test(group, threads_born_and_ending_do_not_grow_the_process);
-    tcase_add_test(group, unused_memory_goes_back_after_the_delay);
-    tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
-    tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
-    tcase_add_test(group, a_trim_reaches_another_heap_at_its_threads_next_generic_call);
     tcase_add_test(group, a_damaged_heap_does_not_validate);
     suite_add_tcase(suite, group);
     return core_run(suite);

@@ -276,20 +276,20 @@ START_TEST(an_abandoned_segment_is_found_from_anywhere_before_it) {
                             4096, 4097, 8191, span / 2, span - 65, span - 64, span - 2, span - 1};
     uint32_t count = sizeof set / sizeof *set;
     ck_assert_uint_gt(span, 16384);
-    for (uint32_t from = 0; from < span; from += 999) ck_assert(!abandoned_find(from, &index));
+    for (uint32_t from = 0; from < span; from += 999) ck_assert(!abandoned_find(PAGE_SMALL, from, &index));
     for (uint32_t i = 0; i < count; i++) {
-        abandoned_add(set[i]);
-        ck_assert(!abandoned_find(set[i] + 1, &index));
-        ck_assert(abandoned_find(i % 2 != 0 ? set[i] : 0, &index));
+        abandoned_add(PAGE_SMALL, set[i]);
+        ck_assert(!abandoned_find(PAGE_SMALL, set[i] + 1, &index));
+        ck_assert(abandoned_find(PAGE_SMALL, i % 2 != 0 ? set[i] : 0, &index));
         ck_assert_uint_eq(index, set[i]);
-        ck_assert(!abandoned_find(0, &index)); /* found once */
+        ck_assert(!abandoned_find(PAGE_SMALL, 0, &index)); /* found once */
     }
-    for (uint32_t i = 0; i < count; i++) abandoned_add(set[i]);
+    for (uint32_t i = 0; i < count; i++) abandoned_add(PAGE_SMALL, set[i]);
     for (uint32_t i = count; i-- > 0;) {
-        ck_assert(abandoned_find(set[i], &index));
+        ck_assert(abandoned_find(PAGE_SMALL, set[i], &index));
         ck_assert_uint_eq(index, set[i]);
     }
-    ck_assert(!abandoned_find(0, &index));
+    ck_assert(!abandoned_find(PAGE_SMALL, 0, &index));
 }
 END_TEST
 
@@ -302,12 +302,12 @@ START_TEST(any_set_of_abandoned_segments_is_found_in_order) {
     for (unsigned step = 0; step < 3000; step++) {
         uint32_t where = (uint32_t)core_below(&random, core_below(&random, 2) != 0 ? span : 300), index = 0, expected = where;
         if (core_below(&random, 2) != 0) {
-            abandoned_add(where);
+            abandoned_add(PAGE_SMALL, where);
             model[where] = true;
             continue;
         }
         while (expected < span && !model[expected]) expected++;
-        core_require(abandoned_find(where, &index) == (expected < span));
+        core_require(abandoned_find(PAGE_SMALL, where, &index) == (expected < span));
         if (expected == span) continue;
         core_require(index == expected);
         model[index] = false;
@@ -323,8 +323,8 @@ static uint32_t raced_found[RACERS * RACED];
 static void *add_and_find(void *first) {
     uint32_t from = *(uint32_t *)first, index = 0;
     for (uint32_t i = 0; i < RACED; i++) {
-        abandoned_add(from + i * RACERS);
-        if (i % 3 != 0 && abandoned_find(i % 2 != 0 ? from : 0, &index))
+        abandoned_add(PAGE_SMALL, from + i * RACERS);
+        if (i % 3 != 0 && abandoned_find(PAGE_SMALL, i % 2 != 0 ? from : 0, &index))
             __atomic_add_fetch(&raced_found[index], 1, __ATOMIC_RELAXED);
     }
     return NULL;
@@ -340,25 +340,25 @@ START_TEST(no_abandoned_segment_is_lost_between_threads) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, add_and_find, &first[i]), 0);
     }
     for (uint32_t i = 0; i < RACERS; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-    while (abandoned_find(0, &index)) raced_found[index]++;
+    while (abandoned_find(PAGE_SMALL, 0, &index)) raced_found[index]++;
     for (uint32_t i = 0; i < RACERS * RACED; i++)
         if (raced_found[i] != 1) ck_abort_msg("segment %u was found %u times", i, raced_found[i]);
 }
 END_TEST
 
-static void add_again(void) { abandoned_add(70); }
+static void add_again(void) { abandoned_add(PAGE_SMALL, 70); }
 
 /* A bit that is added at any moment of a search that finds nothing is found by the next one. */
 START_TEST(a_bit_added_during_a_search_is_found_later) {
     for (uint64_t step = 1;; step++) {
         uint32_t index = 0, again = 0;
-        abandoned_add(70);
-        ck_assert(abandoned_find(0, &index)); /* leaves a summary bit without a word behind it */
+        abandoned_add(PAGE_SMALL, 70);
+        ck_assert(abandoned_find(PAGE_SMALL, 0, &index)); /* leaves a summary bit without a word behind it */
         core_interleave(step, add_again);
-        bool found = abandoned_find(0, &index);
+        bool found = abandoned_find(PAGE_SMALL, 0, &index);
         if (!core_interleave_end()) break;
-        ck_assert(found || abandoned_find(0, &again));
-        ck_assert(!abandoned_find(0, &again));
+        ck_assert(found || abandoned_find(PAGE_SMALL, 0, &again));
+        ck_assert(!abandoned_find(PAGE_SMALL, 0, &again));
         ck_assert_uint_lt(step, 100);
     }
 }
