@@ -160,21 +160,24 @@ static void sweep_if_last(struct segment *segment) {
     heap_release(late);
 }
 
-static void free_remote(struct segment *segment, uint64_t word, uintptr_t address) {
+/* heap: the running thread's, or NULL. A thread with a heap allocates, and its purge walk gives back what is abandoned and empty
+   when the delay has passed; one without may never come by again. */
+static void free_remote(const struct heap *heap, struct segment *segment, uint64_t word, uintptr_t address) {
     if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED) diagnose_not_live(address, VERB_FREE);
+    if (heap != NULL) return;
     uint64_t now = atomic_load_acquire(&segment->owner); /* its owner may have left meanwhile */
     if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED)) sweep_if_last(segment);
 }
 
 /* A thread that frees what an ended one left behind, block after block, is served best by its segments. One that frees here a
    block and there a block would only gather segments that others could allocate from. */
-static bool is_worth_claiming(struct heap *heap, const struct segment *segment) {
+static bool is_worth_claiming(struct heap *heap, const struct segment *segment, enum page_kind kind) {
+    struct stray_frees *stray = &heap->stray_frees[kind];
     uint32_t index = segment_index(segment);
-    if (heap->stray_segment != index) {
-        heap->stray_segment = index;
-        heap->stray_frees = 0;
-    }
-    return ++heap->stray_frees >= FREES_TO_CLAIM;
+    if (stray->segment != index) *stray = (struct stray_frees){.segment = index, .count = 0};
+    if (++stray->count < FREES_TO_CLAIM >> (2 * kind)) return false;
+    stray->segment = 0;
+    return true;
 }
 
 /* A free into an abandoned segment takes it over first, if this thread can own and it is worth it: then it is a local free. */
@@ -189,13 +192,14 @@ static bool claim_while_freeing(struct heap *heap, struct segment *segment) {
 
 static void free_in_page(struct segment *segment, uint64_t word, uintptr_t address) {
     struct heap *heap = heap_of_thread();
+    MOAT_CHECK(heap == NULL || heap->thread == thread_identity(), "thread word names another thread's heap", heap);
     if (heap != NULL && (word & OWNER_ABANDONED) && (!HARDENED_MAP || map_in_use(map_word_of(address), map_bit_of(address))) &&
-        is_worth_claiming(heap, segment) && claim_while_freeing(heap, segment))
+        is_worth_claiming(heap, segment, owner_page_kind(word)) && claim_while_freeing(heap, segment))
         word = atomic_load_relaxed(&segment->owner);
     if (heap != NULL && owner_heap(word) == &heap->owner)
         free_own(heap, page_of(address, owner_page_kind(word)), address);
     else
-        free_remote(segment, word, address);
+        free_remote(heap, segment, word, address);
 }
 
 static enum huge_result free_huge(struct segment *segment, uint64_t word) {

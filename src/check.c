@@ -61,8 +61,9 @@ static size_t check_abandoned(struct heap *heap, unsigned set) {
         if (!segment_claim(segment, &heap->owner, &seen)) continue;
         MOAT_CHECK(segment_validate(segment), "check: abandoned segment, its pages and free slots", segment_start(segment));
         if (!(seen & OWNER_REBUILD)) count += check_pages(segment, owner_page_kind(seen), 0);
+        unsigned right_set = segment->pages_used == 0 ? ABANDONED_EMPTY : (unsigned)owner_page_kind(seen);
         atomic_store_release(&segment->owner, seen); /* pairs with segment_claim */
-        abandoned_add(segment->pages_used == 0 ? ABANDONED_EMPTY : (unsigned)owner_page_kind(seen), index);
+        abandoned_add(right_set, index);
     }
     return count;
 }

@@ -94,6 +94,7 @@ static void recover_segment(struct segment *segment, struct survivors survivors)
         atomic_store_relaxed(&segment->owner, OWNER_ORPHAN | kind);
         return;
     }
+    atomic_store_relaxed(&segment->remaining, 0); /* nobody counted: who frees next and could be the last looks for itself */
     /* Without the live map there is nothing to rebuild from: the baseline build trusts what was abandoned as it stands. */
     atomic_store_relaxed(&segment->owner, OWNER_ABANDONED | (HARDENED_MAP ? OWNER_REBUILD : 0) | kind);
     abandoned_add((unsigned)kind, segment_index(segment));
@@ -119,7 +120,11 @@ static void recover_heaps(struct survivors survivors, bool interrupted) {
 
 static void recover_as(struct survivors survivors, bool interrupted) {
     if (!is_started()) return;
-    __builtin_memset(fixed.abandoned, 0, ABANDONED_SETS * sizeof *fixed.abandoned);
+    size_t words = round_up(fixed.region->window_end, 64) / 64;
+    for (unsigned set = 0; set < ABANDONED_SETS; set++) {
+        __builtin_memset(fixed.abandoned[set].words, 0, words * sizeof(uint64_t));
+        __builtin_memset(fixed.abandoned[set].summary, 0, sizeof fixed.abandoned[set].summary);
+    }
     for (uint32_t word = 0; word * 64 < fixed.region->window_end; word++)
         for (uint64_t taken = fixed.region->taken[word]; taken != 0; taken &= taken - 1) {
             uint32_t index = word * 64 + low_bit(taken);

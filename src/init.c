@@ -73,8 +73,8 @@ static void fill_fixed(const struct layout *layout, const struct region_plan *pl
     fixed.zero = &state->zero;
 }
 
-/* A free looks at the owner word of whatever address in the range it is given, and a thread whose word was overwritten by 0 takes
-   an unused segment for its own: zeros all the way say that nothing lives there. */
+/* A free looks at the local heap and the owner word of whatever address in the range it is given: zeros say that nothing lives
+   there. */
 static bool open_tables(const struct layout *layout) {
     static const enum table read_anywhere[] = {TABLE_SEGMENTS, TABLE_PAGES, TABLE_LOCAL_HEAPS, TABLE_MAPS};
     if (!os_commit((void *)layout->start[TABLE_STATE], layout->size[TABLE_STATE])) return false;

@@ -42,7 +42,8 @@ MOAT_INLINE uint64_t link_next(uint64_t secret, uintptr_t address) {
 #if defined(__x86_64__) && !UNDER_THREAD_SANITIZER
     if (!HARDENED_LINKS) return link_load(address);
     uint64_t mixed = secret ^ address;
-    __asm__("xorq %1, %0" : "+r"(mixed) : "m"(*(const uint64_t *)address) : "cc");
+    typedef uint64_t __attribute__((may_alias)) link_word; /* the block was its user's, who wrote what they liked */
+    __asm__ volatile("xorq %1, %0" : "+r"(mixed) : "m"(*(const link_word *)address) : "cc");
     return rotr64(mixed, LINK_ROTATION);
 #else
     return link_decode(link_load(address), secret, address);

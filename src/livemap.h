@@ -5,8 +5,8 @@
  * only, with plain loads and stores. Huge and zero-size blocks have no owner: there it is written by read-modify-write only.
  *   claim  set by a remote free (fetch_or), cleared by the owner's collect (fetch_and). The claim is the remote free.
  *
- * The words alternate, so that both bits of a block share a cache line. The map is accessible where segments
- * are in use; the owner word is looked at first, and leads no wild pointer here.
+ * The words alternate, so that both bits of a block share a cache line. The map can be read everywhere, and written where
+ * segments are in use.
  */
 #ifndef MOAT_LIVEMAP_H
 #define MOAT_LIVEMAP_H

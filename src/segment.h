@@ -2,8 +2,7 @@
  * segment: 4 MiB of the region with pages of one kind, and who owns it (layer 4).
  *
  * The owner word is the only authority: heap address | kind, or a state without a heap. A heap's address is a multiple of
- * HEAP_SIZE and PAGE_SMALL is 0, so a small segment of the running thread compares equal to its heap: the whole test of the fast
- * free path.
+ * HEAP_SIZE. What the fast path of free asks instead, page_local_heap(), follows it: it names a heap later and is cleared before.
  *
  *   unused -> owned (segment_create)                      owned -> unused (segment_destroy; the owner, nothing in use)
  *   owned -> abandoned (store release, thread end)        abandoned -> owned (CAS acq_rel, by whoever wins)
@@ -33,7 +32,7 @@ enum segment_state {
     SEGMENT_ZERO     /* zero-size blocks */
 };
 #define OWNER_STATE_MASK ((uint64_t)7)
-#define OWNER_ABANDONED ((uint64_t)8) /* no heap, findable through the abandoned bitmap */
+#define OWNER_ABANDONED ((uint64_t)8) /* no heap, findable through a bitmap of abandoned ones */
 #define OWNER_REBUILD ((uint64_t)16)  /* with ABANDONED: the claimer makes lists and counts anew from the maps (after a fork) */
 #define OWNER_ORPHAN ((uint64_t)32)   /* in a forked child: the owner vanished inside a generic path; never claimed */
 #define OWNER_FLAGS ((uint64_t)4095)
@@ -100,7 +99,7 @@ struct segment *segment_create(uint64_t owner_word);
 void segment_destroy(struct segment *segment);
 /* An empty segment takes pages of another kind. Owner only. */
 void segment_retype(struct segment *segment, uint64_t owner_word);
-/* Makes a page in a random free slot. The segment must have one. Owner only. */
+/* Makes a page in the lowest slot used before, else in a random one. The segment must have a free slot. Owner only. */
 struct page *segment_page_create(struct segment *segment, uint32_t class, struct random *random);
 /* Takes a page without blocks in use back. Owner only. */
 void segment_page_destroy(struct segment *segment, struct page *page);
@@ -116,7 +115,8 @@ bool segment_purge(struct segment *segment);
 
 /* Abandoned segments: bitmaps of hints beside the owner words. One for each kind of page, the first three values being enum
    page_kind, so that who needs pages of one kind takes no segments away from those who need another; and one for segments without
-   pages, which serve any. A segment stands in the one that was right when it was abandoned last; older bits mean nothing. */
+   pages, which serve any. A segment stands in the one that was right when it was abandoned last (in a forked child,
+   of its kind); older bits mean nothing. */
 enum abandoned_set { ABANDONED_EMPTY = PAGE_KINDS, ABANDONED_SETS };
 struct abandoned {
     uint64_t summary[REGION_WORDS / 64]; /* atomic: words that may have a bit */

@@ -15,6 +15,11 @@ static void *blocks[ROOM];
 
 /* --- Abandoned and adopted -------------------------------------------------------------------------------------------------- */
 
+/* Something for the generic path to do, so that it looks at the clock. */
+static void be_active(struct core_thread *thread) {
+    for (unsigned i = 0; i < 400; i++) core_give(thread, core_alloc(thread, 1100 + 16 * (i % 64)));
+}
+
 /* A thread that ends with these blocks in use; returns how many. */
 static size_t leave_blocks(struct core_thread *thread, size_t size, size_t count) {
     for (size_t i = 0; i < count; i++) {
@@ -87,13 +92,30 @@ START_TEST(frees_here_and_there_leave_abandoned_segments_to_others) {
     ck_assert_uint_eq(core_stats().abandoned, 2);
     core_give(&other, blocks[2 * EACH - 2]);
     core_give(&other, blocks[2 * EACH - 1]);
-    ck_assert_uint_eq(core_stats().abandoned, 0); /* with the last block the segment goes back */
-    ck_assert_uint_eq(core_stats().segments, 0);
+    ck_assert_uint_eq(core_stats().abandoned, 2); /* empty, for whoever needs one, */
+    for (unsigned i = 0; i < 8; i++) {
+        harness_clock_advance(fixed.options.purge_delay_ms);
+        be_active(&other);
+    }
+    ck_assert_uint_eq(core_stats().used_blocks, 0); /* and they go back after the delay */
+    ck_assert_uint_eq(core_stats().abandoned, 0);
     check_all();
 }
 END_TEST
 
-/* Whoever needs pages of one kind leaves the segments of others to those who need them. */
+/* A list of nodes with a buffer each: its frees alternate between two kinds of pages, and are in a row for each of them. */
+START_TEST(frees_in_a_row_are_counted_for_each_kind_of_page) {
+    for (size_t i = 0; i < 2 * FREES_TO_CLAIM; i++) blocks[i] = core_alloc(&owner, i % 2 != 0 ? 20 * KIB : 48);
+    core_end(&owner);
+    core_begin(&other);
+    for (size_t i = 0; i < 2 * FREES_TO_CLAIM; i++) core_give(&other, blocks[i]);
+    ck_assert_ptr_eq(owner_heap(core_segment(blocks[0])->owner), &core_heap(&other)->owner);
+    ck_assert_ptr_eq(owner_heap(core_segment(blocks[1])->owner), &core_heap(&other)->owner);
+    ck_assert_uint_eq(core_stats().abandoned, 0);
+    check_all();
+}
+END_TEST
+
 START_TEST(only_segments_of_the_kind_that_is_needed_are_adopted) {
     struct core_thread makers[4] = {CORE_THREAD, CORE_THREAD, CORE_THREAD, CORE_THREAD};
     for (size_t i = 0; i < 4; i++) blocks[i] = core_alloc(&makers[i], i == 3 ? 20 * KIB : 100);
@@ -137,11 +159,6 @@ START_TEST(claims_that_came_before_the_end_are_taken_in) {
     core_check_as(&other);
 }
 END_TEST
-
-/* Something for the generic path to do, so that it looks at the clock. */
-static void be_active(struct core_thread *thread) {
-    for (unsigned i = 0; i < 400; i++) core_give(thread, core_alloc(thread, 1100 + 16 * (i % 64)));
-}
 
 START_TEST(what_an_ended_thread_left_empty_is_used_first_and_goes_back_after_the_delay) {
     for (size_t i = 0; i < 40; i++) blocks[i] = core_alloc(&owner, MIB);
@@ -411,6 +428,7 @@ int main(void) {
     tcase_add_test(group, what_an_ended_thread_left_is_adopted_by_who_needs_memory);
     tcase_add_test(group, frees_in_a_row_into_an_abandoned_segment_take_it_over);
     tcase_add_test(group, frees_here_and_there_leave_abandoned_segments_to_others);
+    tcase_add_test(group, frees_in_a_row_are_counted_for_each_kind_of_page);
     tcase_add_test(group, only_segments_of_the_kind_that_is_needed_are_adopted);
     tcase_add_test(group, an_abandoned_segment_without_pages_is_adopted_for_any_kind);
     tcase_add_test(group, claims_that_came_before_the_end_are_taken_in);
