@@ -46,7 +46,7 @@ MOAT_NORETURN MOAT_COLD static void report_bad_block(const struct page *page, ui
 void *page_pop(struct page *page) {
     void *block = page_try_pop(page);
     if (MOAT_LIKELY(block != NULL)) return block;
-    uintptr_t address = page->start + page->free;
+    uintptr_t address = page->free;
     /* The map first: what a block in use holds is its user's, and looks like an overwritten link. */
     if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address))) report_bad_block(page, address);
     report_bad_link(page, address);
@@ -54,7 +54,7 @@ void *page_pop(struct page *page) {
 
 void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class, bool zeroed, struct random *random) {
     size_t block_size = class_size(class);
-    page->free = page->local_free = 0;
+    page->free = page->local_free = start;
     page->left = 0;
     page->countdown = page->event_above = EVENT_NEVER;
     page->secret = random_next(random);
@@ -90,24 +90,24 @@ void page_retire(struct page *page) {
     page->full = false;
 }
 
-/* A list under construction: offsets are linked to their predecessor as they come. The last link names its own block until
+/* A list under construction: blocks are linked to their predecessor as they come. The last link names its own block until
  * another one comes. */
 struct chain {
-    uint32_t head, tail, length;
+    uintptr_t head, tail;
+    uint32_t length;
 };
 
-static void chain_link(const struct page *page, uint32_t from, uint32_t to) {
-    uintptr_t address = page->start + from;
-    link_store(address, link_encode(to, page->secret, address));
+static void chain_link(const struct page *page, uintptr_t from, uintptr_t to) {
+    link_store(from, link_encode(to, page->secret, from));
 }
 
-static void chain_append(const struct page *page, struct chain *chain, uint32_t offset) {
+static void chain_append(const struct page *page, struct chain *chain, uintptr_t block) {
     if (chain->length++ == 0)
-        chain->head = offset;
+        chain->head = block;
     else
-        chain_link(page, chain->tail, offset);
-    chain->tail = offset;
-    chain_link(page, offset, offset);
+        chain_link(page, chain->tail, block);
+    chain->tail = block;
+    chain_link(page, block, block);
 }
 
 /*
@@ -128,7 +128,7 @@ void page_carve(struct page *page, struct random *random) {
     for (uint32_t i = 0; i < count; i++) {
         if (HARDENED_ORDER && i % 64 == 0 && count > 1) held = random_next(random) & random_next(random);
         uint32_t block = page->carved + (start + i < count ? start + i : start + i - count);
-        chain_append(page, held & bit64(i) ? &last : &first, block * page->block_size);
+        chain_append(page, held & bit64(i) ? &last : &first, page->start + block * page->block_size);
     }
     if (first.length != 0 && last.length != 0) chain_link(page, first.tail, last.head);
     page->free = first.length != 0 ? first.head : last.head;
@@ -150,7 +150,7 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
         MOAT_CHECK(offset < page->limit && offset_on_boundary(offset, page->reciprocal) && page_used(page) > 0,
                    "a claim names no block in use", address);
         link_store(address, link_encode(page->local_free, page->secret, address));
-        page->local_free = (uint32_t)offset;
+        page->local_free = address;
         page->countdown--;
     }
     atomic_and_release(&word->claim, ~claim); /* pairs with the fetch_or of the next remote_free of these blocks */
@@ -192,25 +192,25 @@ void page_rebuild(struct page *page, size_t bytes, struct random *random) {
     page->limit = (uint64_t)page->carved * page->block_size;
     for (uint32_t offset = 0; offset < page->limit; offset += page->block_size) {
         uintptr_t address = page->start + offset;
-        if (!(map_word_of(address)->live & map_bit_of(address))) chain_append(page, &list, offset);
+        if (!(map_word_of(address)->live & map_bit_of(address))) chain_append(page, &list, address);
     }
-    page->free = page->local_free = list.head;
+    page->free = page->local_free = list.length != 0 ? list.head : page->start;
     page->left = list.length;
     page->countdown = page->event_above;
     page->zeroed = false;
 }
 
 /* Whether a list of `length` blocks leads from free block to free block, to none of them twice: `met` has a bit for each. */
-static bool list_is_right(const struct page *page, uint64_t offset, uint32_t length, uint64_t *met) {
+static bool list_is_right(const struct page *page, uintptr_t address, uint32_t length, uint64_t *met) {
     for (; length > 0; length--) {
+        uint64_t offset = address - page->start;
         if (offset >= page->limit || offset % page->block_size != 0) return false;
-        uintptr_t address = page->start + offset;
         if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address))) return false;
         uint64_t block = offset / page->block_size;
         if (test_and_set_bit(&met[block / 64], block)) return false;
-        offset = link_next(page->secret, address);
+        address = link_next(page->secret, address);
     }
-    return offset < page->limit && offset % page->block_size == 0;
+    return address - page->start < page->limit && (address - page->start) % page->block_size == 0;
 }
 
 bool page_validate(const struct page *page, size_t bytes) {

@@ -4,7 +4,7 @@
  * A page is described by the record of its first slot, found from any address by shifts alone. The first cache line belongs to
  * the heap that owns the segment and to nobody else; remote threads write only `pending`, on a line of its own.
  *
- *   free, left    blocks to allocate from: the head of a list, and how many  } linked through the blocks (link.h); heads and
+ *   free, left    blocks to allocate from: the first of a list, and how many } linked through the blocks (link.h); heads and
  *   local_free    blocks the owner has freed; page_returned(): how many     } counts are trusted, links are not
  *   claim bits    blocks other threads have freed: a set, named by `pending`, no list at all
  *
@@ -29,16 +29,16 @@
 #define EVENT_NEVER INT32_MAX /* the first page of its queue is kept even when empty */
 
 struct page {
-    /* Owner only. Offsets are bytes from start, of blocks below `limit`, whether or not the list is empty. */
-    uint32_t free;       /* head of the list to allocate from */
-    uint32_t left;       /* its blocks */
-    uint32_t local_free; /* head of the owner's freed blocks */
-    int32_t countdown;   /* event_above less their number: below 0 the free that counted has more to do */
-    uint64_t secret;     /* of the links; new in every life of the page */
-    uint64_t reciprocal; /* of block_size: block_reciprocal() */
-    uintptr_t start;     /* address of the first block */
-    uint64_t limit;      /* carved * block_size: links at or above it are false */
-    uint32_t block_size; /* bytes; 0: the page is not in use */
+    /* Owner only. Heads are addresses of blocks below start + limit, whether or not the list is empty. */
+    uintptr_t free;       /* head of the list to allocate from */
+    uintptr_t local_free; /* head of the owner's freed blocks */
+    uint32_t left;        /* blocks on `free` */
+    int32_t countdown;    /* event_above less the blocks on local_free: below 0 the free that counted has more to do */
+    uint64_t secret;      /* of the links; new in every life of the page */
+    uint64_t reciprocal;  /* of block_size: block_reciprocal() */
+    uintptr_t start;      /* address of the first block */
+    uint64_t limit;       /* carved * block_size: links that lead so far or further are false */
+    uint32_t block_size;  /* bytes; 0: the page is not in use */
     uint8_t class;
     bool full;   /* set aside, in no queue */
     bool zeroed; /* every block handed out so far was never used before: fresh blocks are zero but for the link */
@@ -115,14 +115,14 @@ MOAT_INLINE void page_give_to(const struct page *page, uintptr_t heap) {
  * page_pop tells these apart. So a fast path has one way out, and no call in it. Owner only. */
 MOAT_INLINE void *page_try_pop(struct page *page) {
     if (MOAT_UNLIKELY(atomic_equals_relaxed(&page->left, 0))) return NULL;
-    uintptr_t address = page->start + page->free;
-    uint64_t next = link_next(page->secret, address);
-    if (MOAT_UNLIKELY(!link_is_block(next, page->limit, page->reciprocal))) return NULL;
+    uintptr_t address = page->free;
+    uintptr_t next = link_next(page->secret, address);
+    if (MOAT_UNLIKELY(!link_is_block(next - page->start, page->limit, page->reciprocal))) return NULL;
     if (HARDENED_MAP && MOAT_UNLIKELY(!map_take(map_word_of(address), map_place_of(address)))) return NULL;
-    page->free = (uint32_t)next;
+    page->free = next;
     page->left--;
     /* The next take of this page will wait for that link: bring it near. (Of the last block it names any block of the page.) */
-    __builtin_prefetch((const void *)(page->start + next), 1);
+    __builtin_prefetch((const void *)next, 1);
     link_store(address, 0);
     if (address == 0) __builtin_unreachable();
     return (void *)address;
@@ -134,7 +134,7 @@ void *page_pop(struct page *page);
 /* Puts a block on local_free; its live bit is clear already. Owner only. True: the page has more to do (heap_page_event). */
 MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
     link_store(address, link_encode(page->local_free, page->secret, address));
-    page->local_free = (uint32_t)(address - page->start);
+    page->local_free = address;
     return --page->countdown < 0;
 }
 

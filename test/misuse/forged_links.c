@@ -1,7 +1,7 @@
 /*
  * forged_links: an attacker who can read and write freed memory, and so knows the page's secret.
  *
- * link = rotl(offset of the next block in its page, 42) ^ secret ^ own address: two blocks freed one after the other give the
+ * link = rotl(address of the next block, 42) ^ secret ^ own address: two blocks freed one after the other give the
  * secret away. With it every forged link decodes as it should, and what is left is the structural promise: a link can name
  * nothing but a free block of its own page. The walk finds the forgery, and never gets a live, misaligned or foreign address.
  */
@@ -26,7 +26,7 @@ static uint64_t word_at(const void *block) {
 }
 
 static uint64_t secret_from(const char *block, const char *next) {
-    return word_at(block) ^ rotate((uintptr_t)next & PAGE_MASK) ^ (uintptr_t)block;
+    return word_at(block) ^ rotate((uintptr_t)next) ^ (uintptr_t)block;
 }
 
 /* Frees blocks of one page one after the other, learns the secret, and returns one in the middle of the list. */
@@ -50,9 +50,9 @@ static char *learn(size_t size) {
 
 static uint64_t offset_of(const char *block) { return (uintptr_t)block & PAGE_MASK; }
 
-/* At `address`, a link as moat would write it there, that names `next` as an offset of chain[]'s page. */
-static void write_link(char *address, uint64_t next) {
-    uint64_t link = rotate(next) ^ secret ^ (uintptr_t)address;
+/* At `address`, a link as moat would write it there, that names `offset` of chain[]'s page. */
+static void write_link(char *address, uint64_t offset) {
+    uint64_t link = rotate(((uintptr_t)chain[0] & ~PAGE_MASK) + offset) ^ secret ^ (uintptr_t)address;
     memcpy(address, &link, sizeof link);
 }
 

@@ -353,8 +353,8 @@ START_TEST(a_forged_link_does_not_make_calloc_show_what_was_freed) {
     core_give(&owner, secret);
     struct page *page = core_page(secret);
     ck_assert(page->zeroed && page->left > 0);
-    uintptr_t head = page->start + page->free;
-    link_store(head, link_encode((uint32_t)((uintptr_t)secret - page->start), page->secret, head));
+    uintptr_t head = page->free;
+    link_store(head, link_encode((uintptr_t)secret, page->secret, head));
     core_require((uintptr_t)alloc_zeroed(size) == head);
     unsigned char *again = alloc_zeroed(size);
     ck_assert_ptr_eq(again, secret);

@@ -102,7 +102,7 @@ END_TEST
 
 static void damage_link(void) {
     struct page *page = core_page(keep[10]);
-    *(uint64_t *)(page->start + page->free) ^= 2;
+    *(uint64_t *)(page->free) ^= 2;
 }
 static void damage_used(void) { core_page(keep[10])->left--; }
 static void damage_live_bit(void) { map_word_of((uintptr_t)keep[10])->live ^= map_bit_of((uintptr_t)keep[10]); }
@@ -126,7 +126,7 @@ static void damage_abandoned_page(void) { core_page(keep[7])->left++; }
 static void damage_abandoned_segment(void) { core_segment(keep[7])->pages_used++; }
 static void damage_abandoned_link(void) {
     struct page *page = core_page(keep[3]);
-    *(uint64_t *)(page->start + page->free) = 0x4141414141414141;
+    *(uint64_t *)(page->free) = 0x4141414141414141;
 }
 static void damage_region(void) { fixed.region->in_use--; }
 static void damage_bitmap(void) { fixed.region->taken[0] ^= 2; }

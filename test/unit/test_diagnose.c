@@ -179,7 +179,7 @@ END_TEST
 START_TEST(a_damaged_list) {
     void *one = core_alloc(&owner, 64);
     struct page *page = core_page(one);
-    uint64_t *next = (uint64_t *)(page->start + page->free);
+    uint64_t *next = (uint64_t *)(page->free);
     size_t size = 64;
     char line[200];
     *next ^= 1;
@@ -194,8 +194,8 @@ START_TEST(a_list_that_leads_to_a_block_in_use) {
     char *victim = core_alloc(&owner, 64);
     memset(victim, 'A', 64);
     struct page *page = core_page(victim);
-    uintptr_t head = page->start + page->free;
-    link_store(head, link_encode((uint32_t)((uintptr_t)victim - page->start), page->secret, head));
+    uintptr_t head = page->free;
+    link_store(head, link_encode((uintptr_t)victim, page->secret, head));
     core_alloc(&owner, 64);
     size_t size = 64;
     char line[200];

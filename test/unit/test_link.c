@@ -1,8 +1,9 @@
 /*
  * test_link: the codec of free-list links (src/link.h): the boundary test for all offsets, round trips, and what damage can do.
  *
- * A link decodes to an offset in its low 22 bits; 42 more must be zero. They come from the low 42 bits of the stored word, so
- * what changes only those is always caught; what changes the upper 22 alone may name another block of the same page.
+ * A link decodes to an address, of which an offset in the low 22 bits counts; 42 more must be the start's. They come from the low
+ * 42 bits of the stored word, so what changes only those is always caught; what changes the upper 22 alone may name another block
+ * of the same page.
  */
 #include "core.h"
 
@@ -14,9 +15,9 @@ static uint64_t random_state;
 /* A page, two blocks of it, and the link from one to the other, by chance. */
 struct sample {
     uint64_t secret, reciprocal, link;
-    uintptr_t start, from;
+    uintptr_t start, from, next;
     size_t size;
-    uint32_t limit, next;
+    uint32_t limit;
 };
 
 static size_t some_blocks(const struct sample *sample) { return sample->limit / sample->size; }
@@ -28,7 +29,7 @@ static struct sample make_sample(uint32_t class) {
     sample.limit = (uint32_t)(blocks * size);
     sample.start = (core_next(&random_state) & 0x7fffffffffff) / page * page;
     sample.from = sample.start + core_below(&random_state, blocks) * size;
-    sample.next = (uint32_t)(core_below(&random_state, blocks) * size);
+    sample.next = sample.start + core_below(&random_state, blocks) * size;
     sample.link = link_encode(sample.next, sample.secret, sample.from);
     return sample;
 }
@@ -37,11 +38,11 @@ static struct sample make_sample(uint32_t class) {
 enum verdict { CAUGHT, SAME, OTHER_BLOCK };
 
 static enum verdict judge(const struct sample *sample, uint64_t link, uintptr_t at) {
-    uint64_t decoded = link_decode(link, sample->secret, at);
+    uint64_t decoded = link_decode(link, sample->secret, at), offset = decoded - sample->start;
     if (decoded == sample->next) return SAME;
-    if (!link_is_block(decoded, sample->limit, sample->reciprocal)) return CAUGHT;
-    core_require(decoded < sample->limit);
-    core_require(decoded % sample->size == 0);
+    if (!link_is_block(offset, sample->limit, sample->reciprocal)) return CAUGHT;
+    core_require(offset < sample->limit);
+    core_require(offset % sample->size == 0);
     return OTHER_BLOCK;
 }
 
@@ -73,7 +74,7 @@ START_TEST(a_link_decodes_to_what_was_encoded) {
     for (unsigned i = 0; i < 200000; i++) {
         struct sample sample = make_sample(i % SIZE_CLASSES);
         core_require(link_decode(sample.link, sample.secret, sample.from) == sample.next);
-        core_require(link_is_block(sample.next, sample.limit, sample.reciprocal));
+        core_require(link_is_block(sample.next - sample.start, sample.limit, sample.reciprocal));
     }
 }
 END_TEST
@@ -125,7 +126,7 @@ START_TEST(a_link_copied_from_another_block_of_the_page_is_always_caught) {
         uintptr_t to = sample.start + core_below(&random_state, some_blocks(&sample)) * sample.size;
         if (to == sample.from) continue;
         uint64_t decoded = link_decode(sample.link, sample.secret, to);
-        core_require(!link_is_block(decoded, sample.limit, sample.reciprocal));
+        core_require(!link_is_block(decoded - sample.start, sample.limit, sample.reciprocal));
     }
 }
 END_TEST
@@ -137,8 +138,10 @@ START_TEST(links_copied_between_any_two_small_blocks_are_caught) {
     for (uint32_t from = 0; from < sample.limit; from += 16)
         for (uint32_t to = 0; to < sample.limit; to += 16) {
             if (from == to) continue;
-            uint64_t link = link_encode((from * 7 + to * 3) % sample.limit / 16 * 16, sample.secret, sample.start + from);
-            core_require(!link_is_block(link_decode(link, sample.secret, sample.start + to), sample.limit, sample.reciprocal));
+            uintptr_t next = sample.start + (from * 7 + to * 3) % sample.limit / 16 * 16;
+            uint64_t link = link_encode(next, sample.secret, sample.start + from),
+                     decoded = link_decode(link, sample.secret, sample.start + to);
+            core_require(!link_is_block(decoded - sample.start, sample.limit, sample.reciprocal));
         }
 }
 END_TEST

@@ -98,7 +98,7 @@ START_TEST(the_order_of_fresh_blocks_cannot_be_foretold) {
         random_seed_fixed(&generator, i);
         struct page *page = make_page(0);
         page_carve(page, &generator);
-        first[i] = page->free;
+        first[i] = (uint32_t)(page->free - page->start);
         distinct += !was_first[first[i] / 16];
         was_first[first[i] / 16] = true;
         uintptr_t before = (uintptr_t)page_pop(page);
@@ -193,7 +193,7 @@ START_TEST(a_pop_takes_free_blocks_only) {
         bool live = (state & 1) != 0, claim = (state & 2) != 0;
         struct page *page = make_page(2);
         page_carve(page, &generator);
-        void *next = (void *)(page->start + page->free);
+        void *next = (void *)(page->free);
         set_state(next, live, claim);
         core_expect_report(expected[live][claim], pop, page);
         if (state != 0) ck_assert_uint_eq(core_address, (uintptr_t)next);
@@ -318,7 +318,7 @@ START_TEST(an_overwritten_link_is_reported_when_its_block_is_taken) {
     for (size_t i = 0; i < sizeof junk / sizeof *junk; i++) {
         struct page *page = make_page(1);
         page_carve(page, &generator);
-        uintptr_t next = page->start + page->free;
+        uintptr_t next = page->free;
         *(uint64_t *)next = junk[i];
         ck_assert(!is_valid(page));
         core_expect_report(REPORT_CORRUPT_LINK, pop, page);
@@ -333,8 +333,8 @@ END_TEST
 START_TEST(a_forged_link_to_a_live_block_is_reported) {
     struct page *page = make_page(1);
     char *victim = take(page);
-    uintptr_t head = page->start + page->free;
-    link_store(head, link_encode((uint32_t)((uintptr_t)victim - page->start), page->secret, head));
+    uintptr_t head = page->free;
+    link_store(head, link_encode((uintptr_t)victim, page->secret, head));
     ck_assert_ptr_eq(page_pop(page), (void *)head);
     core_expect_report(REPORT_CORRUPT_LINK, pop, page);
     ck_assert_uint_eq(core_address, (uintptr_t)victim);
@@ -345,7 +345,7 @@ END_TEST
 START_TEST(a_claim_on_a_free_block_is_a_double_free_whatever_it_holds) {
     struct page *page = make_page(1);
     take(page);
-    char *head = (char *)page->start + page->free;
+    char *head = (char *)page->free;
     set_state(head, false, true);
     memset(head, 'A', 8);
     core_expect_report(REPORT_DOUBLE_FREE, pop, page);
@@ -356,8 +356,8 @@ END_TEST
 START_TEST(a_forged_link_to_a_block_freed_elsewhere_is_reported) {
     struct page *page = make_page(1);
     char *victim = take(page);
-    uintptr_t head = page->start + page->free;
-    link_store(head, link_encode((uint32_t)((uintptr_t)victim - page->start), page->secret, head));
+    uintptr_t head = page->free;
+    link_store(head, link_encode((uintptr_t)victim, page->secret, head));
     ck_assert_ptr_eq(page_pop(page), (void *)head);
     ck_assert_int_eq(give_remotely(victim), REMOTE_FREED);
     core_expect_report(REPORT_CORRUPT_LINK, pop, page);
@@ -368,7 +368,7 @@ END_TEST
 START_TEST(a_forged_cycle_ends) {
     struct page *page = make_page(1);
     page_carve(page, &generator);
-    uintptr_t head = page->start + page->free;
+    uintptr_t head = page->free;
     link_store(head, link_encode(page->free, page->secret, head));
     ck_assert(!is_valid(page));
     ck_assert_ptr_eq(page_pop(page), (void *)head);
@@ -383,12 +383,12 @@ START_TEST(links_of_an_earlier_life_are_worthless) {
         size_t bytes = core_page_bytes(page);
         page_init(page, page->start, bytes, page->class, false, &generator);
         page_carve(page, &generator);
-        uintptr_t at = page->start + page->free;
+        uintptr_t at = page->free;
         uint64_t link = link_load(at), secret = page->secret;
         page_init(page, page->start, bytes, page->class, false, &generator);
         page_carve(page, &generator);
         ck_assert_uint_ne(page->secret, secret);
-        caught += !link_is_block(link_decode(link, page->secret, at), page->limit, page->reciprocal);
+        caught += !link_is_block(link_decode(link, page->secret, at) - page->start, page->limit, page->reciprocal);
     }
     ck_assert_uint_eq(caught, 100);
 }
@@ -419,7 +419,7 @@ START_TEST(a_damaged_record_does_not_validate) {
     page->free = page->local_free; /* a block on both lists */
     ck_assert(!is_valid(page));
     *page = whole;
-    page->local_free = 8;
+    page->local_free = page->start + 8;
     ck_assert(!is_valid(page));
     *page = whole;
     page->capacity = 1;
@@ -456,7 +456,7 @@ START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
         if (what == 2) core_require(give_remotely(blocks[i]) == REMOTE_FREED);
     }
     /* Caught in mid-step: heads and count are anything, a claim's mark never came. */
-    page->free = (uint32_t)core_below(&random, 1000);
+    page->free = page->start + core_below(&random, 1000);
     page->local_free = 3;
     page->left = 7;
     page->countdown = page->event_above - 77777;

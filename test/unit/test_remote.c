@@ -43,7 +43,7 @@ START_TEST(what_is_not_live_is_refused_and_nothing_changes) {
     char *block = core_alloc(&owner, 64);
     core_give(&owner, core_alloc(&owner, 64));
     struct page before = *core_page(block);
-    char *wrong[] = {block + 16, block + 48, (char *)before.start + before.local_free, (char *)before.start + before.limit + 640};
+    char *wrong[] = {block + 16, block + 48, (char *)before.local_free, (char *)before.start + before.limit + 640};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ck_assert_int_eq(free_remotely(wrong[i]), REMOTE_NOT_LIVE);
         ck_assert(!core_is_claimed(wrong[i]));
