@@ -378,6 +378,21 @@ START_TEST(a_thread_word_of_zero_reads_nothing_that_is_not_there) {
 }
 END_TEST
 
+/* Entries of the table of local heaps that name nobody hold 0 too: that is no reason to take a page for one's own. */
+START_TEST(a_thread_word_of_zero_owns_nothing) {
+    void *first = core_alloc(&owner, 20 * KIB), *second = core_alloc(&owner, 20 * KIB);
+    for (unsigned i = 0; i < 8; i++) second = core_alloc(&owner, 20 * KIB); /* beyond the page's first slot */
+    ck_assert_uint_ge((size_t)((char *)second - (char *)core_page(second)->start), SLOT_SIZE);
+    struct core_thread nobody = {0};
+    core_give(&nobody, first);
+    core_give(&nobody, second);
+    ck_assert(core_is_claimed(first) && core_is_claimed(second)); /* remote frees */
+    core_expect_free_report(REPORT_DOUBLE_FREE, second);
+    core_be(&owner);
+    check_all();
+}
+END_TEST
+
 START_TEST(errno_is_kept_by_everything_that_frees) {
     static const size_t sizes[] = {0, 100, 30000, 300000, 3 * MIB};
     for (size_t i = 0; i < 5; i++) {
@@ -466,6 +481,7 @@ int main(void) {
     tcase_add_test(group, zeroed_memory_is_zero_however_often_it_was_used);
     tcase_add_test(group, a_forged_link_does_not_make_calloc_show_what_was_freed);
     tcase_add_test(group, a_thread_word_of_zero_reads_nothing_that_is_not_there);
+    tcase_add_test(group, a_thread_word_of_zero_owns_nothing);
     tcase_add_test(group, errno_is_kept_by_everything_that_frees);
     tcase_add_test(group, a_second_free_is_reported_by_whomever_it_is_made);
     tcase_add_test(group, a_sized_free_must_lead_to_the_blocks_size);

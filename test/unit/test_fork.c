@@ -108,12 +108,19 @@ static void free_everything_twice(void) {
     expect_second_free_reported();
 }
 
+/* A new thread may get the heap of one that vanished: the pages of that one must not look like its own. */
+static void meet_no_page_of_ones_own(void) {
+    for (unsigned i = 0; i < COUNT; i++)
+        if (owner_has_pages(core_segment(blocks[i])->owner)) core_require(page_local_heap(core_page(blocks[i])) == 0);
+}
+
 START_TEST(a_child_uses_the_blocks_of_threads_that_vanished) {
     pthread_t thread;
     ck_assert_int_eq(pthread_barrier_init(&gate, NULL, 2), 0);
     if (_i != 0) alloc_free(alloc_block(100)); /* the forking thread has a heap of its own, or none */
     ck_assert_int_eq(pthread_create(&thread, NULL, make_all, NULL), 0);
     pthread_barrier_wait(&gate);
+    in_child(meet_no_page_of_ones_own);
     in_child(use_what_is_left);
     in_child(free_everything);
     in_child(free_everything_twice);

@@ -191,6 +191,23 @@ START_TEST(a_thread_word_that_was_overwritten_is_reported_and_never_followed) {
 }
 END_TEST
 
+/* Off the fast path a free looks whose heap it is before it uses anything of it. */
+START_TEST(a_free_by_the_heap_of_another_thread_is_reported) {
+    static const size_t sizes[] = {100, 20 * KIB, 300 * KIB};
+    for (size_t i = 0; i < 3; i++) {
+        struct core_thread ending = CORE_THREAD;
+        void *abandoned = core_alloc(&ending, sizes[i]);
+        core_end(&ending);
+        void *medium = core_alloc(&other, 20 * KIB);
+        core_begin(&owner);
+        struct core_thread impostor = {other.word};
+        core_be(&impostor);
+        core_expect_free_report(REPORT_CORRUPT_METADATA, abandoned);
+        core_expect_free_report(REPORT_CORRUPT_METADATA, medium);
+    }
+}
+END_TEST
+
 START_TEST(heaps_are_used_again) {
     struct core_thread threads[40];
     for (unsigned i = 0; i < 40; i++) {
@@ -321,6 +338,7 @@ int main(void) {
     tcase_add_test(group, an_empty_segment_serves_another_kind_of_page);
     tcase_add_test(group, a_call_from_a_signal_handler_that_interrupted_it_is_reported);
     tcase_add_test(group, a_thread_word_that_was_overwritten_is_reported_and_never_followed);
+    tcase_add_test(group, a_free_by_the_heap_of_another_thread_is_reported);
     tcase_add_test(group, heaps_are_used_again);
     tcase_add_test(group, without_a_heap_left_the_late_heap_serves);
     tcase_add_test(group, heaps_that_cannot_be_made_writable_are_done_without);
