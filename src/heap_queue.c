@@ -73,5 +73,6 @@ void heap_reset(struct heap *heap) {
     for (size_t i = 0; i < 64; i++) heap->lists[i] = 0;
     for (size_t i = 0; i < ROOM_LISTS; i++) heap->rooms[i] = 0;
     heap->purge_list = PURGE_IDLE;
+    heap->purge_segment = 0;
     heap->segments = 0;
 }

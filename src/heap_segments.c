@@ -28,8 +28,16 @@ static void leave_room(struct heap *heap, struct segment *segment) {
     segment->room = ROOM_NONE;
 }
 
+/* The purge walk stands before a segment that leaves: it goes on behind it. */
+static void pass_over(struct heap *heap, const struct segment *segment) {
+    if (heap->purge_segment != segment_index(segment)) return;
+    heap->purge_segment = segment->list_next;
+    if (segment->list_next == 0) heap->purge_list++;
+}
+
 void heap_unlink_segment(struct heap *heap, struct segment *segment) {
     leave_room(heap, segment);
+    pass_over(heap, segment);
     if (segment->list_next != 0) segment_at(segment->list_next)->list_prev = segment->list_prev;
     if (segment->list_prev != 0)
         segment_at(segment->list_prev)->list_next = segment->list_next;
@@ -264,11 +272,14 @@ static bool purge_late_heap(bool force, uint64_t now) {
 /* The part of the walk over the heap's own segments; false when it stopped before the end, to go on another time. */
 static bool purge_lists(struct heap *heap, bool force, bool *gave) {
     uint32_t walked = 0;
-    if (force || heap->purge_list == PURGE_IDLE) heap->purge_list = 0;
+    if (force || heap->purge_list == PURGE_IDLE) heap->purge_list = heap->purge_segment = 0;
     for (; heap->purge_list < PURGE_ABANDONED; heap->purge_list++) {
-        if (!force && walked >= SEGMENTS_PER_PURGE_STEP) return false;
-        for (uint32_t index = heap->lists[heap->purge_list], next; index != 0; index = next, walked++) {
+        uint32_t index = heap->purge_segment != 0 ? heap->purge_segment : heap->lists[heap->purge_list];
+        for (uint32_t next; index != 0; index = next) {
+            heap->purge_segment = index;
+            if (!force && walked++ == SEGMENTS_PER_PURGE_STEP) return false;
             next = segment_at(index)->list_next;
+            heap->purge_segment = 0; /* it may be unlinked here */
             *gave |= purge_segment(heap, segment_at(index), force);
         }
         heap->purge_set = heap->purge_from = 0;

@@ -363,6 +363,46 @@ START_TEST(unused_memory_goes_back_after_the_delay) {
 }
 END_TEST
 
+/* However many segments a heap has, one call looks at sixteen of them; the walk comes to its end, and gives everything back, also
+ * when the segment before which it stands leaves the heap meanwhile. */
+START_TEST(a_step_of_the_purge_walk_looks_at_few_segments) {
+    enum { SEGMENTS = 1280, STEP = 16, EACH = 4 };
+    core_start_ready("region=8G");
+    struct heap *heap = core_begin(&owner);
+    size_t count = 0;
+    while (heap->segments < SEGMENTS) blocks[count++] = core_alloc(&owner, MIB);
+    ck_assert_uint_le(count, SEGMENTS * EACH);
+    heap_enter(heap);
+    unsigned steps = 0;
+    do {
+        heap_purge(heap, false);
+        steps++;
+    } while (heap->purge_list != PURGE_IDLE);
+    ck_assert_uint_ge(steps, SEGMENTS / STEP);
+    heap_purge(heap, false); /* the next walk begins, and stands before a segment, */
+    uint32_t next = heap->purge_segment;
+    ck_assert_uint_ne(next, 0);
+    heap_leave(heap);
+    for (size_t i = 0; i < count; i++)
+        if (segment_index(core_segment(blocks[i])) == next) {
+            core_give(&owner, blocks[i]);
+            blocks[i] = NULL;
+        }
+    heap_enter(heap);
+    struct segment *leaving = segment_at(next);
+    heap_unlink_segment(heap, leaving); /* which leaves */
+    ck_assert_uint_ne(heap->purge_segment, next);
+    heap_link_segment(heap, leaving);
+    while (heap->purge_list != PURGE_IDLE) heap_purge(heap, false);
+    heap_leave(heap);
+    for (size_t i = 0; i < count; i++)
+        if (blocks[i] != NULL) core_give(&owner, blocks[i]);
+    check_all();
+    alloc_collect(true);
+    ck_assert_uint_eq(core_stats().segments, 0);
+}
+END_TEST
+
 START_TEST(abandoned_memory_goes_back_after_the_delay) {
     core_begin(&other);
     for (size_t i = 0; i < 200; i++) blocks[i] = core_alloc(&owner, 100 * KIB);
@@ -440,6 +480,7 @@ int main(void) {
     tcase_add_test(group, a_search_at_any_point_of_a_threads_end_loses_no_segment);
     tcase_add_test(group, threads_born_and_ending_do_not_grow_the_process);
     tcase_add_test(group, unused_memory_goes_back_after_the_delay);
+    tcase_add_test(group, a_step_of_the_purge_walk_looks_at_few_segments);
     tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
     tcase_add_test(group, a_trim_reaches_another_heap_at_its_threads_next_generic_call);
