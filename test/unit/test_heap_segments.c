@@ -258,22 +258,33 @@ static void sweep_all(void) {
     core_be(&other);
 }
 
-/* At each point of a free into an abandoned segment, another thread adopts it, or sweeps it. */
+/* The next free into the segment of small pages is one that takes it over. */
+static void prime(struct core_thread *thread, void *block) {
+    core_heap(thread)->stray_frees[PAGE_SMALL] =
+        (struct stray_frees){.segment = segment_index(core_segment(block)), .count = FREES_TO_CLAIM - 1};
+}
+
+/* At each point of a free into an abandoned segment, another thread adopts it, or sweeps it; the free is by a thread without a
+ * heap, with one, and by one that takes the segment over. */
 START_TEST(an_adoption_at_any_point_of_a_free_loses_nothing) {
     static void (*const acts[])(void) = {take_over, sweep_all};
-    for (unsigned may_own = 0; may_own < 2; may_own++)
+    enum { NO_HEAP, HEAP, TAKES_OVER, FREERS };
+    for (unsigned freer = NO_HEAP; freer < FREERS; freer++)
         for (unsigned act = 0; act < 2; act++)
             for (uint64_t step = 1;; step++) {
                 setup();
                 struct core_thread maker = CORE_THREAD;
                 third = CORE_THREAD;
                 for (size_t i = 0; i < 8; i++) blocks[i] = core_alloc(&maker, 200);
-                if (may_own != 0) core_begin(&other);
+                if (freer != NO_HEAP) core_begin(&other);
                 core_end(&maker);
+                if (freer == TAKES_OVER) prime(&other, blocks[3]);
                 core_be(&other);
                 core_interleave(step, acts[act]);
                 free_the_block(NULL);
                 bool ran = core_interleave_end();
+                if (!ran && freer == TAKES_OVER)
+                    ck_assert_ptr_eq(owner_heap(core_segment(blocks[3])->owner), &core_heap(&other)->owner);
                 struct core_thread last = CORE_THREAD;
                 core_begin(&last);
                 struct core_thread *const all[] = {&third, &other, &last};
