@@ -34,10 +34,14 @@ static void *try_class(uint32_t class, bool zero) {
     return block;
 }
 
-/* What this thread and ended ones hold unused may be just what is missing: give it back and try once more. */
+/* What this thread and ended ones hold unused may be just what is missing: give it back, or take blocks back that wait in full
+ * pages, and try once more. */
 static void *allocate_class(uint32_t class, bool zero) {
     void *block = try_class(class, zero);
-    if (MOAT_UNLIKELY(block == NULL) && alloc_collect(true)) block = try_class(class, zero);
+    if (MOAT_UNLIKELY(block == NULL)) {
+        (void)alloc_collect(true);
+        block = try_class(class, zero);
+    }
     if (MOAT_UNLIKELY(block == NULL)) region_explain_failure(SEGMENT_SIZE);
     return block;
 }

@@ -20,8 +20,6 @@ static size_t check_pages(const struct segment *segment, enum page_kind kind, ui
                    "check: page local to a heap that does not own it", page->start);
         MOAT_CHECK(page_validate(page, segment_page_bytes(kind, slot)), "check: page, used + free + local free == carved",
                    page->start);
-        bool marked = (atomic_load_relaxed(&page->pending) & PENDING_FULL) != 0;
-        MOAT_CHECK(!marked || page->full, "check: a page marked full is not set aside", page->start);
         if (page->full) {
             uint64_t pending = atomic_load_relaxed(&page->pending);
             bool woken = (atomic_load_relaxed(&segment->woken) & bit64(slot)) != 0;

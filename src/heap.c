@@ -52,7 +52,7 @@ static bool page_has_room(struct heap *heap, struct page *page, enum page_kind k
     return true;
 }
 
-/* The first page of the class with room. Pages without are set aside on the way, so each is met once until it is freed into
+/* The first page of the class with room. Pages without are set aside on the way, so each is met once until it joins the queue
  * again. */
 static struct page *search_queue(struct heap *heap, uint32_t class) {
     enum page_kind kind = class_page_kind(class);
@@ -63,8 +63,7 @@ static struct page *search_queue(struct heap *heap, uint32_t class) {
         if (!page_mark_full(page)) continue; /* a claim has come: collect it */
         index = page->next;
         heap_queue_remove(heap, page);
-        page->full = true;
-        page_set_event(page, EVENT_ALWAYS);
+        page_set_aside(page);
     }
     return NULL;
 }
@@ -105,10 +104,7 @@ struct page *heap_page_with_room(struct heap *heap, uint32_t class) {
 void heap_page_event(struct heap *heap, struct page *page) {
     thread_mark_busy(); /* the baseline's fast path has no bracket */
     heap_enter_busy(heap, (uintptr_t)heap);
-    if (page->full) {
-        page_collect(page, class_page_kind(page->class)); /* drops PENDING_FULL */
-        heap_queue_push(heap, page, false);
-    }
+    if (page->full) heap_queue_rejoin(heap, page);
     if (page_used(page) == 0 && !heap_queue_keeps(heap, page))
         heap_release_page(heap, page);
     else

@@ -5,9 +5,9 @@
  * there is no heap left; it is used under a lock, and every free into it is a remote free. All fields but owner.wake are touched
  * by the owner alone.
  *
- * Invariants: a page is in the queue of its class, or full and set aside; direct[w] is the first page of the queue that serves w
- * granules, or page_empty; every segment whose owner word names the heap is in lists[index & 63]. `activity` is odd inside a
- * generic path: a forked child distrusts such a heap, and a call that finds it odd comes from a signal handler.
+ * Invariants: a page is in the queue of its class, or set aside because it was full; direct[w] is the first page of the queue
+ * that serves w granules, or page_empty; every segment whose owner word names the heap is in lists[index & 63]. `activity` is odd
+ * inside a generic path: a forked child distrusts such a heap, and a call that finds it odd comes from a signal handler.
  */
 #ifndef MOAT_HEAP_H
 #define MOAT_HEAP_H
@@ -119,6 +119,8 @@ MOAT_INLINE void heap_own_page(const struct heap *heap, struct page *page) {
 /* heap_queue.c: pages in queues. Inside enter/leave. */
 void heap_queue_push(struct heap *heap, struct page *page, bool front);
 void heap_queue_remove(struct heap *heap, struct page *page);
+/* A page that was set aside goes to the end of its queue, with what was freed into it. */
+void heap_queue_rejoin(struct heap *heap, struct page *page);
 /* Whether a page of a queue stays when it is empty. */
 bool heap_queue_keeps(const struct heap *heap, const struct page *page);
 /* Sets event_above of a page of a queue. */
@@ -148,7 +150,7 @@ void heap_purge_own(struct heap *heap);
 /* Asks every other heap to give its unused memory back at its thread's next generic allocation: nobody else may touch its pages.
  */
 void heap_ask_for_trim(struct heap *heap);
-/* Full pages with claims join their queues. */
+/* Pages set aside that have claims join their queues. */
 void heap_poll(struct heap *heap);
 /* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else abandoned again. */
 void segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);

@@ -67,6 +67,11 @@ void heap_queue_remove(struct heap *heap, struct page *page) {
     if (was_first) update_first(heap, page->class);
 }
 
+void heap_queue_rejoin(struct heap *heap, struct page *page) {
+    page_collect(page, class_page_kind(page->class));
+    heap_queue_push(heap, page, false);
+}
+
 void heap_reset(struct heap *heap) {
     for (size_t i = 0; i < DIRECT_ENTRIES; i++) heap->direct[i] = page_or_empty(0);
     for (size_t i = 0; i < SIZE_CLASSES; i++) heap->queues[i] = (struct page_queue){0, 0};

@@ -89,7 +89,7 @@ static int64_t settle_pages(struct segment *segment, enum page_kind kind, unsign
         if (settling & SETTLE_REBUILD)
             page_rebuild(page, segment_page_bytes(kind, slot), random);
         else
-            page_collect(page, kind);
+            page_settle(page, kind);
         page->full = false;
         used += page_used(page);
         if (page_used(page) == 0 && (settling & SETTLE_RELEASE)) segment_page_destroy(segment, page);
@@ -228,21 +228,24 @@ void heap_poll(struct heap *heap) {
             for (; slots != 0; slots &= slots - 1) {
                 struct page *page = segment_page(segment, low_bit(slots));
                 if (!page->full) continue; /* spurious, or of an earlier life */
-                page_collect(page, class_page_kind(page->class));
-                heap_queue_push(heap, page, false);
+                heap_queue_rejoin(heap, page);
                 if (page_used(page) == 0 && !heap_queue_keeps(heap, page)) heap_release_page(heap, page);
             }
         }
     }
 }
 
-/* Takes claims of the segment's pages in and gives empty ones back; full pages are for the wake-ups. */
+/* Takes claims of the segment's pages in and gives empty ones back. What is claimed in full pages is for the wake-ups; what was
+ * returned to them is taken back only by force, when the heap has nothing else. */
 static void purge_pages(struct heap *heap, struct segment *segment, bool force) {
     enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
-        if (page->full) continue;
-        if (force || atomic_load_relaxed(&page->pending) != 0) page_collect(page, kind);
+        if (page->full) {
+            if (!force || page_returned(page) == 0) continue;
+            heap_queue_rejoin(heap, page);
+        }
+        if (force || page_has_claims(page)) page_collect(page, kind);
         if (page_used(page) == 0) heap_release_page(heap, page);
     }
 }

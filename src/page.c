@@ -167,15 +167,26 @@ static void collect_claims(struct page *page, enum page_kind kind) {
     }
 }
 
-void page_collect(struct page *page, enum page_kind kind) {
-    if (atomic_load_relaxed(&page->pending) != 0) collect_claims(page, kind);
+static void refill_if_empty(struct page *page) {
     if (page->left != 0 || page_returned(page) == 0) return;
     page_move_returned(page);
     if (page->event_above != EVENT_NEVER) page_watch(page); /* what was watched for moved with the list */
 }
 
+void page_collect(struct page *page, enum page_kind kind) {
+    if (page_has_claims(page)) collect_claims(page, kind);
+    refill_if_empty(page);
+}
+
+void page_settle(struct page *page, enum page_kind kind) {
+    if (atomic_load_relaxed(&page->pending) != 0) collect_claims(page, kind);
+    refill_if_empty(page);
+}
+
+/* A claim that this load does not see yet finds the mark, and wakes the owner after the last poll that came before the load. */
 bool page_mark_full(struct page *page) {
     uint64_t none = 0;
+    if (atomic_load_relaxed(&page->pending) == PENDING_FULL) return true;
     return atomic_cas_release(&page->pending, &none, PENDING_FULL); /* pairs with the fetch_or of remote_free */
 }
 

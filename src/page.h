@@ -23,10 +23,16 @@
 #include "region.h"
 #include "sizeclass.h"
 
-/* event_above: a local free that leaves more blocks returned than that has more to do (heap_page_event). The two below, or one
-   less than are returned when the page is empty: see page_watch; lower where blocks were taken since. */
-#define EVENT_ALWAYS (-1)     /* the page is full and set aside: it must join its queue again */
+/* event_above: a local free that leaves more blocks returned than that has more to do (heap_page_event). One less than are
+   returned when the page is empty: see page_watch; lower where blocks were taken since. Of a page that is set aside: see
+   page_set_aside. */
 #define EVENT_NEVER INT32_MAX /* the first page of its queue is kept even when empty */
+
+/* A page that is set aside joins its queue again when one block in REJOIN_SHARE was returned, at the latest after REJOIN_MOST.
+   In a large heap whose blocks are replaced at random nearly every free meets such a page: at the first block each free and each
+   malloc took a generic path. What waits is 3 % of a heap at most. */
+#define REJOIN_SHARE 32u
+#define REJOIN_MOST 16u
 
 struct page {
     /* Owner only. Heads are addresses of blocks below start + limit, whether or not the list is empty. */
@@ -56,8 +62,8 @@ static_assert(offsetof(struct page, pending) == 64, "remote threads write a line
 static_assert(sizeof(struct page) * SLOTS_PER_SEGMENT == PAGE_TABLE_BYTES_PER_SEGMENT, "region.c commits the table by this size");
 static_assert(SLOT_SIZE / GRANULE <= UINT16_MAX, "carved and capacity hold every block of a page");
 
-/* pending: bit g < 63 names a group of map words of the page, see page_claim_group; bit 63 says the page is full and set aside.
- */
+/* pending: bit g < 63 names a group of map words of the page, see page_claim_group; bit 63 asks the first claim to wake the
+ * owner. It is set while the page is set aside, and may outlast that: see page_mark_full. */
 #define PENDING_FULL ((uint64_t)1 << 63)
 
 /* A page without blocks: what an unused entry of a heap's direct table points to. Read-only. */
@@ -74,6 +80,9 @@ MOAT_INLINE unsigned page_claim_group(enum page_kind kind, size_t offset) {
     unsigned group = (unsigned)(offset / MAP_WORD_SPAN) >> page_group_shift(kind);
     return group < 62 ? group : 62;
 }
+
+/* Whether blocks of the page wait to be collected. */
+MOAT_INLINE bool page_has_claims(const struct page *page) { return (atomic_load_relaxed(&page->pending) & ~PENDING_FULL) != 0; }
 
 /* Blocks on local_free. */
 MOAT_INLINE uint32_t page_returned(const struct page *page) {
@@ -93,6 +102,13 @@ MOAT_INLINE void page_set_event(struct page *page, int32_t event_above) {
 
 /* From now on the local free that empties the page has more to do. Exact while nothing is taken from the page. */
 MOAT_INLINE void page_watch(struct page *page) { page_set_event(page, (int32_t)page->carved - (int32_t)page->left - 1); }
+
+/* The page is in no queue until enough blocks are returned. */
+MOAT_INLINE void page_set_aside(struct page *page) {
+    uint32_t enough = page->capacity / REJOIN_SHARE;
+    page->full = true;
+    page_set_event(page, enough == 0 ? -1 : enough < REJOIN_MOST ? (int32_t)enough - 1 : (int32_t)REJOIN_MOST - 1);
+}
 
 /*
  * The heap whose thread's frees into a page are local, found without a look at the segment; 0: nobody's. A word of a table apart,
@@ -149,7 +165,7 @@ MOAT_INLINE void page_move_returned(struct page *page) {
 /* The cheap part of collect: when nothing is claimed, the owner's freed blocks become the list to allocate from. `free` must be
    empty, the page the first of its queue; false: there are none, or page_collect has more to do. Owner only. */
 MOAT_INLINE bool page_refill(struct page *page) {
-    if (page_returned(page) == 0 || atomic_load_relaxed(&page->pending) != 0) return false;
+    if (page_returned(page) == 0 || page_has_claims(page)) return false;
     page_move_returned(page);
     return true;
 }
@@ -160,9 +176,14 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class,
 void page_retire(struct page *page);
 /* Puts fresh blocks on the empty list `free`, about one OS page of them, in an order that cannot be foretold. */
 void page_carve(struct page *page, struct random *random);
-/* Moves claimed blocks to local_free, then, when free is empty, local_free to free. Owner only; drops PENDING_FULL. */
+/* Moves claimed blocks to local_free, then, when free is empty, local_free to free. Owner only; drops PENDING_FULL if there were
+   claims. */
 void page_collect(struct page *page, enum page_kind kind);
-/* Sets a page aside if no claim has come: pending {none, -} -> {none, FULL}. False: collect instead. Owner only. */
+/* The same for a page that changes hands: drops PENDING_FULL in any case. */
+void page_settle(struct page *page, enum page_kind kind);
+/* Sets a page aside if no claim has come: pending {none, -} -> {none, FULL}. False: collect instead. Owner only. A mark that was
+   left from the last time does as well, and spares pages that are filled and freed into by turns an instruction that waits for
+   all stores before it. */
 bool page_mark_full(struct page *page);
 /* In a forked child: makes lists and counts anew from the maps (allocated = live and not claimed). */
 void page_rebuild(struct page *page, size_t bytes, struct random *random);

@@ -121,7 +121,6 @@ static void damage_list(void) {
 }
 static void damage_full_without_mark(void) { core_page(keep[9])->pending = 0; }
 static void damage_full_without_wake(void) { core_page(keep[9])->pending = PENDING_FULL | 1; }
-static void damage_mark_without_full(void) { core_page(keep[10])->pending = PENDING_FULL; }
 static void damage_abandoned_page(void) { core_page(keep[7])->left++; }
 static void damage_abandoned_segment(void) { core_segment(keep[7])->pages_used++; }
 static void damage_abandoned_link(void) {
@@ -133,25 +132,15 @@ static void damage_bitmap(void) { fixed.region->taken[0] ^= 2; }
 
 START_TEST(each_kind_of_damage_is_found) {
     static void (*const damages[])(void) = {
-        damage_link,
-        damage_used,
-        damage_live_bit,
-        damage_class,
-        damage_free_pages,
-        damage_pages_used,
-        damage_direct,
-        damage_queue,
-        damage_owner,
-        damage_segment_count,
-        damage_list,
-        damage_full_without_mark,
-        damage_mark_without_full,
-        damage_abandoned_page,
-        damage_abandoned_segment,
-        damage_abandoned_link,
-        damage_region,
-        damage_bitmap,
-        damage_full_without_wake,
+        damage_link,           damage_used,
+        damage_live_bit,       damage_class,
+        damage_free_pages,     damage_pages_used,
+        damage_direct,         damage_queue,
+        damage_owner,          damage_segment_count,
+        damage_list,           damage_full_without_mark,
+        damage_abandoned_page, damage_abandoned_segment,
+        damage_abandoned_link, damage_region,
+        damage_bitmap,         damage_full_without_wake,
     };
     for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
         setup();

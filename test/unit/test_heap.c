@@ -81,7 +81,7 @@ START_TEST(an_empty_page_of_large_blocks_goes_at_once) {
 }
 END_TEST
 
-START_TEST(a_full_page_leaves_the_queue_and_a_local_free_brings_it_back) {
+START_TEST(a_full_page_leaves_the_queue_and_local_frees_bring_it_back) {
     size_t count = core_fill_page(&owner, 1000, blocks, ROOM);
     struct heap *heap = core_heap(&owner);
     struct page *page = core_page(blocks[0]);
@@ -92,9 +92,31 @@ START_TEST(a_full_page_leaves_the_queue_and_a_local_free_brings_it_back) {
     ck_assert_uint_eq(queue_length(heap, page->class), 1);
     check_all();
     core_give(&owner, blocks[--count]);
+    ck_assert(page->full); /* one is too few to be worth it */
+    check_all();
+    core_give(&owner, blocks[--count]);
     ck_assert(!page->full);
-    ck_assert_uint_eq(page->pending, 0);
     ck_assert_uint_eq(queue_length(heap, page->class), 2);
+    check_all();
+}
+END_TEST
+
+/* What was freed into full pages, too little to bring them back, is there when there is nothing else. */
+START_TEST(blocks_that_wait_in_full_pages_are_found_before_memory_runs_out) {
+    enum { SIZE = 64 };
+    size_t count = core_fill_page(&owner, SIZE, blocks, ROOM);
+    struct page *page = core_page(blocks[0]);
+    harness_limit_committed(harness_committed_bytes());
+    core_be(&owner);
+    while (alloc_block(SIZE) != NULL) continue;
+    ck_assert(page->full);
+    alloc_free(blocks[--count]);
+    alloc_free(blocks[--count]);
+    ck_assert(page->full);
+    void *first = alloc_block(SIZE), *second = alloc_block(SIZE);
+    ck_assert((first == blocks[count] && second == blocks[count + 1]) || (second == blocks[count] && first == blocks[count + 1]));
+    ck_assert_ptr_null(alloc_block(SIZE));
+    harness_fail_none();
     check_all();
 }
 END_TEST
@@ -332,7 +354,8 @@ int main(void) {
     tcase_add_test(group, the_direct_table_follows_the_queues);
     tcase_add_loop_test(group, any_work_of_one_thread_keeps_the_heap_valid, 0, 8);
     tcase_add_loop_test(group, an_empty_page_of_large_blocks_goes_at_once, 0, 8);
-    tcase_add_test(group, a_full_page_leaves_the_queue_and_a_local_free_brings_it_back);
+    tcase_add_test(group, a_full_page_leaves_the_queue_and_local_frees_bring_it_back);
+    tcase_add_test(group, blocks_that_wait_in_full_pages_are_found_before_memory_runs_out);
     tcase_add_test(group, a_full_page_freed_into_by_another_thread_is_used_again);
     tcase_add_test(group, an_empty_page_is_given_up_unless_it_is_the_last_of_its_class);
     tcase_add_test(group, an_empty_segment_serves_another_kind_of_page);

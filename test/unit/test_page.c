@@ -156,9 +156,27 @@ START_TEST(the_last_block_given_back_is_an_event_when_the_page_asks_for_it) {
     ck_assert(give(page, two));
     page_set_event(page, EVENT_NEVER);
     ck_assert(!give(page, take(page)));
-    page_set_event(page, EVENT_ALWAYS);
-    take(page);
-    ck_assert(give(page, take(page)));
+}
+END_TEST
+
+START_TEST(a_page_set_aside_asks_for_a_share_of_its_blocks) {
+    static const struct {
+        size_t block, frees;
+    } cases[] = {{16, 16}, {64, 16}, {128, 16}, {160, 12}, {1024, 2}, {2048, 1}, {8 * KIB, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct page *page = make_page(class_of_size(cases[i].block));
+        void *kept[REJOIN_MOST];
+        for (uint32_t taken = 0; taken < page->capacity; taken++) {
+            void *block = take(page);
+            if (taken < cases[i].frees) kept[taken] = block;
+        }
+        page_set_aside(page);
+        ck_assert(page->full);
+        for (size_t freed = 1; freed < cases[i].frees; freed++) ck_assert(!give(page, kept[freed]));
+        ck_assert(give(page, kept[0]));
+        ck_assert_uint_eq(page_returned(page), cases[i].frees);
+        ck_assert(is_valid(page));
+    }
 }
 END_TEST
 
@@ -298,14 +316,18 @@ START_TEST(a_page_is_marked_full_only_if_no_claim_has_come) {
     for (uint32_t left = page->capacity; left > 0; left--) block = take(page);
     ck_assert(page_mark_full(page));
     ck_assert_uint_eq(page->pending, PENDING_FULL);
-    ck_assert(!page_mark_full(page));
-    collect(page); /* un-full */
+    collect(page); /* un-full: the mark may stay, nothing was claimed */
+    ck_assert_uint_eq(page->pending, PENDING_FULL);
+    ck_assert(page_mark_full(page));
+    page_settle(page, PAGE_SMALL);
     ck_assert_uint_eq(page->pending, 0);
+    ck_assert(page_mark_full(page));
     ck_assert_int_eq(give_remotely(block), REMOTE_FREED);
     uint64_t pending = page->pending;
     ck_assert(!page_mark_full(page));
     ck_assert_uint_eq(page->pending, pending);
     collect(page);
+    ck_assert_uint_eq(page->pending, 0);
     ck_assert_ptr_eq(page_pop(page), block);
     ck_assert(page_mark_full(page));
 }
@@ -479,6 +501,7 @@ static void add_list_tests(TCase *group) {
     tcase_add_test(group, the_order_of_fresh_blocks_cannot_be_foretold);
     tcase_add_loop_test(group, any_sequence_of_steps_keeps_the_page_valid, 0, 12);
     tcase_add_test(group, the_last_block_given_back_is_an_event_when_the_page_asks_for_it);
+    tcase_add_test(group, a_page_set_aside_asks_for_a_share_of_its_blocks);
     tcase_add_test(group, blocks_are_zeroed_until_a_used_one_can_come_back);
 }
 
