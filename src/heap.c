@@ -1,4 +1,5 @@
 #include "heap.h"
+#include "huge.h"
 #include "os.h"
 #include "report.h"
 
@@ -38,9 +39,13 @@ static void trim_if_asked(struct heap *heap) {
 void heap_tick(struct heap *heap) {
     if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_poll(heap);
     trim_if_asked(heap);
-    if (++heap->ticks % CALLS_PER_LOOK != 0) return;
+    /* While a purge walk finds what to give back, its steps, which are short for the sake of the caller, follow at each call. */
+    if (++heap->ticks % CALLS_PER_LOOK != 0 && !heap->purge_gave) return;
     heap->now = os_milliseconds();
-    if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at) heap_purge(heap, false);
+    if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at)
+        heap->purge_gave = heap_purge(heap, false);
+    else
+        heap->purge_gave = huge_purge(false, heap->now);
 }
 
 /* Makes sure that `free` of a page has a block; false: the page is full. */

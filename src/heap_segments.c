@@ -3,7 +3,10 @@
 #include "huge.h"
 #include "os.h"
 
+/* A step of the purge walk looks at so many segments; one that gives memory back, which takes the kernel up to 0.1 ms, counts as
+ * several. */
 #define SEGMENTS_PER_PURGE_STEP 16u
+#define SEGMENTS_PER_GIVING_ONE 8u
 #define ABANDONED_PER_PURGE_STEP 4u
 
 void heap_link_segment(struct heap *heap, struct segment *segment) {
@@ -280,10 +283,12 @@ static bool purge_lists(struct heap *heap, bool force, bool *gave) {
         uint32_t index = heap->purge_segment != 0 ? heap->purge_segment : heap->lists[heap->purge_list];
         for (uint32_t next; index != 0; index = next) {
             heap->purge_segment = index;
-            if (!force && walked++ == SEGMENTS_PER_PURGE_STEP) return false;
+            if (!force && walked >= SEGMENTS_PER_PURGE_STEP) return false;
             next = segment_at(index)->list_next;
             heap->purge_segment = 0; /* it may be unlinked here */
-            *gave |= purge_segment(heap, segment_at(index), force);
+            bool giving = purge_segment(heap, segment_at(index), force);
+            walked += giving ? SEGMENTS_PER_GIVING_ONE : 1;
+            *gave |= giving;
         }
         heap->purge_set = heap->purge_from = 0;
     }
@@ -302,9 +307,10 @@ bool heap_purge(struct heap *heap, bool force) {
     bool gave = false;
     if (!purge_lists(heap, force, &gave)) return gave;
     if (heap != heap_at(HEAP_LATE)) gave |= purge_late_heap(force, heap->now);
-    if (sweep_some(heap, force ? UINT32_MAX : ABANDONED_PER_PURGE_STEP, force)) return gave;
-    heap->purge_list = PURGE_IDLE;
-    heap->purge_at = heap->now + fixed.options.purge_delay_ms / 2 + 1;
+    if (!sweep_some(heap, force ? UINT32_MAX : ABANDONED_PER_PURGE_STEP, force)) {
+        heap->purge_list = PURGE_IDLE;
+        heap->purge_at = heap->now + fixed.options.purge_delay_ms / 2 + 1;
+    }
     gave |= huge_purge(force, heap->now);
     return gave || atomic_load_relaxed(&fixed.region->committed) < before;
 }

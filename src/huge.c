@@ -87,7 +87,7 @@ bool huge_purge(bool force, uint64_t now) {
     struct huge_entry due[HUGE_CACHE_ENTRIES];
     int count = 0;
     lock_acquire(&huge->lock);
-    for (int i = 0; i < HUGE_CACHE_ENTRIES; i++) {
+    for (int i = 0; i < HUGE_CACHE_ENTRIES && (force || count == 0); i++) {
         struct huge_entry *entry = &huge->cache[i];
         if (entry->run == 0 || (!force && now < entry->purge_at)) continue;
         due[count++] = *entry;

@@ -38,7 +38,7 @@ enum huge_result huge_free(struct segment *segment, uint64_t word);
 enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size, void **block);
 /* Bytes the block of this size has. */
 size_t huge_round(size_t size);
-/* Gives cached runs back that are due (force: all). True if any. */
+/* Gives back one cached run that is due, so that no call takes long; force: all there are. True if any. */
 bool huge_purge(bool force, uint64_t now);
 /* The run that an address lies in, for reports; NULL if none. */
 struct segment *huge_find(uintptr_t address);

@@ -414,6 +414,44 @@ START_TEST(a_step_of_the_purge_walk_looks_at_few_segments) {
 }
 END_TEST
 
+static unsigned dirty_segments(const struct heap *heap) {
+    unsigned count = 0;
+    for (unsigned list = 0; list < 64; list++)
+        for (uint32_t index = heap->lists[list]; index != 0; index = segment_at(index)->list_next)
+            count += segment_at(index)->dirty != 0;
+    return count;
+}
+
+/* A call that gives memory back does so for two segments; the next ones go on, each of them, until there is no more. */
+START_TEST(what_is_due_goes_back_in_short_steps_that_follow_at_each_call) {
+    enum { SEGMENTS = 120, SIZE = 64 * KIB, STEP = 2 };
+    core_start_ready("region=8G");
+    struct heap *heap = core_begin(&owner);
+    size_t count = 0;
+    while (heap->segments <= SEGMENTS) blocks[count++] = core_alloc(&owner, SIZE);
+    const struct segment *kept = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (core_segment(blocks[i]) != kept)
+            kept = core_segment(blocks[i]);
+        else
+            core_give(&owner, blocks[i]);
+    }
+    unsigned dirty = dirty_segments(heap), calls = 0;
+    ck_assert_uint_ge(dirty, SEGMENTS - 1);
+    harness_clock_advance(2 * fixed.options.purge_delay_ms);
+    heap_enter(heap);
+    for (unsigned before = dirty; before != 0 && calls < 1000; calls++) {
+        heap_tick(heap);
+        unsigned after = dirty_segments(heap);
+        ck_assert_uint_le(before - after, STEP);
+        before = after;
+    }
+    heap_leave(heap);
+    ck_assert_uint_le(calls, dirty / STEP + 64); /* some find nothing: at the walk's beginning, or in short lists */
+    check_all();
+}
+END_TEST
+
 START_TEST(abandoned_memory_goes_back_after_the_delay) {
     core_begin(&other);
     for (size_t i = 0; i < 200; i++) blocks[i] = core_alloc(&owner, 100 * KIB);
@@ -492,6 +530,7 @@ int main(void) {
     tcase_add_test(group, threads_born_and_ending_do_not_grow_the_process);
     tcase_add_test(group, unused_memory_goes_back_after_the_delay);
     tcase_add_test(group, a_step_of_the_purge_walk_looks_at_few_segments);
+    tcase_add_test(group, what_is_due_goes_back_in_short_steps_that_follow_at_each_call);
     tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
     tcase_add_test(group, a_trim_reaches_another_heap_at_its_threads_next_generic_call);

@@ -189,6 +189,19 @@ START_TEST(cached_runs_go_back_after_the_delay) {
 }
 END_TEST
 
+START_TEST(runs_that_are_due_go_back_one_by_one) {
+    char *blocks[3];
+    for (unsigned i = 0; i < 3; i++) blocks[i] = make(5 * MIB);
+    for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(give(blocks[i]), HUGE_OK);
+    harness_clock_advance(fixed.options.purge_delay_ms);
+    for (size_t left = 3; left-- > 0;) {
+        ck_assert(huge_purge(false, os_milliseconds()));
+        ck_assert_uint_eq(fixed.huge->cached, left * 5 * MIB);
+    }
+    ck_assert(!huge_purge(false, os_milliseconds()));
+}
+END_TEST
+
 START_TEST(the_cache_is_bounded) {
     char *blocks[40];
     core_start_ready("region=8G");
@@ -489,6 +502,7 @@ static void add_cache_tests(TCase *group) {
     tcase_add_test(group, the_best_fit_is_taken);
     tcase_add_test(group, an_aligned_block_never_comes_from_the_cache_unaligned);
     tcase_add_test(group, cached_runs_go_back_after_the_delay);
+    tcase_add_test(group, runs_that_are_due_go_back_one_by_one);
     tcase_add_test(group, the_cache_is_bounded);
     tcase_add_test(group, without_a_delay_nothing_is_cached);
     tcase_add_test(group, a_full_region_is_served_from_the_cache_given_back);
