@@ -4,7 +4,12 @@
 /* A run this many times longer than needed is not reused. */
 #define CACHE_SLACK 2
 
-size_t huge_round(size_t size) { return round_up(size, fixed.os_page); }
+size_t huge_round(size_t size) {
+    size_t step = fixed.os_page;
+    if (size > LARGE_MAX && size <= HUGE_CLASS_MAX)
+        step = (size_t)1 << (high_bit(size - 1) - 3); /* an eighth of the power of two */
+    return round_up(size, step);
+}
 
 /* Segments for `bytes` and the inaccessible OS page behind them. */
 static uint32_t run_length(size_t bytes) { return (uint32_t)((bytes + fixed.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT); }
@@ -44,21 +49,24 @@ static void update_next_purge(struct huge_state *huge) {
     atomic_store_relaxed(&huge->next_purge, next);
 }
 
-/* A cached run of at least `run` segments, not much longer; the best fit. */
-static bool cache_take(uint32_t run, struct huge_entry *taken) {
+static size_t distance(size_t one, size_t other) { return one > other ? one - other : other - one; }
+
+/* A cached run of at least `run` segments, not much longer; the one with the least to commit or to give back for `bytes`. */
+static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
     struct huge_state *huge = fixed.huge;
     if (atomic_load_relaxed(&huge->next_purge) == UINT64_MAX) return false;
     lock_acquire(&huge->lock);
     struct huge_entry *best = NULL;
     for (int i = 0; i < HUGE_CACHE_ENTRIES; i++) {
         struct huge_entry *entry = &huge->cache[i];
-        if (entry->run >= run && entry->run <= run * CACHE_SLACK && (best == NULL || entry->run < best->run)) best = entry;
+        if (entry->run < run || entry->run > run * CACHE_SLACK) continue;
+        if (best == NULL || distance(entry->committed, bytes) < distance(best->committed, bytes)) best = entry;
     }
     if (best != NULL) {
         *taken = *best;
         huge->cached -= best->committed;
         best->run = 0;
-        update_next_purge(huge);
+        if (huge->cached == 0) atomic_store_relaxed(&huge->next_purge, UINT64_MAX);
     }
     lock_release(&huge->lock);
     return best != NULL;
@@ -73,7 +81,7 @@ static bool cache_put(struct huge_entry entry) {
         if (huge->cache[i].run != 0) continue;
         huge->cache[i] = entry;
         huge->cached += entry.committed;
-        update_next_purge(huge);
+        if (entry.purge_at < huge->next_purge) atomic_store_relaxed(&huge->next_purge, entry.purge_at);
         put = true;
     }
     lock_release(&huge->lock);
@@ -130,7 +138,7 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
     uint32_t run = run_length(bytes), index;
     huge_purge(false, os_milliseconds());
     struct huge_entry cached;
-    if (alignment <= SEGMENT_SIZE && cache_take(run, &cached)) {
+    if (alignment <= SEGMENT_SIZE && cache_take(run, bytes, &cached)) {
         /* Zero pages come cheaper from the kernel than from a fill. */
         if (!zero || os_purge((void *)segment_address(cached.index), cached.committed)) {
             if (fit_cached(&cached, bytes)) return make_live(cached.index, cached.run, bytes);

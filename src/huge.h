@@ -11,7 +11,10 @@
 
 #include "segment.h"
 
-#define HUGE_CACHE_ENTRIES 16
+/* Blocks up to this size come in classes, like those of pages eight a doubling, so that a freed run serves the next block of
+   about its size as it is; larger ones in OS pages. */
+#define HUGE_CLASS_MAX (64 * MIB)
+#define HUGE_CACHE_ENTRIES 64
 #define HUGE_CACHE_BYTES ((size_t)256 * MIB)
 
 struct huge_entry {
@@ -25,7 +28,7 @@ struct huge_state {
     struct lock lock;
     struct huge_entry cache[HUGE_CACHE_ENTRIES];
     size_t cached;       /* bytes committed in the cache */
-    uint64_t next_purge; /* milliseconds; atomic, a hint: UINT64_MAX when the cache is empty */
+    uint64_t next_purge; /* milliseconds; atomic, a hint, too early perhaps: UINT64_MAX when the cache is empty */
 };
 
 enum huge_result { HUGE_OK, HUGE_NO_MEMORY, HUGE_LOST /* not live, or another thread frees it */ };

@@ -34,9 +34,18 @@ static struct stats look(void) {
     return stats;
 }
 
+/* What a block of that size is made to have: eight lengths a doubling from 1 to 64 MiB, OS pages below and above. */
+static size_t length_of(size_t size) {
+    if (size > LARGE_MAX)
+        for (size_t power = MIB; power < 64 * MIB; power *= 2)
+            for (size_t eighths = 9; eighths <= 16; eighths++)
+                if (size <= power / 8 * eighths) return power / 8 * eighths;
+    return round_up(size, fixed.os_page);
+}
+
 /* The block's whole length is usable, what follows is inaccessible, and so is what stands before it. */
 static void expect_extent(const char *block, size_t size) {
-    size_t bytes = round_up(size, fixed.os_page);
+    size_t bytes = length_of(size);
     core_require((uintptr_t)block % SEGMENT_SIZE == 0);
     core_require(harness_range_is((uintptr_t)block, bytes, HARNESS_COMMITTED));
     core_require(harness_range_state((uintptr_t)block + bytes) == HARNESS_RESERVED);
@@ -55,7 +64,7 @@ START_TEST(a_block_has_its_length_and_inaccessible_memory_around_it) {
         blocks[i] = make(sizes[i]);
         expect_extent(blocks[i], sizes[i]);
         fill(blocks[i], sizes[i], (char)i);
-        sum += huge_round(sizes[i]);
+        sum += length_of(sizes[i]);
     }
     ck_assert_uint_eq(fixed.region->committed, before + sum);
     ck_assert_uint_eq(look().huge, sizeof sizes / sizeof *sizes);
@@ -185,6 +194,19 @@ START_TEST(cached_runs_go_back_after_the_delay) {
     ck_assert_uint_eq(fixed.huge->cached, 0);
     ck_assert_uint_eq(fixed.huge->next_purge, UINT64_MAX);
     ck_assert(harness_range_is((uintptr_t)block, 8 * MIB, HARNESS_RESERVED));
+    check_all();
+}
+END_TEST
+
+/* Of the cached runs that are long enough the one is taken that fits best: as it is, if it was of that class. */
+START_TEST(a_block_is_served_by_the_cached_run_of_its_class) {
+    static const size_t lengths[] = {2 * MIB, 2 * MIB + 256 * KIB, 3 * MIB + 512 * KIB, 3 * MIB};
+    char *cached[sizeof lengths / sizeof *lengths];
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) cached[i] = make(lengths[i]);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) ck_assert_int_eq(give(cached[i]), HUGE_OK);
+    size_t committed = fixed.region->committed;
+    for (size_t i = sizeof lengths / sizeof *lengths; i-- > 0;) ck_assert_ptr_eq(make(lengths[i] - 100 * KIB), cached[i]);
+    ck_assert_uint_eq(fixed.region->committed, committed);
     check_all();
 }
 END_TEST
@@ -502,6 +524,7 @@ static void add_cache_tests(TCase *group) {
     tcase_add_test(group, the_best_fit_is_taken);
     tcase_add_test(group, an_aligned_block_never_comes_from_the_cache_unaligned);
     tcase_add_test(group, cached_runs_go_back_after_the_delay);
+    tcase_add_test(group, a_block_is_served_by_the_cached_run_of_its_class);
     tcase_add_test(group, runs_that_are_due_go_back_one_by_one);
     tcase_add_test(group, the_cache_is_bounded);
     tcase_add_test(group, without_a_delay_nothing_is_cached);
