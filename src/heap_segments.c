@@ -8,6 +8,8 @@
 #define SEGMENTS_PER_PURGE_STEP 16u
 #define SEGMENTS_PER_GIVING_ONE 8u
 #define ABANDONED_PER_PURGE_STEP 4u
+/* A look at a segment takes a microsecond or two: at most a fiftieth of the time, however many there are. */
+#define SEGMENTS_PER_MILLISECOND_OF_REST 8u
 
 void heap_link_segment(struct heap *heap, struct segment *segment) {
     uint32_t index = segment_index(segment);
@@ -309,7 +311,7 @@ bool heap_purge(struct heap *heap, bool force) {
     if (heap != heap_at(HEAP_LATE)) gave |= purge_late_heap(force, heap->now);
     if (!sweep_some(heap, force ? UINT32_MAX : ABANDONED_PER_PURGE_STEP, force)) {
         heap->purge_list = PURGE_IDLE;
-        heap->purge_at = heap->now + fixed.options.purge_delay_ms / 2 + 1;
+        heap->purge_at = heap->now + fixed.options.purge_delay_ms / 2 + 1 + heap->segments / SEGMENTS_PER_MILLISECOND_OF_REST;
     }
     gave |= huge_purge(force, heap->now);
     return gave || atomic_load_relaxed(&fixed.region->committed) < before;

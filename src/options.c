@@ -13,7 +13,7 @@
 /* A program's own settings; see include/moat.h. Absent in most programs. */
 extern const char *moat_default_options(void) __attribute__((weak, visibility("default")));
 
-enum { STDERR = 2, MILLISECONDS_PER_HOUR = 3600000, DEFAULT_PURGE_DELAY_MS = 300 };
+enum { STDERR = 2, MILLISECONDS_PER_HOUR = 3600000, DEFAULT_PURGE_DELAY_MS = 10 };
 /* A reservation below this holds no heap worth the name; the upper bound is what a pointer can span. */
 #define REGION_MIN (4 * SEGMENT_SIZE)
 #define REGION_MAX ((uint64_t)PTRDIFF_MAX)

@@ -18,7 +18,7 @@ struct options {
     enum guards_mode guards; /* guards=auto|mprotect|off */
     enum sized_mode sized;   /* sized=abort|report|off */
     bool zero_realloc_frees; /* zero_realloc=free|alloc; default free */
-    uint32_t purge_delay_ms; /* purge_delay=MILLISECONDS, 0..3600000; default 300 */
+    uint32_t purge_delay_ms; /* purge_delay=MILLISECONDS, 0..3600000; default 10 */
     bool verbose;            /* verbose=0|1; default 0: at exit nothing, at start one line of settings */
     size_t region_limit;     /* region=SIZE[K|M|G|T]; 0: chosen by the machine. Upper bound of the first reservation */
 };

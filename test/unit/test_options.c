@@ -69,7 +69,7 @@ static struct options defaults(void) {
     return (struct options){.guards = GUARDS_AUTO,
                             .sized = SIZED_ABORT,
                             .zero_realloc_frees = true,
-                            .purge_delay_ms = 300,
+                            .purge_delay_ms = 10,
                             .verbose = false,
                             .region_limit = 0};
 }
@@ -91,31 +91,31 @@ static const struct {
     const char *text;
     struct options expected;
 } good[] = {
-    {"guards=auto", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 0}},
-    {"guards=mprotect", {GUARDS_MPROTECT, SIZED_ABORT, true, 300, false, 0}},
-    {"guards=off", {GUARDS_OFF, SIZED_ABORT, true, 300, false, 0}},
-    {"sized=abort", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 0}},
-    {"sized=report", {GUARDS_AUTO, SIZED_REPORT, true, 300, false, 0}},
-    {"sized=off", {GUARDS_AUTO, SIZED_OFF, true, 300, false, 0}},
-    {"zero_realloc=free", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 0}},
-    {"zero_realloc=alloc", {GUARDS_AUTO, SIZED_ABORT, false, 300, false, 0}},
+    {"guards=auto", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
+    {"guards=mprotect", {GUARDS_MPROTECT, SIZED_ABORT, true, 10, false, 0}},
+    {"guards=off", {GUARDS_OFF, SIZED_ABORT, true, 10, false, 0}},
+    {"sized=abort", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
+    {"sized=report", {GUARDS_AUTO, SIZED_REPORT, true, 10, false, 0}},
+    {"sized=off", {GUARDS_AUTO, SIZED_OFF, true, 10, false, 0}},
+    {"zero_realloc=free", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
+    {"zero_realloc=alloc", {GUARDS_AUTO, SIZED_ABORT, false, 10, false, 0}},
     {"purge_delay=0", {GUARDS_AUTO, SIZED_ABORT, true, 0, false, 0}},
     {"purge_delay=3600000", {GUARDS_AUTO, SIZED_ABORT, true, 3600000, false, 0}},
     {"purge_delay=0000000000000000000000000001", {GUARDS_AUTO, SIZED_ABORT, true, 1, false, 0}},
-    {"verbose=1", {GUARDS_AUTO, SIZED_ABORT, true, 300, true, 0}},
-    {"verbose=0", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 0}},
-    {"region=0", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 0}},
-    {"region=16777216", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 16777216}},
-    {"region=16384K", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, 16777216}},
-    {"region=64M", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, (size_t)64 << 20}},
-    {"region=3G", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, (size_t)3 << 30}},
-    {"region=2T", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, (size_t)2 << 40}},
-    {"region=9223372036854775807", {GUARDS_AUTO, SIZED_ABORT, true, 300, false, PTRDIFF_MAX}},
+    {"verbose=1", {GUARDS_AUTO, SIZED_ABORT, true, 10, true, 0}},
+    {"verbose=0", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
+    {"region=0", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
+    {"region=16777216", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 16777216}},
+    {"region=16384K", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 16777216}},
+    {"region=64M", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, (size_t)64 << 20}},
+    {"region=3G", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, (size_t)3 << 30}},
+    {"region=2T", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, (size_t)2 << 40}},
+    {"region=9223372036854775807", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, PTRDIFF_MAX}},
     {"guards=off:sized=report:zero_realloc=alloc:purge_delay=5:verbose=1:region=1G",
      {GUARDS_OFF, SIZED_REPORT, false, 5, true, (size_t)1 << 30}},
     /* Empty items do not count, and of two the last one wins. */
-    {"::guards=off::sized=off:", {GUARDS_OFF, SIZED_OFF, true, 300, false, 0}},
-    {"sized=off:sized=report", {GUARDS_AUTO, SIZED_REPORT, true, 300, false, 0}},
+    {"::guards=off::sized=off:", {GUARDS_OFF, SIZED_OFF, true, 10, false, 0}},
+    {"sized=off:sized=report", {GUARDS_AUTO, SIZED_REPORT, true, 10, false, 0}},
 };
 
 START_TEST(every_key_takes_its_values) {
@@ -214,7 +214,7 @@ END_TEST
 
 /* --- Privileged processes -------------------------------------------------------------------------------------------------- */
 
-static const char *const weakening[] = {"guards=off",          "sized=report", "sized=off",  "purge_delay=301",
+static const char *const weakening[] = {"guards=off",          "sized=report", "sized=off",  "purge_delay=11",
                                         "purge_delay=3600000", "verbose=1",    "region=16M", "region=64T"};
 
 START_TEST(a_privileged_process_refuses_what_weakens) {
@@ -229,8 +229,8 @@ START_TEST(a_privileged_process_refuses_what_weakens) {
 END_TEST
 
 START_TEST(a_privileged_process_takes_what_hardens_or_is_neutral) {
-    struct options options = parsed("guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=100:verbose=0:region=0", true);
-    struct options expected = {GUARDS_MPROTECT, SIZED_ABORT, false, 100, false, 0};
+    struct options options = parsed("guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=7:verbose=0:region=0", true);
+    struct options expected = {GUARDS_MPROTECT, SIZED_ABORT, false, 7, false, 0};
     assert_same(&options, &expected);
     ck_assert_str_eq(printed, "");
 }
