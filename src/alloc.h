@@ -88,12 +88,13 @@ MOAT_INLINE void alloc_free(void *block) {
 /* block may be NULL. The size (and alignment) must lead to the block's size: options.sized says what happens if not. */
 void alloc_free_aligned_sized(void *block, size_t alignment, size_t size);
 
-/* The class decides: the right one is freed as ever, anything else is looked at closely. */
+/* The class decides: the right one is freed as ever, anything else is looked at closely. The class of the size is that of the
+   page malloc would take such a block from; a class that has none now is looked at closely too. */
 MOAT_INLINE void alloc_free_sized(void *block, size_t size) {
     struct own_block own;
     struct page *page = size - 1 < DIRECT_MAX ? enter_own_page((uintptr_t)block, &own) : NULL;
     if (MOAT_LIKELY(page != NULL)) {
-        if (MOAT_LIKELY(page->class == class_of_size(size))) {
+        if (MOAT_LIKELY(page->class == own.heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]->class)) {
             free_in_own_page(own, page, (uintptr_t)block);
             return;
         }

@@ -9,7 +9,7 @@
 #define CARVE_BLOCKS_MIN 4u
 #define CARVE_ONE_ABOVE (16 * KIB)
 
-const struct page page_empty = {.left = 0};
+const struct page page_empty = {.left = 0, .class = UINT8_MAX};
 
 static const char page_kind_names[][8] = {"small", "medium", "large"};
 

@@ -66,7 +66,8 @@ static_assert(SLOT_SIZE / GRANULE <= UINT16_MAX, "carved and capacity hold every
  * owner. It is set while the page is set aside, and may outlast that: see page_mark_full. */
 #define PENDING_FULL ((uint64_t)1 << 63)
 
-/* A page without blocks: what an unused entry of a heap's direct table points to. Read-only. */
+/* A page without blocks, of no class: what an unused entry of a heap's direct table points to. Read-only. */
+static_assert(SIZE_CLASSES < UINT8_MAX, "a class fits into a page's record, and one value means none");
 extern const struct page page_empty;
 
 MOAT_INLINE uint32_t page_index(const struct page *page) { return (uint32_t)(page - fixed.pages); }
