@@ -106,8 +106,8 @@ void *alloc_zeroed(size_t size) {
 void *alloc_aligned(size_t alignment, size_t size) {
     if (alignment <= GRANULE) return alloc_block(size);
     if (size - 1 < LARGE_MAX && alignment <= LARGE_MAX) {
-        uint32_t class = class_of_aligned(alignment, size);
-        if (class != CLASS_NONE) return alloc_block(class_size(class)); /* any block of the class is aligned */
+        size_t request = aligned_request(alignment, size);
+        if (request <= LARGE_MAX) return alloc_block(request); /* any block of its class is aligned */
     }
     if (size > PTRDIFF_MAX || !alloc_is_ready()) return NULL;
     if (size == 0) return allocate_empty(alignment);

@@ -37,12 +37,16 @@ MOAT_INLINE size_t class_size(uint32_t class) {
     return (size_t)(9 + (step & 7)) << (GRANULE_SHIFT + step / STEPS_PER_DOUBLING);
 }
 
-/* The class of a request with an alignment (a power of two); CLASS_NONE when only a huge allocation serves it. size 1..LARGE_MAX.
- */
+/* The request whose class serves a size with an alignment (a power of two, at most LARGE_MAX; size 1..LARGE_MAX): the size
+ * rounded up to a multiple of the alignment. Of the classes that are multiples of it that is the smallest: where classes are
+ * closer than the alignment each of its multiples is one, elsewhere the steps between classes are multiples of it, and so are all
+ * classes. */
+MOAT_INLINE size_t aligned_request(size_t alignment, size_t size) { return round_up(size, alignment); }
+
+/* The class of that request; CLASS_NONE when only a huge allocation serves it. */
 MOAT_INLINE uint32_t class_of_aligned(size_t alignment, size_t size) {
-    uint32_t class = class_of_size(size < alignment ? alignment : size);
-    while (class < SIZE_CLASSES && (class_size(class) & (alignment - 1)) != 0) class ++;
-    return class < SIZE_CLASSES ? class : CLASS_NONE;
+    size_t request = aligned_request(alignment, size);
+    return request <= LARGE_MAX ? class_of_size(request) : CLASS_NONE;
 }
 
 MOAT_INLINE enum page_kind class_page_kind(uint32_t class) {
