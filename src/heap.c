@@ -68,7 +68,7 @@ static struct page *search_queue(struct heap *heap, uint32_t class) {
         if (!page_mark_full(page)) continue; /* a claim has come: collect it */
         index = page->next;
         heap_queue_remove(heap, page);
-        page_set_aside(page);
+        page_set_aside(page, heap->memory_is_short);
     }
     return NULL;
 }
@@ -96,6 +96,7 @@ struct page *heap_page_with_room(struct heap *heap, uint32_t class) {
         }
         if (segment == NULL) {
             segment = segment_create((uint64_t)(uintptr_t)heap | (uint64_t)kind);
+            heap->memory_is_short = segment == NULL;
             if (segment == NULL) return NULL;
             heap_link_segment(heap, segment);
         }

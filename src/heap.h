@@ -56,6 +56,7 @@ struct heap {
     uint32_t purge_list;        /* where the purge walk stands, see PURGE_ABANDONED */
     uint32_t purge_segment;     /* the next segment of that list to look at; 0: its first */
     bool purge_gave;            /* its last step gave memory back */
+    bool memory_is_short;       /* no segment could be had at the last try */
     uintptr_t outside_word;     /* the thread's word outside the generic path it is in */
     uintptr_t thread;           /* thread_identity() of the owner, 0: none */
     uint64_t now;               /* milliseconds at the last look at the clock */

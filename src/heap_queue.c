@@ -79,5 +79,6 @@ void heap_reset(struct heap *heap) {
     for (size_t i = 0; i < ROOM_LISTS; i++) heap->rooms[i] = 0;
     heap->purge_list = PURGE_IDLE;
     heap->purge_segment = 0;
+    heap->purge_gave = heap->memory_is_short = false;
     heap->segments = 0;
 }

@@ -247,6 +247,7 @@ static void purge_pages(struct heap *heap, struct segment *segment, bool force) 
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
         if (page->full) {
+            if (heap->memory_is_short) page_set_aside(page, true);
             if (!force || page_returned(page) == 0) continue;
             heap_queue_rejoin(heap, page);
         }

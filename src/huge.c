@@ -4,15 +4,19 @@
 /* A run this many times longer than needed is not reused. */
 #define CACHE_SLACK 2
 
+/* Segments for `bytes` and the inaccessible OS page behind them. */
+static uint32_t run_length(size_t bytes) { return (uint32_t)((bytes + fixed.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT); }
+
 size_t huge_round(size_t size) {
     size_t step = fixed.os_page;
     if (size > LARGE_MAX && size <= HUGE_CLASS_MAX)
         step = (size_t)1 << (high_bit(size - 1) - 3); /* an eighth of the power of two */
-    return round_up(size, step);
+    size_t length = round_up(size, step);
+    /* Where only the guard would need another segment, the length stops before it. */
+    size_t fitting = round_up(size, fixed.os_page);
+    if (run_length(length) > run_length(fitting)) length = ((size_t)run_length(fitting) << SEGMENT_SHIFT) - fixed.os_page;
+    return length;
 }
-
-/* Segments for `bytes` and the inaccessible OS page behind them. */
-static uint32_t run_length(size_t bytes) { return (uint32_t)((bytes + fixed.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT); }
 
 static uint64_t generation_of(uint64_t word) { return word >> OWNER_GENERATION_SHIFT; }
 static uint64_t huge_word(enum segment_state state, uint64_t generation) {

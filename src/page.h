@@ -30,7 +30,7 @@
 
 /* A page that is set aside joins its queue again when one block in REJOIN_SHARE was returned, at the latest after REJOIN_MOST.
    In a large heap whose blocks are replaced at random nearly every free meets such a page: at the first block each free and each
-   malloc took a generic path. What waits is 3 % of a heap at most. */
+   malloc took a generic path. What waits is 3 % of a heap at most; where memory is short, nothing. */
 #define REJOIN_SHARE 32u
 #define REJOIN_MOST 16u
 
@@ -104,11 +104,12 @@ MOAT_INLINE void page_set_event(struct page *page, int32_t event_above) {
 /* From now on the local free that empties the page has more to do. Exact while nothing is taken from the page. */
 MOAT_INLINE void page_watch(struct page *page) { page_set_event(page, (int32_t)page->carved - (int32_t)page->left - 1); }
 
-/* The page is in no queue until enough blocks are returned. */
-MOAT_INLINE void page_set_aside(struct page *page) {
-    uint32_t enough = page->capacity / REJOIN_SHARE;
+/* The page is in no queue until enough blocks are returned; or until one is. */
+MOAT_INLINE void page_set_aside(struct page *page, bool until_one) {
+    uint32_t share = page->capacity / REJOIN_SHARE;
+    uint32_t enough = until_one || share == 0 ? 1 : share < REJOIN_MOST ? share : REJOIN_MOST;
     page->full = true;
-    page_set_event(page, enough == 0 ? -1 : enough < REJOIN_MOST ? (int32_t)enough - 1 : (int32_t)REJOIN_MOST - 1);
+    page_set_event(page, (int32_t)enough - 1);
 }
 
 /*

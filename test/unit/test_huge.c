@@ -38,8 +38,11 @@ static struct stats look(void) {
 static size_t length_of(size_t size) {
     if (size > LARGE_MAX)
         for (size_t power = MIB; power < 64 * MIB; power *= 2)
-            for (size_t eighths = 9; eighths <= 16; eighths++)
-                if (size <= power / 8 * eighths) return power / 8 * eighths;
+            for (size_t eighths = 9; eighths <= 16; eighths++) {
+                size_t length = power / 8 * eighths;
+                bool guard_fits = length % SEGMENT_SIZE != 0 || size > length - fixed.os_page;
+                if (size <= length) return guard_fits ? length : length - fixed.os_page; /* else it needs a segment more */
+            }
     return round_up(size, fixed.os_page);
 }
 

@@ -170,13 +170,18 @@ START_TEST(a_page_set_aside_asks_for_a_share_of_its_blocks) {
             void *block = take(page);
             if (taken < cases[i].frees) kept[taken] = block;
         }
-        page_set_aside(page);
+        page_set_aside(page, false);
         ck_assert(page->full);
         for (size_t freed = 1; freed < cases[i].frees; freed++) ck_assert(!give(page, kept[freed]));
         ck_assert(give(page, kept[0]));
         ck_assert_uint_eq(page_returned(page), cases[i].frees);
         ck_assert(is_valid(page));
     }
+    struct page *page = make_page(class_of_size(64));
+    void *block = NULL;
+    for (uint32_t taken = 0; taken < page->capacity; taken++) block = take(page);
+    page_set_aside(page, true);
+    ck_assert(give(page, block));
 }
 END_TEST
 
