@@ -154,8 +154,9 @@ void heap_purge_own(struct heap *heap);
 void heap_ask_for_trim(struct heap *heap);
 /* Pages set aside that have claims join their queues. */
 void heap_poll(struct heap *heap);
-/* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else abandoned again. */
-void segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
+/* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else abandoned again. True if memory went
+   back. */
+bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
 /* heap_pool.c: heaps for threads. */
 struct heap_pool {
     struct lock lock;

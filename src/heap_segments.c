@@ -8,6 +8,7 @@
 #define SEGMENTS_PER_PURGE_STEP 16u
 #define SEGMENTS_PER_GIVING_ONE 8u
 #define ABANDONED_PER_PURGE_STEP 4u
+#define ABANDONED_PER_GIVING_ONE 2u
 /* A look at a segment takes a microsecond or two: at most a fiftieth of the time, however many there are. */
 #define SEGMENTS_PER_MILLISECOND_OF_REST 8u
 
@@ -182,32 +183,35 @@ void heap_abandon(struct heap *heap) {
     heap_reset(heap);
 }
 
-void segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) {
+bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) {
     struct segment *segment = segment_at(index);
     uint64_t seen;
-    if (!segment_claim(segment, &heap->owner, &seen)) return;
+    if (!segment_claim(segment, &heap->owner, &seen)) return false;
     enum page_kind kind = owner_page_kind(seen);
     bool due = force || now >= segment->purge_at;
     int64_t used = settle_pages(segment, kind, settling_of(seen, due ? SETTLE_RELEASE : SETTLE_KEEP), heap_random(heap));
     if (segment->pages_used == 0 && due) {
         segment_destroy(segment);
-        return;
+        return true;
     }
-    if (due && segment->dirty != 0) segment_purge(segment);
+    bool gave = due && segment->dirty != 0 && segment_purge(segment);
     leave_segment(segment, kind, used, due ? purge_time(now) : segment->purge_at);
+    return gave;
 }
 
 /* One step of the walk over what is abandoned; false when it has come to the end. A sweep puts back what it does not give back:
    going upwards only, the walk ends. */
-static bool sweep_some(struct heap *heap, uint32_t most, bool force) {
+static bool sweep_some(struct heap *heap, bool force, bool *gave) {
     uint32_t index;
-    for (uint32_t i = 0; i < most; i++) {
+    for (uint32_t walked = 0; force || walked < ABANDONED_PER_PURGE_STEP;) {
         while (!abandoned_find(heap->purge_set, heap->purge_from, &index)) {
             if (heap->purge_set + 1 == ABANDONED_SETS) return false;
             heap->purge_set++;
             heap->purge_from = 0;
         }
-        segment_sweep(heap, index, force, heap->now);
+        bool giving = segment_sweep(heap, index, force, heap->now);
+        walked += giving ? ABANDONED_PER_GIVING_ONE : 1;
+        *gave |= giving;
         heap->purge_from = index + 1;
     }
     return true;
@@ -308,12 +312,12 @@ void heap_purge_own(struct heap *heap) {
 bool heap_purge(struct heap *heap, bool force) {
     size_t before = atomic_load_relaxed(&fixed.region->committed);
     bool gave = false;
-    if (!purge_lists(heap, force, &gave)) return gave;
+    if (!purge_lists(heap, force, &gave) || (gave && !force)) return gave; /* the rest is for the next call */
     if (heap != heap_at(HEAP_LATE)) gave |= purge_late_heap(force, heap->now);
-    if (!sweep_some(heap, force ? UINT32_MAX : ABANDONED_PER_PURGE_STEP, force)) {
+    if (!sweep_some(heap, force, &gave)) {
         heap->purge_list = PURGE_IDLE;
         heap->purge_at = heap->now + fixed.options.purge_delay_ms / 2 + 1 + heap->segments / SEGMENTS_PER_MILLISECOND_OF_REST;
     }
-    gave |= huge_purge(force, heap->now);
+    if (force || !gave) gave |= huge_purge(force, heap->now);
     return gave || atomic_load_relaxed(&fixed.region->committed) < before;
 }
