@@ -17,9 +17,10 @@ echo "${#text} ${text//1/one}" | md5sum
 for i in {1..150}; do n=$(echo "$((i * i))" | { read -r x; echo "$((x + 1))"; }); total=$((${total:-0} + n)); done
 echo "$total"
 coproc { while read -r line; do echo "got ${line^^}"; done; }
+helper=$COPROC_PID # bash forgets it as soon as it has seen the coprocess end
 for word in one two three; do echo "$word" >&"${COPROC[1]}"; read -r -u "${COPROC[0]}" answer; echo "$answer"; done
 eval "exec ${COPROC[1]}>&-"
-wait "$COPROC_PID" 2>/dev/null
+wait "$helper" 2>/dev/null
 hits=0
 trap 'hits=$((hits + 1)); junk=$(printf "%01000d" 5)' USR1
 for i in {1..40}; do kill -USR1 $$; done
