@@ -73,14 +73,13 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class,
 
 void page_retire(struct page *page) {
     if (HARDENED_MAP) {
-        /* Bits are set at the starts of blocks alone: large ones need no look at the words between. */
-        size_t step = page->block_size > MAP_WORD_SPAN ? page->block_size : MAP_WORD_SPAN;
+        /* All words: a remote free that was late by a life of the page may have claimed what is no block's start any more. */
+        const struct map_word *word = map_word_of(page->start);
         uint64_t live = 0;
-        for (uintptr_t at = page->start; at < page->start + page->limit; at += step) {
-            const struct map_word *word = map_word_of(at);
-            uint64_t claim = atomic_load_relaxed(&word->claim);
-            if (MOAT_UNLIKELY(claim != 0)) report_bad_block(page, round_down(at, MAP_WORD_SPAN) + low_bit(claim) * GRANULE);
-            live |= atomic_load_relaxed(&word->live);
+        for (size_t i = 0; i * MAP_WORD_SPAN < page->limit; i++) {
+            uint64_t claim = atomic_load_relaxed(&word[i].claim);
+            if (MOAT_UNLIKELY(claim != 0)) report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
+            live |= atomic_load_relaxed(&word[i].live);
         }
         MOAT_CHECK(live == 0, "page given back with a live block", page->start);
     }

@@ -340,6 +340,17 @@ END_TEST
 
 /* --- Damage ----------------------------------------------------------------------------------------------------------------- */
 
+/* Of a remote free that tested the block in an earlier life of the page, and claims in this one, where no block begins there. */
+START_TEST(a_claim_between_the_starts_of_blocks_is_reported_at_the_end_of_the_page) {
+    struct page *page = make_page(class_of_size(5000));
+    take(page);
+    uintptr_t between = page->start + 2 * KIB;
+    map_word_of(between)->claim |= map_bit_of(between);
+    ck_assert_int_eq(core_report_of(retire, page), REPORT_DOUBLE_FREE);
+    ck_assert_uint_eq(core_address, between);
+}
+END_TEST
+
 START_TEST(an_overwritten_link_is_reported_when_its_block_is_taken) {
     static const uint64_t junk[] = {0, 1, ~(uint64_t)0, 0x4141414141414141, 0xdeadbeef};
     for (size_t i = 0; i < sizeof junk / sizeof *junk; i++) {
@@ -524,6 +535,7 @@ int main(void) {
     tcase_add_test(group, every_claim_is_found_wherever_its_block_lies);
     tcase_add_test(group, groups_are_63_and_cover_a_page_evenly);
     tcase_add_test(group, a_page_is_marked_full_only_if_no_claim_has_come);
+    tcase_add_test(group, a_claim_between_the_starts_of_blocks_is_reported_at_the_end_of_the_page);
     tcase_add_test(group, an_overwritten_link_is_reported_when_its_block_is_taken);
     tcase_add_test(group, a_forged_link_to_a_live_block_is_reported);
     tcase_add_test(group, a_claim_on_a_free_block_is_a_double_free_whatever_it_holds);
