@@ -36,7 +36,7 @@ if(MOAT_SANITIZE)
     target_compile_definitions(moat_public_flags INTERFACE MOAT_SANITIZED=1)
 endif()
 
-# The bits of MOAT_DEFENCES in src/base.h.
+# The bits of MOAT_DEFENCES in src/base/base.h.
 set(moat_defences_all 31)
 set(moat_defences 0)
 set(bit 1)
@@ -48,6 +48,7 @@ foreach(defence map links busy order fixed)
 endforeach()
 
 add_library(moat_library_flags INTERFACE)
+target_include_directories(moat_library_flags INTERFACE "${PROJECT_SOURCE_DIR}/src")
 target_compile_options(moat_library_flags INTERFACE -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt
                        -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free)
 target_compile_definitions(moat_library_flags INTERFACE _GNU_SOURCE= MOAT_DEFENCES=${moat_defences})

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "base.h"
+#include "base/base.h"
 
 enum { DOUBLE_OR_INVALID = KIND_BIT(REPORT_DOUBLE_FREE) | KIND_BIT(REPORT_INVALID_FREE) };
 

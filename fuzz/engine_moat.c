@@ -3,11 +3,11 @@
  */
 #include "engine_subject.h"
 
-#include "harness.h"
-#include "livemap.h"
+#include "harness/harness.h"
+#include "meta/livemap.h"
 #include "moat.h"
-#include "region.h"
-#include "thread.h"
+#include "meta/region.h"
+#include "base/thread.h"
 
 /* Kinds of call that may fail under a right allocator without ending the process; the kernel's random numbers may not. */
 static const enum os_call fault_calls[] = {OS_RESERVE, OS_RELEASE, OS_COMMIT, OS_DECOMMIT, OS_PROTECT,

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "base.h"
+#include "base/base.h"
 #include "engine_random.h"
 
 /* A block of no bytes still has an address of its own. */

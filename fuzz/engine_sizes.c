@@ -3,7 +3,7 @@
  */
 #include "engine_sizes.h"
 
-#include "base.h"
+#include "base/base.h"
 
 static size_t near_boundary(uint32_t value) {
     unsigned exponent = 3 + value % 14; /* 8 … 64 KiB */

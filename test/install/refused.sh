@@ -22,5 +22,5 @@ refused "moat is not installed: a sanitized build has no library" -DMOAT_SANITIZ
 # The bare allocator must still be one: it builds, and a program runs on it.
 "$cmake" -S "$tree" -B "$work/build" -DCMAKE_C_COMPILER="$cc" -DMOAT_HARDENING=OFF >"$work/log" 2>&1
 "$cmake" --build "$work/build" -j 2 --target moat-run word-count >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
-"$work/build/moat-run" "$work/build/test/demo/word-count" "$tree"/src/*.h | grep "memory served by $work/build/libmoat.so"
+"$work/build/moat-run" "$work/build/test/demo/word-count" "$tree"/src/*/*.h | grep "memory served by $work/build/libmoat.so"
 echo "builds that must not leave the tree are refused"

@@ -5,7 +5,7 @@ set -euo pipefail
 
 table=$(dirname -- "${BASH_SOURCE[0]}")/layers.txt
 shopt -s nullglob
-files=("$1"/*.[ch])
+files=("$1"/*/*.[ch])
 [ ${#files[@]} -gt 0 ] || { echo "layers: no sources in $1" && exit 1; }
 
 awk '

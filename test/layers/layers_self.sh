@@ -9,8 +9,8 @@ trap 'rm -rf "$work"' EXIT
 # tree FILE LINE…: a source folder with that file.
 tree() {
     rm -rf "$work/src"
-    mkdir "$work/src"
-    printf '%s\n' "${@:2}" >"$work/src/$1"
+    mkdir -p "$work/src/folder"
+    printf '%s\n' "${@:2}" >"$work/src/folder/$1"
 }
 
 must_fail() {

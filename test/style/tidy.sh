@@ -3,12 +3,12 @@
 set -euo pipefail
 cd -- "$1"
 shopt -s nullglob
-files=(src/*.c tools/*.c)
+files=(src/*/*.c tools/*.c)
 [ ${#files[@]} -gt 10 ] || { echo "found only ${#files[@]} sources: looked in the wrong place?" && exit 1; }
 tidy_one() {
     local flags=(-std=gnu11 -O2 -Iinclude -Isrc -D_GNU_SOURCE=)
     case $1 in
-    src/harness.c) flags+=(-DMOAT_HARNESS=1 -DMOAT_DEBUG=1) ;;
+    src/harness/*) flags+=(-DMOAT_HARNESS=1 -DMOAT_DEBUG=1) ;;
     tools/*) flags+=('-DMOAT_LIBRARY="libmoat.so"' '-DMOAT_LIBDIR_FROM_BINDIR="../lib"' '-DMOAT_VERSION="0"') ;;
     esac
     clang-tidy --quiet "$1" -- "${flags[@]}" 2> >(grep -vE 'warnings? generated|Suppressed|Use -header-filter' >&2)

@@ -8,11 +8,11 @@
 #ifndef TEST_UNIT_CORE_H
 #define TEST_UNIT_CORE_H
 
-#include "alloc.h"
-#include "harness.h"
-#include "report.h"
-#include "state.h"
-#include "stats.h"
+#include "alloc/alloc.h"
+#include "harness/harness.h"
+#include "report/report.h"
+#include "process/state.h"
+#include "alloc/stats.h"
 
 #include <check.h>
 #include <pthread.h>

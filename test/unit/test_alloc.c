@@ -1,6 +1,6 @@
 /*
- * test_alloc: the verbs (src/alloc.h): contents, sizes and alignment against a model, arithmetic at the limits, sized frees, and
- * a mixed workload with each system call failing in turn.
+ * test_alloc: the verbs (src/alloc/alloc.h): contents, sizes and alignment against a model, arithmetic at the limits, sized
+ * frees, and a mixed workload with each system call failing in turn.
  */
 #define _GNU_SOURCE
 #include "core.h"

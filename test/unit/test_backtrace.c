@@ -1,12 +1,12 @@
 /*
- * test_backtrace: walking the stack of a process that may be damaged (src/backtrace.h and what is under it: peek, mappings,
- * module, dwarf, cfi).
+ * test_backtrace: walking the stack of a process that may be damaged (src/report/backtrace.h and what is under it: peek,
+ * mappings, module, dwarf, cfi).
  *
  * The C library's own backtrace() is the reference wherever the stack is sound.
  */
-#include "backtrace.h"
+#include "report/backtrace.h"
 
-#include "os.h"
+#include "os/os.h"
 
 #include <check.h>
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
 /*
- * test_check: moat_check() (src/check.c) says nothing of a sound allocator in any state, and finds each kind of damage.
+ * test_check: moat_check() (src/alloc/check.c) says nothing of a sound allocator in any state, and finds each kind of damage.
  */
 #include "core.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_diagnose: what an address is that was wrongly taken for a block (src/diagnose.h): each phrase of the first line, for each
- * verb, in each place an address can lie. The phrases are an interface; the process that prints one is a forked child.
+ * test_diagnose: what an address is that was wrongly taken for a block (src/alloc/diagnose.h): each phrase of the first line, for
+ * each verb, in each place an address can lie. The phrases are an interface; the process that prints one is a forked child.
  */
 #define _GNU_SOURCE
 #include "core.h"

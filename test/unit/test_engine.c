@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base.h"
+#include "base/base.h"
 #include "engine_crew.h"
 #include "engine_mutate.h"
 #include "engine_run.h"

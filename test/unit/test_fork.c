@@ -1,6 +1,6 @@
 /*
- * test_fork: what a child makes of its parent's state (src/fork.c): blocks of vanished threads, threads caught at any step,
- * children without handlers, children of children. A test initialises the allocator once, as a process does.
+ * test_fork: what a child makes of its parent's state (src/process/fork.c): blocks of vanished threads, threads caught at any
+ * step, children without handlers, children of children. A test initialises the allocator once, as a process does.
  */
 #define _GNU_SOURCE
 #include "core.h"

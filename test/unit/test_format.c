@@ -1,7 +1,7 @@
 /*
- * test_format: the text builder of reports (src/format.h).
+ * test_format: the text builder of reports (src/base/format.h).
  */
-#include "format.h"
+#include "base/format.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,12 +1,13 @@
 /*
- * test_harness: what tests and fuzzers rely on (src/harness.h): fault plans, records of ranges, determinism and the reset.
+ * test_harness: what tests and fuzzers rely on (src/harness/harness.h): fault plans, records of ranges, determinism and the
+ * reset.
  */
 #define _GNU_SOURCE
-#include "harness.h"
+#include "harness/harness.h"
 
-#include "atomic.h"
-#include "fixed.h"
-#include "thread.h"
+#include "base/atomic.h"
+#include "meta/fixed.h"
+#include "base/thread.h"
 
 #include <check.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /*
- * test_heap: a thread's pages (src/heap.h, heap_queue.c, heap_pool.c): queues and full pages, and whose heap is whose.
+ * test_heap: a thread's pages (src/heap/heap.h, heap_queue.c, heap_pool.c): queues and full pages, and whose heap is whose.
  */
 #include "core.h"
 

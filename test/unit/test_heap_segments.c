@@ -1,5 +1,5 @@
 /*
- * test_heap_segments: segments that threads leave behind, and memory that goes back (src/heap_segments.c).
+ * test_heap_segments: segments that threads leave behind, and memory that goes back (src/heap/heap_segments.c).
  */
 #include "core.h"
 

@@ -1,9 +1,9 @@
 /*
- * test_huge: allocations in runs of segments (src/huge.h): extent and guards, the cache, resizing, and who wins a free.
+ * test_huge: allocations in runs of segments (src/heap/huge.h): extent and guards, the cache, resizing, and who wins a free.
  */
 #include "core.h"
 
-#include "huge.h"
+#include "heap/huge.h"
 
 enum { SEGMENT = SEGMENT_SIZE };
 

@@ -1,5 +1,5 @@
 /*
- * test_init: from nothing to a working allocator (src/init.c): what is where, and each system call failing in turn.
+ * test_init: from nothing to a working allocator (src/process/init.c): what is where, and each system call failing in turn.
  */
 #define _GNU_SOURCE
 #include "core.h"

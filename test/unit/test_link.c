@@ -1,5 +1,6 @@
 /*
- * test_link: the codec of free-list links (src/link.h): the boundary test for all offsets, round trips, and what damage can do.
+ * test_link: the codec of free-list links (src/heap/link.h): the boundary test for all offsets, round trips, and what damage can
+ * do.
  *
  * A link decodes to an address, of which an offset in the low 22 bits counts; 42 more must be the start's. They come from the low
  * 42 bits of the stored word, so what changes only those is always caught; what changes the upper 22 alone may name another block
@@ -7,8 +8,8 @@
  */
 #include "core.h"
 
-#include "link.h"
-#include "sizeclass.h"
+#include "heap/link.h"
+#include "meta/sizeclass.h"
 
 static uint64_t random_state;
 

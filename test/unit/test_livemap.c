@@ -1,9 +1,9 @@
 /*
- * test_livemap: two bits for every granule (src/livemap.h): where they lie, and the steps of DESIGN.md's table on them.
+ * test_livemap: two bits for every granule (src/meta/livemap.h): where they lie, and the steps of DESIGN.md's table on them.
  */
 #include "core.h"
 
-#include "livemap.h"
+#include "meta/livemap.h"
 
 enum { SEGMENTS = 4 };
 static struct map_word words[SEGMENTS * MAP_WORDS_PER_SEGMENT];

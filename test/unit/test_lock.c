@@ -1,10 +1,10 @@
 /*
- * test_lock: the futex mutex (src/lock.h): exclusion, the three states of its word, and the hand-over to sleepers.
+ * test_lock: the futex mutex (src/os/lock.h): exclusion, the three states of its word, and the hand-over to sleepers.
  */
 #define _GNU_SOURCE
-#include "lock.h"
+#include "os/lock.h"
 
-#include "harness.h"
+#include "harness/harness.h"
 
 #include <check.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /*
- * test_options: what MOAT_OPTIONS and moat_default_options() may set (src/options.h).
+ * test_options: what MOAT_OPTIONS and moat_default_options() may set (src/meta/options.h).
  *
  * Each test has a process of its own (Check forks), so that the environment and descriptor 2 can be changed at will.
  */
-#include "options.h"
+#include "meta/options.h"
 
 #include "moat.h"
 

@@ -1,10 +1,10 @@
 /*
- * test_os: the memory calls (src/os.h): what each does, how it fails, and that the caller's errno survives every call.
+ * test_os: the memory calls (src/os/os.h): what each does, how it fails, and that the caller's errno survives every call.
  */
 #define _GNU_SOURCE
-#include "os.h"
+#include "os/os.h"
 
-#include "harness.h"
+#include "harness/harness.h"
 
 #include <check.h>
 #include <errno.h>

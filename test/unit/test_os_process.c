@@ -1,8 +1,8 @@
 /*
- * test_os_process: the calls of src/os.h that are not about memory: environment, files, waiting, and the end of the process.
+ * test_os_process: the calls of src/os/os.h that are not about memory: environment, files, waiting, and the end of the process.
  */
 #define _GNU_SOURCE
-#include "os.h"
+#include "os/os.h"
 
 #include <check.h>
 #include <fcntl.h>

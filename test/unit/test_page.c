@@ -1,5 +1,6 @@
 /*
- * test_page: a run of blocks of one size (src/page.h): carving, the lists, the table of live and claim bits, rebuilding, damage.
+ * test_page: a run of blocks of one size (src/heap/page.h): carving, the lists, the table of live and claim bits, rebuilding,
+ * damage.
  *
  * The pages here lie in a segment of the test's own; no heap knows them.
  */

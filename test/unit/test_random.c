@@ -1,10 +1,10 @@
 /*
- * test_random: the generator (src/random.h): its block function, erasure, reseeding after a wipe, and the range reduction.
+ * test_random: the generator (src/meta/random.h): its block function, erasure, reseeding after a wipe, and the range reduction.
  */
 #define _GNU_SOURCE
-#include "random.h"
+#include "meta/random.h"
 
-#include "harness.h"
+#include "harness/harness.h"
 
 #include <check.h>
 #include <errno.h>

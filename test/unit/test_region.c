@@ -1,5 +1,6 @@
 /*
- * test_region: the address range of the segments (src/region.h): runs against a model, exhaustion, growth under a limit, guards.
+ * test_region: the address range of the segments (src/meta/region.h): runs against a model, exhaustion, growth under a limit,
+ * guards.
  */
 #define _GNU_SOURCE
 #include "core.h"

@@ -1,5 +1,5 @@
 /*
- * test_remote: frees by threads that do not own the segment (src/remote.h): what each result changes, wake-ups, and
+ * test_remote: frees by threads that do not own the segment (src/heap/remote.h): what each result changes, wake-ups, and
  * interleavings.
  *
  * Two ways to meet the owner: real threads, and every single point of one thread's steps at which the other's whole step can come

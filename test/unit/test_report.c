@@ -1,11 +1,11 @@
 /*
- * test_report: the last words of a process whose memory was misused (src/report.h).
+ * test_report: the last words of a process whose memory was misused (src/report/report.h).
  *
  * Each report is made in a forked child with a pipe in place of descriptor 2; the test reads what came out and how it ended.
  */
-#include "report.h"
+#include "report/report.h"
 
-#include "os.h"
+#include "os/os.h"
 
 #include <check.h>
 #include <errno.h>

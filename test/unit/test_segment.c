@@ -1,5 +1,5 @@
 /*
- * test_segment: 4 MiB with pages of one kind (src/segment.h): birth and end, pages in slots, purging, the abandoned ones.
+ * test_segment: 4 MiB with pages of one kind (src/heap/segment.h): birth and end, pages in slots, purging, the abandoned ones.
  */
 #define _GNU_SOURCE
 #include "core.h"

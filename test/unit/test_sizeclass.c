@@ -1,9 +1,9 @@
 /*
- * test_sizeclass: which block size serves a request (src/sizeclass.h): every size, and every alignment near every boundary.
+ * test_sizeclass: which block size serves a request (src/meta/sizeclass.h): every size, and every alignment near every boundary.
  */
 #include "core.h"
 
-#include "sizeclass.h"
+#include "meta/sizeclass.h"
 
 START_TEST(block_sizes_grow_by_whole_granules_and_end_at_the_largest) {
     core_require(class_size(0) == GRANULE);

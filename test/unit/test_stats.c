@@ -1,5 +1,5 @@
 /*
- * test_stats: counting what is there (src/stats.h): each number against what the test itself did.
+ * test_stats: counting what is there (src/alloc/stats.h): each number against what the test itself did.
  */
 #include "core.h"
 

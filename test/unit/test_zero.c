@@ -1,9 +1,9 @@
 /*
- * test_zero: zero-size blocks (src/zero.h): unique inaccessible addresses from the live map alone.
+ * test_zero: zero-size blocks (src/heap/zero.h): unique inaccessible addresses from the live map alone.
  */
 #include "core.h"
 
-#include "zero.h"
+#include "heap/zero.h"
 
 enum { PER_SEGMENT = SEGMENT_SIZE / GRANULE };
 

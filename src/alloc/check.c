@@ -1,0 +1,100 @@
+/*
+ * check: the invariants of doc/design.md over everything that stands still (layer 7).
+ *
+ * The calling thread's heap is checked block by block, abandoned segments are claimed for the check and left again, and the words
+ * that tie segments, heaps and region together are checked for all.
+ */
+#include "alloc/alloc.h"
+#include "os/os.h"
+#include "process/state.h"
+#include "alloc/stats.h"
+
+/* `local_heap`: what small pages must say. */
+static size_t check_pages(const struct segment *segment, enum page_kind kind, uintptr_t local_heap) {
+    size_t count = 0;
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1, count++) {
+        unsigned slot = low_bit(slots);
+        const struct page *page = segment_page(segment, slot);
+        MOAT_CHECK(class_page_kind(page->class) == kind, "check: page of another kind", page->start);
+        MOAT_CHECK(page_local_heap(page) == (kind == PAGE_SMALL ? local_heap : 0),
+                   "check: page local to a heap that does not own it", page->start);
+        MOAT_CHECK(page_validate(page, segment_page_bytes(kind, slot)), "check: page, used + free + local free == carved",
+                   page->start);
+        if (page->full) {
+            uint64_t pending = atomic_load_relaxed(&page->pending);
+            bool woken = (atomic_load_relaxed(&segment->woken) & bit64(slot)) != 0;
+            MOAT_CHECK(pending == PENDING_FULL || woken, "check: a full page with claims has no wake-up", page->start);
+        }
+    }
+    return count;
+}
+
+/* Segments of a heap, each in the list its index says. */
+static size_t check_heap(const struct heap *heap) {
+    size_t count = 0;
+    uint32_t segments = 0;
+    MOAT_CHECK(heap_validate(heap), "check: heap, its queues and direct table", heap);
+    for (uint32_t list = 0; list < 64; list++)
+        for (uint32_t index = heap->lists[list]; index != 0; index = segment_at(index)->list_next, segments++) {
+            const struct segment *segment = segment_at(index);
+            uint64_t word = atomic_load_relaxed(&segment->owner);
+            MOAT_CHECK(owner_heap(word) == &heap->owner && index % 64 == list, "check: segment in a list of another heap",
+                       segment_start(segment));
+            MOAT_CHECK(segment_validate(segment), "check: segment, its pages and free slots", segment_start(segment));
+            count += check_pages(segment, owner_page_kind(word), heap->index != HEAP_LATE ? (uintptr_t)heap : 0);
+        }
+    MOAT_CHECK(segments == heap->segments, "check: heap, count of segments", heap);
+    return count;
+}
+
+/* Claimed as the heap, checked, and left as it was. */
+static size_t check_abandoned(struct heap *heap, unsigned set) {
+    size_t count = 0;
+    uint32_t index;
+    for (uint32_t from = 0; abandoned_find(set, from, &index); from = index + 1) {
+        struct segment *segment = segment_at(index);
+        uint64_t seen = atomic_load_relaxed(&segment->owner);
+        if (set != ABANDONED_EMPTY && owner_page_kind(seen) != (enum page_kind)set)
+            continue; /* an old hint: it is in another set */
+        if (!segment_claim(segment, &heap->owner, &seen)) continue;
+        MOAT_CHECK(segment_validate(segment), "check: abandoned segment, its pages and free slots", segment_start(segment));
+        if (!(seen & OWNER_REBUILD)) count += check_pages(segment, owner_page_kind(seen), 0);
+        unsigned right_set = segment->pages_used == 0 ? ABANDONED_EMPTY : (unsigned)owner_page_kind(seen);
+        atomic_store_release(&segment->owner, seen); /* pairs with segment_claim */
+        abandoned_add(right_set, index);
+    }
+    return count;
+}
+
+/* Both levels of a bitmap lead to the segment. */
+static bool is_in_set(unsigned set, uint32_t index) {
+    const struct abandoned *abandoned = &fixed.abandoned[set];
+    return (atomic_load_relaxed(&abandoned->words[index / 64]) & bit64(index)) != 0 &&
+           (atomic_load_relaxed(&abandoned->summary[index / 4096]) & bit64(index / 64)) != 0;
+}
+
+/* Every abandoned segment can be found. */
+static void check_findable(void) {
+    const struct region *region = fixed.region;
+    for (uint32_t index = 0; index < region->window_end; index++) {
+        if ((region->taken[index / 64] & bit64(index)) == 0) continue;
+        uint64_t word = atomic_load_relaxed(&segment_at(index)->owner);
+        if (!owner_has_pages(word) || !(word & OWNER_ABANDONED)) continue;
+        bool found = is_in_set(owner_page_kind(word), index) || is_in_set(ABANDONED_EMPTY, index);
+        MOAT_CHECK(found, "check: abandoned segment that cannot be found", segment_address(index));
+    }
+}
+
+size_t check_all(void) {
+    if (__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0 || !alloc_is_ready()) return 0; /* pairs with init */
+    struct heap *heap = heap_acquire();
+    size_t count = check_heap(heap);
+    for (unsigned set = 0; set < ABANDONED_SETS; set++) count += check_abandoned(heap, set);
+    lock_acquire(&fixed.region->lock);
+    check_findable();
+    bool region_ok = region_validate();
+    lock_release(&fixed.region->lock);
+    heap_release(heap); /* last: a signal handler must find the thread busy as long as it holds a lock */
+    MOAT_CHECK(region_ok, "check: region, count of segments taken", fixed.region);
+    return count;
+}

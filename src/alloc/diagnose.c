@@ -1,0 +1,83 @@
+#include "alloc/diagnose.h"
+#include "heap/heap.h"
+#include "heap/huge.h"
+
+enum finding { FOUND_FREE, FOUND_INSIDE, FOUND_NO_BLOCK, FOUND_OUTSIDE, FINDINGS };
+
+/* The phrases of the first report line: an interface. */
+static const char *const phrases[VERBS][FINDINGS] = {
+    [VERB_FREE] = {"second free of a block", "free of an address inside a block", "free of an address that is no block",
+                   "free of an address outside the heap"},
+    [VERB_RESIZE] = {"realloc of a freed block", "realloc of an address inside a block", "realloc of an address that is no block",
+                     "realloc of an address outside the heap"},
+    [VERB_SIZE_QUERY] = {"usable size of a freed block", "usable size of an address inside a block",
+                         "usable size of an address that is no block", "usable size of an address outside the heap"},
+};
+
+static const char *owner_name(uint64_t word) {
+    if (word & OWNER_ABANDONED) return "no thread (abandoned)";
+    if (word & OWNER_ORPHAN) return "a thread that did not survive the fork";
+    const struct heap *heap = (const struct heap *)owner_heap(word);
+    return heap->thread == thread_identity() ? "this thread" : "another thread";
+}
+
+static enum finding find_in_page(uintptr_t address, uint64_t word, struct report_facts *facts) {
+    static const char *const kinds[] = {"small", "medium", "large"};
+    enum page_kind kind = owner_page_kind(word);
+    const struct page *page = page_of(address, kind);
+    facts->page_start = segment_address(0) + ((uintptr_t)page_index(page) << SLOT_SHIFT);
+    facts->page_size = page_kind_size(kind);
+    facts->page_kind = kinds[kind];
+    facts->segment_owner = owner_name(word);
+    size_t offset = address - facts->page_start, size = page->block_size;
+    if (size == 0 || offset >= page->limit) return FOUND_NO_BLOCK;
+    facts->block_size = size;
+    facts->block_start = facts->page_start + offset / size * size;
+    const struct map_word *map = map_word_of(facts->block_start);
+    uint64_t bit = map_bit_of(facts->block_start);
+    bool live = (atomic_load_relaxed(&map->live) & bit) != 0, claimed = (atomic_load_relaxed(&map->claim) & bit) != 0;
+    facts->block_state = claimed ? "freed by another thread, not collected yet" : live ? "in use" : "free";
+    return facts->block_start == address ? FOUND_FREE : FOUND_INSIDE;
+}
+
+static enum finding find_huge(uintptr_t address, struct report_facts *facts) {
+    const struct segment *segment = huge_find(address);
+    if (segment == NULL) return FOUND_NO_BLOCK;
+    bool live = owner_state(atomic_load_relaxed(&segment->owner)) == SEGMENT_HUGE;
+    facts->page_kind = "huge";
+    facts->block_start = facts->page_start = segment_start(segment);
+    facts->block_size = facts->page_size = atomic_load_relaxed(&segment->committed);
+    facts->block_state = live ? "in use" : "free";
+    if (facts->block_start == address) return FOUND_FREE;
+    return live ? FOUND_INSIDE : FOUND_NO_BLOCK;
+}
+
+static enum finding find(uintptr_t address, struct report_facts *facts) {
+    if (!region_contains(address)) return FOUND_OUTSIDE;
+    facts->segment_start = round_down(address, SEGMENT_SIZE);
+    uint64_t word = atomic_load_acquire(&segment_of(address)->owner); /* pairs with the stores of every owner change */
+    if (owner_has_pages(word)) return find_in_page(address, word, facts);
+    if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO) {
+        facts->page_kind = "zero-size";
+        return address % GRANULE == 0 ? FOUND_FREE : FOUND_NO_BLOCK;
+    }
+    return find_huge(address, facts);
+}
+
+void diagnose_not_live(uintptr_t address, enum verb verb) {
+    struct report_facts facts = {0};
+    enum finding finding = find(address, &facts);
+    report_fatal(finding == FOUND_FREE ? REPORT_DOUBLE_FREE : REPORT_INVALID_FREE, phrases[verb][finding], address, &facts);
+}
+
+void diagnose_mismatch(enum report_kind kind, uintptr_t address, size_t given, size_t expected) {
+    struct report_facts facts = {0};
+    (void)find(address, &facts);
+    facts.size_given = given;
+    facts.size_expected = expected;
+    const char *what = kind == REPORT_SIZE_MISMATCH ? "sized free with the wrong size" : "aligned free with the wrong alignment";
+    if (fixed.options.sized == SIZED_REPORT)
+        report_and_continue(kind, what, address, &facts);
+    else
+        report_fatal(kind, what, address, &facts);
+}

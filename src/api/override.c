@@ -1,0 +1,258 @@
+/*
+ * override: the C library's names (layer 8). Only in the shipped library, never in a prefixed build.
+ *
+ * Every symbol that glibc's malloc object defines is defined here, so that in a static program nothing can pull that object in
+ * beside moat and half of the family can never come from another allocator. As in glibc, what ISO C does not reserve is weak: a
+ * program may have a function of that name. Prototypes are glibc's; a name its headers no longer declare is declared here.
+ *
+ * The one contact with stdio is malloc_info(), which by its definition writes to a FILE that the caller owns.
+ */
+#include <limits.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/format.h"
+#include "api/posix.h"
+#include "process/state.h"
+#include "alloc/stats.h"
+
+#define MOAT_WEAK MOAT_PUBLIC __attribute__((weak))
+
+/* A second name of a function in this file, with the attributes its prototype has. */
+#if __has_attribute(copy)
+#define SECOND_NAME(name, of) extern __typeof(of) name __attribute__((alias(#of), copy(of), visibility("default")))
+#else
+#define SECOND_NAME(name, of) extern __typeof(of) name __attribute__((alias(#of), visibility("default")))
+#endif
+
+/* --- Refusal -------------------------------------------------------------------------------------------------------------- */
+
+/* Each sanitizer with an allocator of its own has a start function of this name; it is there or not when the process starts. */
+extern void __asan_init(void) __attribute__((weak));
+extern void __hwasan_init(void) __attribute__((weak));
+extern void __lsan_init(void) __attribute__((weak));
+extern void __memprof_init(void) __attribute__((weak));
+extern void __msan_init(void) __attribute__((weak));
+extern void __tsan_init(void) __attribute__((weak));
+
+MOAT_COLD MOAT_NORETURN static void refuse(const char *sanitizer) {
+    char text[200];
+    struct format line = format_in(text, sizeof text);
+    format_string(&line, "moat: fatal: two-allocators: ");
+    format_string(&line, sanitizer);
+    format_string(&line, " is in this process and brings its own malloc; run this program without moat");
+    format_end_line(&line);
+    os_write(2, line.text, line.length);
+    os_abort();
+}
+
+/* Two allocators would each see the other's blocks as foreign: say so at the start and not at some free. Called before the first
+   allocation, for a sanitizer whose malloc is behind moat's does not get through its own start; and by a constructor, for one
+   whose malloc is in front. */
+__attribute__((constructor(101))) void moat_refuse_sanitizers(void) {
+    if (__asan_init != NULL) refuse("AddressSanitizer");
+    if (__hwasan_init != NULL) refuse("HWAddressSanitizer");
+    if (__msan_init != NULL) refuse("MemorySanitizer");
+    if (__tsan_init != NULL) refuse("ThreadSanitizer");
+    if (__memprof_init != NULL) refuse("MemProfiler");
+    if (__lsan_init != NULL) refuse("LeakSanitizer");
+}
+
+/* --- The family ----------------------------------------------------------------------------------------------------------- */
+
+MOAT_PUBLIC void *malloc(size_t size) { return posix_malloc(size); }
+MOAT_PUBLIC void *calloc(size_t count, size_t size) { return posix_calloc(count, size); }
+MOAT_PUBLIC void *realloc(void *block, size_t size) { return posix_realloc(block, size); }
+MOAT_PUBLIC void free(void *block) { alloc_free(block); }
+
+MOAT_WEAK void *reallocarray(void *block, size_t count, size_t size) { return posix_reallocarray(block, count, size); }
+MOAT_WEAK void *aligned_alloc(size_t alignment, size_t size) { return posix_aligned_alloc(alignment, size); }
+MOAT_WEAK int posix_memalign(void **result, size_t alignment, size_t size) {
+    return posix_posix_memalign(result, alignment, size);
+}
+MOAT_WEAK void *memalign(size_t alignment, size_t size) { return posix_memalign_rounded(alignment, size); }
+MOAT_WEAK void *valloc(size_t size) { return posix_valloc(size); }
+MOAT_WEAK void *pvalloc(size_t size) { return posix_pvalloc(size); }
+MOAT_WEAK size_t malloc_usable_size(void *block) { return alloc_usable_size(block); }
+
+/* C23, not declared by older headers. */
+void free_sized(void *block, size_t size);
+void free_aligned_sized(void *block, size_t alignment, size_t size);
+MOAT_WEAK void free_sized(void *block, size_t size) { alloc_free_sized(block, size); }
+MOAT_WEAK void free_aligned_sized(void *block, size_t alignment, size_t size) {
+    alloc_free_aligned_sized(block, alignment, size);
+}
+
+/* Gone from the headers, still what an old program calls. */
+void cfree(void *block);
+MOAT_WEAK void cfree(void *block) { alloc_free(block); }
+
+/* --- Housekeeping --------------------------------------------------------------------------------------------------------- */
+
+MOAT_WEAK int malloc_trim(size_t keep) {
+    (void)keep; /* moat has no top of a heap to keep bytes at */
+    return alloc_trim() ? 1 : 0;
+}
+
+/* glibc's tuning parameters, M_MXFAST (1) to M_KEEP (4) and M_TRIM_THRESHOLD (-1) to M_ARENA_MAX (-8), mean nothing here and are
+   accepted, so that a program which insists on success runs; MOAT_OPTIONS is the way to set moat. */
+MOAT_WEAK int mallopt(int parameter, int value) {
+    (void)value;
+    return parameter >= -8 && parameter <= 4 && parameter != 0 ? 1 : 0;
+}
+
+MOAT_WEAK struct mallinfo2 mallinfo2(void) {
+    struct stats now;
+    stats_collect(&now);
+    return (struct mallinfo2){
+        .arena = now.committed - now.huge_bytes,
+        .hblks = now.huge,
+        .hblkhd = now.huge_bytes,
+        .uordblks = now.used_bytes,
+        .fordblks = now.committed > now.used_bytes ? now.committed - now.used_bytes : 0,
+    };
+}
+
+static int clamp_to_int(size_t value) { return value > INT_MAX ? INT_MAX : (int)value; }
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+/* Its fields are int: what does not fit shows as INT_MAX, not as a remainder. */
+MOAT_WEAK struct mallinfo mallinfo(void) {
+    struct mallinfo2 wide = mallinfo2();
+    return (struct mallinfo){
+        .arena = clamp_to_int(wide.arena),
+        .hblks = clamp_to_int(wide.hblks),
+        .hblkhd = clamp_to_int(wide.hblkhd),
+        .uordblks = clamp_to_int(wide.uordblks),
+        .fordblks = clamp_to_int(wide.fordblks),
+    };
+}
+#pragma GCC diagnostic pop
+
+/* One table for both printed forms. */
+struct row {
+    const char *name; /* of the XML element */
+    const char *text; /* of the line */
+    size_t value;
+    bool is_bytes;
+};
+
+enum { ROWS = 12 };
+
+static void stats_rows(struct row rows[ROWS]) {
+    struct stats now;
+    stats_collect(&now);
+    const struct row table[ROWS] = {
+        {"segments", "segments in use", now.segments, false},
+        {"abandoned", "segments left by ended threads", now.abandoned, false},
+        {"pages", "pages in use", now.pages, false},
+        {"huge", "huge blocks", now.huge, false},
+        {"reserved", "address space reserved", now.reserved, true},
+        {"committed", "memory committed", now.committed, true},
+        {"huge_bytes", "of it by huge blocks", now.huge_bytes, true},
+        {"used_blocks", "blocks in use", now.used_blocks, false},
+        {"used_bytes", "bytes of these blocks", now.used_bytes, true},
+        {"guards_missing", "guard pages refused by the kernel", now.guards_missing, false},
+        {"heaps", "thread heaps made", now.heaps, false},
+        {"locks_taken", "locks taken", now.locks_taken, false},
+    };
+    for (size_t i = 0; i < ROWS; i++) rows[i] = table[i];
+}
+
+/* On stderr as glibc's, through the system call: stdio would allocate. */
+MOAT_WEAK void malloc_stats(void) {
+    struct row rows[ROWS];
+    stats_rows(rows);
+    for (size_t i = 0; i < ROWS; i++) {
+        char text[120];
+        struct format line = format_in(text, sizeof text);
+        format_string(&line, "moat: ");
+        format_string(&line, rows[i].text);
+        format_string(&line, ": ");
+        if (rows[i].is_bytes) {
+            format_size(&line, rows[i].value);
+        } else {
+            format_decimal(&line, rows[i].value);
+        }
+        format_end_line(&line);
+        os_write(2, line.text, line.length);
+    }
+}
+
+/* Returns EINVAL for options other than 0, as glibc; -1, with the stream's error and errno, when the text cannot be written. */
+MOAT_WEAK int malloc_info(int options, FILE *stream) {
+    if (options != 0) return EINVAL;
+    struct row rows[ROWS];
+    stats_rows(rows);
+    char text[1200];
+    struct format xml = format_in(text, sizeof text - 1);
+    format_string(&xml, "<malloc version=\"moat-1\">\n");
+    for (size_t i = 0; i < ROWS; i++) {
+        format_string(&xml, "<");
+        format_string(&xml, rows[i].name);
+        format_string(&xml, rows[i].is_bytes ? " unit=\"byte\">" : ">");
+        format_decimal(&xml, rows[i].value);
+        format_string(&xml, "</");
+        format_string(&xml, rows[i].name);
+        format_string(&xml, ">\n");
+    }
+    format_string(&xml, "</malloc>\n");
+    text[xml.length] = '\0';
+    return fputs(text, stream) < 0 ? -1 : 0;
+}
+
+/* --- Second names --------------------------------------------------------------------------------------------------------- */
+
+/* What programs and other libraries call to reach "the real" malloc. */
+SECOND_NAME(__libc_malloc, malloc);
+SECOND_NAME(__libc_calloc, calloc);
+SECOND_NAME(__libc_realloc, realloc);
+SECOND_NAME(__libc_free, free);
+SECOND_NAME(__libc_reallocarray, reallocarray);
+SECOND_NAME(__libc_memalign, memalign);
+SECOND_NAME(__libc_valloc, valloc);
+SECOND_NAME(__libc_pvalloc, pvalloc);
+SECOND_NAME(__libc_mallinfo2, mallinfo2);
+SECOND_NAME(__libc_mallopt, mallopt);
+
+/* The rest of the C library's malloc object. */
+SECOND_NAME(__malloc, malloc);
+SECOND_NAME(__calloc, calloc);
+SECOND_NAME(__realloc, realloc);
+SECOND_NAME(__free, free);
+SECOND_NAME(__memalign, memalign);
+SECOND_NAME(__posix_memalign, posix_memalign);
+SECOND_NAME(__valloc, valloc);
+SECOND_NAME(__pvalloc, pvalloc);
+SECOND_NAME(__malloc_usable_size, malloc_usable_size);
+SECOND_NAME(__malloc_trim, malloc_trim);
+SECOND_NAME(__malloc_stats, malloc_stats);
+SECOND_NAME(__malloc_info, malloc_info);
+SECOND_NAME(__mallinfo2, mallinfo2);
+SECOND_NAME(__mallopt, mallopt);
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+SECOND_NAME(__libc_mallinfo, mallinfo);
+SECOND_NAME(__mallinfo, mallinfo);
+#pragma GCC diagnostic pop
+
+/* A static C library calls these around fork() and at a thread's end, on its own arenas. moat's handlers (fork.c) and exit hook
+   do that work; here there is nothing left to do. */
+void __malloc_fork_lock_parent(void);
+void __malloc_fork_unlock_parent(void);
+void __malloc_fork_unlock_child(void);
+void __malloc_arena_thread_freeres(void);
+MOAT_WEAK void __malloc_fork_lock_parent(void) {}
+MOAT_WEAK void __malloc_fork_unlock_parent(void) {}
+MOAT_WEAK void __malloc_fork_unlock_child(void) {}
+MOAT_WEAK void __malloc_arena_thread_freeres(void) {}
+
+/* The C library's way to get memory for its heap: none. */
+void *__glibc_morecore(ptrdiff_t increment);
+MOAT_WEAK void *__glibc_morecore(ptrdiff_t increment) {
+    (void)increment;
+    return NULL;
+}

@@ -1,0 +1,480 @@
+/*
+ * harness: the seams as a test or a fuzzer sees them (see harness.h). In harness builds only.
+ *
+ * One state structure under one spin lock, which no scheduling point lies inside (plain builtins, not atomic.h). The records are
+ * a sorted array of disjoint ranges; neighbours with equal bits are one record. The array is mapped on first use and stays.
+ * The lock is taken around fork, so that a child never inherits it held. Keeps errno; allocates nothing.
+ */
+#define _GNU_SOURCE
+#include "harness/harness.h"
+
+#include "meta/fixed.h"
+#include "base/thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#ifndef MOAT_HARNESS
+#error "harness.c belongs to harness builds"
+#endif
+
+/* What a range is. None of READ, WRITE and CLOSED: inaccessible and uncharged. */
+enum range_bits {
+    RANGE_READ = 1,
+    RANGE_WRITE = 2,
+    RANGE_CLOSED = 4, /* protected from access, contents kept */
+    RANGE_MARKER = 8, /* guard marker of the kernel */
+    RANGE_ACCESS = RANGE_READ | RANGE_WRITE | RANGE_CLOSED
+};
+
+struct range {
+    uintptr_t start;
+    size_t size; /* bytes, never 0 */
+    unsigned bits;
+};
+
+enum { RANGES_MAX = 65536, PLANS = OS_CALLS + 1, CLOCK_START = 1000 };
+
+/* When a call of one kind fails. Numbers are of calls since the reset, from 1; 0: never. */
+struct plan {
+    uint64_t once_at;
+    uint64_t from;
+    unsigned permille;
+};
+
+static struct {
+    struct range *ranges; /* RANGES_MAX, sorted by start */
+    size_t count;
+    struct plan plans[PLANS]; /* the last is for any memory call */
+    uint64_t calls[PLANS];
+    uint64_t failures;
+    uint64_t budget; /* failures still allowed; UINT64_MAX: no bound */
+    size_t commit_limit;
+    uint64_t clock;
+    uint64_t random_state;
+    uint64_t chance_state; /* apart from random_state, so that a plan does not shift the library's numbers */
+    uintptr_t next_reservation;
+    bool seeded;
+} state = {.budget = UINT64_MAX, .commit_limit = SIZE_MAX, .clock = CLOCK_START};
+
+static int state_lock;
+static void (*atomic_hook)(const volatile void *word);
+static __thread uintptr_t own_word = THREAD_NEW;
+static __thread uintptr_t *virtual_word;
+
+static void state_acquire(void) {
+    while (__atomic_exchange_n(&state_lock, 1, __ATOMIC_ACQUIRE) != 0) os_yield();
+}
+
+static void state_release(void) { __atomic_store_n(&state_lock, 0, __ATOMIC_RELEASE); }
+
+__attribute__((constructor)) static void keep_lock_over_fork(void) {
+    pthread_atfork(state_acquire, state_release, state_release);
+}
+
+static MOAT_NORETURN void complain(const char *message) {
+    os_write(2, "moat harness: ", 14);
+    os_write(2, message, strlen(message));
+    os_write(2, "\n", 1);
+    os_abort();
+}
+
+/* --- Faults --------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t splitmix(uint64_t *position) {
+    uint64_t z = (*position += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* Kinds come from tests: an unknown one must not become a wild index. */
+static size_t plan_index(enum os_call kind) {
+    if ((size_t)kind >= PLANS) complain("unknown kind of call");
+    return (size_t)kind;
+}
+
+void harness_fail_nth(enum os_call kind, uint64_t n) {
+    size_t index = plan_index(kind);
+    state_acquire();
+    state.plans[index].once_at = n == 0 ? 0 : state.calls[index] + n;
+    state_release();
+}
+
+void harness_fail_from(enum os_call kind, uint64_t n) {
+    size_t index = plan_index(kind);
+    state_acquire();
+    state.plans[index].from = n == 0 ? 0 : state.calls[index] + n;
+    state_release();
+}
+
+void harness_fail_sometimes(enum os_call kind, unsigned permille) {
+    size_t index = plan_index(kind);
+    state_acquire();
+    state.plans[index].permille = permille;
+    state_release();
+}
+
+void harness_fail_budget(uint64_t failures) {
+    state_acquire();
+    state.budget = failures;
+    state_release();
+}
+
+static void clear_plans(void) {
+    memset(state.plans, 0, sizeof state.plans);
+    state.budget = UINT64_MAX;
+    state.commit_limit = SIZE_MAX;
+}
+
+void harness_fail_none(void) {
+    state_acquire();
+    clear_plans();
+    state_release();
+}
+
+void harness_limit_committed(size_t bytes) {
+    state_acquire();
+    state.commit_limit = bytes;
+    state_release();
+}
+
+uint64_t harness_call_count(enum os_call kind) {
+    size_t index = plan_index(kind);
+    state_acquire();
+    uint64_t calls = state.calls[index];
+    state_release();
+    return calls;
+}
+
+uint64_t harness_failures(void) {
+    state_acquire();
+    uint64_t failures = state.failures;
+    state_release();
+    return failures;
+}
+
+/* Counts one call for a plan; true when the plan wants it to fail. */
+static bool plan_hits(size_t index) {
+    const struct plan *plan = &state.plans[index];
+    uint64_t call = ++state.calls[index];
+    bool by_chance = plan->permille != 0 && splitmix(&state.chance_state) % 1000 < plan->permille;
+    return call == plan->once_at || (plan->from != 0 && call >= plan->from) || by_chance;
+}
+
+bool harness_os_fails(enum os_call kind) {
+    size_t index = plan_index(kind);
+    bool is_memory_call = kind != OS_RANDOM && kind != OS_SEAL;
+    state_acquire();
+    bool fails = plan_hits(index);
+    if (is_memory_call && plan_hits(HARNESS_ANY_CALL)) fails = true;
+    if (fails && state.budget == 0) fails = false;
+    if (fails) {
+        state.failures++;
+        if (state.budget != UINT64_MAX) state.budget--;
+    }
+    state_release();
+    return fails;
+}
+
+/* --- Ranges --------------------------------------------------------------------------------------------------------------- */
+
+static void need_table(void) {
+    if (state.ranges != NULL) return;
+    size_t size = RANGES_MAX * sizeof(struct range);
+    void *table = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (table == MAP_FAILED) complain("no memory for the records");
+    state.ranges = table;
+}
+
+/* Index of the first record that ends above the address; `count` when there is none. */
+static size_t first_above(uintptr_t address) {
+    size_t low = 0;
+    size_t high = state.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct range *range = &state.ranges[middle];
+        if (range->start + range->size > address) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+static void insert_at(size_t index, struct range range) {
+    if (state.count == RANGES_MAX) complain("too many ranges to record");
+    memmove(&state.ranges[index + 1], &state.ranges[index], (state.count - index) * sizeof range);
+    state.ranges[index] = range;
+    state.count++;
+}
+
+static void remove_between(size_t first, size_t end) {
+    memmove(&state.ranges[first], &state.ranges[end], (state.count - end) * sizeof(struct range));
+    state.count -= end - first;
+}
+
+/* Makes the address a boundary between records, if one holds it in its middle. */
+static void split_at(uintptr_t address) {
+    size_t index = first_above(address);
+    if (index == state.count || state.ranges[index].start >= address) return;
+    struct range rest = state.ranges[index];
+    size_t kept = address - rest.start;
+    state.ranges[index].size = kept;
+    rest.start = address;
+    rest.size -= kept;
+    insert_at(index + 1, rest);
+}
+
+/* Joins neighbours of equal bits among the records first..end and the one on either side. */
+static void merge_around(size_t first, size_t end) {
+    size_t at = first > 0 ? first - 1 : 0;
+    while (at + 1 < state.count && at <= end) {
+        struct range *range = &state.ranges[at];
+        const struct range *next = &state.ranges[at + 1];
+        if (range->start + range->size == next->start && range->bits == next->bits) {
+            range->size += next->size;
+            remove_between(at + 1, at + 2);
+        } else {
+            at++;
+        }
+    }
+}
+
+static enum harness_state state_of_bits(unsigned bits) {
+    if ((bits & (RANGE_MARKER | RANGE_CLOSED)) != 0) return HARNESS_GUARDED;
+    if ((bits & RANGE_WRITE) != 0) return HARNESS_COMMITTED;
+    return (bits & RANGE_READ) != 0 ? HARNESS_READABLE : HARNESS_RESERVED;
+}
+
+/* Sets of states, for bytes_between(). */
+#define ONLY(wanted) (1u << (wanted))
+#define ANY_STATE (~0u)
+
+/* Bytes of [start, end) that the records say are in one of those states. */
+static size_t bytes_between(uintptr_t start, uintptr_t end, unsigned states) {
+    size_t sum = 0;
+    for (size_t i = first_above(start); i < state.count && state.ranges[i].start < end; i++) {
+        const struct range *range = &state.ranges[i];
+        uintptr_t range_end = range->start + range->size;
+        uintptr_t low = range->start > start ? range->start : start;
+        uintptr_t high = range_end < end ? range_end : end;
+        if ((ONLY(state_of_bits(range->bits)) & states) != 0) sum += high - low;
+    }
+    return sum;
+}
+
+static unsigned bits_after(enum harness_change change, unsigned bits) {
+    switch (change) {
+    case HARNESS_COMMIT: return (bits & RANGE_MARKER) | RANGE_READ | RANGE_WRITE;
+    case HARNESS_PROTECT_READ: return (bits & RANGE_MARKER) | RANGE_READ;
+    case HARNESS_PROTECT_NONE: return (bits & RANGE_MARKER) | RANGE_CLOSED;
+    case HARNESS_GUARD_INSTALL: return bits | RANGE_MARKER;
+    case HARNESS_GUARD_REMOVE: return bits & ~(unsigned)RANGE_MARKER;
+    case HARNESS_RESERVE:
+    case HARNESS_UNRESERVE:
+    case HARNESS_DECOMMIT: break;
+    }
+    return 0;
+}
+
+static void record(enum harness_change change, uintptr_t start, size_t size) {
+    size_t held = bytes_between(start, start + size, ANY_STATE);
+    if (change == HARNESS_RESERVE) {
+        if (held != 0) complain("a reservation overlaps a range that is held");
+        size_t index = first_above(start);
+        insert_at(index, (struct range){start, size, 0});
+        merge_around(index, index + 1);
+        return;
+    }
+    if (held == 0 && change != HARNESS_UNRESERVE) return; /* the fixed structure, which lies in the program's data */
+    if (held != size) complain("a call over a range that is not all held");
+    split_at(start);
+    split_at(start + size);
+    size_t first = first_above(start);
+    size_t end = first_above(start + size - 1) + 1;
+    if (change == HARNESS_UNRESERVE) {
+        remove_between(first, end);
+        return;
+    }
+    for (size_t i = first; i < end; i++) state.ranges[i].bits = bits_after(change, state.ranges[i].bits);
+    merge_around(first, end);
+}
+
+void harness_os_note(enum harness_change change, const void *start, size_t size) {
+    if (size == 0) return;
+    state_acquire();
+    need_table();
+    record(change, (uintptr_t)start, size);
+    state_release();
+}
+
+bool harness_commit_fails(const void *start, size_t size) {
+    if (harness_os_fails(OS_COMMIT)) return true;
+    uintptr_t first = (uintptr_t)start;
+    state_acquire();
+    bool fails = false;
+    if (state.commit_limit != SIZE_MAX) {
+        size_t before = bytes_between(0, UINTPTR_MAX, ONLY(HARNESS_COMMITTED));
+        size_t added = size - bytes_between(first, first + size, ONLY(HARNESS_COMMITTED));
+        fails = added > 0 && before + added > state.commit_limit;
+    }
+    if (fails) state.failures++;
+    state_release();
+    return fails;
+}
+
+enum harness_state harness_range_state(uintptr_t address) {
+    state_acquire();
+    size_t index = first_above(address);
+    bool held = index < state.count && state.ranges[index].start <= address;
+    enum harness_state found = held ? state_of_bits(state.ranges[index].bits) : HARNESS_FOREIGN;
+    state_release();
+    return found;
+}
+
+static size_t locked_bytes_between(uintptr_t start, uintptr_t end, unsigned states) {
+    state_acquire();
+    size_t bytes = bytes_between(start, end, states);
+    state_release();
+    return bytes;
+}
+
+bool harness_range_is(uintptr_t start, size_t size, enum harness_state wanted) {
+    if (wanted == HARNESS_FOREIGN) return locked_bytes_between(start, start + size, ANY_STATE) == 0;
+    return locked_bytes_between(start, start + size, ONLY(wanted)) == size;
+}
+
+size_t harness_reserved_bytes(void) { return locked_bytes_between(0, UINTPTR_MAX, ANY_STATE); }
+
+size_t harness_committed_bytes(void) { return locked_bytes_between(0, UINTPTR_MAX, ONLY(HARNESS_COMMITTED)); }
+
+size_t harness_guarded_bytes(void) { return locked_bytes_between(0, UINTPTR_MAX, ONLY(HARNESS_GUARDED)); }
+
+size_t harness_mapping_count(void) {
+    size_t mappings = 0;
+    state_acquire();
+    for (size_t i = 0; i < state.count; i++) {
+        const struct range *range = &state.ranges[i];
+        const struct range *before = i > 0 ? range - 1 : NULL;
+        bool joins = before != NULL && before->start + before->size == range->start &&
+                     (before->bits & RANGE_ACCESS) == (range->bits & RANGE_ACCESS);
+        mappings += !joins;
+    }
+    state_release();
+    return mappings;
+}
+
+void harness_visit_ranges(void (*visit)(void *context, uintptr_t start, size_t size, enum harness_state found), void *context) {
+    state_acquire();
+    for (size_t i = 0; i < state.count; i++) {
+        struct range whole = state.ranges[i];
+        enum harness_state found = state_of_bits(whole.bits);
+        for (; i + 1 < state.count; i++) {
+            const struct range *next = &state.ranges[i + 1];
+            if (whole.start + whole.size != next->start || state_of_bits(next->bits) != found) break;
+            whole.size += next->size;
+        }
+        visit(context, whole.start, whole.size, found);
+    }
+    state_release();
+}
+
+/* --- Determinism ---------------------------------------------------------------------------------------------------------- */
+
+/* Far from where Linux puts programs, libraries, stacks and the shadow of AddressSanitizer, with 47 address bits. On a machine
+   with fewer, the exact reservation fails and the kernel chooses. */
+static const uintptr_t first_reservation = (uintptr_t)0x2000 << 32;
+/* Keeps one reservation from being taken for the continuation of another. */
+static const size_t reservation_gap = 2 * MIB;
+
+void harness_set_seed(uint64_t seed) {
+    state_acquire();
+    state.seeded = true;
+    state.random_state = seed;
+    state.chance_state = ~seed;
+    state.next_reservation = first_reservation;
+    state_release();
+}
+
+uintptr_t harness_reservation_hint(size_t size, size_t alignment) {
+    uintptr_t hint = 0;
+    state_acquire();
+    if (state.seeded) {
+        hint = round_up(state.next_reservation, alignment);
+        state.next_reservation = hint + round_up(size, 2 * MIB) + reservation_gap;
+    }
+    state_release();
+    return hint;
+}
+
+bool harness_random(void *buffer, size_t size) {
+    state_acquire();
+    bool seeded = state.seeded;
+    for (size_t done = 0; seeded && done < size; done += sizeof(uint64_t)) {
+        uint64_t word = splitmix(&state.random_state);
+        size_t left = size - done;
+        memcpy((char *)buffer + done, &word, left < sizeof word ? left : sizeof word);
+    }
+    state_release();
+    return seeded;
+}
+
+uint64_t harness_milliseconds(void) {
+    state_acquire();
+    uint64_t now = state.clock;
+    state_release();
+    return now;
+}
+
+void harness_clock_advance(uint64_t milliseconds) {
+    state_acquire();
+    state.clock += milliseconds;
+    state_release();
+}
+
+/* --- Threads and atomics -------------------------------------------------------------------------------------------------- */
+
+uintptr_t *harness_thread_word(void) { return virtual_word != NULL ? virtual_word : &own_word; }
+
+void harness_set_thread_word(uintptr_t *word) { virtual_word = word; }
+
+void harness_set_atomic_hook(void (*hook)(const volatile void *word)) { __atomic_store_n(&atomic_hook, hook, __ATOMIC_RELEASE); }
+
+void harness_atomic_step(const volatile void *word) {
+    void (*hook)(const volatile void *) = __atomic_load_n(&atomic_hook, __ATOMIC_ACQUIRE);
+    if (hook != NULL) hook(word);
+}
+
+bool harness_threads_are_virtual(void) { return __atomic_load_n(&atomic_hook, __ATOMIC_RELAXED) != NULL; }
+
+/* --- Starting afresh ------------------------------------------------------------------------------------------------------ */
+
+/* Through the C library, not os.c: sanitizers that watch mappings shall see the memory go. */
+void harness_reset(void) {
+    int saved = errno;
+    state_acquire();
+    for (size_t i = 0; i < state.count; i++)
+        if (munmap((void *)state.ranges[i].start, state.ranges[i].size) != 0) complain("a range cannot be given back");
+    state.count = 0;
+    if (mprotect(&moat_fixed_pages, sizeof moat_fixed_pages, PROT_READ | PROT_WRITE) != 0)
+        complain("the fixed structure cannot be made writable");
+    uint32_t exit_key = fixed.exit_key; /* the C library has few; it serves the next start too */
+    memset(&fixed, 0, sizeof fixed);
+    fixed.exit_key = exit_key;
+    clear_plans();
+    memset(state.calls, 0, sizeof state.calls);
+    state.failures = 0;
+    state.clock = CLOCK_START;
+    state.seeded = false;
+    state.random_state = 0;
+    state.chance_state = 0;
+    state.next_reservation = 0;
+    virtual_word = NULL;
+    own_word = THREAD_NEW;
+    state_release();
+    errno = saved;
+}

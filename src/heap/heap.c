@@ -1,0 +1,142 @@
+#include "heap/heap.h"
+#include "heap/huge.h"
+#include "os/os.h"
+#include "report/report.h"
+
+/* Generic calls between two looks at the clock, a power of two. */
+#define CALLS_PER_LOOK 4u
+/* Abandoned segments a single search adopts at most before it takes a new one. */
+#define ADOPTIONS_PER_SEARCH 4
+
+void heap_report_reentry(void) {
+    report_fatal(REPORT_REENTRANT_CALL, "allocator called from a signal handler that interrupted it", 0, NULL);
+}
+
+void heap_enter_busy(struct heap *heap, uintptr_t outside) {
+    MOAT_CHECK(heap->thread == thread_identity(), "thread word names another thread's heap", heap);
+    if (MOAT_UNLIKELY(heap->activity & 1)) heap_report_reentry();
+    atomic_store_relaxed(&heap->activity, heap->activity + 1);
+    heap->outside_word = outside;
+}
+
+void heap_enter(struct heap *heap) { heap_enter_busy(heap, thread_enter()); }
+
+void heap_leave(struct heap *heap) {
+    atomic_store_relaxed(&heap->activity, heap->activity + 1);
+    thread_leave(heap->outside_word);
+}
+
+void heap_ask_for_trim(struct heap *heap) { heap->trims_seen = atomic_add_relaxed(&fixed.pool->trims, 1) + 1; }
+
+static void trim_if_asked(struct heap *heap) {
+    uint32_t trims = atomic_load_relaxed(&fixed.pool->trims);
+    if (MOAT_LIKELY(trims == heap->trims_seen)) return;
+    heap->trims_seen = trims;
+    heap->now = os_milliseconds();
+    heap_purge_own(heap);
+}
+
+void heap_tick(struct heap *heap) {
+    if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_poll(heap);
+    trim_if_asked(heap);
+    /* While a purge walk finds what to give back, its steps, which are short for the sake of the caller, follow at each call. */
+    if (++heap->ticks % CALLS_PER_LOOK != 0 && !heap->purge_gave) return;
+    heap->now = os_milliseconds();
+    if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at)
+        heap->purge_gave = heap_purge(heap, false);
+    else
+        heap->purge_gave = huge_purge(false, heap->now);
+}
+
+/* Makes sure that `free` of a page has a block; false: the page is full. */
+static bool page_has_room(struct heap *heap, struct page *page, enum page_kind kind) {
+    page_collect(page, kind);
+    if (page->left != 0) return true;
+    if (page->carved == page->capacity) return false;
+    page_carve(page, heap_random(heap));
+    return true;
+}
+
+/* The first page of the class with room. Pages without are set aside on the way, so each is met once until it joins the queue
+ * again. */
+static struct page *search_queue(struct heap *heap, uint32_t class) {
+    enum page_kind kind = class_page_kind(class);
+    uint32_t index = heap->queues[class].first;
+    while (index != 0) {
+        struct page *page = page_at(index);
+        if (page_has_room(heap, page, kind)) return page;
+        if (!page_mark_full(page)) continue; /* a claim has come: collect it */
+        index = page->next;
+        heap_queue_remove(heap, page);
+        page_set_aside(page, heap->memory_is_short);
+    }
+    return NULL;
+}
+
+/* A segment of the heap that can take a page of the kind: one with room, else an empty one. */
+static struct segment *segment_with_room(struct heap *heap, enum page_kind kind) {
+    if (kind != PAGE_LARGE && heap->rooms[kind] != 0) return segment_at(heap->rooms[kind]);
+    if (heap->rooms[ROOM_EMPTY] == 0) return NULL;
+    struct segment *segment = segment_at(heap->rooms[ROOM_EMPTY]);
+    uint64_t word = (uint64_t)(uintptr_t)heap | (uint64_t)kind;
+    if (atomic_load_relaxed(&segment->owner) != word) segment_retype(segment, word);
+    return segment;
+}
+
+struct page *heap_page_with_room(struct heap *heap, uint32_t class) {
+    enum page_kind kind = class_page_kind(class);
+    heap_tick(heap);
+    for (int adoptions = 0;;) {
+        struct page *page = search_queue(heap, class);
+        if (page != NULL) return page;
+        struct segment *segment = segment_with_room(heap, kind);
+        if (segment == NULL && adoptions < ADOPTIONS_PER_SEARCH && heap_adopt_one(heap, kind)) {
+            adoptions++;
+            continue;
+        }
+        if (segment == NULL) {
+            segment = segment_create((uint64_t)(uintptr_t)heap | (uint64_t)kind);
+            heap->memory_is_short = segment == NULL;
+            if (segment == NULL) return NULL;
+            heap_link_segment(heap, segment);
+        }
+        page = segment_page_create(segment, class, heap_random(heap));
+        heap_own_page(heap, page);
+        heap_update_room(heap, segment);
+        heap_queue_push(heap, page, true);
+    }
+}
+
+void heap_page_event(struct heap *heap, struct page *page) {
+    thread_mark_busy(); /* the baseline's fast path has no bracket */
+    heap_enter_busy(heap, (uintptr_t)heap);
+    if (page->full) heap_queue_rejoin(heap, page);
+    if (page_used(page) == 0 && !heap_queue_keeps(heap, page))
+        heap_release_page(heap, page);
+    else
+        heap_queue_watch(heap, page); /* blocks were taken since */
+    heap_shed_empty(heap);
+    heap_leave(heap);
+}
+
+bool heap_validate(const struct heap *heap) {
+    for (uint32_t class = 0; class < SIZE_CLASSES; class ++) {
+        uint32_t previous = 0;
+        for (uint32_t index = heap->queues[class].first; index != 0; index = page_at(index)->next) {
+            const struct page *page = page_at(index);
+            const struct segment *segment = page_segment(page);
+            enum page_kind kind = class_page_kind(class);
+            if (page->class != class || page->full || page->prev != previous) return false;
+            if (atomic_load_relaxed(&segment->owner) != ((uint64_t)(uintptr_t)heap | (uint64_t)kind)) return false;
+            if (heap->index != HEAP_LATE && page_local_heap(page) != (kind == PAGE_SMALL ? (uintptr_t)heap : 0)) return false;
+            if (!page_validate(page, segment_page_bytes(kind, page_slot(page)))) return false;
+            previous = index;
+        }
+        if (heap->queues[class].last != previous) return false;
+    }
+    for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
+        uint32_t first = heap->queues[class_of_size(granules * GRANULE)].first;
+        if (heap->direct[granules] != (first != 0 ? page_at(first) : &page_empty)) return false;
+    }
+    return heap->direct[0] == &page_empty;
+}

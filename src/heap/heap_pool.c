@@ -1,0 +1,157 @@
+/* heap_pool: heaps for threads, and the exit hook that takes them back (layer 5). Contracts in heap.h. */
+#include <limits.h>
+#include <pthread.h>
+
+#include "heap/heap.h"
+#include "os/os.h"
+
+#define HEAPS_PER_COMMIT 8u
+/* Rounds of destructors that a thread's heap lives through: one more than the one it is met in first. Each round it lived through
+   in addition would lose the heap of a thread whose first allocation comes in so late a round that the C library does not call
+   the hook often enough. */
+#define EXIT_ROUNDS 2u
+
+#ifndef MOAT_HARNESS
+__thread uintptr_t moat_thread_word = THREAD_NEW;
+#endif
+
+/* Destructors that run after this one may allocate and free: the hook is armed again, and ends the heap a round later. */
+static void exit_hook(void *argument) {
+    struct heap *heap = heap_of_thread();
+    if (heap == NULL || heap != argument) return;
+    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(fixed.exit_key - 1, heap) == 0) return;
+    heap_thread_end(heap);
+}
+
+/* Makes the memory of heaps [pool->writable, …) usable, some at a time. */
+static bool extend_pool(struct heap_pool *pool) {
+    uint32_t more = HEAPS_PER_COMMIT;
+    if (pool->writable + more > pool->limit) return false;
+    size_t from = round_down(pool->writable * sizeof(struct heap_random), fixed.os_page);
+    size_t to = round_up((pool->writable + more) * sizeof(struct heap_random), fixed.os_page);
+    uintptr_t heaps = (uintptr_t)heap_at(pool->writable);
+    uintptr_t heaps_end = round_up(heaps + more * HEAP_SIZE, fixed.os_page);
+    if (!os_commit((void *)round_down(heaps, fixed.os_page), heaps_end - round_down(heaps, fixed.os_page))) return false;
+    if (!os_commit((char *)fixed.randoms + from, to - from)) return false;
+    pool->writable += more;
+    return true;
+}
+
+/*
+ * The heaps returned are a stack without a lock: threads are born and end often. A word has the top's index and the number of
+ * heaps ever taken, so that a top which was taken and returned meanwhile does not pass for the one that was seen. Heaps are never
+ * unmapped: next_free of one that is taken by another may be read, and is thrown away with the exchange that fails.
+ */
+static struct heap *take_returned(struct heap_pool *pool) {
+    uint64_t seen = atomic_load_acquire(&pool->free_heaps); /* pairs with return_heap */
+    while ((uint32_t)seen != 0) {
+        struct heap *heap = heap_at((uint32_t)seen);
+        uint64_t rest = ((seen >> 32) + 1) << 32 | atomic_load_relaxed(&heap->next_free);
+        if (atomic_cas_acq_rel(&pool->free_heaps, &seen, rest)) return heap; /* pairs with return_heap: hand-over of the heap */
+    }
+    return NULL;
+}
+
+/* A heap nobody uses, its owner word and random state type-stable. NULL: none left, or no memory. */
+static struct heap *take_heap(struct heap_pool *pool) {
+    struct heap *heap = take_returned(pool);
+    if (heap != NULL) return heap;
+    lock_acquire(&pool->lock);
+    pool->lock_count++;
+    if (pool->made < pool->writable || extend_pool(pool)) {
+        heap = heap_at(pool->made);
+        heap->index = pool->made++;
+        heap_reset(heap);
+    }
+    lock_release(&pool->lock);
+    return heap;
+}
+
+static void return_heap(struct heap_pool *pool, struct heap *heap) {
+    heap->thread = 0;
+    uint64_t seen = atomic_load_relaxed(&pool->free_heaps), with;
+    do {
+        atomic_store_relaxed(&heap->next_free, (uint32_t)seen);
+        with = (seen & ~(uint64_t)UINT32_MAX) | heap->index;
+    } while (!atomic_cas_release(&pool->free_heaps, &seen, with)); /* pairs with take_returned */
+}
+
+bool heap_pool_init(void) {
+    const struct heap *late = take_heap(fixed.pool);
+    if (late == NULL || late->index != HEAP_LATE) return false;
+    pthread_key_t key;
+    if (fixed.exit_key == 0 && pthread_key_create(&key, exit_hook) == 0) fixed.exit_key = key + 1;
+    return true;
+}
+
+/* Under its lock the late heap is the running thread's. Busy since before the lock was taken, until after it is given back: a
+ * signal handler would wait for it for ever. */
+static struct heap *enter_late_heap(uintptr_t outside) {
+    struct heap *late = heap_at(HEAP_LATE);
+    late->thread = thread_identity();
+    heap_enter_busy(late, outside);
+    return late;
+}
+
+struct heap *heap_try_late(void) {
+    uintptr_t outside = thread_enter();
+    if (lock_try(&fixed.pool->late_lock)) return enter_late_heap(outside);
+    thread_leave(outside);
+    return NULL;
+}
+
+/* The first heap of a thread, which is busy meanwhile; its word leads to the heap from then on. NULL: none left, or no memory. */
+static struct heap *make_heap_of_thread(void) {
+    struct heap *heap = take_heap(fixed.pool);
+    if (heap == NULL) return NULL;
+    heap->thread = thread_identity();
+    heap->exit_rounds = 0;
+    heap->trims_seen = atomic_load_relaxed(&fixed.pool->trims);
+    heap->now = os_milliseconds();
+    heap->adopt_from = 0;
+    for (size_t i = 0; i < PAGE_KINDS; i++) heap->stray_frees[i].segment = 0;
+    thread_leave((uintptr_t)heap);
+    /* May allocate: the heap serves it. Without the hook the heap is not given back at thread end: better that than no memory. */
+    (void)pthread_setspecific(fixed.exit_key - 1, heap);
+    thread_mark_busy();
+    return heap;
+}
+
+struct heap *heap_acquire(void) {
+    uintptr_t outside = thread_enter();
+    struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
+    if (MOAT_UNLIKELY(heap == NULL)) {
+        if (outside == THREAD_BUSY) heap_report_reentry(); /* moat_check() in a signal handler */
+        MOAT_CHECK(outside == THREAD_NEW || outside == THREAD_ENDED, "thread word overwritten", outside);
+        if (outside == THREAD_NEW && fixed.exit_key != 0) heap = make_heap_of_thread();
+        if (heap == NULL) {
+            lock_acquire(&fixed.pool->late_lock);
+            return enter_late_heap(outside);
+        }
+    }
+    heap_enter_busy(heap, (uintptr_t)heap);
+    return heap;
+}
+
+void heap_release(struct heap *heap) {
+    if (MOAT_LIKELY(heap != heap_at(HEAP_LATE))) {
+        heap_leave(heap);
+        return;
+    }
+    uintptr_t outside = heap->outside_word;
+    heap->outside_word = THREAD_BUSY;
+    heap_leave(heap);
+    heap->thread = 0;
+    lock_release(&fixed.pool->late_lock);
+    thread_leave(outside);
+}
+
+void heap_thread_end(struct heap *heap) {
+    heap_enter(heap);
+    heap_poll(heap);
+    heap_abandon(heap);
+    heap->outside_word = THREAD_BUSY;
+    heap_leave(heap);
+    return_heap(fixed.pool, heap);
+    thread_leave(THREAD_ENDED); /* busy until here: a fork by a handler sees that the heap is on its way */
+}

@@ -1,0 +1,84 @@
+/* heap_queue: class queues and the direct table (layer 5). Contracts in heap.h. */
+#include "heap/heap.h"
+
+static struct page *page_or_empty(uint32_t index) { return index != 0 ? page_at(index) : (struct page *)(uintptr_t)&page_empty; }
+
+/* The first page of a class changed: every direct entry the class serves follows. */
+static void update_direct(struct heap *heap, uint32_t class) {
+    size_t size = class_size(class);
+    if (size > DIRECT_MAX) return;
+    struct page *page = page_or_empty(heap->queues[class].first);
+    size_t from = class == 0 ? 1 : class_size(class - 1) / GRANULE + 1;
+    for (size_t granules = from; granules <= size / GRANULE; granules++) heap->direct[granules] = page;
+}
+
+/* The first page of a queue is kept when it becomes empty, so that one block's malloc and free do not make and unmake a page;
+ * not so where the blocks are so large that what one class leaves is better used by another. */
+#define KEPT_BLOCK_MAX (8 * KIB)
+
+bool heap_queue_keeps(const struct heap *heap, const struct page *page) {
+    return heap->queues[page->class].first == page_index(page) && page->block_size <= KEPT_BLOCK_MAX;
+}
+
+void heap_queue_watch(const struct heap *heap, struct page *page) {
+    if (heap_queue_keeps(heap, page))
+        page_set_event(page, EVENT_NEVER);
+    else
+        page_watch(page);
+}
+
+static void update_first(struct heap *heap, uint32_t class) {
+    uint32_t first = heap->queues[class].first;
+    if (first != 0) heap_queue_watch(heap, page_at(first));
+    update_direct(heap, class);
+}
+
+void heap_queue_push(struct heap *heap, struct page *page, bool front) {
+    struct page_queue *queue = &heap->queues[page->class];
+    uint32_t index = page_index(page);
+    page->full = false;
+    page_watch(page);
+    if (front && queue->first != 0) page_watch(page_at(queue->first));
+    page->next = front ? queue->first : 0;
+    page->prev = front ? 0 : queue->last;
+    if (page->next != 0)
+        page_at(page->next)->prev = index;
+    else
+        queue->last = index;
+    if (page->prev != 0)
+        page_at(page->prev)->next = index;
+    else
+        queue->first = index;
+    if (queue->first == index) update_first(heap, page->class);
+}
+
+void heap_queue_remove(struct heap *heap, struct page *page) {
+    struct page_queue *queue = &heap->queues[page->class];
+    bool was_first = queue->first == page_index(page);
+    if (page->next != 0)
+        page_at(page->next)->prev = page->prev;
+    else
+        queue->last = page->prev;
+    if (page->prev != 0)
+        page_at(page->prev)->next = page->next;
+    else
+        queue->first = page->next;
+    page->next = page->prev = 0;
+    if (was_first) update_first(heap, page->class);
+}
+
+void heap_queue_rejoin(struct heap *heap, struct page *page) {
+    page_collect(page, class_page_kind(page->class));
+    heap_queue_push(heap, page, false);
+}
+
+void heap_reset(struct heap *heap) {
+    for (size_t i = 0; i < DIRECT_ENTRIES; i++) heap->direct[i] = page_or_empty(0);
+    for (size_t i = 0; i < SIZE_CLASSES; i++) heap->queues[i] = (struct page_queue){0, 0};
+    for (size_t i = 0; i < 64; i++) heap->lists[i] = 0;
+    for (size_t i = 0; i < ROOM_LISTS; i++) heap->rooms[i] = 0;
+    heap->purge_list = PURGE_IDLE;
+    heap->purge_segment = 0;
+    heap->purge_gave = heap->memory_is_short = false;
+    heap->segments = 0;
+}

@@ -1,0 +1,246 @@
+#include "heap/huge.h"
+#include "os/os.h"
+
+/* A run this many times longer than needed is not reused. */
+#define CACHE_SLACK 2
+
+/* Segments for `bytes` and the inaccessible OS page behind them. */
+static uint32_t run_length(size_t bytes) { return (uint32_t)((bytes + fixed.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT); }
+
+size_t huge_round(size_t size) {
+    size_t step = fixed.os_page;
+    if (size > LARGE_MAX && size <= HUGE_CLASS_MAX)
+        step = (size_t)1 << (high_bit(size - 1) - 3); /* an eighth of the power of two */
+    size_t length = round_up(size, step);
+    /* Where only the guard would need another segment, the length stops before it. */
+    size_t fitting = round_up(size, fixed.os_page);
+    if (run_length(length) > run_length(fitting)) length = ((size_t)run_length(fitting) << SEGMENT_SHIFT) - fixed.os_page;
+    return length;
+}
+
+static uint64_t generation_of(uint64_t word) { return word >> OWNER_GENERATION_SHIFT; }
+static uint64_t huge_word(enum segment_state state, uint64_t generation) {
+    return (uint64_t)state | generation << OWNER_GENERATION_SHIFT;
+}
+
+static bool commit(uintptr_t start, size_t from, size_t to) {
+    if (from >= to) return true;
+    if (!os_commit((void *)(start + from), to - from)) return false;
+    atomic_add_relaxed(&fixed.region->committed, to - from);
+    return true;
+}
+
+static bool decommit(uintptr_t start, size_t from, size_t to) {
+    if (from >= to) return true;
+    if (!os_decommit((void *)(start + from), to - from)) return false;
+    atomic_add_relaxed(&fixed.region->committed, from - to);
+    return true;
+}
+
+/* Gives a run back; a run whose memory the kernel will not take apart stays taken, without its contents. */
+static void give_run(uint32_t index, uint32_t run, size_t committed) {
+    uintptr_t start = segment_address(index);
+    if (decommit(start, 0, committed))
+        region_give(index, run);
+    else
+        os_purge((void *)start, committed);
+}
+
+static void update_next_purge(struct huge_state *huge) {
+    uint64_t next = UINT64_MAX;
+    for (int i = 0; i < HUGE_CACHE_ENTRIES; i++)
+        if (huge->cache[i].run != 0 && huge->cache[i].purge_at < next) next = huge->cache[i].purge_at;
+    atomic_store_relaxed(&huge->next_purge, next);
+}
+
+static size_t distance(size_t one, size_t other) { return one > other ? one - other : other - one; }
+
+/* A cached run of at least `run` segments, not much longer; the one with the least to commit or to give back for `bytes`. */
+static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
+    struct huge_state *huge = fixed.huge;
+    if (atomic_load_relaxed(&huge->next_purge) == UINT64_MAX) return false;
+    lock_acquire(&huge->lock);
+    struct huge_entry *best = NULL;
+    for (int i = 0; i < HUGE_CACHE_ENTRIES; i++) {
+        struct huge_entry *entry = &huge->cache[i];
+        if (entry->run < run || entry->run > run * CACHE_SLACK) continue;
+        if (best == NULL || distance(entry->committed, bytes) < distance(best->committed, bytes)) best = entry;
+    }
+    if (best != NULL) {
+        *taken = *best;
+        huge->cached -= best->committed;
+        best->run = 0;
+        if (huge->cached == 0) atomic_store_relaxed(&huge->next_purge, UINT64_MAX);
+    }
+    lock_release(&huge->lock);
+    return best != NULL;
+}
+
+static bool cache_put(struct huge_entry entry) {
+    struct huge_state *huge = fixed.huge;
+    bool put = false;
+    if (fixed.options.purge_delay_ms == 0 || entry.committed > HUGE_CACHE_BYTES) return false;
+    lock_acquire(&huge->lock);
+    for (int i = 0; i < HUGE_CACHE_ENTRIES && !put && huge->cached + entry.committed <= HUGE_CACHE_BYTES; i++) {
+        if (huge->cache[i].run != 0) continue;
+        huge->cache[i] = entry;
+        huge->cached += entry.committed;
+        if (entry.purge_at < huge->next_purge) atomic_store_relaxed(&huge->next_purge, entry.purge_at);
+        put = true;
+    }
+    lock_release(&huge->lock);
+    return put;
+}
+
+bool huge_purge(bool force, uint64_t now) {
+    struct huge_state *huge = fixed.huge;
+    uint64_t next = atomic_load_relaxed(&huge->next_purge);
+    if (next == UINT64_MAX || (!force && now < next)) return false;
+    struct huge_entry due[HUGE_CACHE_ENTRIES];
+    int count = 0;
+    lock_acquire(&huge->lock);
+    for (int i = 0; i < HUGE_CACHE_ENTRIES && (force || count == 0); i++) {
+        struct huge_entry *entry = &huge->cache[i];
+        if (entry->run == 0 || (!force && now < entry->purge_at)) continue;
+        due[count++] = *entry;
+        huge->cached -= entry->committed;
+        entry->run = 0;
+    }
+    update_next_purge(huge);
+    lock_release(&huge->lock);
+    for (int i = 0; i < count; i++) give_run(due[i].index, due[i].run, due[i].committed);
+    return count > 0;
+}
+
+/* Makes a cached run exactly `bytes` long; false: it was given back. */
+static bool fit_cached(struct huge_entry *entry, size_t bytes) {
+    uintptr_t start = segment_address(entry->index);
+    uint32_t run = run_length(bytes);
+    if (commit(start, entry->committed, bytes) && decommit(start, bytes, entry->committed)) {
+        if (run < entry->run) region_give(entry->index + run, entry->run - run);
+        entry->run = run;
+        return true;
+    }
+    give_run(entry->index, entry->run, entry->committed);
+    return false;
+}
+
+/* The run becomes a live block. */
+static void *make_live(uint32_t index, uint32_t run, size_t bytes) {
+    struct segment *segment = segment_at(index);
+    uintptr_t start = segment_address(index);
+    segment->run = run;
+    atomic_store_relaxed(&segment->committed, bytes);
+    if (HARDENED_MAP) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start)); /* pairs with the fetch_and of huge_free */
+    atomic_store_release(&segment->owner, huge_word(SEGMENT_HUGE, ++segment->generation)); /* pairs with the load of free */
+    return (void *)start;
+}
+
+void *huge_alloc(size_t size, size_t alignment, bool zero) {
+    size_t bytes = huge_round(size);
+    if (bytes > (size_t)fixed.region_span) return NULL;
+    uint32_t run = run_length(bytes), index;
+    huge_purge(false, os_milliseconds());
+    struct huge_entry cached;
+    if (alignment <= SEGMENT_SIZE && cache_take(run, bytes, &cached)) {
+        /* Zero pages come cheaper from the kernel than from a fill. */
+        if (!zero || os_purge((void *)segment_address(cached.index), cached.committed)) {
+            if (fit_cached(&cached, bytes)) return make_live(cached.index, cached.run, bytes);
+        } else {
+            give_run(cached.index, cached.run, cached.committed);
+        }
+    }
+    uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1;
+    if (!region_take(run, align, 1, &index) && !(huge_purge(true, 0) && region_take(run, align, 1, &index))) return NULL;
+    if (!commit(segment_address(index), 0, bytes) && !(huge_purge(true, 0) && commit(segment_address(index), 0, bytes))) {
+        region_give(index, run);
+        return NULL;
+    }
+    return make_live(index, run, bytes);
+}
+
+/* Wins the right to free or resize: the CAS on the word the kind was read from. */
+static bool begin(struct segment *segment, uint64_t word) {
+    uint64_t expected = word;
+    uintptr_t start = segment_start(segment);
+    if (!atomic_cas_acq_rel(&segment->owner, &expected, huge_word(SEGMENT_FREEING, generation_of(word)))) return false;
+    if (HARDENED_MAP)
+        MOAT_CHECK(atomic_load_relaxed(&map_word_of(start)->live) & map_bit_of(start), "huge block without its live bit", start);
+    return true;
+}
+
+enum huge_result huge_free(struct segment *segment, uint64_t word) {
+    if (!begin(segment, word)) return HUGE_LOST;
+    uintptr_t start = segment_start(segment);
+    struct huge_entry entry = {segment_index(segment), segment->run, segment->committed, 0};
+    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start)); /* pairs with make_live */
+    atomic_store_release(&segment->owner, huge_word(SEGMENT_FREED, generation_of(word)));
+    uint64_t now = os_milliseconds();
+    entry.purge_at = now + fixed.options.purge_delay_ms;
+    if (!cache_put(entry)) give_run(entry.index, entry.run, entry.committed);
+    huge_purge(false, now);
+    return HUGE_OK;
+}
+
+/* Moves the pages to a longer run: no copy. */
+static enum huge_result move(struct segment *segment, uint64_t word, size_t bytes, void **block) {
+    uint32_t run = run_length(bytes), index;
+    size_t old_bytes = segment->committed;
+    if (!region_take(run, 1, 1, &index)) return HUGE_NO_MEMORY;
+    void *from = (void *)segment_start(segment), *to = (void *)segment_address(index);
+    if (!commit((uintptr_t)to, old_bytes, bytes)) {
+        region_give(index, run);
+        return HUGE_NO_MEMORY;
+    }
+    if (!os_move_pages(from, to, old_bytes)) {
+        if (decommit((uintptr_t)to, old_bytes, bytes)) region_give(index, run);
+        return HUGE_NO_MEMORY;
+    }
+    uintptr_t start = segment_start(segment);
+    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start)); /* pairs with make_live */
+    uint32_t old_run = segment->run;
+    atomic_store_release(&segment->owner, huge_word(SEGMENT_FREED, generation_of(word)));
+    region_give(segment_index(segment), old_run);
+    *block = make_live(index, run, bytes);
+    return HUGE_OK;
+}
+
+enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size, void **block) {
+    size_t bytes = huge_round(new_size);
+    if (bytes > (size_t)fixed.region_span) return HUGE_NO_MEMORY;
+    if (!begin(segment, word)) return HUGE_LOST;
+    uintptr_t start = segment_start(segment);
+    size_t old = segment->committed;
+    uint32_t run = run_length(bytes);
+    if (run > segment->run && region_extend(segment_index(segment), segment->run, run - segment->run)) segment->run = run;
+    if (run > segment->run) {
+        enum huge_result result = move(segment, word, bytes, block);
+        if (result != HUGE_OK) atomic_store_release(&segment->owner, word); /* pairs with the load of free */
+        return result;
+    }
+    bool ok = bytes >= old ? commit(start, old, bytes) : decommit(start, bytes, old);
+    if (ok) atomic_store_relaxed(&segment->committed, bytes);
+    if (ok && run < segment->run) { /* what is no longer needed of the run is inaccessible already */
+        region_give(segment_index(segment) + run, segment->run - run);
+        segment->run = run;
+    }
+    atomic_store_release(&segment->owner, word); /* pairs with the load of free */
+    return ok ? HUGE_OK : HUGE_NO_MEMORY;
+}
+
+/* Slots inside a run may still say FREED, of a run that began there before: a live block that covers the address counts more. */
+struct segment *huge_find(uintptr_t address) {
+    struct segment *freed = NULL;
+    for (uint32_t index = segment_index(segment_of(address)) + 1; index-- > 0;) {
+        struct segment *segment = segment_at(index);
+        uint64_t word = atomic_load_acquire(&segment->owner); /* pairs with make_live */
+        if (word == OWNER_UNUSED) continue;
+        enum segment_state state = owner_state(word);
+        if (state != SEGMENT_HUGE && state != SEGMENT_FREEING && state != SEGMENT_FREED) break;
+        bool covers = address - segment_start(segment) < atomic_load_relaxed(&segment->committed);
+        if (covers && state != SEGMENT_FREED) return segment;
+        if (covers && freed == NULL) freed = segment;
+        if (state != SEGMENT_FREED) break; /* a live run that ends before the address: nothing further down reaches over it */
+    }
+    return freed;
+}

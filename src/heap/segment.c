@@ -1,0 +1,160 @@
+#include "heap/segment.h"
+#include "base/bits.h"
+#include "os/os.h"
+
+uint64_t segment_page_slots(enum page_kind kind) {
+    uint64_t slots = kind == PAGE_SMALL ? ~(uint64_t)0 : kind == PAGE_MEDIUM ? (uint64_t)0x0101010101010101 : (uint64_t)1;
+    if (kind == PAGE_SMALL && fixed.os_page >= SLOT_SIZE) slots &= ~bit64(SLOTS_PER_SEGMENT - 1);
+    return slots;
+}
+
+size_t segment_page_bytes(enum page_kind kind, unsigned slot) {
+    size_t size = page_kind_size(kind);
+    return (size_t)slot * SLOT_SIZE + size == SEGMENT_SIZE ? size - fixed.os_page : size;
+}
+
+struct segment *segment_create(uint64_t owner_word) {
+    uint32_t index;
+    if (!region_take(1, 1, 1, &index)) return NULL;
+    struct segment *segment = segment_at(index);
+    if (!region_commit_segment(segment_start(segment))) {
+        region_give(index, 1);
+        return NULL;
+    }
+    atomic_add_relaxed(&fixed.region->committed, SEGMENT_SIZE);
+    segment->free_pages = segment->zeroed = segment_page_slots(owner_page_kind(owner_word));
+    segment->dirty = 0;
+    segment->pages_used = 0;
+    segment->purge_at = 0;
+    segment->room = ROOM_NONE;
+    atomic_store_release(&segment->owner,
+                         owner_word); /* pairs with the loads of free: they see it through the block's hand-over */
+    return segment;
+}
+
+void segment_destroy(struct segment *segment) {
+    MOAT_CHECK(segment->pages_used == 0, "segment given back with a page in use", segment_start(segment));
+    uint32_t index = segment_index(segment);
+    atomic_store_release(&segment->owner, OWNER_UNUSED); /* pairs with the load of remote_free, which then reports */
+    if (!os_decommit((void *)segment_start(segment), SEGMENT_SIZE)) {
+        /* The kernel cannot split its mapping: keep the slot, without its contents, rather than hand out what is not clean. */
+        os_purge((void *)segment_start(segment), SEGMENT_SIZE - fixed.os_page);
+        return;
+    }
+    atomic_add_relaxed(&fixed.region->committed, -SEGMENT_SIZE);
+    region_give(index, 1);
+}
+
+void segment_retype(struct segment *segment, uint64_t owner_word) {
+    uint64_t slots = segment_page_slots(owner_page_kind(owner_word));
+    bool clean = segment->dirty == 0 && segment->zeroed == segment->free_pages;
+    segment->free_pages = slots;
+    segment->dirty = clean ? 0 : slots;
+    segment->zeroed = clean ? slots : 0;
+    atomic_store_release(&segment->owner, owner_word); /* as in segment_create */
+}
+
+struct page *segment_page_create(struct segment *segment, uint32_t class, struct random *random) {
+    /* Memory that was touched before is cheaper, for the process and for the machine, than memory that was not; and of that
+     * always the lowest, so that pages that come and go stay the same few: at random, more of the segment is touched in the end.
+     */
+    uint64_t fresh = segment->free_pages;
+    unsigned slot = segment->dirty != 0 ? low_bit(segment->dirty)
+                                        : nth_bit(fresh, HARDENED_ORDER ? random_below(random, popcount64(fresh)) : 0);
+    struct page *page = segment_page(segment, slot);
+    enum page_kind kind = class_page_kind(class);
+    page_init(page, segment_start(segment) + slot * SLOT_SIZE, segment_page_bytes(kind, slot), class,
+              (segment->zeroed & bit64(slot)) != 0, random);
+    segment->free_pages &= ~bit64(slot);
+    segment->dirty &= ~bit64(slot);
+    segment->zeroed &= ~bit64(slot);
+    segment->pages_used++;
+    return page;
+}
+
+void segment_page_destroy(struct segment *segment, struct page *page) {
+    unsigned slot = page_slot(page);
+    page_retire(page);
+    segment->free_pages |= bit64(slot);
+    segment->dirty |= bit64(slot);
+    segment->pages_used--;
+}
+
+bool segment_purge(struct segment *segment) {
+    uint64_t dirty = segment->dirty;
+    enum page_kind kind = owner_page_kind(segment->owner);
+    unsigned slots = (unsigned)(page_kind_size(kind) / SLOT_SIZE);
+    while (dirty != 0) {
+        unsigned first = low_bit(dirty), end = first;
+        uint64_t run = 0;
+        for (; end < SLOTS_PER_SEGMENT && (dirty & bit64(end)); end += slots) run |= bit64(end);
+        size_t from = first * SLOT_SIZE, to = end * SLOT_SIZE;
+        if (to == SEGMENT_SIZE) to -= fixed.os_page;
+        if (os_purge((void *)(segment_start(segment) + from), to - from)) {
+            segment->dirty &= ~run;
+            segment->zeroed |= run;
+        }
+        dirty &= ~run;
+    }
+    return segment->dirty == 0;
+}
+
+void abandoned_add(unsigned set, uint32_t index) {
+    struct abandoned *abandoned = &fixed.abandoned[set];
+    atomic_or_release(&abandoned->words[index / 64], bit64(index)); /* pairs with abandoned_find */
+    atomic_or_release(&abandoned->summary[index / 4096], bit64(index / 64));
+}
+
+/* Takes one bit of a word among those in the mask; false if none is left. */
+static bool take_bit(struct abandoned *abandoned, uint32_t word, uint64_t mask, uint32_t *index) {
+    for (;;) {
+        uint64_t bits = atomic_load_relaxed(&abandoned->words[word]) & mask;
+        if (bits == 0) return false;
+        uint64_t bit = bits & -bits;
+        if (atomic_and_acquire(&abandoned->words[word], ~bit) & bit) { /* pairs with abandoned_add */
+            *index = word * 64 + low_bit(bit);
+            return true;
+        }
+    }
+}
+
+/* The summary bit of a word that looks empty is cleared; a bit that was added meanwhile is seen by the second look, or sets it
+ * again. */
+static void clear_summary(struct abandoned *abandoned, uint32_t word) {
+    atomic_and_acq_rel(&abandoned->summary[word / 64], ~bit64(word)); /* pairs with abandoned_add */
+    if (atomic_load_acquire(&abandoned->words[word]) != 0) atomic_or_release(&abandoned->summary[word / 64], bit64(word));
+}
+
+bool abandoned_find(unsigned set, uint32_t from, uint32_t *index) {
+    struct abandoned *abandoned = &fixed.abandoned[set];
+    uint32_t words = (uint32_t)(round_up(fixed.region->span, 64) / 64);
+    for (uint32_t word = from / 64; word < words;) {
+        uint64_t summary =
+            atomic_load_acquire(&abandoned->summary[word / 64]) & ~low_mask(word & 63); /* pairs with abandoned_add */
+        if (summary == 0) {
+            word = (word / 64 + 1) * 64;
+            continue;
+        }
+        word = word / 64 * 64 + low_bit(summary);
+        uint64_t mask = word == from / 64 ? ~low_mask(from & 63) : ~(uint64_t)0;
+        if (take_bit(abandoned, word, mask, index)) return true;
+        if (atomic_load_relaxed(&abandoned->words[word]) == 0) clear_summary(abandoned, word);
+        word++;
+    }
+    return false;
+}
+
+bool segment_claim(struct segment *segment, const struct owner *heap, uint64_t *seen) {
+    *seen = atomic_load_relaxed(&segment->owner);
+    if (!(*seen & OWNER_ABANDONED)) return false;
+    uint64_t mine = (uint64_t)(uintptr_t)heap | (*seen & OWNER_STATE_MASK);
+    return atomic_cas_acq_rel(&segment->owner, seen, mine); /* pairs with the release store of the heap that left it */
+}
+
+bool segment_validate(const struct segment *segment) {
+    uint64_t word = atomic_load_relaxed(&segment->owner);
+    uint64_t slots = segment_page_slots(owner_page_kind(word));
+    if (segment->free_pages & ~slots) return false;
+    if (segment->dirty & ~segment->free_pages || segment->zeroed & ~segment->free_pages) return false;
+    return segment->pages_used == popcount64(slots & ~segment->free_pages);
+}

@@ -1,0 +1,32 @@
+/*
+ * random: unpredictable numbers (layer 2).
+ *
+ * ChaCha20 (RFC 8439 block function) keyed by the kernel, with fast key erasure: each refill produces a new key first, overwrites
+ * the old one, and hands out the rest, erasing each word as it is taken. A generator belongs to one thread (or is under its
+ * owner's lock). It must lie in memory that the kernel wipes on fork: an all-zero generator is "unseeded" and seeds itself from
+ * the kernel, so every kind of fork reseeds.
+ */
+#ifndef MOAT_RANDOM_H
+#define MOAT_RANDOM_H
+
+#include "base/base.h"
+
+#define RANDOM_WORDS 24 /* 64-bit words a refill hands out */
+
+struct random {
+    uint64_t key[4];
+    uint64_t words[RANDOM_WORDS];
+    uint32_t left;   /* words not handed out yet, 0..RANDOM_WORDS */
+    uint32_t seeded; /* 0 after creation or a wipe */
+};
+
+/* Ends the process with a clear message if the kernel gives no random bytes. */
+uint64_t random_next(struct random *random);
+/* Uniform in [0, bound), bound 1..2^32-1. Lemire's multiply, bias below 2^-32. */
+uint32_t random_below(struct random *random, uint32_t bound);
+/* Replaces the state by one derived from `seed` alone: for replayable harnesses and tests. */
+void random_seed_fixed(struct random *random, uint64_t seed);
+/* The block function of RFC 8439, section 2.3, on 32-bit words; for random.c and its test. */
+void random_chacha20_block(uint32_t out[16], const uint32_t key[8], uint32_t counter, const uint32_t nonce[3]);
+
+#endif

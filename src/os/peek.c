@@ -1,0 +1,39 @@
+/*
+ * peek: reading memory that may not be there (see peek.h).
+ *
+ * The loads are plain volatile ones in functions that sanitizers leave alone: what is read here is other functions' stack, with
+ * red zones and words that other threads write, and none of that is an error of this program.
+ */
+#include "os/peek.h"
+
+#include "os/os.h"
+
+#define PEEK_UNCHECKED __attribute__((no_sanitize("address"), no_sanitize("thread")))
+
+static bool page_is_readable(struct peek *peek, uintptr_t address) {
+    if (peek->page_size == 0) peek->page_size = os_page_size();
+    uintptr_t page = round_down(address, peek->page_size);
+    if (page == 0) return false;
+    if (page == peek->page) return true;
+    if (!os_can_read((const void *)page)) return false;
+    peek->page = page;
+    return true;
+}
+
+PEEK_UNCHECKED bool peek_bytes(struct peek *peek, uintptr_t address, void *out, size_t size) {
+    volatile char *to = out;
+    uintptr_t end = 0;
+    if (__builtin_add_overflow(address, size, &end)) return false;
+    for (uintptr_t at = address; at < end; at++) {
+        if ((at == address || (at & (peek->page_size - 1)) == 0) && !page_is_readable(peek, at)) return false;
+        *to++ = *(const volatile char *)at;
+    }
+    return true;
+}
+
+PEEK_UNCHECKED bool peek_word(struct peek *peek, uintptr_t address, uintptr_t *out) {
+    if (address % sizeof *out != 0) return peek_bytes(peek, address, out, sizeof *out);
+    if (!page_is_readable(peek, address)) return false;
+    *out = *(const volatile uintptr_t *)address;
+    return true;
+}

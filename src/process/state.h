@@ -1,0 +1,27 @@
+/*
+ * state: everything of the process that changes, in one structure (layer 7).
+ *
+ * It lies in a mapping of its own at a random address, behind the read-only pointers of `fixed`; each member is owned by its
+ * room. A harness can save and restore it together with the tables.
+ */
+#ifndef MOAT_STATE_H
+#define MOAT_STATE_H
+
+#include "heap/heap.h"
+#include "heap/huge.h"
+#include "heap/zero.h"
+
+struct state {
+    struct region region;
+    struct abandoned abandoned[ABANDONED_SETS];
+    struct heap_pool pool;
+    struct huge_state huge;
+    struct zero_state zero;
+};
+
+/* Registers the fork handlers; fork.c. False: the C library has no room. */
+bool fork_register(void);
+/* override.c: ends the process when a sanitizer's allocator is in it. Not there in a prefixed build, which may run beside one. */
+extern void moat_refuse_sanitizers(void) __attribute__((weak, visibility("hidden")));
+
+#endif

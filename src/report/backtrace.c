@@ -1,0 +1,131 @@
+/*
+ * backtrace: the calls that led here (see backtrace.h).
+ *
+ * The registers of this function are taken first; its own unwind table then leads to its caller, and so on. Machines whose
+ * registers are not known here get an empty backtrace.
+ */
+#include "report/backtrace.h"
+
+#include "os/os.h"
+
+#if defined(__x86_64__)
+MOAT_INLINE bool take_registers(struct cfi_registers *registers) {
+    __asm__ volatile("movq %%rbx, 24(%0)\n\t"
+                     "movq %%rbp, 48(%0)\n\t"
+                     "movq %%rsp, 56(%0)\n\t"
+                     "movq %%r12, 96(%0)\n\t"
+                     "movq %%r13, 104(%0)\n\t"
+                     "movq %%r14, 112(%0)\n\t"
+                     "movq %%r15, 120(%0)\n\t"
+                     "leaq 0f(%%rip), %%rcx\n"
+                     "0:\n\t"
+                     "movq %%rcx, 128(%0)"
+                     :
+                     : "r"(registers->value)
+                     : "rcx", "memory");
+    registers->pc = registers->value[16];
+    return true;
+}
+#elif defined(__aarch64__)
+MOAT_INLINE bool take_registers(struct cfi_registers *registers) {
+    uintptr_t pc = 0;
+    __asm__ volatile("stp x19, x20, [%1, #152]\n\t"
+                     "stp x21, x22, [%1, #168]\n\t"
+                     "stp x23, x24, [%1, #184]\n\t"
+                     "stp x25, x26, [%1, #200]\n\t"
+                     "stp x27, x28, [%1, #216]\n\t"
+                     "stp x29, x30, [%1, #232]\n\t"
+                     "mov x9, sp\n\t"
+                     "str x9, [%1, #248]\n\t"
+                     "adr %0, ."
+                     : "=&r"(pc)
+                     : "r"(registers->value)
+                     : "x9", "memory");
+    registers->pc = pc;
+    return true;
+}
+#else
+MOAT_INLINE bool take_registers(struct cfi_registers *registers) {
+    (void)registers;
+    return false;
+}
+#endif
+
+/* An address inside the instruction that is being executed. */
+static uintptr_t inside_instruction(const struct cfi_registers *registers) {
+    return registers->pc - (registers->pc_is_exact ? 0 : 1);
+}
+
+/* A caller by the frame pointer: the word it points at is the caller's, the next one the return address. Believed only if the
+   stack grows the right way and the return address is in known code. */
+static bool step_by_frame_pointer(struct backtrace_workspace *workspace, struct cfi_registers *registers) {
+    struct peek *peek = &workspace->modules.peek;
+    uintptr_t frame = registers->value[CFI_FRAME_POINTER];
+    uintptr_t next = 0;
+    uintptr_t pc = 0;
+    if (frame % sizeof next != 0 || frame < registers->value[CFI_STACK_POINTER]) return false;
+    if (!peek_word(peek, frame, &next) || !peek_word(peek, frame + sizeof next, &pc)) return false;
+    if (pc == 0 || module_find(&workspace->modules, pc - 1) == NULL) return false;
+    registers->value[CFI_FRAME_POINTER] = next;
+    registers->value[CFI_STACK_POINTER] = frame + 2 * sizeof next;
+    registers->pc = pc;
+    registers->pc_is_exact = false;
+    return true;
+}
+
+static bool step(struct backtrace_workspace *workspace, struct cfi_registers *registers) {
+    struct peek *peek = &workspace->modules.peek;
+    uintptr_t address = inside_instruction(registers);
+    const struct module *module = module_find(&workspace->modules, address);
+    if (module == NULL || !cfi_find(peek, module, address, &workspace->entry)) return step_by_frame_pointer(workspace, registers);
+    return cfi_run(&workspace->cfi, &workspace->entry, address) && cfi_apply(peek, &workspace->cfi, &workspace->entry, registers);
+}
+
+MOAT_NOINLINE void backtrace_capture(struct backtrace_workspace *workspace, struct backtrace *backtrace) {
+    struct cfi_registers registers = {.pc_is_exact = true};
+    backtrace->count = 0;
+    module_table_reset(&workspace->modules);
+    if (!take_registers(&registers)) return;
+    while (backtrace->count < BACKTRACE_DEPTH && step(workspace, &registers) && registers.pc != 0)
+        backtrace->frames[backtrace->count++] = inside_instruction(&registers);
+}
+
+void backtrace_drop_until(struct backtrace *backtrace, uintptr_t return_address) {
+    unsigned first = 0;
+    while (first < backtrace->count && backtrace->frames[first] != return_address - 1) first++;
+    if (first == backtrace->count) return;
+    backtrace->count -= first;
+    for (unsigned i = 0; i < backtrace->count; i++) backtrace->frames[i] = backtrace->frames[first + i];
+}
+
+static void format_frame(struct format *format, const struct module *module, uintptr_t address) {
+    if (module == NULL) {
+        format_string(format, "[unknown]+");
+        format_hex(format, address);
+        return;
+    }
+    if (module->path_is_cut) format_string(format, "...");
+    if (module->path_length != 0)
+        format_foreign(format, module->path, module->path_length);
+    else
+        format_string(format, "[unknown]");
+    format_string(format, "+");
+    format_hex(format, address - module->bias);
+    if (module->build_id_size != 0) {
+        format_string(format, " build-id ");
+        format_hex_bytes(format, module->build_id, module->build_id_size);
+    }
+}
+
+void backtrace_write(struct backtrace_workspace *workspace, const struct backtrace *backtrace, int fd) {
+    char text[MODULE_PATH + 2 * BUILD_ID_MAX + 80];
+    for (unsigned i = 0; i < backtrace->count; i++) {
+        struct format line = format_in(text, sizeof text);
+        format_string(&line, "moat:   #");
+        format_decimal(&line, i);
+        format_string(&line, " ");
+        format_frame(&line, module_find(&workspace->modules, backtrace->frames[i]), backtrace->frames[i]);
+        format_end_line(&line);
+        os_write(fd, text, line.length);
+    }
+}
