@@ -8,7 +8,7 @@
 add_library(moat_objects OBJECT ${moat_core_sources} ${moat_override_sources})
 target_link_libraries(moat_objects PRIVATE moat_library_flags moat_public_flags)
 foreach(source ${moat_override_sources})
-    if(source MATCHES "override_cxx\\.c$")
+    if(source MATCHES "api/new\\.c$")
         # std::bad_alloc passes through these frames.
         set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "-fexceptions")
     endif()

@@ -41,13 +41,14 @@ void afl_custom_deinit(void *state) { free(state); }
 size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, uint8_t *other, size_t other_size,
                        size_t max_size) {
     struct afl_state *state = data;
-    size_t room = max_size < sizeof state->bytes ? max_size : sizeof state->bytes;
+    size_t capacity = max_size < sizeof state->bytes ? max_size : sizeof state->bytes;
     *out = state->bytes;
     if (other && other_size && engine_below(&state->random, 8) == 0)
-        return mutate_cross_bytes(bytes, size, other, other_size, state->bytes, room, FRESH_THREADS, engine_next(&state->random));
-    if (size > room) size = room;
+        return mutate_cross_bytes(bytes, size, other, other_size, state->bytes, capacity, FRESH_THREADS,
+                                  engine_next(&state->random));
+    if (size > capacity) size = capacity;
     memcpy(state->bytes, bytes, size);
-    return mutate_bytes(state->bytes, size, room, FRESH_THREADS, engine_next(&state->random));
+    return mutate_bytes(state->bytes, size, capacity, FRESH_THREADS, engine_next(&state->random));
 }
 
 /* The most steps a trim can take: every chunk length, each over the whole input. */

@@ -60,9 +60,9 @@ bool input_decode(struct input *input, const uint8_t *bytes, size_t size) {
     input->fault_budget = (uint8_t)(bytes[5] % (INPUT_MAX_FAULTS + 1));
     input->flags = bytes[6] & INPUT_FLAGS;
     input->seed = read_le(bytes + 12, 8);
-    size_t room = (size - INPUT_HEADER_SIZE) / INPUT_OP_SIZE;
+    size_t capacity = (size - INPUT_HEADER_SIZE) / INPUT_OP_SIZE;
     size_t count = (size_t)read_le(bytes + 8, 2);
-    if (count > room) count = room;
+    if (count > capacity) count = capacity;
     if (count > INPUT_MAX_OPS) count = INPUT_MAX_OPS;
     input->op_count = (unsigned)count;
     for (unsigned i = 0; i < count; i++) {
@@ -76,11 +76,11 @@ bool input_decode(struct input *input, const uint8_t *bytes, size_t size) {
     return true;
 }
 
-size_t input_encode(const struct input *input, uint8_t *bytes, size_t room) {
-    if (room < INPUT_HEADER_SIZE) return 0;
-    size_t ops = (room - INPUT_HEADER_SIZE) / INPUT_OP_SIZE;
+size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) {
+    if (capacity < INPUT_HEADER_SIZE) return 0;
+    size_t ops = (capacity - INPUT_HEADER_SIZE) / INPUT_OP_SIZE;
     if (ops > input->op_count) ops = input->op_count;
-    size_t schedule = room - INPUT_HEADER_SIZE - ops * INPUT_OP_SIZE;
+    size_t schedule = capacity - INPUT_HEADER_SIZE - ops * INPUT_OP_SIZE;
     if (schedule > input->schedule_length) schedule = input->schedule_length;
     memset(bytes, 0, INPUT_HEADER_SIZE);
     bytes[0] = 'm';

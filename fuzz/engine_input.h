@@ -108,9 +108,10 @@ const char *op_name(unsigned code);
 
 /* False when the bytes are no input of this version. */
 bool input_decode(struct input *input, const uint8_t *bytes, size_t size);
-/* Writes at most `room` bytes and returns how many; drops schedule first, then operations, that do not fit. 0: not even a header.
+/* Writes at most `capacity` bytes and returns how many; drops schedule first, then operations, that do not fit. 0: not even a
+ * header.
  */
-size_t input_encode(const struct input *input, uint8_t *bytes, size_t room);
+size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity);
 /* Whether every field is in its range. */
 bool input_is_valid(const struct input *input);
 

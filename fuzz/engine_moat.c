@@ -22,22 +22,22 @@ static void begin(uint64_t seed, void (*on_report)(enum report_kind kind, uintpt
 
 static void end(void) { harness_reset(); }
 static void abandon_thread(void) { *harness_thread_word() = THREAD_NEW; }
-static uintptr_t base(void) { return fixed.region_base; }
+static uintptr_t base(void) { return ro.region_base; }
 static void fail_nth(unsigned kind, unsigned n) { harness_fail_nth(fault_calls[kind % FAULT_CALLS], n); }
 
 /* The tables may lie inside the range that the region can grow over. */
 static bool is_table(uintptr_t start) {
-    size_t segments = round_up(fixed.region->span, TABLE_CHUNK);
-    return start - (uintptr_t)fixed.segments < segments * SEGMENT_TABLE_BYTES_PER_SEGMENT ||
-           start - (uintptr_t)fixed.pages < segments * PAGE_TABLE_BYTES_PER_SEGMENT ||
-           start - (uintptr_t)fixed.local_heaps < segments * LOCAL_TABLE_BYTES_PER_SEGMENT ||
-           start - fixed.maps < segments * MAP_BYTES_PER_SEGMENT;
+    size_t segments = round_up(ro.region->span, TABLE_CHUNK);
+    return start - (uintptr_t)ro.segments < segments * SEGMENT_TABLE_BYTES_PER_SEGMENT ||
+           start - (uintptr_t)ro.pages < segments * PAGE_TABLE_BYTES_PER_SEGMENT ||
+           start - (uintptr_t)ro.local_heaps < segments * LOCAL_TABLE_BYTES_PER_SEGMENT ||
+           start - ro.maps < segments * MAP_BYTES_PER_SEGMENT;
 }
 
 /* Of segments alone: the tables grow with the highest segment ever used and stay. */
 static void add_committed(void *context, uintptr_t start, size_t size, enum harness_state state) {
     size_t *sum = context;
-    if (state == HARNESS_COMMITTED && start - fixed.region_base < fixed.region_span && !is_table(start)) *sum += size;
+    if (state == HARNESS_COMMITTED && start - ro.region_base < ro.region_span && !is_table(start)) *sum += size;
 }
 
 static size_t committed(void) {

@@ -1,7 +1,7 @@
 /*
  * engine_sizes: how an operation's two numbers become a size or an alignment.
  *
- * Sizes are not spread evenly: they crowd where an allocator decides something (class boundaries, the limits between small,
+ * Sizes are not spread evenly: they crowd where an allocator decides something (size_class boundaries, the limits between small,
  * medium, large and huge pages, OS pages, segments, overflow).
  */
 #ifndef ENGINE_SIZES_H

@@ -2,45 +2,44 @@
 #include "alloc/diagnose.h"
 #include "heap/huge.h"
 #include "os/os.h"
-#include "heap/zero.h"
+#include "heap/zero_size.h"
 
 /* What a live block's address leads to. */
 struct found {
     struct segment *segment;
-    uint64_t word;     /* the owner word the rest was derived from */
-    size_t block_size; /* bytes usable */
-    uint32_t class;    /* CLASS_NONE: huge or zero-size */
+    uint64_t word;       /* the owner word the rest was derived from */
+    size_t block_size;   /* bytes usable */
+    uint32_t size_class; /* SIZE_CLASS_NONE: huge or zero-size */
 };
 
 bool alloc_is_ready(void) {
-    if (MOAT_UNLIKELY(__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0) && !init_once())
-        return false; /* pairs with init */
+    if (MOAT_UNLIKELY(__atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) == 0) && !init_once()) return false; /* pairs with init */
     if (MOAT_UNLIKELY(thread_word() == THREAD_BUSY)) heap_report_reentry();
-    if (MOAT_UNLIKELY(atomic_load_acquire(fixed.fork_mark) != FORK_RECOVERED)) fork_recover(); /* pairs with recover_as */
+    if (MOAT_UNLIKELY(atomic_load_acquire(ro.fork_mark) != FORK_RECOVERED)) fork_recover(); /* pairs with recover_as */
     return true;
 }
 
 /* One attempt at a block of a class, by the generic path. */
-static void *try_class(uint32_t class, bool zero) {
+static void *try_class(uint32_t size_class, bool zero) {
     struct heap *heap = heap_acquire();
-    struct page *page = heap_page_with_room(heap, class);
+    struct page *page = heap_find_page(heap, size_class);
     void *block = page != NULL ? page_pop(page) : NULL; /* a page with room has a block on its list */
     /* What was never handed out is zero, unless a neighbour overflowed into it: left to large blocks, where the fill would cost
      * pages. A list that was tampered with leads to no other free blocks as long as none were returned. */
-    bool fresh = page != NULL && page->zeroed && page_returned(page) == 0 && page->block_size > SMALL_MAX;
+    bool fresh = page != NULL && page->never_reused && page_returned(page) == 0 && page->block_size > SMALL_MAX;
     bool fill = zero && block != NULL && !fresh;
     heap_release(heap);
-    if (fill) __builtin_memset(block, 0, class_size(class));
+    if (fill) __builtin_memset(block, 0, size_class_bytes(size_class));
     return block;
 }
 
 /* What this thread and ended ones hold unused may be just what is missing: give it back, or take blocks back that wait in full
  * pages, and try once more. */
-static void *allocate_class(uint32_t class, bool zero) {
-    void *block = try_class(class, zero);
+static void *allocate_class(uint32_t size_class, bool zero) {
+    void *block = try_class(size_class, zero);
     if (MOAT_UNLIKELY(block == NULL)) {
         (void)alloc_collect(true);
-        block = try_class(class, zero);
+        block = try_class(size_class, zero);
     }
     if (MOAT_UNLIKELY(block == NULL)) region_explain_failure(SEGMENT_SIZE);
     return block;
@@ -49,7 +48,7 @@ static void *allocate_class(uint32_t class, bool zero) {
 /* Huge and zero-size blocks need no heap. */
 static void *try_huge(size_t size, size_t alignment, bool zero) {
     uintptr_t outside = thread_enter();
-    void *block = size != 0 ? huge_alloc(size, alignment, zero) : zero_alloc(alignment);
+    void *block = size != 0 ? huge_alloc(size, alignment, zero) : zero_size_alloc(alignment);
     thread_leave(outside);
     return block;
 }
@@ -57,7 +56,7 @@ static void *try_huge(size_t size, size_t alignment, bool zero) {
 static void *allocate_huge(size_t size, size_t alignment, bool zero) {
     void *block = try_huge(size, alignment, zero);
     /* More than there are addresses for: nothing that is given back could help. */
-    bool possible = size <= (size_t)fixed.region_span;
+    bool possible = size <= (size_t)ro.region_span;
     if (MOAT_UNLIKELY(block == NULL) && possible && alloc_collect(true)) block = try_huge(size, alignment, zero);
     if (MOAT_UNLIKELY(block == NULL)) region_explain_failure(size);
     return block;
@@ -75,7 +74,7 @@ static void *refill_and_pop(size_t size) {
     heap_enter_fast();
     struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT];
     void *block = NULL;
-    if (page->left == 0 && ++heap->calls % REFILLS_PER_TICK != 0 && page_refill(page)) block = page_pop(page);
+    if (page->free_count == 0 && ++heap->calls % REFILLS_PER_TICK != 0 && page_refill(page)) block = page_pop(page);
     heap_leave_fast(heap);
     return block;
 }
@@ -85,7 +84,7 @@ void *alloc_block_slow(size_t size) {
     if (MOAT_LIKELY(block != NULL)) return block;
     if (!alloc_is_ready()) return NULL;
     if (MOAT_UNLIKELY(size == 0)) return allocate_empty(GRANULE);
-    if (size <= LARGE_MAX) return allocate_class(class_of_size(size), false);
+    if (size <= LARGE_MAX) return allocate_class(size_class_of(size), false);
     if (size > PTRDIFF_MAX) return NULL;
     return allocate_huge(size, 1, false);
 }
@@ -93,12 +92,12 @@ void *alloc_block_slow(size_t size) {
 void *alloc_zeroed(size_t size) {
     if (size != 0 && size <= DIRECT_MAX) {
         void *block = alloc_block(size);
-        if (block != NULL) __builtin_memset(block, 0, class_size(class_of_size(size)));
+        if (block != NULL) __builtin_memset(block, 0, size_class_bytes(size_class_of(size)));
         return block;
     }
     if (!alloc_is_ready()) return NULL;
     if (size == 0) return allocate_empty(GRANULE);
-    if (size <= LARGE_MAX) return allocate_class(class_of_size(size), true);
+    if (size <= LARGE_MAX) return allocate_class(size_class_of(size), true);
     if (size > PTRDIFF_MAX) return NULL;
     return allocate_huge(size, 1, true);
 }
@@ -116,7 +115,7 @@ void *alloc_aligned(size_t alignment, size_t size) {
 
 /* The accessor every verb but the fast free goes through: ends the process unless the address is a live block. */
 static struct found find_live(uintptr_t address, enum verb verb) {
-    struct found found = {NULL, 0, 0, CLASS_NONE};
+    struct found found = {NULL, 0, 0, SIZE_CLASS_NONE};
     if (!alloc_is_ready() || !region_contains(address) || address % GRANULE != 0) diagnose_not_live(address, verb);
     found.segment = segment_of(address);
     found.word = atomic_load_acquire(&found.segment->owner);          /* pairs with the store that made the segment what it is */
@@ -132,10 +131,10 @@ static struct found find_live(uintptr_t address, enum verb verb) {
     if (owner_has_pages(found.word)) {
         const struct page *page = page_of(address, owner_page_kind(found.word));
         found.block_size = page->block_size;
-        found.class = page->class;
+        found.size_class = page->size_class;
     } else if (owner_state(found.word) == SEGMENT_HUGE) {
         found.block_size = atomic_load_relaxed(&found.segment->committed);
-    } else if (owner_state(found.word) != SEGMENT_ZERO) {
+    } else if (owner_state(found.word) != SEGMENT_ZERO_SIZE) {
         diagnose_not_live(address, verb);
     }
     return found;
@@ -175,20 +174,20 @@ static void free_remote(const struct heap *heap, struct segment *segment, uint64
 
 /* A thread that frees what an ended one left behind, block after block, is served best by its segments. One that frees here a
    block and there a block would only gather segments that others could allocate from. */
-static bool is_worth_claiming(struct heap *heap, const struct segment *segment, enum page_kind kind) {
+static bool is_worth_reclaiming(struct heap *heap, const struct segment *segment, enum page_kind kind) {
     struct stray_frees *stray = &heap->stray_frees[kind];
     uint32_t index = segment_index(segment);
     if (stray->segment != index) *stray = (struct stray_frees){.segment = index, .count = 0};
-    if (++stray->count < FREES_TO_CLAIM >> (2 * kind)) return false;
+    if (++stray->count < FREES_TO_RECLAIM >> (2 * kind)) return false;
     stray->segment = 0;
     return true;
 }
 
 /* A free into an abandoned segment takes it over first, if this thread can own and it is worth it: then it is a local free. */
-static bool claim_while_freeing(struct heap *heap, struct segment *segment) {
+static bool reclaim_while_freeing(struct heap *heap, struct segment *segment) {
     uint64_t seen;
     heap_enter(heap);
-    bool claimed = segment_claim(segment, &heap->owner, &seen);
+    bool claimed = segment_reclaim(segment, &heap->owner, &seen);
     if (claimed) heap_adopt(heap, segment, seen);
     heap_leave(heap);
     return claimed;
@@ -198,7 +197,7 @@ static void free_in_page(struct segment *segment, uint64_t word, uintptr_t addre
     struct heap *heap = heap_of_thread();
     MOAT_CHECK(heap == NULL || heap->thread == thread_identity(), "thread word names another thread's heap", heap);
     if (heap != NULL && (word & OWNER_ABANDONED) && (!HARDENED_MAP || map_in_use(map_word_of(address), map_bit_of(address))) &&
-        is_worth_claiming(heap, segment, owner_page_kind(word)) && claim_while_freeing(heap, segment))
+        is_worth_reclaiming(heap, segment, owner_page_kind(word)) && reclaim_while_freeing(heap, segment))
         word = atomic_load_relaxed(&segment->owner);
     if (heap != NULL && owner_heap(word) == &heap->owner)
         free_own(heap, page_of(address, owner_page_kind(word)), address);
@@ -222,7 +221,7 @@ static enum huge_result resize_huge(struct segment *segment, uint64_t word, size
 
 static bool free_zero(uintptr_t address) {
     uintptr_t outside = thread_enter();
-    bool was_live = zero_free(address);
+    bool was_live = zero_size_free(address);
     thread_leave(outside);
     return was_live;
 }
@@ -237,7 +236,7 @@ void alloc_free_slow(void *block) {
     uint64_t word = atomic_load_acquire(&segment->owner); /* pairs with the store that made the segment what it is */
     if (owner_has_pages(word)) {
         free_in_page(segment, word, address);
-    } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO) {
+    } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO_SIZE) {
         if (!free_zero(address)) diagnose_not_live(address, VERB_FREE);
     } else if (owner_state(word) == SEGMENT_HUGE && segment_start(segment) == address) {
         if (free_huge(segment, word) != HUGE_OK) diagnose_not_live(address, VERB_FREE);
@@ -258,9 +257,9 @@ void *alloc_resize(void *block, size_t new_size) {
     if (block == NULL) return alloc_block(new_size);
     struct found found = find_live((uintptr_t)block, VERB_RESIZE);
     if (new_size > PTRDIFF_MAX) return NULL;
-    if (found.class != CLASS_NONE) {
+    if (found.size_class != SIZE_CLASS_NONE) {
         /* In place only within the class: what free_sized will be told leads to the same class then. */
-        if (new_size != 0 && new_size <= LARGE_MAX && class_of_size(new_size) == found.class) return block;
+        if (new_size != 0 && new_size <= LARGE_MAX && size_class_of(new_size) == found.size_class) return block;
     } else if (owner_state(found.word) == SEGMENT_HUGE && new_size > LARGE_MAX) {
         enum huge_result result = resize_huge(found.segment, found.word, new_size, &block);
         if (result == HUGE_LOST) diagnose_not_live((uintptr_t)block, VERB_RESIZE);
@@ -272,21 +271,24 @@ void *alloc_resize(void *block, size_t new_size) {
 static void check_sized(const struct found *found, uintptr_t address, size_t alignment, size_t size) {
     size_t expected = 0;
     /* A class serves an alignment only if its block size is a multiple of it. */
-    bool fits = found->class == CLASS_NONE || alignment <= GRANULE || (found->block_size & (alignment - 1)) == 0;
+    bool fits = found->size_class == SIZE_CLASS_NONE || alignment <= GRANULE || (found->block_size & (alignment - 1)) == 0;
     if (!is_power_of_two(alignment) || (address & (alignment - 1)) != 0 || !fits) {
         diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, address, alignment, (size_t)1 << low_bit(address));
         return;
     }
-    uint32_t class = CLASS_NONE;
-    if (size != 0 && size <= LARGE_MAX && alignment <= LARGE_MAX) class = class_of_aligned(alignment, size);
-    if (size != 0) expected = class != CLASS_NONE ? class_size(class) : size <= PTRDIFF_MAX ? huge_round(size) : SIZE_MAX;
-    if (class == found->class && expected == found->block_size) return;
+    uint32_t size_class = SIZE_CLASS_NONE;
+    if (size != 0 && size <= LARGE_MAX && alignment <= LARGE_MAX) size_class = size_class_of_aligned(alignment, size);
+    if (size != 0)
+        expected = size_class != SIZE_CLASS_NONE ? size_class_bytes(size_class)
+                   : size <= PTRDIFF_MAX         ? huge_round(size)
+                                                 : SIZE_MAX;
+    if (size_class == found->size_class && expected == found->block_size) return;
     diagnose_mismatch(REPORT_SIZE_MISMATCH, address, size, found->block_size);
 }
 
 void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
     if (block == NULL) return;
-    if (HARDENED_FIXED && alloc_is_ready() && fixed.options.sized != SIZED_OFF) {
+    if (HARDENED_RO && alloc_is_ready() && ro.options.sized != SIZED_OFF) {
         struct found found = find_live((uintptr_t)block, VERB_FREE);
         check_sized(&found, (uintptr_t)block, alignment, size);
     }
@@ -295,7 +297,7 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
 
 void alloc_free_aligned(void *block, size_t alignment) {
     if (block == NULL) return;
-    if (HARDENED_FIXED && alloc_is_ready() && fixed.options.sized != SIZED_OFF) {
+    if (HARDENED_RO && alloc_is_ready() && ro.options.sized != SIZED_OFF) {
         (void)find_live((uintptr_t)block, VERB_FREE);
         if (!is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
             diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, (uintptr_t)block, alignment, (size_t)1 << low_bit((uintptr_t)block));

@@ -47,17 +47,17 @@ struct own_block {
 /* The page of an address in a small page of the running thread's heap, with the thread marked busy; NULL: anything else. */
 MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct own_block *own) {
     /* Rotated: what is no multiple of a granule comes out as large, and leaves by the compare of the range. */
-    uint64_t granule = rotr64(address - fixed_load(region_base), GRANULE_SHIFT);
-    if (MOAT_UNLIKELY(granule >= fixed_load(region_granules))) return NULL;
+    uint64_t granule = rotr64(address - ro_load(region_base), GRANULE_SHIFT);
+    if (MOAT_UNLIKELY(granule >= ro_load(region_granules))) return NULL;
     /* The table can be read over the whole range, and only this thread writes its heap there (page_give_to). The thread's word
      * may have been overwritten, but what equals an entry is a heap, or 0. */
     uint64_t slot = granule >> (SLOT_SHIFT - GRANULE_SHIFT);
     uintptr_t word = thread_word();
-    if (MOAT_UNLIKELY(!atomic_equals_relaxed(&fixed.local_heaps[slot], word) || word == 0)) return NULL;
+    if (MOAT_UNLIKELY(!atomic_equals_relaxed(&ro.local_heaps[slot], word) || word == 0)) return NULL;
     heap_enter_fast();
     own->heap = (struct heap *)word;
     own->granule = granule;
-    struct page *page = &fixed.pages[slot];
+    struct page *page = &ro.pages[slot];
     if (page == NULL) __builtin_unreachable();
     return page;
 }
@@ -94,7 +94,7 @@ MOAT_INLINE void alloc_free_sized(void *block, size_t size) {
     struct own_block own;
     struct page *page = size - 1 < DIRECT_MAX ? enter_own_page((uintptr_t)block, &own) : NULL;
     if (MOAT_LIKELY(page != NULL)) {
-        if (MOAT_LIKELY(page->class == own.heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]->class)) {
+        if (MOAT_LIKELY(page->size_class == own.heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]->size_class)) {
             free_in_own_page(own, page, (uintptr_t)block);
             return;
         }

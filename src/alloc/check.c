@@ -15,12 +15,12 @@ static size_t check_pages(const struct segment *segment, enum page_kind kind, ui
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1, count++) {
         unsigned slot = low_bit(slots);
         const struct page *page = segment_page(segment, slot);
-        MOAT_CHECK(class_page_kind(page->class) == kind, "check: page of another kind", page->start);
+        MOAT_CHECK(size_class_page_kind(page->size_class) == kind, "check: page of another kind", page->start);
         MOAT_CHECK(page_local_heap(page) == (kind == PAGE_SMALL ? local_heap : 0),
                    "check: page local to a heap that does not own it", page->start);
         MOAT_CHECK(page_validate(page, segment_page_bytes(kind, slot)), "check: page, used + free + local free == carved",
                    page->start);
-        if (page->full) {
+        if (page->in_full) {
             uint64_t pending = atomic_load_relaxed(&page->pending);
             bool woken = (atomic_load_relaxed(&segment->woken) & bit64(slot)) != 0;
             MOAT_CHECK(pending == PENDING_FULL || woken, "check: a full page with claims has no wake-up", page->start);
@@ -56,11 +56,11 @@ static size_t check_abandoned(struct heap *heap, unsigned set) {
         uint64_t seen = atomic_load_relaxed(&segment->owner);
         if (set != ABANDONED_EMPTY && owner_page_kind(seen) != (enum page_kind)set)
             continue; /* an old hint: it is in another set */
-        if (!segment_claim(segment, &heap->owner, &seen)) continue;
+        if (!segment_reclaim(segment, &heap->owner, &seen)) continue;
         MOAT_CHECK(segment_validate(segment), "check: abandoned segment, its pages and free slots", segment_start(segment));
         if (!(seen & OWNER_REBUILD)) count += check_pages(segment, owner_page_kind(seen), 0);
         unsigned right_set = segment->pages_used == 0 ? ABANDONED_EMPTY : (unsigned)owner_page_kind(seen);
-        atomic_store_release(&segment->owner, seen); /* pairs with segment_claim */
+        atomic_store_release(&segment->owner, seen); /* pairs with segment_reclaim */
         abandoned_add(right_set, index);
     }
     return count;
@@ -68,14 +68,14 @@ static size_t check_abandoned(struct heap *heap, unsigned set) {
 
 /* Both levels of a bitmap lead to the segment. */
 static bool is_in_set(unsigned set, uint32_t index) {
-    const struct abandoned *abandoned = &fixed.abandoned[set];
+    const struct abandoned *abandoned = &ro.abandoned[set];
     return (atomic_load_relaxed(&abandoned->words[index / 64]) & bit64(index)) != 0 &&
            (atomic_load_relaxed(&abandoned->summary[index / 4096]) & bit64(index / 64)) != 0;
 }
 
 /* Every abandoned segment can be found. */
 static void check_findable(void) {
-    const struct region *region = fixed.region;
+    const struct region *region = ro.region;
     for (uint32_t index = 0; index < region->window_end; index++) {
         if ((region->taken[index / 64] & bit64(index)) == 0) continue;
         uint64_t word = atomic_load_relaxed(&segment_at(index)->owner);
@@ -86,15 +86,15 @@ static void check_findable(void) {
 }
 
 size_t check_all(void) {
-    if (__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0 || !alloc_is_ready()) return 0; /* pairs with init */
+    if (__atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) == 0 || !alloc_is_ready()) return 0; /* pairs with init */
     struct heap *heap = heap_acquire();
     size_t count = check_heap(heap);
     for (unsigned set = 0; set < ABANDONED_SETS; set++) count += check_abandoned(heap, set);
-    lock_acquire(&fixed.region->lock);
+    lock_acquire(&ro.region->lock);
     check_findable();
     bool region_ok = region_validate();
-    lock_release(&fixed.region->lock);
+    lock_release(&ro.region->lock);
     heap_release(heap); /* last: a signal handler must find the thread busy as long as it holds a lock */
-    MOAT_CHECK(region_ok, "check: region, count of segments taken", fixed.region);
+    MOAT_CHECK(region_ok, "check: region, count of segments taken", ro.region);
     return count;
 }

@@ -57,7 +57,7 @@ static enum finding find(uintptr_t address, struct report_facts *facts) {
     facts->segment_start = round_down(address, SEGMENT_SIZE);
     uint64_t word = atomic_load_acquire(&segment_of(address)->owner); /* pairs with the stores of every owner change */
     if (owner_has_pages(word)) return find_in_page(address, word, facts);
-    if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO) {
+    if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO_SIZE) {
         facts->page_kind = "zero-size";
         return address % GRANULE == 0 ? FOUND_FREE : FOUND_NO_BLOCK;
     }
@@ -76,7 +76,7 @@ void diagnose_mismatch(enum report_kind kind, uintptr_t address, size_t given, s
     facts.size_given = given;
     facts.size_expected = expected;
     const char *what = kind == REPORT_SIZE_MISMATCH ? "sized free with the wrong size" : "aligned free with the wrong alignment";
-    if (fixed.options.sized == SIZED_REPORT)
+    if (ro.options.sized == SIZED_REPORT)
         report_and_continue(kind, what, address, &facts);
     else
         report_fatal(kind, what, address, &facts);

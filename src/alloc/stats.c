@@ -6,7 +6,7 @@ static void add_pages(struct stats *stats, const struct segment *segment, enum p
         const struct page *page = segment_page(segment, low_bit(slots));
         /* Of a page whose owner is at work: near the truth. */
         int32_t used =
-            atomic_load_relaxed(&page->carved) - (int32_t)atomic_load_relaxed(&page->left) - (int32_t)page_returned(page);
+            atomic_load_relaxed(&page->carved) - (int32_t)atomic_load_relaxed(&page->free_count) - (int32_t)page_returned(page);
         if (used <= 0) continue;
         stats->pages++;
         stats->used_blocks += (size_t)used;
@@ -26,15 +26,15 @@ static void add_segment(struct stats *stats, const struct segment *segment) {
         stats->huge_bytes += atomic_load_relaxed(&segment->committed);
         stats->used_blocks++;
         stats->used_bytes += atomic_load_relaxed(&segment->committed);
-    } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO) {
+    } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO_SIZE) {
         stats->segments++;
     }
 }
 
 void stats_collect(struct stats *stats) {
     *stats = (struct stats){0};
-    if (__atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) == 0) return; /* pairs with init */
-    const struct region *region = fixed.region;
+    if (__atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) == 0) return; /* pairs with init */
+    const struct region *region = ro.region;
     uint32_t end = atomic_load_relaxed(&region->window_end);
     for (uint32_t word = 0; word * 64 < end; word++)
         for (uint64_t taken = atomic_load_relaxed(&region->taken[word]); taken != 0; taken &= taken - 1)
@@ -42,6 +42,6 @@ void stats_collect(struct stats *stats) {
     stats->reserved = (size_t)end << SEGMENT_SHIFT;
     stats->committed = atomic_load_relaxed(&region->committed);
     stats->guards_missing = atomic_load_relaxed(&region->guards_missing);
-    stats->heaps = atomic_load_relaxed(&fixed.pool->made);
-    stats->locks_taken = atomic_load_relaxed(&region->lock_count) + atomic_load_relaxed(&fixed.pool->lock_count);
+    stats->heaps = atomic_load_relaxed(&ro.pool->made);
+    stats->locks_taken = atomic_load_relaxed(&region->lock_count) + atomic_load_relaxed(&ro.pool->lock_count);
 }

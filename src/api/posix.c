@@ -1,7 +1,7 @@
 /*
  * posix: errno, the members of the family without a fast path, and the prefixed interface of moat.h (layer 8).
  *
- * The moat_* names are in every build; the C library's names are in override.c, which a prefixed build leaves out. Nothing here
+ * The moat_* names are in every build; the C library's names are in malloc.c, which a prefixed build leaves out. Nothing here
  * holds state.
  */
 #include "api/posix.h"
@@ -49,7 +49,7 @@ MOAT_PUBLIC void *moat_realloc(void *block, size_t size) { return posix_realloc(
 MOAT_PUBLIC void *moat_reallocarray(void *block, size_t count, size_t size) { return posix_reallocarray(block, count, size); }
 MOAT_PUBLIC void *moat_aligned_alloc(size_t alignment, size_t size) { return posix_aligned_alloc(alignment, size); }
 MOAT_PUBLIC int moat_posix_memalign(void **result, size_t alignment, size_t size) {
-    return posix_posix_memalign(result, alignment, size);
+    return posix_memalign_into(result, alignment, size);
 }
 
 MOAT_PUBLIC void moat_free(void *block) { alloc_free(block); }

@@ -3,9 +3,9 @@
  *
  * The verbs of alloc.h know neither errno nor the odd corners of the standards; these bodies add them, and nothing else. They are
  * inline so that malloc() itself is the allocator's fast path without a call between. posix.c gives them the names moat_*,
- * override.c the C library's own, override_cxx.c builds C++'s operators on alloc.h directly.
+ * malloc.c the C library's own, new.c builds C++'s operators on alloc.h directly.
  *
- * errno is set in this file, in posix.c and in override.c alone, and only on failure; free() and every success keep it.
+ * errno is set in this file, in posix.c and in malloc.c alone, and only on failure; free() and every success keep it.
  */
 #ifndef MOAT_POSIX_H
 #define MOAT_POSIX_H
@@ -13,7 +13,7 @@
 #include <errno.h>
 
 #include "alloc/alloc.h"
-#include "meta/fixed.h"
+#include "meta/ro.h"
 #include "os/os.h"
 
 /* An exported name: everything else in the library is hidden. */
@@ -41,7 +41,7 @@ MOAT_INLINE void *posix_calloc(size_t count, size_t size) {
 /* realloc(NULL, 0) is malloc(0). Another block's size 0 frees it and returns NULL as glibc does, errno untouched, unless the
    option zero_realloc=alloc asks for a new zero-size block. */
 MOAT_INLINE void *posix_realloc(void *block, size_t size) {
-    if (MOAT_UNLIKELY(size == 0 && block != NULL && fixed.options.zero_realloc_frees)) {
+    if (MOAT_UNLIKELY(size == 0 && block != NULL && ro.options.zero_realloc_frees)) {
         alloc_free(block);
         return NULL;
     }
@@ -67,7 +67,7 @@ MOAT_INLINE void *posix_aligned_alloc(size_t alignment, size_t size) {
 }
 
 /* Returns the error and keeps errno. A power of two above ALIGN_MAX is a right alignment that cannot be had: ENOMEM. */
-MOAT_INLINE int posix_posix_memalign(void **result, size_t alignment, size_t size) {
+MOAT_INLINE int posix_memalign_into(void **result, size_t alignment, size_t size) {
     if (MOAT_UNLIKELY(!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)) return EINVAL;
     if (MOAT_UNLIKELY(alignment > ALIGN_MAX)) return ENOMEM;
     void *block = alloc_aligned(alignment, size);

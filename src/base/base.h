@@ -32,7 +32,7 @@ enum {
     HARDENED_LINKS = (MOAT_DEFENCES & 2) != 0, /* links of free lists are encoded and checked */
     HARDENED_BUSY = (MOAT_DEFENCES & 4) != 0,  /* fast paths mark the thread, for signal handlers */
     HARDENED_ORDER = (MOAT_DEFENCES & 8) != 0, /* pages and blocks come in an order that cannot be foretold */
-    HARDENED_FIXED = (MOAT_DEFENCES & 16) != 0 /* what never changes is read-only; sized frees are checked */
+    HARDENED_RO = (MOAT_DEFENCES & 16) != 0    /* what never changes is read-only; sized frees are checked */
 };
 
 /* A harness build compiles the seams of os, atomic and thread in; the shipped library compiles them out. */

@@ -6,7 +6,7 @@
 #include "base/format.h"
 
 static void put(struct format *format, char byte) {
-    if (format->length < format->room) format->text[format->length++] = byte;
+    if (format->length < format->capacity) format->text[format->length++] = byte;
 }
 
 void format_string(struct format *format, const char *string) {
@@ -55,6 +55,6 @@ void format_size(struct format *format, size_t bytes) {
 }
 
 void format_end_line(struct format *format) {
-    if (format->length == format->room) format->length--;
+    if (format->length == format->capacity) format->length--;
     put(format, '\n');
 }

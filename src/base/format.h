@@ -12,11 +12,13 @@
 
 struct format {
     char *text;
-    size_t room;   /* bytes of text, at least 1 */
-    size_t length; /* bytes written so far, at most room */
+    size_t capacity; /* bytes of text, at least 1 */
+    size_t length;   /* bytes written so far, at most room */
 };
 
-MOAT_INLINE struct format format_in(char *text, size_t room) { return (struct format){.text = text, .room = room, .length = 0}; }
+MOAT_INLINE struct format format_in(char *text, size_t capacity) {
+    return (struct format){.text = text, .capacity = capacity, .length = 0};
+}
 
 /* A zero-terminated string, as it is. */
 void format_string(struct format *format, const char *string);

@@ -3,7 +3,7 @@
  *
  * One initial-exec word per thread holds the thread's heap, or one of three marks. It lies where an overflow may reach it, so
  * nothing follows it before is_heap() (heap.h) has shown that it points into the heap table, or that it equals an entry of
- * fixed.local_heaps. A
+ * ro.local_heaps. A
  * harness build reads the word of the virtual thread that runs now.
  */
 #ifndef MOAT_THREAD_H
@@ -14,7 +14,7 @@
 struct heap;
 
 /* Marks that are no heap: a thread that has not allocated yet, and one whose exit hook has run (it never owns again). They
-   differ from every entry of fixed.local_heaps too, so that both fast paths take their slow branch. */
+   differ from every entry of ro.local_heaps too, so that both fast paths take their slow branch. */
 #define THREAD_NEW ((uintptr_t)0x0e)
 #define THREAD_ENDED ((uintptr_t)0x0f)
 /* The thread is inside the allocator: whatever calls it now is a signal handler that interrupted it. */

@@ -8,7 +8,7 @@
 #define _GNU_SOURCE
 #include "harness/harness.h"
 
-#include "meta/fixed.h"
+#include "meta/ro.h"
 #include "base/thread.h"
 
 #include <errno.h>
@@ -460,11 +460,11 @@ void harness_reset(void) {
     for (size_t i = 0; i < state.count; i++)
         if (munmap((void *)state.ranges[i].start, state.ranges[i].size) != 0) complain("a range cannot be given back");
     state.count = 0;
-    if (mprotect(&moat_fixed_pages, sizeof moat_fixed_pages, PROT_READ | PROT_WRITE) != 0)
+    if (mprotect(&moat_ro_pages, sizeof moat_ro_pages, PROT_READ | PROT_WRITE) != 0)
         complain("the fixed structure cannot be made writable");
-    uint32_t exit_key = fixed.exit_key; /* the C library has few; it serves the next start too */
-    memset(&fixed, 0, sizeof fixed);
-    fixed.exit_key = exit_key;
+    uint32_t exit_key = ro.exit_key; /* the C library has few; it serves the next start too */
+    memset(&ro, 0, sizeof ro);
+    ro.exit_key = exit_key;
     clear_plans();
     memset(state.calls, 0, sizeof state.calls);
     state.failures = 0;

@@ -14,22 +14,22 @@ void heap_report_reentry(void) {
 
 void heap_enter_busy(struct heap *heap, uintptr_t outside) {
     MOAT_CHECK(heap->thread == thread_identity(), "thread word names another thread's heap", heap);
-    if (MOAT_UNLIKELY(heap->activity & 1)) heap_report_reentry();
-    atomic_store_relaxed(&heap->activity, heap->activity + 1);
+    if (MOAT_UNLIKELY(heap->seqcount & 1)) heap_report_reentry();
+    atomic_store_relaxed(&heap->seqcount, heap->seqcount + 1);
     heap->outside_word = outside;
 }
 
 void heap_enter(struct heap *heap) { heap_enter_busy(heap, thread_enter()); }
 
 void heap_leave(struct heap *heap) {
-    atomic_store_relaxed(&heap->activity, heap->activity + 1);
+    atomic_store_relaxed(&heap->seqcount, heap->seqcount + 1);
     thread_leave(heap->outside_word);
 }
 
-void heap_ask_for_trim(struct heap *heap) { heap->trims_seen = atomic_add_relaxed(&fixed.pool->trims, 1) + 1; }
+void heap_ask_for_trim(struct heap *heap) { heap->trims_seen = atomic_add_relaxed(&ro.pool->trims, 1) + 1; }
 
 static void trim_if_asked(struct heap *heap) {
-    uint32_t trims = atomic_load_relaxed(&fixed.pool->trims);
+    uint32_t trims = atomic_load_relaxed(&ro.pool->trims);
     if (MOAT_LIKELY(trims == heap->trims_seen)) return;
     heap->trims_seen = trims;
     heap->now = os_milliseconds();
@@ -49,9 +49,9 @@ void heap_tick(struct heap *heap) {
 }
 
 /* Makes sure that `free` of a page has a block; false: the page is full. */
-static bool page_has_room(struct heap *heap, struct page *page, enum page_kind kind) {
+static bool page_has_block(struct heap *heap, struct page *page, enum page_kind kind) {
     page_collect(page, kind);
-    if (page->left != 0) return true;
+    if (page->free_count != 0) return true;
     if (page->carved == page->capacity) return false;
     page_carve(page, heap_random(heap));
     return true;
@@ -59,12 +59,12 @@ static bool page_has_room(struct heap *heap, struct page *page, enum page_kind k
 
 /* The first page of the class with room. Pages without are set aside on the way, so each is met once until it joins the queue
  * again. */
-static struct page *search_queue(struct heap *heap, uint32_t class) {
-    enum page_kind kind = class_page_kind(class);
-    uint32_t index = heap->queues[class].first;
+static struct page *search_queue(struct heap *heap, uint32_t size_class) {
+    enum page_kind kind = size_class_page_kind(size_class);
+    uint32_t index = heap->queues[size_class].first;
     while (index != 0) {
         struct page *page = page_at(index);
-        if (page_has_room(heap, page, kind)) return page;
+        if (page_has_block(heap, page, kind)) return page;
         if (!page_mark_full(page)) continue; /* a claim has come: collect it */
         index = page->next;
         heap_queue_remove(heap, page);
@@ -74,22 +74,22 @@ static struct page *search_queue(struct heap *heap, uint32_t class) {
 }
 
 /* A segment of the heap that can take a page of the kind: one with room, else an empty one. */
-static struct segment *segment_with_room(struct heap *heap, enum page_kind kind) {
-    if (kind != PAGE_LARGE && heap->rooms[kind] != 0) return segment_at(heap->rooms[kind]);
-    if (heap->rooms[ROOM_EMPTY] == 0) return NULL;
-    struct segment *segment = segment_at(heap->rooms[ROOM_EMPTY]);
+static struct segment *open_segment(struct heap *heap, enum page_kind kind) {
+    if (kind != PAGE_LARGE && heap->open[kind] != 0) return segment_at(heap->open[kind]);
+    if (heap->open[OPEN_EMPTY] == 0) return NULL;
+    struct segment *segment = segment_at(heap->open[OPEN_EMPTY]);
     uint64_t word = (uint64_t)(uintptr_t)heap | (uint64_t)kind;
     if (atomic_load_relaxed(&segment->owner) != word) segment_retype(segment, word);
     return segment;
 }
 
-struct page *heap_page_with_room(struct heap *heap, uint32_t class) {
-    enum page_kind kind = class_page_kind(class);
+struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
+    enum page_kind kind = size_class_page_kind(size_class);
     heap_tick(heap);
     for (int adoptions = 0;;) {
-        struct page *page = search_queue(heap, class);
+        struct page *page = search_queue(heap, size_class);
         if (page != NULL) return page;
-        struct segment *segment = segment_with_room(heap, kind);
+        struct segment *segment = open_segment(heap, kind);
         if (segment == NULL && adoptions < ADOPTIONS_PER_SEARCH && heap_adopt_one(heap, kind)) {
             adoptions++;
             continue;
@@ -100,9 +100,9 @@ struct page *heap_page_with_room(struct heap *heap, uint32_t class) {
             if (segment == NULL) return NULL;
             heap_link_segment(heap, segment);
         }
-        page = segment_page_create(segment, class, heap_random(heap));
+        page = segment_page_create(segment, size_class, heap_random(heap));
         heap_own_page(heap, page);
-        heap_update_room(heap, segment);
+        heap_update_open(heap, segment);
         heap_queue_push(heap, page, true);
     }
 }
@@ -110,7 +110,7 @@ struct page *heap_page_with_room(struct heap *heap, uint32_t class) {
 void heap_page_event(struct heap *heap, struct page *page) {
     thread_mark_busy(); /* the baseline's fast path has no bracket */
     heap_enter_busy(heap, (uintptr_t)heap);
-    if (page->full) heap_queue_rejoin(heap, page);
+    if (page->in_full) heap_queue_rejoin(heap, page);
     if (page_used(page) == 0 && !heap_queue_keeps(heap, page))
         heap_release_page(heap, page);
     else
@@ -120,22 +120,22 @@ void heap_page_event(struct heap *heap, struct page *page) {
 }
 
 bool heap_validate(const struct heap *heap) {
-    for (uint32_t class = 0; class < SIZE_CLASSES; class ++) {
+    for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
         uint32_t previous = 0;
-        for (uint32_t index = heap->queues[class].first; index != 0; index = page_at(index)->next) {
+        for (uint32_t index = heap->queues[size_class].first; index != 0; index = page_at(index)->next) {
             const struct page *page = page_at(index);
             const struct segment *segment = page_segment(page);
-            enum page_kind kind = class_page_kind(class);
-            if (page->class != class || page->full || page->prev != previous) return false;
+            enum page_kind kind = size_class_page_kind(size_class);
+            if (page->size_class != size_class || page->in_full || page->prev != previous) return false;
             if (atomic_load_relaxed(&segment->owner) != ((uint64_t)(uintptr_t)heap | (uint64_t)kind)) return false;
             if (heap->index != HEAP_LATE && page_local_heap(page) != (kind == PAGE_SMALL ? (uintptr_t)heap : 0)) return false;
             if (!page_validate(page, segment_page_bytes(kind, page_slot(page)))) return false;
             previous = index;
         }
-        if (heap->queues[class].last != previous) return false;
+        if (heap->queues[size_class].last != previous) return false;
     }
     for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
-        uint32_t first = heap->queues[class_of_size(granules * GRANULE)].first;
+        uint32_t first = heap->queues[size_class_of(granules * GRANULE)].first;
         if (heap->direct[granules] != (first != 0 ? page_at(first) : &page_empty)) return false;
     }
     return heap->direct[0] == &page_empty;

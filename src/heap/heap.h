@@ -6,7 +6,7 @@
  * by the owner alone.
  *
  * Invariants: a page is in the queue of its class, or set aside because it was full; direct[w] is the first page of the queue
- * that serves w granules, or page_empty; every segment whose owner word names the heap is in lists[index & 63]. `activity` is odd
+ * that serves w granules, or page_empty; every segment whose owner word names the heap is in lists[index & 63]. `seqcount` is odd
  * inside a generic path: a forked child distrusts such a heap, and a call that finds it odd comes from a signal handler.
  */
 #ifndef MOAT_HEAP_H
@@ -24,7 +24,7 @@
 
 /* Frees in a row into one abandoned segment of small pages after which the thread takes it over; a quarter of it, and a quarter
    of that, for the other kinds, which hold fewer blocks. */
-#define FREES_TO_CLAIM 16u
+#define FREES_TO_RECLAIM 16u
 
 /* The last frees into abandoned segments of one kind of pages. */
 struct stray_frees {
@@ -44,27 +44,27 @@ struct heap {
     struct owner owner; /* remote threads write it: a line of its own */
     MOAT_LINE struct page *direct[DIRECT_ENTRIES];
     struct page_queue queues[SIZE_CLASSES];
-    uint32_t lists[64];         /* its segments by index & 63 */
-    uint32_t rooms[ROOM_LISTS]; /* its segments with a free page */
-    uint32_t activity;          /* odd: inside a generic path */
-    uint32_t index;             /* in the heap table */
-    uint32_t next_free;         /* atomic, of the pool: next unused heap, 0: none */
-    uint32_t exit_rounds;       /* times the exit hook has run */
-    uint32_t trims_seen;        /* of pool->trims */
-    uint32_t calls;             /* of the refill path, which goes the generic way now and then */
-    uint32_t ticks;             /* generic calls, to look at the clock now and then */
-    uint32_t purge_list;        /* where the purge walk stands, see PURGE_ABANDONED */
-    uint32_t purge_segment;     /* the next segment of that list to look at; 0: its first */
-    bool purge_gave;            /* its last step gave memory back */
-    bool memory_is_short;       /* no segment could be had at the last try */
-    uintptr_t outside_word;     /* the thread's word outside the generic path it is in */
-    uintptr_t thread;           /* thread_identity() of the owner, 0: none */
-    uint64_t now;               /* milliseconds at the last look at the clock */
-    uint64_t purge_at;          /* when the next purge walk is due */
-    uint32_t segments;          /* owned */
-    uint32_t purge_set;         /* of what is abandoned: enum abandoned_set */
-    uint32_t purge_from;        /* where the purge walk over what is abandoned stands */
-    uint32_t adopt_from;        /* where to look for abandoned segments next */
+    uint32_t lists[64];        /* its segments by index & 63 */
+    uint32_t open[OPEN_LISTS]; /* its segments with a free page */
+    uint32_t seqcount;         /* odd: inside a generic path */
+    uint32_t index;            /* in the heap table */
+    uint32_t next_free;        /* atomic, of the pool: next unused heap, 0: none */
+    uint32_t exit_rounds;      /* times the exit hook has run */
+    uint32_t trims_seen;       /* of pool->trims */
+    uint32_t calls;            /* of the refill path, which goes the generic way now and then */
+    uint32_t ticks;            /* generic calls, to look at the clock now and then */
+    uint32_t purge_list;       /* where the purge walk stands, see PURGE_ABANDONED */
+    uint32_t purge_segment;    /* the next segment of that list to look at; 0: its first */
+    bool purge_gave;           /* its last step gave memory back */
+    bool memory_is_short;      /* no segment could be had at the last try */
+    uintptr_t outside_word;    /* the thread's word outside the generic path it is in */
+    uintptr_t thread;          /* thread_identity() of the owner, 0: none */
+    uint64_t now;              /* milliseconds at the last look at the clock */
+    uint64_t purge_at;         /* when the next purge walk is due */
+    uint32_t segments;         /* owned */
+    uint32_t purge_set;        /* of what is abandoned: enum abandoned_set */
+    uint32_t purge_from;       /* where the purge walk over what is abandoned stands */
+    uint32_t adopt_from;       /* where to look for abandoned segments next */
     struct stray_frees stray_frees[PAGE_KINDS];
 };
 
@@ -74,15 +74,15 @@ static_assert(HEAP_SIZE == OWNER_FLAGS + 1, "a heap's address leaves room for th
 /* A heap's random generator, in memory that the kernel wipes on fork. */
 struct heap_random {
     struct random random;
-    uint64_t fork_mark; /* of heap 0: fixed.fork_mark */
+    uint64_t fork_mark; /* of heap 0: ro.fork_mark */
     char unused[256 - sizeof(struct random) - sizeof(uint64_t)];
 };
 
-MOAT_INLINE struct heap *heap_at(uint32_t index) { return (struct heap *)(fixed.heaps_base + ((uintptr_t)index << HEAP_SHIFT)); }
-MOAT_INLINE struct random *heap_random(const struct heap *heap) { return &fixed.randoms[heap->index].random; }
+MOAT_INLINE struct heap *heap_at(uint32_t index) { return (struct heap *)(ro.heaps_base + ((uintptr_t)index << HEAP_SHIFT)); }
+MOAT_INLINE struct random *heap_random(const struct heap *heap) { return &ro.randoms[heap->index].random; }
 
 /* Whether a word is the address of a heap: range and alignment in one compare. */
-MOAT_INLINE bool is_heap(uintptr_t word) { return rotr64(word - fixed_load(heaps_base), HEAP_SHIFT) < fixed_load(heaps_max); }
+MOAT_INLINE bool is_heap(uintptr_t word) { return rotr64(word - ro_load(heaps_base), HEAP_SHIFT) < ro_load(heaps_max); }
 
 /* The running thread's heap; NULL before its first allocation, after its exit hook, or if its word was overwritten. */
 MOAT_INLINE struct heap *heap_of_thread(void) {
@@ -98,7 +98,7 @@ MOAT_INLINE void heap_leave_fast(const struct heap *heap) {
     if (HARDENED_BUSY) thread_leave((uintptr_t)heap);
 }
 
-/* Bracket every generic path of a heap: the thread is busy, and `activity` odd for the eyes of a forked child. heap_leave gives
+/* Bracket every generic path of a heap: the thread is busy, and `seqcount` odd for the eyes of a forked child. heap_leave gives
    the thread its word back: heap_enter notes what it is, heap_enter_busy is told. */
 MOAT_NORETURN MOAT_COLD void heap_report_reentry(void);
 void heap_enter(struct heap *heap);
@@ -106,7 +106,7 @@ void heap_enter_busy(struct heap *heap, uintptr_t outside);
 void heap_leave(struct heap *heap);
 
 /* Generic allocation of a class: wakes, collects, searches, carves, adopts, grows. NULL: out of memory. Inside enter/leave. */
-struct page *heap_page_with_room(struct heap *heap, uint32_t class);
+struct page *heap_find_page(struct heap *heap, uint32_t size_class);
 /* A local free counted down to the event of its page: the page joins its queue again, or is given back. Inside the fast path's
    bracket, which it leaves. */
 MOAT_COLD void heap_page_event(struct heap *heap, struct page *page);
@@ -133,7 +133,7 @@ void heap_reset(struct heap *heap);
 void heap_link_segment(struct heap *heap, struct segment *segment);
 void heap_unlink_segment(struct heap *heap, struct segment *segment);
 /* The list a segment belongs to now, after its pages changed. */
-void heap_update_room(struct heap *heap, struct segment *segment);
+void heap_update_open(struct heap *heap, struct segment *segment);
 /* Leaves all empty segments but one to whoever needs one. At the end of generic paths that may have made some: no list may be
  * walked. */
 void heap_shed_empty(struct heap *heap);

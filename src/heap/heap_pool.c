@@ -19,7 +19,7 @@ __thread uintptr_t moat_thread_word = THREAD_NEW;
 static void exit_hook(void *argument) {
     struct heap *heap = heap_of_thread();
     if (heap == NULL || heap != argument) return;
-    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(fixed.exit_key - 1, heap) == 0) return;
+    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(ro.exit_key - 1, heap) == 0) return;
     heap_thread_end(heap);
 }
 
@@ -27,12 +27,12 @@ static void exit_hook(void *argument) {
 static bool extend_pool(struct heap_pool *pool) {
     uint32_t more = HEAPS_PER_COMMIT;
     if (pool->writable + more > pool->limit) return false;
-    size_t from = round_down(pool->writable * sizeof(struct heap_random), fixed.os_page);
-    size_t to = round_up((pool->writable + more) * sizeof(struct heap_random), fixed.os_page);
+    size_t from = round_down(pool->writable * sizeof(struct heap_random), ro.os_page);
+    size_t to = round_up((pool->writable + more) * sizeof(struct heap_random), ro.os_page);
     uintptr_t heaps = (uintptr_t)heap_at(pool->writable);
-    uintptr_t heaps_end = round_up(heaps + more * HEAP_SIZE, fixed.os_page);
-    if (!os_commit((void *)round_down(heaps, fixed.os_page), heaps_end - round_down(heaps, fixed.os_page))) return false;
-    if (!os_commit((char *)fixed.randoms + from, to - from)) return false;
+    uintptr_t heaps_end = round_up(heaps + more * HEAP_SIZE, ro.os_page);
+    if (!os_commit((void *)round_down(heaps, ro.os_page), heaps_end - round_down(heaps, ro.os_page))) return false;
+    if (!os_commit((char *)ro.randoms + from, to - from)) return false;
     pool->writable += more;
     return true;
 }
@@ -77,10 +77,10 @@ static void return_heap(struct heap_pool *pool, struct heap *heap) {
 }
 
 bool heap_pool_init(void) {
-    const struct heap *late = take_heap(fixed.pool);
+    const struct heap *late = take_heap(ro.pool);
     if (late == NULL || late->index != HEAP_LATE) return false;
     pthread_key_t key;
-    if (fixed.exit_key == 0 && pthread_key_create(&key, exit_hook) == 0) fixed.exit_key = key + 1;
+    if (ro.exit_key == 0 && pthread_key_create(&key, exit_hook) == 0) ro.exit_key = key + 1;
     return true;
 }
 
@@ -95,24 +95,24 @@ static struct heap *enter_late_heap(uintptr_t outside) {
 
 struct heap *heap_try_late(void) {
     uintptr_t outside = thread_enter();
-    if (lock_try(&fixed.pool->late_lock)) return enter_late_heap(outside);
+    if (lock_try(&ro.pool->late_lock)) return enter_late_heap(outside);
     thread_leave(outside);
     return NULL;
 }
 
 /* The first heap of a thread, which is busy meanwhile; its word leads to the heap from then on. NULL: none left, or no memory. */
 static struct heap *make_heap_of_thread(void) {
-    struct heap *heap = take_heap(fixed.pool);
+    struct heap *heap = take_heap(ro.pool);
     if (heap == NULL) return NULL;
     heap->thread = thread_identity();
     heap->exit_rounds = 0;
-    heap->trims_seen = atomic_load_relaxed(&fixed.pool->trims);
+    heap->trims_seen = atomic_load_relaxed(&ro.pool->trims);
     heap->now = os_milliseconds();
     heap->adopt_from = 0;
     for (size_t i = 0; i < PAGE_KINDS; i++) heap->stray_frees[i].segment = 0;
     thread_leave((uintptr_t)heap);
     /* May allocate: the heap serves it. Without the hook the heap is not given back at thread end: better that than no memory. */
-    (void)pthread_setspecific(fixed.exit_key - 1, heap);
+    (void)pthread_setspecific(ro.exit_key - 1, heap);
     thread_mark_busy();
     return heap;
 }
@@ -123,9 +123,9 @@ struct heap *heap_acquire(void) {
     if (MOAT_UNLIKELY(heap == NULL)) {
         if (outside == THREAD_BUSY) heap_report_reentry(); /* moat_check() in a signal handler */
         MOAT_CHECK(outside == THREAD_NEW || outside == THREAD_ENDED, "thread word overwritten", outside);
-        if (outside == THREAD_NEW && fixed.exit_key != 0) heap = make_heap_of_thread();
+        if (outside == THREAD_NEW && ro.exit_key != 0) heap = make_heap_of_thread();
         if (heap == NULL) {
-            lock_acquire(&fixed.pool->late_lock);
+            lock_acquire(&ro.pool->late_lock);
             return enter_late_heap(outside);
         }
     }
@@ -142,7 +142,7 @@ void heap_release(struct heap *heap) {
     heap->outside_word = THREAD_BUSY;
     heap_leave(heap);
     heap->thread = 0;
-    lock_release(&fixed.pool->late_lock);
+    lock_release(&ro.pool->late_lock);
     thread_leave(outside);
 }
 
@@ -152,6 +152,6 @@ void heap_thread_end(struct heap *heap) {
     heap_abandon(heap);
     heap->outside_word = THREAD_BUSY;
     heap_leave(heap);
-    return_heap(fixed.pool, heap);
+    return_heap(ro.pool, heap);
     thread_leave(THREAD_ENDED); /* busy until here: a fork by a handler sees that the heap is on its way */
 }

@@ -4,11 +4,11 @@
 static struct page *page_or_empty(uint32_t index) { return index != 0 ? page_at(index) : (struct page *)(uintptr_t)&page_empty; }
 
 /* The first page of a class changed: every direct entry the class serves follows. */
-static void update_direct(struct heap *heap, uint32_t class) {
-    size_t size = class_size(class);
+static void update_direct(struct heap *heap, uint32_t size_class) {
+    size_t size = size_class_bytes(size_class);
     if (size > DIRECT_MAX) return;
-    struct page *page = page_or_empty(heap->queues[class].first);
-    size_t from = class == 0 ? 1 : class_size(class - 1) / GRANULE + 1;
+    struct page *page = page_or_empty(heap->queues[size_class].first);
+    size_t from = size_class == 0 ? 1 : size_class_bytes(size_class - 1) / GRANULE + 1;
     for (size_t granules = from; granules <= size / GRANULE; granules++) heap->direct[granules] = page;
 }
 
@@ -17,7 +17,7 @@ static void update_direct(struct heap *heap, uint32_t class) {
 #define KEPT_BLOCK_MAX (8 * KIB)
 
 bool heap_queue_keeps(const struct heap *heap, const struct page *page) {
-    return heap->queues[page->class].first == page_index(page) && page->block_size <= KEPT_BLOCK_MAX;
+    return heap->queues[page->size_class].first == page_index(page) && page->block_size <= KEPT_BLOCK_MAX;
 }
 
 void heap_queue_watch(const struct heap *heap, struct page *page) {
@@ -27,16 +27,16 @@ void heap_queue_watch(const struct heap *heap, struct page *page) {
         page_watch(page);
 }
 
-static void update_first(struct heap *heap, uint32_t class) {
-    uint32_t first = heap->queues[class].first;
+static void update_first(struct heap *heap, uint32_t size_class) {
+    uint32_t first = heap->queues[size_class].first;
     if (first != 0) heap_queue_watch(heap, page_at(first));
-    update_direct(heap, class);
+    update_direct(heap, size_class);
 }
 
 void heap_queue_push(struct heap *heap, struct page *page, bool front) {
-    struct page_queue *queue = &heap->queues[page->class];
+    struct page_queue *queue = &heap->queues[page->size_class];
     uint32_t index = page_index(page);
-    page->full = false;
+    page->in_full = false;
     page_watch(page);
     if (front && queue->first != 0) page_watch(page_at(queue->first));
     page->next = front ? queue->first : 0;
@@ -49,11 +49,11 @@ void heap_queue_push(struct heap *heap, struct page *page, bool front) {
         page_at(page->prev)->next = index;
     else
         queue->first = index;
-    if (queue->first == index) update_first(heap, page->class);
+    if (queue->first == index) update_first(heap, page->size_class);
 }
 
 void heap_queue_remove(struct heap *heap, struct page *page) {
-    struct page_queue *queue = &heap->queues[page->class];
+    struct page_queue *queue = &heap->queues[page->size_class];
     bool was_first = queue->first == page_index(page);
     if (page->next != 0)
         page_at(page->next)->prev = page->prev;
@@ -64,11 +64,11 @@ void heap_queue_remove(struct heap *heap, struct page *page) {
     else
         queue->first = page->next;
     page->next = page->prev = 0;
-    if (was_first) update_first(heap, page->class);
+    if (was_first) update_first(heap, page->size_class);
 }
 
 void heap_queue_rejoin(struct heap *heap, struct page *page) {
-    page_collect(page, class_page_kind(page->class));
+    page_collect(page, size_class_page_kind(page->size_class));
     heap_queue_push(heap, page, false);
 }
 
@@ -76,7 +76,7 @@ void heap_reset(struct heap *heap) {
     for (size_t i = 0; i < DIRECT_ENTRIES; i++) heap->direct[i] = page_or_empty(0);
     for (size_t i = 0; i < SIZE_CLASSES; i++) heap->queues[i] = (struct page_queue){0, 0};
     for (size_t i = 0; i < 64; i++) heap->lists[i] = 0;
-    for (size_t i = 0; i < ROOM_LISTS; i++) heap->rooms[i] = 0;
+    for (size_t i = 0; i < OPEN_LISTS; i++) heap->open[i] = 0;
     heap->purge_list = PURGE_IDLE;
     heap->purge_segment = 0;
     heap->purge_gave = heap->memory_is_short = false;

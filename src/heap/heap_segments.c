@@ -19,19 +19,19 @@ void heap_link_segment(struct heap *heap, struct segment *segment) {
     segment->list_next = *list;
     if (*list != 0) segment_at(*list)->list_prev = index;
     *list = index;
-    segment->room = ROOM_NONE;
+    segment->open_list = OPEN_NONE;
     heap->segments++;
-    heap_update_room(heap, segment);
+    heap_update_open(heap, segment);
 }
 
-static void leave_room(struct heap *heap, struct segment *segment) {
-    if (segment->room == ROOM_NONE) return;
-    if (segment->room_next != 0) segment_at(segment->room_next)->room_prev = segment->room_prev;
-    if (segment->room_prev != 0)
-        segment_at(segment->room_prev)->room_next = segment->room_next;
+static void leave_open_list(struct heap *heap, struct segment *segment) {
+    if (segment->open_list == OPEN_NONE) return;
+    if (segment->open_next != 0) segment_at(segment->open_next)->open_prev = segment->open_prev;
+    if (segment->open_prev != 0)
+        segment_at(segment->open_prev)->open_next = segment->open_next;
     else
-        heap->rooms[segment->room] = segment->room_next;
-    segment->room = ROOM_NONE;
+        heap->open[segment->open_list] = segment->open_next;
+    segment->open_list = OPEN_NONE;
 }
 
 /* The purge walk stands before a segment that leaves: it goes on behind it. */
@@ -42,7 +42,7 @@ static void pass_over(struct heap *heap, const struct segment *segment) {
 }
 
 void heap_unlink_segment(struct heap *heap, struct segment *segment) {
-    leave_room(heap, segment);
+    leave_open_list(heap, segment);
     pass_over(heap, segment);
     if (segment->list_next != 0) segment_at(segment->list_next)->list_prev = segment->list_prev;
     if (segment->list_prev != 0)
@@ -52,31 +52,31 @@ void heap_unlink_segment(struct heap *heap, struct segment *segment) {
     heap->segments--;
 }
 
-void heap_update_room(struct heap *heap, struct segment *segment) {
+void heap_update_open(struct heap *heap, struct segment *segment) {
     enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
-    uint8_t room = ROOM_NONE;
+    uint8_t list = OPEN_NONE;
     if (segment->pages_used == 0)
-        room = ROOM_EMPTY;
+        list = OPEN_EMPTY;
     else if (segment->free_pages != 0)
-        room = kind == PAGE_SMALL ? ROOM_SMALL : ROOM_MEDIUM;
-    if (room == segment->room) return;
-    leave_room(heap, segment);
-    if (room == ROOM_NONE) return;
-    segment->room = room;
-    segment->room_prev = 0;
-    segment->room_next = heap->rooms[room];
-    if (segment->room_next != 0) segment_at(segment->room_next)->room_prev = segment_index(segment);
-    heap->rooms[room] = segment_index(segment);
+        list = kind == PAGE_SMALL ? OPEN_SMALL : OPEN_MEDIUM;
+    if (list == segment->open_list) return;
+    leave_open_list(heap, segment);
+    if (list == OPEN_NONE) return;
+    segment->open_list = list;
+    segment->open_prev = 0;
+    segment->open_next = heap->open[list];
+    if (segment->open_next != 0) segment_at(segment->open_next)->open_prev = segment_index(segment);
+    heap->open[list] = segment_index(segment);
 }
 
-static uint64_t purge_time(uint64_t now) { return now + fixed.options.purge_delay_ms; }
+static uint64_t purge_time(uint64_t now) { return now + ro.options.purge_delay_ms; }
 
 void heap_release_page(struct heap *heap, struct page *page) {
     struct segment *segment = page_segment(page);
     heap_queue_remove(heap, page);
     segment_page_destroy(segment, page);
     segment->purge_at = purge_time(heap->now);
-    heap_update_room(heap, segment);
+    heap_update_open(heap, segment);
 }
 
 /* What settle_pages does with a segment's pages. */
@@ -96,7 +96,7 @@ static int64_t settle_pages(struct segment *segment, enum page_kind kind, unsign
             page_rebuild(page, segment_page_bytes(kind, slot), random);
         else
             page_settle(page, kind);
-        page->full = false;
+        page->in_full = false;
         used += page_used(page);
         if (page_used(page) == 0 && (settling & SETTLE_RELEASE)) segment_page_destroy(segment, page);
     }
@@ -126,7 +126,7 @@ void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
 /* The next abandoned segment, going around from where the heap looked last. */
 static bool next_abandoned(struct heap *heap, unsigned set, uint32_t *index) {
     if (!abandoned_find(set, heap->adopt_from, index) && (heap->adopt_from == 0 || !abandoned_find(set, 0, index))) return false;
-    heap->adopt_from = *index + 1 < fixed.region->span ? *index + 1 : 0;
+    heap->adopt_from = *index + 1 < ro.region->span ? *index + 1 : 0;
     return true;
 }
 
@@ -137,7 +137,7 @@ static bool adopt_from_set(struct heap *heap, unsigned set) {
         uint64_t seen = atomic_load_relaxed(&segment->owner);
         /* A hint out of date: by now the segment is another's, or stands in the set of another kind. */
         if (set != ABANDONED_EMPTY && owner_page_kind(seen) != (enum page_kind)set) continue;
-        if (!segment_claim(segment, &heap->owner, &seen)) continue;
+        if (!segment_reclaim(segment, &heap->owner, &seen)) continue;
         heap_adopt(heap, segment, seen);
         return true;
     }
@@ -155,9 +155,9 @@ static void leave_segment(struct segment *segment, enum page_kind kind, int64_t 
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1)
         page_give_to(segment_page(segment, low_bit(slots)), 0);
     segment->purge_at = purge_at;
-    segment->room = ROOM_NONE;
+    segment->open_list = OPEN_NONE;
     atomic_store_relaxed(&segment->remaining, remaining);
-    atomic_store_release(&segment->owner, OWNER_ABANDONED | (uint64_t)kind); /* pairs with segment_claim */
+    atomic_store_release(&segment->owner, OWNER_ABANDONED | (uint64_t)kind); /* pairs with segment_reclaim */
     abandoned_add(empty ? ABANDONED_EMPTY : (unsigned)kind, index);
 }
 
@@ -169,7 +169,7 @@ void heap_abandon(struct heap *heap) {
             enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
             /* One segment without blocks in use stays for the next thread, its pages with it, until the purge delay has passed.
              */
-            bool keep = !kept_empty && fixed.options.purge_delay_ms != 0;
+            bool keep = !kept_empty && ro.options.purge_delay_ms != 0;
             int64_t used = settle_pages(segment, kind, keep ? SETTLE_KEEP : SETTLE_RELEASE, heap_random(heap));
             heap_unlink_segment(heap, segment);
             if (used == 0 && !keep) {
@@ -186,7 +186,7 @@ void heap_abandon(struct heap *heap) {
 bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) {
     struct segment *segment = segment_at(index);
     uint64_t seen;
-    if (!segment_claim(segment, &heap->owner, &seen)) return false;
+    if (!segment_reclaim(segment, &heap->owner, &seen)) return false;
     enum page_kind kind = owner_page_kind(seen);
     bool due = force || now >= segment->purge_at;
     int64_t used = settle_pages(segment, kind, settling_of(seen, due ? SETTLE_RELEASE : SETTLE_KEEP), heap_random(heap));
@@ -218,9 +218,9 @@ static bool sweep_some(struct heap *heap, bool force, bool *gave) {
 }
 
 void heap_shed_empty(struct heap *heap) {
-    uint32_t kept = heap->rooms[ROOM_EMPTY];
-    while (kept != 0 && segment_at(kept)->room_next != 0) {
-        struct segment *segment = segment_at(segment_at(kept)->room_next);
+    uint32_t kept = heap->open[OPEN_EMPTY];
+    while (kept != 0 && segment_at(kept)->open_next != 0) {
+        struct segment *segment = segment_at(segment_at(kept)->open_next);
         enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
         heap_unlink_segment(heap, segment);
         leave_segment(segment, kind, 0, segment->purge_at);
@@ -236,7 +236,7 @@ void heap_poll(struct heap *heap) {
             uint64_t slots = atomic_exchange_acquire(&segment->woken, 0); /* pairs with wake_owner */
             for (; slots != 0; slots &= slots - 1) {
                 struct page *page = segment_page(segment, low_bit(slots));
-                if (!page->full) continue; /* spurious, or of an earlier life */
+                if (!page->in_full) continue; /* spurious, or of an earlier life */
                 heap_queue_rejoin(heap, page);
                 if (page_used(page) == 0 && !heap_queue_keeps(heap, page)) heap_release_page(heap, page);
             }
@@ -250,7 +250,7 @@ static void purge_pages(struct heap *heap, struct segment *segment, bool force) 
     enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
-        if (page->full) {
+        if (page->in_full) {
             if (heap->memory_is_short) page_set_aside(page, true);
             if (!force || page_returned(page) == 0) continue;
             heap_queue_rejoin(heap, page);
@@ -310,14 +310,14 @@ void heap_purge_own(struct heap *heap) {
 
 /* The walk goes list by list, then over what is abandoned, and stops after some segments, so that no single call takes long. */
 bool heap_purge(struct heap *heap, bool force) {
-    size_t before = atomic_load_relaxed(&fixed.region->committed);
+    size_t before = atomic_load_relaxed(&ro.region->committed);
     bool gave = false;
     if (!purge_lists(heap, force, &gave) || (gave && !force)) return gave; /* the rest is for the next call */
     if (heap != heap_at(HEAP_LATE)) gave |= purge_late_heap(force, heap->now);
     if (!sweep_some(heap, force, &gave)) {
         heap->purge_list = PURGE_IDLE;
-        heap->purge_at = heap->now + fixed.options.purge_delay_ms / 2 + 1 + heap->segments / SEGMENTS_PER_MILLISECOND_OF_REST;
+        heap->purge_at = heap->now + ro.options.purge_delay_ms / 2 + 1 + heap->segments / SEGMENTS_PER_MILLISECOND_OF_REST;
     }
     if (force || !gave) gave |= huge_purge(force, heap->now);
-    return gave || atomic_load_relaxed(&fixed.region->committed) < before;
+    return gave || atomic_load_relaxed(&ro.region->committed) < before;
 }

@@ -5,16 +5,16 @@
 #define CACHE_SLACK 2
 
 /* Segments for `bytes` and the inaccessible OS page behind them. */
-static uint32_t run_length(size_t bytes) { return (uint32_t)((bytes + fixed.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT); }
+static uint32_t run_length(size_t bytes) { return (uint32_t)((bytes + ro.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT); }
 
 size_t huge_round(size_t size) {
-    size_t step = fixed.os_page;
+    size_t step = ro.os_page;
     if (size > LARGE_MAX && size <= HUGE_CLASS_MAX)
         step = (size_t)1 << (high_bit(size - 1) - 3); /* an eighth of the power of two */
     size_t length = round_up(size, step);
     /* Where only the guard would need another segment, the length stops before it. */
-    size_t fitting = round_up(size, fixed.os_page);
-    if (run_length(length) > run_length(fitting)) length = ((size_t)run_length(fitting) << SEGMENT_SHIFT) - fixed.os_page;
+    size_t fitting = round_up(size, ro.os_page);
+    if (run_length(length) > run_length(fitting)) length = ((size_t)run_length(fitting) << SEGMENT_SHIFT) - ro.os_page;
     return length;
 }
 
@@ -26,14 +26,14 @@ static uint64_t huge_word(enum segment_state state, uint64_t generation) {
 static bool commit(uintptr_t start, size_t from, size_t to) {
     if (from >= to) return true;
     if (!os_commit((void *)(start + from), to - from)) return false;
-    atomic_add_relaxed(&fixed.region->committed, to - from);
+    atomic_add_relaxed(&ro.region->committed, to - from);
     return true;
 }
 
 static bool decommit(uintptr_t start, size_t from, size_t to) {
     if (from >= to) return true;
     if (!os_decommit((void *)(start + from), to - from)) return false;
-    atomic_add_relaxed(&fixed.region->committed, from - to);
+    atomic_add_relaxed(&ro.region->committed, from - to);
     return true;
 }
 
@@ -57,7 +57,7 @@ static size_t distance(size_t one, size_t other) { return one > other ? one - ot
 
 /* A cached run of at least `run` segments, not much longer; the one with the least to commit or to give back for `bytes`. */
 static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
-    struct huge_state *huge = fixed.huge;
+    struct huge_state *huge = ro.huge;
     if (atomic_load_relaxed(&huge->next_purge) == UINT64_MAX) return false;
     lock_acquire(&huge->lock);
     struct huge_entry *best = NULL;
@@ -77,9 +77,9 @@ static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
 }
 
 static bool cache_put(struct huge_entry entry) {
-    struct huge_state *huge = fixed.huge;
+    struct huge_state *huge = ro.huge;
     bool put = false;
-    if (fixed.options.purge_delay_ms == 0 || entry.committed > HUGE_CACHE_BYTES) return false;
+    if (ro.options.purge_delay_ms == 0 || entry.committed > HUGE_CACHE_BYTES) return false;
     lock_acquire(&huge->lock);
     for (int i = 0; i < HUGE_CACHE_ENTRIES && !put && huge->cached + entry.committed <= HUGE_CACHE_BYTES; i++) {
         if (huge->cache[i].run != 0) continue;
@@ -93,7 +93,7 @@ static bool cache_put(struct huge_entry entry) {
 }
 
 bool huge_purge(bool force, uint64_t now) {
-    struct huge_state *huge = fixed.huge;
+    struct huge_state *huge = ro.huge;
     uint64_t next = atomic_load_relaxed(&huge->next_purge);
     if (next == UINT64_MAX || (!force && now < next)) return false;
     struct huge_entry due[HUGE_CACHE_ENTRIES];
@@ -138,7 +138,7 @@ static void *make_live(uint32_t index, uint32_t run, size_t bytes) {
 
 void *huge_alloc(size_t size, size_t alignment, bool zero) {
     size_t bytes = huge_round(size);
-    if (bytes > (size_t)fixed.region_span) return NULL;
+    if (bytes > (size_t)ro.region_span) return NULL;
     uint32_t run = run_length(bytes), index;
     huge_purge(false, os_milliseconds());
     struct huge_entry cached;
@@ -176,7 +176,7 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start)); /* pairs with make_live */
     atomic_store_release(&segment->owner, huge_word(SEGMENT_FREED, generation_of(word)));
     uint64_t now = os_milliseconds();
-    entry.purge_at = now + fixed.options.purge_delay_ms;
+    entry.purge_at = now + ro.options.purge_delay_ms;
     if (!cache_put(entry)) give_run(entry.index, entry.run, entry.committed);
     huge_purge(false, now);
     return HUGE_OK;
@@ -207,7 +207,7 @@ static enum huge_result move(struct segment *segment, uint64_t word, size_t byte
 
 enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size, void **block) {
     size_t bytes = huge_round(new_size);
-    if (bytes > (size_t)fixed.region_span) return HUGE_NO_MEMORY;
+    if (bytes > (size_t)ro.region_span) return HUGE_NO_MEMORY;
     if (!begin(segment, word)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
     size_t old = segment->committed;

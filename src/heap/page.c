@@ -9,7 +9,7 @@
 #define CARVE_BLOCKS_MIN 4u
 #define CARVE_ONE_ABOVE (16 * KIB)
 
-const struct page page_empty = {.left = 0, .class = UINT8_MAX};
+const struct page page_empty = {.free_count = 0, .size_class = UINT8_MAX};
 
 static const char page_kind_names[][8] = {"small", "medium", "large"};
 
@@ -18,8 +18,8 @@ static struct report_facts page_facts(const struct page *page, uintptr_t address
     return (struct report_facts){.block_start = page->start + offset / page->block_size * page->block_size,
                                  .block_size = page->block_size,
                                  .page_start = page->start,
-                                 .page_size = page_kind_size(class_page_kind(page->class)),
-                                 .page_kind = page_kind_names[class_page_kind(page->class)],
+                                 .page_size = page_kind_size(size_class_page_kind(page->size_class)),
+                                 .page_kind = page_kind_names[size_class_page_kind(page->size_class)],
                                  .segment_start = round_down(address, SEGMENT_SIZE),
                                  .segment_owner = "this thread"};
 }
@@ -52,10 +52,10 @@ void *page_pop(struct page *page) {
     report_bad_link(page, address);
 }
 
-void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class, bool zeroed, struct random *random) {
-    size_t block_size = class_size(class);
+void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_class, bool never_used, struct random *random) {
+    size_t block_size = size_class_bytes(size_class);
     page->free = page->local_free = start;
-    page->left = 0;
+    page->free_count = 0;
     page->countdown = page->event_above = EVENT_NEVER;
     page->secret = random_next(random);
     page->reciprocal = block_reciprocal(block_size);
@@ -65,9 +65,9 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class,
     page->next = page->prev = 0;
     page->carved = 0;
     page->capacity = (uint16_t)(bytes / block_size);
-    page->class = (uint8_t) class;
-    page->full = false;
-    page->zeroed = zeroed;
+    page->size_class = (uint8_t)size_class;
+    page->in_full = false;
+    page->never_reused = never_used;
     atomic_store_relaxed(&page->pending, 0);
 }
 
@@ -85,10 +85,10 @@ void page_retire(struct page *page) {
     }
     page_give_to(page, 0);
     /* block_size stays for reports on stale pointers; nothing is on a list and nothing can be carved. */
-    page->left = 0;
+    page->free_count = 0;
     page->countdown = page->event_above;
     page->capacity = page->carved;
-    page->full = false;
+    page->in_full = false;
 }
 
 /* A list under construction: blocks are linked to their predecessor as they come. The last link names its own block until
@@ -99,7 +99,7 @@ struct chain {
 };
 
 static void chain_link(const struct page *page, uintptr_t from, uintptr_t to) {
-    link_store(from, link_encode(to, page->secret, from));
+    freelist_store(from, freelist_encode(to, page->secret, from));
 }
 
 static void chain_append(const struct page *page, struct chain *chain, uintptr_t block) {
@@ -122,7 +122,7 @@ void page_carve(struct page *page, struct random *random) {
     uint32_t count = (uint32_t)(step / page->block_size);
     if (count < CARVE_BLOCKS_MIN) count = page->block_size > CARVE_ONE_ABOVE ? 1 : CARVE_BLOCKS_MIN;
     if (count > (uint32_t)(page->capacity - page->carved)) count = (uint32_t)(page->capacity - page->carved);
-    MOAT_ASSERT(count > 0 && page->left == 0);
+    MOAT_ASSERT(count > 0 && page->free_count == 0);
     uint32_t start = HARDENED_ORDER && page->carved == 0 ? random_below(random, count) : 0;
     uint64_t held = 0;
     struct chain first = {0, 0, 0}, last = {0, 0, 0};
@@ -133,7 +133,7 @@ void page_carve(struct page *page, struct random *random) {
     }
     if (first.length != 0 && last.length != 0) chain_link(page, first.tail, last.head);
     page->free = first.length != 0 ? first.head : last.head;
-    page->left = count;
+    page->free_count = count;
     page->carved = (uint16_t)(page->carved + count);
     page->limit = (uint64_t)page->carved * page->block_size;
 }
@@ -150,7 +150,7 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
         size_t offset = address - page->start;
         MOAT_CHECK(offset < page->limit && offset_on_boundary(offset, page->reciprocal) && page_used(page) > 0,
                    "a claim names no block in use", address);
-        link_store(address, link_encode(page->local_free, page->secret, address));
+        freelist_store(address, freelist_encode(page->local_free, page->secret, address));
         page->local_free = address;
         page->countdown--;
     }
@@ -169,7 +169,7 @@ static void collect_claims(struct page *page, enum page_kind kind) {
 }
 
 static void refill_if_empty(struct page *page) {
-    if (page->left != 0 || page_returned(page) == 0) return;
+    if (page->free_count != 0 || page_returned(page) == 0) return;
     page_move_returned(page);
     if (page->event_above != EVENT_NEVER) page_watch(page); /* what was watched for moved with the list */
 }
@@ -207,9 +207,9 @@ void page_rebuild(struct page *page, size_t bytes, struct random *random) {
         if (!(map_word_of(address)->live & map_bit_of(address))) chain_append(page, &list, address);
     }
     page->free = page->local_free = list.length != 0 ? list.head : page->start;
-    page->left = list.length;
+    page->free_count = list.length;
     page->countdown = page->event_above;
-    page->zeroed = false;
+    page->never_reused = false;
 }
 
 /* Whether a list of `length` blocks leads from free block to free block, to none of them twice: `met` has a bit for each. */
@@ -220,7 +220,7 @@ static bool list_is_right(const struct page *page, uintptr_t address, uint32_t l
         if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address))) return false;
         uint64_t block = offset / page->block_size;
         if (test_and_set_bit(&met[block / 64], block)) return false;
-        address = link_next(page->secret, address);
+        address = freelist_next(page->secret, address);
     }
     return address - page->start < page->limit && (address - page->start) % page->block_size == 0;
 }
@@ -231,8 +231,9 @@ bool page_validate(const struct page *page, size_t bytes) {
     if (page->carved > page->capacity || page->limit != (uint64_t)page->carved * page->block_size || page->limit > bytes)
         return false;
     if (page_used(page) < 0) return false;
-    if (page->carved == 0) return page->left == 0 && page_returned(page) == 0;
-    if (!list_is_right(page, page->free, page->left, met) || !list_is_right(page, page->local_free, page_returned(page), met))
+    if (page->carved == 0) return page->free_count == 0 && page_returned(page) == 0;
+    if (!list_is_right(page, page->free, page->free_count, met) ||
+        !list_is_right(page, page->local_free, page_returned(page), met))
         return false;
     if (!HARDENED_MAP) return true;
     int32_t live = 0;

@@ -4,7 +4,7 @@
  * A page is described by the record of its first slot, found from any address by shifts alone. The first cache line belongs to
  * the heap that owns the segment and to nobody else; remote threads write only `pending`, on a line of its own.
  *
- *   free, left    blocks to allocate from: the first of a list, and how many } linked through the blocks (link.h); heads and
+ *   free, left    blocks to allocate from: the first of a list, and how many } linked through the blocks (freelist.h); heads and
  *   local_free    blocks the owner has freed; page_returned(): how many     } counts are trusted, links are not
  *   claim bits    blocks other threads have freed: a set, named by `pending`, no list at all
  *
@@ -16,12 +16,12 @@
 #ifndef MOAT_PAGE_H
 #define MOAT_PAGE_H
 
-#include "meta/fixed.h"
-#include "heap/link.h"
+#include "meta/ro.h"
+#include "heap/freelist.h"
 #include "meta/livemap.h"
 #include "meta/random.h"
 #include "meta/region.h"
-#include "meta/sizeclass.h"
+#include "meta/size_class.h"
 
 /* event_above: a local free that leaves more blocks returned than that has more to do (heap_page_event). One less than are
    returned when the page is empty: see page_watch; lower where blocks were taken since. Of a page that is set aside: see
@@ -38,16 +38,16 @@ struct page {
     /* Owner only. Heads are addresses of blocks below start + limit, whether or not the list is empty. */
     uintptr_t free;       /* head of the list to allocate from */
     uintptr_t local_free; /* head of the owner's freed blocks */
-    uint32_t left;        /* blocks on `free` */
+    uint32_t free_count;  /* blocks on `free` */
     int32_t countdown;    /* event_above less the blocks on local_free: below 0 the free that counted has more to do */
     uint64_t secret;      /* of the links; new in every life of the page */
     uint64_t reciprocal;  /* of block_size: block_reciprocal() */
     uintptr_t start;      /* address of the first block */
     uint64_t limit;       /* carved * block_size: links that lead so far or further are false */
     uint32_t block_size;  /* bytes; 0: the page is not in use */
-    uint8_t class;
-    bool full;   /* set aside, in no queue */
-    bool zeroed; /* every block handed out so far was never used before: fresh blocks are zero but for the link */
+    uint8_t size_class;
+    bool in_full;      /* set aside, in no queue */
+    bool never_reused; /* every block handed out so far was never used before: fresh blocks are zero but for the link */
     /* Any thread. */
     MOAT_LINE uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
     /* Owner only, off the fast paths. */
@@ -70,8 +70,8 @@ static_assert(SLOT_SIZE / GRANULE <= UINT16_MAX, "carved and capacity hold every
 static_assert(SIZE_CLASSES < UINT8_MAX, "a class fits into a page's record, and one value means none");
 extern const struct page page_empty;
 
-MOAT_INLINE uint32_t page_index(const struct page *page) { return (uint32_t)(page - fixed.pages); }
-MOAT_INLINE struct page *page_at(uint32_t index) { return &fixed.pages[index]; }
+MOAT_INLINE uint32_t page_index(const struct page *page) { return (uint32_t)(page - ro.pages); }
+MOAT_INLINE struct page *page_at(uint32_t index) { return &ro.pages[index]; }
 
 /* Map words of the page per bit of `pending`, as a shift: 1, 8 or 64 words for the three kinds of page. */
 MOAT_INLINE unsigned page_group_shift(enum page_kind kind) { return kind == PAGE_SMALL ? 0 : kind == PAGE_MEDIUM ? 3 : 6; }
@@ -92,7 +92,7 @@ MOAT_INLINE uint32_t page_returned(const struct page *page) {
 
 /* Blocks handed out, claimed ones included until they are collected. */
 MOAT_INLINE int32_t page_used(const struct page *page) {
-    return (int32_t)page->carved - (int32_t)page->left - (int32_t)page_returned(page);
+    return (int32_t)page->carved - (int32_t)page->free_count - (int32_t)page_returned(page);
 }
 
 /* By way of the count, which is small: the difference of two events may overflow. */
@@ -102,13 +102,13 @@ MOAT_INLINE void page_set_event(struct page *page, int32_t event_above) {
 }
 
 /* From now on the local free that empties the page has more to do. Exact while nothing is taken from the page. */
-MOAT_INLINE void page_watch(struct page *page) { page_set_event(page, (int32_t)page->carved - (int32_t)page->left - 1); }
+MOAT_INLINE void page_watch(struct page *page) { page_set_event(page, (int32_t)page->carved - (int32_t)page->free_count - 1); }
 
 /* The page is in no queue until enough blocks are returned; or until one is. */
 MOAT_INLINE void page_set_aside(struct page *page, bool until_one) {
     uint32_t share = page->capacity / REJOIN_SHARE;
     uint32_t enough = until_one || share == 0 ? 1 : share < REJOIN_MOST ? share : REJOIN_MOST;
-    page->full = true;
+    page->in_full = true;
     page_set_event(page, (int32_t)enough - 1);
 }
 
@@ -120,28 +120,26 @@ MOAT_INLINE void page_set_aside(struct page *page, bool until_one) {
  * that heap's thread alone, or for it in a forked child. The only thread for which it can be its own heap is the one that wrote
  * it, so a plain load tells the truth. Pages of other kinds have several slots: they are found by way of their segment.
  */
-MOAT_INLINE uintptr_t page_local_heap(const struct page *page) {
-    return atomic_load_relaxed(&fixed.local_heaps[page_index(page)]);
-}
+MOAT_INLINE uintptr_t page_local_heap(const struct page *page) { return atomic_load_relaxed(&ro.local_heaps[page_index(page)]); }
 
 MOAT_INLINE void page_give_to(const struct page *page, uintptr_t heap) {
-    uintptr_t local = class_page_kind(page->class) == PAGE_SMALL ? heap : 0;
-    if (page_local_heap(page) != local) atomic_store_relaxed(&fixed.local_heaps[page_index(page)], local);
+    uintptr_t local = size_class_page_kind(page->size_class) == PAGE_SMALL ? heap : 0;
+    if (page_local_heap(page) != local) atomic_store_relaxed(&ro.local_heaps[page_index(page)], local);
 }
 
 /* Takes a block off `free`, marks it live and erases its link. NULL, and nothing has changed, when the list is empty or damaged:
  * page_pop tells these apart. So a fast path has one way out, and no call in it. Owner only. */
 MOAT_INLINE void *page_try_pop(struct page *page) {
-    if (MOAT_UNLIKELY(atomic_equals_relaxed(&page->left, 0))) return NULL;
+    if (MOAT_UNLIKELY(atomic_equals_relaxed(&page->free_count, 0))) return NULL;
     uintptr_t address = page->free;
-    uintptr_t next = link_next(page->secret, address);
-    if (MOAT_UNLIKELY(!link_is_block(next - page->start, page->limit, page->reciprocal))) return NULL;
+    uintptr_t next = freelist_next(page->secret, address);
+    if (MOAT_UNLIKELY(!freelist_is_block(next - page->start, page->limit, page->reciprocal))) return NULL;
     if (HARDENED_MAP && MOAT_UNLIKELY(!map_take(map_word_of(address), map_place_of(address)))) return NULL;
     page->free = next;
-    page->left--;
+    page->free_count--;
     /* The next take of this page will wait for that link: bring it near. (Of the last block it names any block of the page.) */
     __builtin_prefetch((const void *)next, 1);
-    link_store(address, 0);
+    freelist_store(address, 0);
     if (address == 0) __builtin_unreachable();
     return (void *)address;
 }
@@ -151,7 +149,7 @@ void *page_pop(struct page *page);
 
 /* Puts a block on local_free; its live bit is clear already. Owner only. True: the page has more to do (heap_page_event). */
 MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
-    link_store(address, link_encode(page->local_free, page->secret, address));
+    freelist_store(address, freelist_encode(page->local_free, page->secret, address));
     page->local_free = address;
     return --page->countdown < 0;
 }
@@ -159,9 +157,9 @@ MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
 /* local_free becomes `free`, which must be empty. */
 MOAT_INLINE void page_move_returned(struct page *page) {
     page->free = page->local_free;
-    page->left = page_returned(page);
+    page->free_count = page_returned(page);
     page->countdown = page->event_above;
-    page->zeroed = false;
+    page->never_reused = false;
 }
 
 /* The cheap part of collect: when nothing is claimed, the owner's freed blocks become the list to allocate from. `free` must be
@@ -173,7 +171,7 @@ MOAT_INLINE bool page_refill(struct page *page) {
 }
 
 /* Makes the record of a page of `class` that starts at `start`; nothing is carved. `bytes`: its size less any guard. */
-void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t class, bool zeroed, struct random *random);
+void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_class, bool never_used, struct random *random);
 /* Ends the page's life: nothing may be live or claimed in it. */
 void page_retire(struct page *page);
 /* Puts fresh blocks on the empty list `free`, about one OS page of them, in an order that cannot be foretold. */

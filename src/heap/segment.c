@@ -4,13 +4,13 @@
 
 uint64_t segment_page_slots(enum page_kind kind) {
     uint64_t slots = kind == PAGE_SMALL ? ~(uint64_t)0 : kind == PAGE_MEDIUM ? (uint64_t)0x0101010101010101 : (uint64_t)1;
-    if (kind == PAGE_SMALL && fixed.os_page >= SLOT_SIZE) slots &= ~bit64(SLOTS_PER_SEGMENT - 1);
+    if (kind == PAGE_SMALL && ro.os_page >= SLOT_SIZE) slots &= ~bit64(SLOTS_PER_SEGMENT - 1);
     return slots;
 }
 
 size_t segment_page_bytes(enum page_kind kind, unsigned slot) {
     size_t size = page_kind_size(kind);
-    return (size_t)slot * SLOT_SIZE + size == SEGMENT_SIZE ? size - fixed.os_page : size;
+    return (size_t)slot * SLOT_SIZE + size == SEGMENT_SIZE ? size - ro.os_page : size;
 }
 
 struct segment *segment_create(uint64_t owner_word) {
@@ -21,12 +21,12 @@ struct segment *segment_create(uint64_t owner_word) {
         region_give(index, 1);
         return NULL;
     }
-    atomic_add_relaxed(&fixed.region->committed, SEGMENT_SIZE);
-    segment->free_pages = segment->zeroed = segment_page_slots(owner_page_kind(owner_word));
+    atomic_add_relaxed(&ro.region->committed, SEGMENT_SIZE);
+    segment->free_pages = segment->known_zero = segment_page_slots(owner_page_kind(owner_word));
     segment->dirty = 0;
     segment->pages_used = 0;
     segment->purge_at = 0;
-    segment->room = ROOM_NONE;
+    segment->open_list = OPEN_NONE;
     atomic_store_release(&segment->owner,
                          owner_word); /* pairs with the loads of free: they see it through the block's hand-over */
     return segment;
@@ -38,23 +38,23 @@ void segment_destroy(struct segment *segment) {
     atomic_store_release(&segment->owner, OWNER_UNUSED); /* pairs with the load of remote_free, which then reports */
     if (!os_decommit((void *)segment_start(segment), SEGMENT_SIZE)) {
         /* The kernel cannot split its mapping: keep the slot, without its contents, rather than hand out what is not clean. */
-        os_purge((void *)segment_start(segment), SEGMENT_SIZE - fixed.os_page);
+        os_purge((void *)segment_start(segment), SEGMENT_SIZE - ro.os_page);
         return;
     }
-    atomic_add_relaxed(&fixed.region->committed, -SEGMENT_SIZE);
+    atomic_add_relaxed(&ro.region->committed, -SEGMENT_SIZE);
     region_give(index, 1);
 }
 
 void segment_retype(struct segment *segment, uint64_t owner_word) {
     uint64_t slots = segment_page_slots(owner_page_kind(owner_word));
-    bool clean = segment->dirty == 0 && segment->zeroed == segment->free_pages;
+    bool clean = segment->dirty == 0 && segment->known_zero == segment->free_pages;
     segment->free_pages = slots;
     segment->dirty = clean ? 0 : slots;
-    segment->zeroed = clean ? slots : 0;
+    segment->known_zero = clean ? slots : 0;
     atomic_store_release(&segment->owner, owner_word); /* as in segment_create */
 }
 
-struct page *segment_page_create(struct segment *segment, uint32_t class, struct random *random) {
+struct page *segment_page_create(struct segment *segment, uint32_t size_class, struct random *random) {
     /* Memory that was touched before is cheaper, for the process and for the machine, than memory that was not; and of that
      * always the lowest, so that pages that come and go stay the same few: at random, more of the segment is touched in the end.
      */
@@ -62,12 +62,12 @@ struct page *segment_page_create(struct segment *segment, uint32_t class, struct
     unsigned slot = segment->dirty != 0 ? low_bit(segment->dirty)
                                         : nth_bit(fresh, HARDENED_ORDER ? random_below(random, popcount64(fresh)) : 0);
     struct page *page = segment_page(segment, slot);
-    enum page_kind kind = class_page_kind(class);
-    page_init(page, segment_start(segment) + slot * SLOT_SIZE, segment_page_bytes(kind, slot), class,
-              (segment->zeroed & bit64(slot)) != 0, random);
+    enum page_kind kind = size_class_page_kind(size_class);
+    page_init(page, segment_start(segment) + slot * SLOT_SIZE, segment_page_bytes(kind, slot), size_class,
+              (segment->known_zero & bit64(slot)) != 0, random);
     segment->free_pages &= ~bit64(slot);
     segment->dirty &= ~bit64(slot);
-    segment->zeroed &= ~bit64(slot);
+    segment->known_zero &= ~bit64(slot);
     segment->pages_used++;
     return page;
 }
@@ -89,10 +89,10 @@ bool segment_purge(struct segment *segment) {
         uint64_t run = 0;
         for (; end < SLOTS_PER_SEGMENT && (dirty & bit64(end)); end += slots) run |= bit64(end);
         size_t from = first * SLOT_SIZE, to = end * SLOT_SIZE;
-        if (to == SEGMENT_SIZE) to -= fixed.os_page;
+        if (to == SEGMENT_SIZE) to -= ro.os_page;
         if (os_purge((void *)(segment_start(segment) + from), to - from)) {
             segment->dirty &= ~run;
-            segment->zeroed |= run;
+            segment->known_zero |= run;
         }
         dirty &= ~run;
     }
@@ -100,7 +100,7 @@ bool segment_purge(struct segment *segment) {
 }
 
 void abandoned_add(unsigned set, uint32_t index) {
-    struct abandoned *abandoned = &fixed.abandoned[set];
+    struct abandoned *abandoned = &ro.abandoned[set];
     atomic_or_release(&abandoned->words[index / 64], bit64(index)); /* pairs with abandoned_find */
     atomic_or_release(&abandoned->summary[index / 4096], bit64(index / 64));
 }
@@ -126,8 +126,8 @@ static void clear_summary(struct abandoned *abandoned, uint32_t word) {
 }
 
 bool abandoned_find(unsigned set, uint32_t from, uint32_t *index) {
-    struct abandoned *abandoned = &fixed.abandoned[set];
-    uint32_t words = (uint32_t)(round_up(fixed.region->span, 64) / 64);
+    struct abandoned *abandoned = &ro.abandoned[set];
+    uint32_t words = (uint32_t)(round_up(ro.region->span, 64) / 64);
     for (uint32_t word = from / 64; word < words;) {
         uint64_t summary =
             atomic_load_acquire(&abandoned->summary[word / 64]) & ~low_mask(word & 63); /* pairs with abandoned_add */
@@ -144,7 +144,7 @@ bool abandoned_find(unsigned set, uint32_t from, uint32_t *index) {
     return false;
 }
 
-bool segment_claim(struct segment *segment, const struct owner *heap, uint64_t *seen) {
+bool segment_reclaim(struct segment *segment, const struct owner *heap, uint64_t *seen) {
     *seen = atomic_load_relaxed(&segment->owner);
     if (!(*seen & OWNER_ABANDONED)) return false;
     uint64_t mine = (uint64_t)(uintptr_t)heap | (*seen & OWNER_STATE_MASK);
@@ -155,6 +155,6 @@ bool segment_validate(const struct segment *segment) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
     uint64_t slots = segment_page_slots(owner_page_kind(word));
     if (segment->free_pages & ~slots) return false;
-    if (segment->dirty & ~segment->free_pages || segment->zeroed & ~segment->free_pages) return false;
+    if (segment->dirty & ~segment->free_pages || segment->known_zero & ~segment->free_pages) return false;
     return segment->pages_used == popcount64(slots & ~segment->free_pages);
 }

@@ -6,7 +6,7 @@
  *
  *   unused -> owned (segment_create)                      owned -> unused (segment_destroy; the owner, nothing in use)
  *   owned -> abandoned (store release, thread end)        abandoned -> owned (CAS acq_rel, by whoever wins)
- *   unused -> HUGE.generation -> FREEING.generation -> FREED.generation      (huge.c)      unused -> ZERO      (zero.c)
+ *   unused -> HUGE.generation -> FREEING.generation -> FREED.generation      (huge.c)      unused -> ZERO      (zero_size.c)
  *
  * Structures are type-stable: never unmapped, reused only as segments. A stale remote thread may still set `woken` and the wake
  * word of the owner it read; both are hints.
@@ -26,10 +26,10 @@ enum segment_state {
     SEGMENT_SMALL = PAGE_SMALL,
     SEGMENT_MEDIUM = PAGE_MEDIUM,
     SEGMENT_LARGE = PAGE_LARGE,
-    SEGMENT_HUGE,    /* a live huge allocation; generation above */
-    SEGMENT_FREEING, /* its one winning free, or a resize, is at work */
-    SEGMENT_FREED,   /* was huge; kept until the slot is used anew, so that a second free is known as such */
-    SEGMENT_ZERO     /* zero-size blocks */
+    SEGMENT_HUGE,     /* a live huge allocation; generation above */
+    SEGMENT_FREEING,  /* its one winning free, or a resize, is at work */
+    SEGMENT_FREED,    /* was huge; kept until the slot is used anew, so that a second free is known as such */
+    SEGMENT_ZERO_SIZE /* zero-size blocks */
 };
 #define OWNER_STATE_MASK ((uint64_t)7)
 #define OWNER_ABANDONED ((uint64_t)8) /* no heap, findable through a bitmap of abandoned ones */
@@ -40,7 +40,7 @@ enum segment_state {
 #define OWNER_UNUSED ((uint64_t)0)
 
 /* Lists of a heap's segments by what can be taken from them. */
-enum segment_room { ROOM_SMALL, ROOM_MEDIUM, ROOM_EMPTY, ROOM_LISTS, ROOM_NONE = ROOM_LISTS };
+enum open_list { OPEN_SMALL, OPEN_MEDIUM, OPEN_EMPTY, OPEN_LISTS, OPEN_NONE = OPEN_LISTS };
 
 struct segment {
     /* Read by everyone who frees; written when ownership changes. */
@@ -48,9 +48,9 @@ struct segment {
     /* Owner only from here to the line's end. One bit per first slot of a page. */
     uint64_t free_pages;
     uint64_t dirty;                /* free pages whose memory was touched and not purged; a subset of free_pages */
-    uint64_t zeroed;               /* free pages known to be zero */
+    uint64_t known_zero;           /* free pages known to be zero */
     uint32_t list_next, list_prev; /* the heap's segments of one wake bit; 0: none */
-    uint32_t room_next, room_prev; /* the heap's segments with a free page, by kind */
+    uint32_t open_next, open_prev; /* the heap's segments with a free page, by kind */
     uint32_t pages_used;
     uint32_t run;      /* huge: segments taken; zero-size: place in the table of such segments */
     uint64_t purge_at; /* milliseconds: when the dirty pages, or the empty segment, are given back */
@@ -59,19 +59,17 @@ struct segment {
     int64_t remaining;        /* atomic, a hint: blocks not freed yet in an abandoned segment */
     size_t committed;         /* huge: bytes usable; its owner (the FREEING winner, or the allocating thread) writes it, atomic */
     uint64_t generation;      /* of huge allocations that began here; written by the thread that takes the run */
-    uint8_t room;             /* owner only: enum segment_room, the list it is in */
+    uint8_t open_list;        /* owner only: enum open_list, the list it is in */
 };
 
 static_assert(sizeof(struct segment) == SEGMENT_TABLE_BYTES_PER_SEGMENT, "the fast path finds a record by a shift");
 static_assert(offsetof(struct segment, woken) == 64, "remote threads write a line of their own");
 
-MOAT_INLINE uint32_t segment_index(const struct segment *segment) { return (uint32_t)(segment - fixed.segments); }
-MOAT_INLINE struct segment *segment_at(uint32_t index) { return &fixed.segments[index]; }
+MOAT_INLINE uint32_t segment_index(const struct segment *segment) { return (uint32_t)(segment - ro.segments); }
+MOAT_INLINE struct segment *segment_at(uint32_t index) { return &ro.segments[index]; }
 MOAT_INLINE uintptr_t segment_start(const struct segment *segment) { return segment_address(segment_index(segment)); }
 /* The address must lie in the range the tables cover. */
-MOAT_INLINE struct segment *segment_of(uintptr_t address) {
-    return &fixed.segments[(address - fixed.region_base) >> SEGMENT_SHIFT];
-}
+MOAT_INLINE struct segment *segment_of(uintptr_t address) { return &ro.segments[(address - ro.region_base) >> SEGMENT_SHIFT]; }
 
 MOAT_INLINE enum segment_state owner_state(uint64_t word) { return (enum segment_state)(word & OWNER_STATE_MASK); }
 MOAT_INLINE struct owner *owner_heap(uint64_t word) { return (struct owner *)(word & ~OWNER_FLAGS); }
@@ -81,8 +79,8 @@ MOAT_INLINE enum page_kind owner_page_kind(uint64_t word) { return (enum page_ki
 
 /* The record of the page that holds an address of a segment of that kind. */
 MOAT_INLINE struct page *page_of(uintptr_t address, enum page_kind kind) {
-    uintptr_t offset = address - fixed.region_base;
-    return &fixed.pages[round_down(offset, page_kind_size(kind)) >> SLOT_SHIFT];
+    uintptr_t offset = address - ro.region_base;
+    return &ro.pages[round_down(offset, page_kind_size(kind)) >> SLOT_SHIFT];
 }
 MOAT_INLINE struct segment *page_segment(const struct page *page) { return segment_at(page_index(page) / SLOTS_PER_SEGMENT); }
 MOAT_INLINE unsigned page_slot(const struct page *page) { return page_index(page) % SLOTS_PER_SEGMENT; }
@@ -100,7 +98,7 @@ void segment_destroy(struct segment *segment);
 /* An empty segment takes pages of another kind. Owner only. */
 void segment_retype(struct segment *segment, uint64_t owner_word);
 /* Makes a page in the lowest slot used before, else in a random one. The segment must have a free slot. Owner only. */
-struct page *segment_page_create(struct segment *segment, uint32_t class, struct random *random);
+struct page *segment_page_create(struct segment *segment, uint32_t size_class, struct random *random);
 /* Takes a page without blocks in use back. Owner only. */
 void segment_page_destroy(struct segment *segment, struct page *page);
 /* First slots of the pages in use. */
@@ -126,7 +124,7 @@ void abandoned_add(unsigned set, uint32_t index);
 /* The first abandoned segment of the set at or after `from`, its bit cleared; false if none was seen. The owner word decides. */
 bool abandoned_find(unsigned set, uint32_t from, uint32_t *index);
 /* Owner word ABANDONED -> heap; false when another thread was faster or it is not abandoned. `seen` receives the word before. */
-bool segment_claim(struct segment *segment, const struct owner *heap, uint64_t *seen);
+bool segment_reclaim(struct segment *segment, const struct owner *heap, uint64_t *seen);
 
 bool segment_validate(const struct segment *segment);
 

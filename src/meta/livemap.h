@@ -13,7 +13,7 @@
 
 #include "base/atomic.h"
 #include "base/bits.h"
-#include "meta/fixed.h"
+#include "meta/ro.h"
 
 /* The bits of 64 granules, 1 KiB of the region. */
 struct map_word {
@@ -30,12 +30,12 @@ static_assert(sizeof(struct map_word) == 16 && MAP_WORD_SPAN == 1024,
 
 /* The address must lie in the range the tables cover. */
 MOAT_INLINE struct map_word *map_word_of(uintptr_t address) {
-    return (struct map_word *)(fixed.map_bias + ((address >> 6) & ~(uintptr_t)15));
+    return (struct map_word *)(ro.map_bias + ((address >> 6) & ~(uintptr_t)15));
 }
 
 /* The same of a granule that is counted from the region's base. Its number is also a place, see map_place_of. */
 MOAT_INLINE struct map_word *map_word_of_granule(uint64_t granule) {
-    return (struct map_word *)(fixed.maps + ((granule >> 2) & ~(uint64_t)15));
+    return (struct map_word *)(ro.maps + ((granule >> 2) & ~(uint64_t)15));
 }
 
 MOAT_INLINE uint64_t map_bit_of(uintptr_t address) { return bit64((unsigned)(address >> GRANULE_SHIFT)); }

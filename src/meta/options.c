@@ -198,8 +198,8 @@ void options_parse(struct options *options, const char *text, bool privileged) {
 
 /* verbose=1: what holds, in the form that MOAT_OPTIONS takes. */
 static void print_settings(const struct options *options) {
-    char room[256];
-    struct format line = format_in(room, sizeof room);
+    char text_buffer[256];
+    struct format line = format_in(text_buffer, sizeof text_buffer);
     format_string(&line, "moat: options: ");
     for (unsigned id = 0; id < OPTIONS; id++) {
         uint64_t value = get(options, (enum option_id)id);
@@ -211,7 +211,7 @@ static void print_settings(const struct options *options) {
             if (word->value == value) format_string(&line, word->word);
     }
     format_end_line(&line);
-    os_write(STDERR, room, line.length);
+    os_write(STDERR, text_buffer, line.length);
 }
 
 void options_load(struct options *options) {

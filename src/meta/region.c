@@ -46,11 +46,11 @@ bool region_reserve(struct random *random, size_t limit, size_t cap, struct regi
     return false;
 }
 
-static bool slot_is_free(const struct region *region, uint32_t index) {
+static bool segment_is_free(const struct region *region, uint32_t index) {
     return index < region->window_end && (region->taken[index / 64] & bit64(index)) == 0;
 }
 
-static void mark_slots(struct region *region, uint32_t index, uint32_t count, bool taken) {
+static void mark_segments(struct region *region, uint32_t index, uint32_t count, bool taken) {
     for (uint32_t i = index; i < index + count; i++) {
         if (taken)
             region->taken[i / 64] |= bit64(i);
@@ -66,14 +66,14 @@ static void mark_slots(struct region *region, uint32_t index, uint32_t count, bo
 void region_init(struct region *region, const struct region_plan *plan, struct random *random) {
     region->window_end = (uint32_t)(plan->window >> SEGMENT_SHIFT);
     region->span = (uint32_t)(plan->span >> SEGMENT_SHIFT);
-    uint32_t room = region->window_end - 1;
-    region->origin = 1 + random_below(random, room);
-    region->huge_origin = 1 + random_below(random, room);
-    mark_slots(region, 0, 1, true); /* stays inaccessible: the guard before the first segment */
+    uint32_t choices = region->window_end - 1;
+    region->origin = 1 + random_below(random, choices);
+    region->huge_origin = 1 + random_below(random, choices);
+    mark_segments(region, 0, 1, true); /* stays inaccessible: the guard before the first segment */
 }
 
 /* First free slot at or after `from`, or UINT32_MAX. */
-static uint32_t next_free_slot(const struct region *region, uint32_t from) {
+static uint32_t next_free_segment(const struct region *region, uint32_t from) {
     for (uint32_t word = from / 64; word * 64 < region->window_end; word++) {
         uint64_t open = ~region->taken[word];
         if (word == from / 64) open &= ~low_mask(from & 63);
@@ -86,15 +86,15 @@ static uint32_t next_free_slot(const struct region *region, uint32_t from) {
 
 /* First run in [from, to) of `count` free slots aligned to `align` addresses' worth of slots, or UINT32_MAX. */
 static uint32_t find_run(const struct region *region, uint32_t from, uint32_t to, uint32_t count, uint32_t align) {
-    uint32_t base = (uint32_t)(fixed.region_base >> SEGMENT_SHIFT) & (align - 1);
-    uint32_t index = next_free_slot(region, from);
+    uint32_t base = (uint32_t)(ro.region_base >> SEGMENT_SHIFT) & (align - 1);
+    uint32_t index = next_free_segment(region, from);
     while (index != UINT32_MAX) {
         uint32_t aligned = (uint32_t)round_up(index + base, align) - base;
         if (aligned >= to || count > region->window_end - aligned) return UINT32_MAX;
         uint32_t length = 0;
-        while (length < count && slot_is_free(region, aligned + length)) length++;
+        while (length < count && segment_is_free(region, aligned + length)) length++;
         if (length == count) return aligned;
-        index = next_free_slot(region, aligned + length);
+        index = next_free_segment(region, aligned + length);
     }
     return UINT32_MAX;
 }
@@ -128,7 +128,7 @@ static bool grow(struct region *region, uint32_t count) {
         uint32_t guard = first > region->window_end ? 1 : 0;
         uint32_t length = reserve_window(first, step, count + guard);
         if (length != 0) {
-            mark_slots(region, region->window_end, first - region->window_end + guard, true);
+            mark_segments(region, region->window_end, first - region->window_end + guard, true);
             region->window_end = first + length;
             return true;
         }
@@ -141,18 +141,18 @@ static bool grow(struct region *region, uint32_t count) {
 /* Makes one table's part for the chunk writable; parts are rounded out to OS pages. */
 static bool commit_table(const void *table, size_t record, uint32_t chunk) {
     uintptr_t start = (uintptr_t)table + (size_t)chunk * TABLE_CHUNK * record;
-    uintptr_t from = round_down(start, fixed.os_page);
-    uintptr_t to = round_up(start + TABLE_CHUNK * record, fixed.os_page);
+    uintptr_t from = round_down(start, ro.os_page);
+    uintptr_t to = round_up(start + TABLE_CHUNK * record, ro.os_page);
     return os_commit((void *)from, to - from);
 }
 
 static bool tables_commit(struct region *region, uint32_t index, uint32_t count) {
     for (uint32_t chunk = index / TABLE_CHUNK; chunk <= (index + count - 1) / TABLE_CHUNK; chunk++) {
         if (region->tables_ready[chunk / 64] & bit64(chunk)) continue;
-        if (!commit_table(fixed.segments, SEGMENT_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
-        if (!commit_table(fixed.pages, PAGE_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
-        if (!commit_table(fixed.local_heaps, LOCAL_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
-        if (!commit_table((void *)fixed.maps, MAP_BYTES_PER_SEGMENT, chunk)) return false;
+        if (!commit_table(ro.segments, SEGMENT_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
+        if (!commit_table(ro.pages, PAGE_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
+        if (!commit_table(ro.local_heaps, LOCAL_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
+        if (!commit_table((void *)ro.maps, MAP_BYTES_PER_SEGMENT, chunk)) return false;
         region->tables_ready[chunk / 64] |= bit64(chunk);
     }
     return true;
@@ -161,16 +161,16 @@ static bool tables_commit(struct region *region, uint32_t index, uint32_t count)
 void region_explain_failure(size_t wanted) {
     static const char *const limits[] = {"", "memory", "the address-space limit (ulimit -v)", "the data limit (ulimit -d)",
                                          "the number of mappings (vm.max_map_count)"};
-    if (!fixed.options.verbose) return;
+    if (!ro.options.verbose) return;
     enum os_limit limit = os_diagnose_limit(wanted);
     /* The range the tables cover was cut to the limit at the start: used up, it is that limit, whatever is left of it elsewhere.
      */
-    if (fixed.region->slots_exhausted && os_address_space_limit() != SIZE_MAX) limit = OS_LIMIT_ADDRESS_SPACE;
+    if (ro.region->exhausted && os_address_space_limit() != SIZE_MAX) limit = OS_LIMIT_ADDRESS_SPACE;
     report_warning("out of memory; reached: ", limits[limit], 0);
 }
 
 bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *index) {
-    struct region *region = fixed.region;
+    struct region *region = ro.region;
     lock_acquire(&region->lock);
     region->lock_count++;
     uint32_t origin = count == 1 ? region->origin : region->huge_origin;
@@ -179,38 +179,38 @@ bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *inde
     if (found == UINT32_MAX && grow(region, count)) found = find_run(region, 0, region->window_end, count, align);
     bool ok = found != UINT32_MAX && tables_commit(region, found, tables);
     if (ok) {
-        mark_slots(region, found, count, true);
+        mark_segments(region, found, count, true);
         *index = found;
     }
-    region->slots_exhausted = found == UINT32_MAX;
+    region->exhausted = found == UINT32_MAX;
     lock_release(&region->lock);
     return ok;
 }
 
 bool region_extend(uint32_t index, uint32_t count, uint32_t more) {
-    struct region *region = fixed.region;
+    struct region *region = ro.region;
     lock_acquire(&region->lock);
     region->lock_count++;
     uint32_t first = index + count, length = 0;
-    while (length < more && slot_is_free(region, first + length)) length++;
-    if (length == more) mark_slots(region, first, more, true);
+    while (length < more && segment_is_free(region, first + length)) length++;
+    if (length == more) mark_segments(region, first, more, true);
     lock_release(&region->lock);
     return length == more;
 }
 
 void region_give(uint32_t index, uint32_t count) {
-    struct region *region = fixed.region;
+    struct region *region = ro.region;
     lock_acquire(&region->lock);
     region->lock_count++;
     for (uint32_t i = index; i < index + count; i++)
         MOAT_CHECK(region->taken[i / 64] & bit64(i), "segment given back twice", segment_address(i));
-    mark_slots(region, index, count, false);
+    mark_segments(region, index, count, false);
     lock_release(&region->lock);
 }
 
 void region_guard(uintptr_t start, size_t size) {
-    struct region *region = fixed.region;
-    enum guards_mode mode = fixed.options.guards;
+    struct region *region = ro.region;
+    enum guards_mode mode = ro.options.guards;
     if (mode == GUARDS_OFF) return;
     if (mode == GUARDS_AUTO && !atomic_load_relaxed(&region->guard_install_refused)) {
         if (os_guard_install((void *)start, size)) {
@@ -224,10 +224,10 @@ void region_guard(uintptr_t start, size_t size) {
 }
 
 bool region_commit_segment(uintptr_t start) {
-    struct region *region = fixed.region;
-    size_t guard = fixed.os_page;
-    bool by_kernel = fixed.options.guards == GUARDS_AUTO && !atomic_load_relaxed(&region->guard_install_refused);
-    if (fixed.options.guards == GUARDS_OFF) return os_commit((void *)start, SEGMENT_SIZE);
+    struct region *region = ro.region;
+    size_t guard = ro.os_page;
+    bool by_kernel = ro.options.guards == GUARDS_AUTO && !atomic_load_relaxed(&region->guard_install_refused);
+    if (ro.options.guards == GUARDS_OFF) return os_commit((void *)start, SEGMENT_SIZE);
     if (by_kernel) {
         if (!os_commit((void *)start, SEGMENT_SIZE)) return false;
         region_guard(start + SEGMENT_SIZE - guard, guard);
@@ -241,8 +241,8 @@ bool region_commit_segment(uintptr_t start) {
 }
 
 bool region_validate(void) {
-    const struct region *region = fixed.region;
+    const struct region *region = ro.region;
     size_t taken = 0;
-    for (uint32_t i = 0; i < region->window_end; i++) taken += !slot_is_free(region, i);
+    for (uint32_t i = 0; i < region->window_end; i++) taken += !segment_is_free(region, i);
     return taken == region->in_use && region->window_end <= region->span && region->span <= REGION_MAX_SEGMENTS;
 }

@@ -8,7 +8,7 @@
 #ifndef MOAT_REGION_H
 #define MOAT_REGION_H
 
-#include "meta/fixed.h"
+#include "meta/ro.h"
 #include "os/lock.h"
 #include "meta/random.h"
 
@@ -27,7 +27,7 @@ struct region {
     uint32_t window_end;                               /* segments reserved so far: [0, window_end) */
     uint32_t span;                                     /* segments the tables cover */
     uint32_t in_use;                                   /* segments taken */
-    bool slots_exhausted;                              /* the last request for slots found none */
+    bool exhausted;                                    /* the last request for slots found none */
     bool guard_install_refused;                        /* the kernel has no MADV_GUARD_INSTALL: do not ask again */
     bool guard_install_works;                          /* it has accepted one */
     size_t guards_missing;                             /* guards the kernel refused altogether */
@@ -65,8 +65,8 @@ void region_guard(uintptr_t start, size_t size);
 /* Makes a segment's memory usable but for the guard in its last OS page. */
 bool region_commit_segment(uintptr_t start);
 
-MOAT_INLINE uintptr_t segment_address(uint32_t index) { return fixed.region_base + ((uintptr_t)index << SEGMENT_SHIFT); }
-MOAT_INLINE bool region_contains(uintptr_t address) { return address - fixed_load(region_base) < fixed_load(region_span); }
+MOAT_INLINE uintptr_t segment_address(uint32_t index) { return ro.region_base + ((uintptr_t)index << SEGMENT_SHIFT); }
+MOAT_INLINE bool region_contains(uintptr_t address) { return address - ro_load(region_base) < ro_load(region_span); }
 
 /* With verbose=1: one warning that names the limit an allocation of `wanted` bytes ran into. */
 MOAT_COLD void region_explain_failure(size_t wanted);

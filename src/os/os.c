@@ -3,7 +3,7 @@
  *
  * Calls go through os_call_kernel(), which keeps the caller's errno and returns the kernel's result or its negated error number.
  * No function here allocates, takes a lock or uses stdio; all may run in a signal handler and before initialisation. Only
- * ranges that os_reserve() returned, and the read-only structure of fixed.h, are ever given to the memory calls.
+ * ranges that os_reserve() returned, and the read-only structure of ro.h, are ever given to the memory calls.
  *
  * The harness may refuse a call and is told of each success. Both are dead code in the shipped library (IN_HARNESS is 0).
  */

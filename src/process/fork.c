@@ -3,7 +3,7 @@
  *
  * The forking thread holds every lock across the fork. In the child the maps are the truth: the pages of threads that did not
  * come along may have been caught between two steps, so their segments become abandoned with the order to be rebuilt by whoever
- * claims them; those whose owner stood inside a generic path (odd activity) stay as orphans, whose blocks can be freed but are
+ * claims them; those whose owner stood inside a generic path (odd seqcount) stay as orphans, whose blocks can be freed but are
  * not used again. A remote free may have been caught between its claim and its mark in `pending`: every page of a surviving heap
  * gets all marks, and collects what is there. Generators were wiped by the kernel and seed themselves anew.
  */
@@ -15,16 +15,16 @@
 #define PENDING_ALL (PENDING_FULL - 1)
 
 static struct lock *const *all_locks(struct lock *locks[5]) {
-    locks[0] = &fixed.pool->late_lock;
-    locks[1] = &fixed.pool->lock;
-    locks[2] = &fixed.huge->lock;
-    locks[3] = &fixed.zero->lock;
-    locks[4] = &fixed.region->lock;
+    locks[0] = &ro.pool->late_lock;
+    locks[1] = &ro.pool->lock;
+    locks[2] = &ro.huge->lock;
+    locks[3] = &ro.zero_size->lock;
+    locks[4] = &ro.region->lock;
     return locks;
 }
 
 /* The handlers stay for the life of the process; a harness starts the allocator many times in one. */
-static bool is_started(void) { return __atomic_load_n(&fixed.heaps_max, __ATOMIC_ACQUIRE) != 0; /* pairs with init */ }
+static bool is_started(void) { return __atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) != 0; /* pairs with init */ }
 
 /* A signal handler that interrupted a generic path of this thread, which may hold any of the locks: its child does as after
  * _Fork. */
@@ -66,7 +66,7 @@ static void disown_pages(const struct segment *segment) {
     }
 }
 
-static bool is_intact(const struct heap *heap) { return (heap->activity & 1) == 0; }
+static bool is_intact(const struct heap *heap) { return (heap->seqcount & 1) == 0; }
 
 /* Which heaps go on. Where handlers ran, or the child's first thread comes by, its own: however it stands, it is this thread that
    stands there. If the first to come by is a thread that the child has made meanwhile, the survivor's heap is one of those with a
@@ -103,13 +103,13 @@ static void recover_segment(struct segment *segment, struct survivors survivors)
 /* Every heap that does not go on is free again. Not so if a handler forked that had interrupted this very thread inside the
    allocator: it may be about to take a heap, or to return its own; the child does without those nobody has. */
 static void recover_heaps(struct survivors survivors, bool interrupted) {
-    struct heap_pool *pool = fixed.pool;
+    struct heap_pool *pool = ro.pool;
     uint32_t top = 0;
     for (uint32_t index = pool->made; index-- > 0;) {
         struct heap *heap = heap_at(index);
         if (goes_on(heap, survivors)) continue;
         heap_reset(heap);
-        heap->activity = 0;
+        heap->seqcount = 0;
         heap->thread = 0;
         if (index == HEAP_LATE || interrupted) continue;
         heap->next_free = top;
@@ -120,22 +120,22 @@ static void recover_heaps(struct survivors survivors, bool interrupted) {
 
 static void recover_as(struct survivors survivors, bool interrupted) {
     if (!is_started()) return;
-    size_t words = round_up(fixed.region->window_end, 64) / 64;
+    size_t words = round_up(ro.region->window_end, 64) / 64;
     for (unsigned set = 0; set < ABANDONED_SETS; set++) {
-        __builtin_memset(fixed.abandoned[set].words, 0, words * sizeof(uint64_t));
-        __builtin_memset(fixed.abandoned[set].summary, 0, sizeof fixed.abandoned[set].summary);
+        __builtin_memset(ro.abandoned[set].words, 0, words * sizeof(uint64_t));
+        __builtin_memset(ro.abandoned[set].summary, 0, sizeof ro.abandoned[set].summary);
     }
-    for (uint32_t word = 0; word * 64 < fixed.region->window_end; word++)
-        for (uint64_t taken = fixed.region->taken[word]; taken != 0; taken &= taken - 1) {
+    for (uint32_t word = 0; word * 64 < ro.region->window_end; word++)
+        for (uint64_t taken = ro.region->taken[word]; taken != 0; taken &= taken - 1) {
             uint32_t index = word * 64 + low_bit(taken);
-            if (index < fixed.region->window_end) recover_segment(segment_at(index), survivors);
+            if (index < ro.region->window_end) recover_segment(segment_at(index), survivors);
         }
     recover_heaps(survivors, interrupted);
-    for (uint32_t i = 0; i < fixed.pool->writable; i++) __builtin_memset(&fixed.randoms[i], 0, sizeof(struct random));
+    for (uint32_t i = 0; i < ro.pool->writable; i++) __builtin_memset(&ro.randoms[i], 0, sizeof(struct random));
     struct lock *locks[5];
     all_locks(locks);
     for (int i = 0; i < 5; i++) lock_reset(locks[i]);
-    atomic_store_release(fixed.fork_mark, FORK_RECOVERED); /* pairs with alloc_is_ready */
+    atomic_store_release(ro.fork_mark, FORK_RECOVERED); /* pairs with alloc_is_ready */
 }
 
 /* A handler that comes now must not meet what is half recovered: the thread is busy. */
@@ -160,9 +160,9 @@ __attribute__((constructor(101))) static void register_early(void) { (void)fork_
 void fork_recover(void) {
     uintptr_t outside = thread_enter();
     uint64_t wiped = FORK_WIPED;
-    if (atomic_cas_acquire(fixed.fork_mark, &wiped, FORK_RECOVERING)) /* pairs with the store at the end of recover_as */
+    if (atomic_cas_acquire(ro.fork_mark, &wiped, FORK_RECOVERING)) /* pairs with the store at the end of recover_as */
         recover_as((struct survivors){.all = os_thread_id() != os_process_id()}, outside == THREAD_BUSY);
     else
-        while (atomic_load_acquire(fixed.fork_mark) == FORK_RECOVERING) os_yield(); /* pairs likewise */
+        while (atomic_load_acquire(ro.fork_mark) == FORK_RECOVERING) os_yield(); /* pairs likewise */
     thread_leave(outside);
 }

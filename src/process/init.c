@@ -2,7 +2,7 @@
  * init: from nothing to a working allocator, once (layer 7).
  *
  * Runs inside the first call that needs memory, before constructors if need be. It reserves the region and, in a second
- * reservation, a slot for each table at a random offset with inaccessible memory on both sides; fills `fixed` in and makes it
+ * reservation, a slot for each table at a random offset with inaccessible memory on both sides; fills `ro` in and makes it
  * read-only.
  */
 #include "os/lock.h"
@@ -36,41 +36,41 @@ static void plan_sizes(struct layout *layout, size_t span, size_t heaps) {
     layout->size[TABLE_MAPS] = segments * MAP_BYTES_PER_SEGMENT;
     layout->size[TABLE_HEAPS] = heaps * HEAP_SIZE;
     layout->size[TABLE_RANDOMS] = heaps * sizeof(struct heap_random);
-    for (int i = 0; i < TABLES; i++) layout->size[i] = round_up(layout->size[i], fixed.os_page);
+    for (int i = 0; i < TABLES; i++) layout->size[i] = round_up(layout->size[i], ro.os_page);
 }
 
 static bool reserve_tables(struct layout *layout, struct random *random, size_t gap) {
     for (; gap >= GAP_MIN; gap /= 4) {
         layout->reserved_size = 0;
-        for (int i = 0; i < TABLES; i++) layout->reserved_size += layout->size[i] + gap + 2 * fixed.os_page;
-        layout->reserved = os_reserve(layout->reserved_size, fixed.os_page, 0);
+        for (int i = 0; i < TABLES; i++) layout->reserved_size += layout->size[i] + gap + 2 * ro.os_page;
+        layout->reserved = os_reserve(layout->reserved_size, ro.os_page, 0);
         if (layout->reserved == NULL) continue;
         uintptr_t slot = (uintptr_t)layout->reserved;
         for (int i = 0; i < TABLES; i++) {
-            size_t offset = round_down(random_next(random) % gap, fixed.os_page);
-            layout->start[i] = slot + fixed.os_page + offset;
-            slot += layout->size[i] + gap + 2 * fixed.os_page;
+            size_t offset = round_down(random_next(random) % gap, ro.os_page);
+            layout->start[i] = slot + ro.os_page + offset;
+            slot += layout->size[i] + gap + 2 * ro.os_page;
         }
         return true;
     }
     return false;
 }
 
-static void fill_fixed(const struct layout *layout, const struct region_plan *plan) {
+static void fill_ro(const struct layout *layout, const struct region_plan *plan) {
     struct state *state = (struct state *)layout->start[TABLE_STATE];
-    fixed.segments = (struct segment *)layout->start[TABLE_SEGMENTS];
-    fixed.pages = (struct page *)layout->start[TABLE_PAGES];
-    fixed.local_heaps = (uintptr_t *)layout->start[TABLE_LOCAL_HEAPS];
-    fixed.maps = layout->start[TABLE_MAPS];
-    fixed.map_bias = layout->start[TABLE_MAPS] - (plan->base >> 6);
-    fixed_store(heaps_base, layout->start[TABLE_HEAPS]);
-    fixed.randoms = (struct heap_random *)layout->start[TABLE_RANDOMS];
-    fixed.fork_mark = &fixed.randoms[HEAP_LATE].fork_mark;
-    fixed.region = &state->region;
-    fixed.abandoned = state->abandoned;
-    fixed.pool = &state->pool;
-    fixed.huge = &state->huge;
-    fixed.zero = &state->zero;
+    ro.segments = (struct segment *)layout->start[TABLE_SEGMENTS];
+    ro.pages = (struct page *)layout->start[TABLE_PAGES];
+    ro.local_heaps = (uintptr_t *)layout->start[TABLE_LOCAL_HEAPS];
+    ro.maps = layout->start[TABLE_MAPS];
+    ro.map_bias = layout->start[TABLE_MAPS] - (plan->base >> 6);
+    ro_store(heaps_base, layout->start[TABLE_HEAPS]);
+    ro.randoms = (struct heap_random *)layout->start[TABLE_RANDOMS];
+    ro.fork_mark = &ro.randoms[HEAP_LATE].fork_mark;
+    ro.region = &state->region;
+    ro.abandoned = state->abandoned;
+    ro.pool = &state->pool;
+    ro.huge = &state->huge;
+    ro.zero_size = &state->zero_size;
 }
 
 /* A free looks at the local heap and the owner word of whatever address in the range it is given: zeros say that nothing lives
@@ -87,40 +87,39 @@ static bool open_tables(const struct layout *layout) {
 
 /* From here on a pointer, NULL too while the base is still 0 elsewhere, may lead to the segment table: it must be readable. */
 static void publish_range(const struct region_plan *plan) {
-    fixed_store(region_base, plan->base);
-    fixed_store(region_granules, plan->span >> GRANULE_SHIFT);
-    __atomic_store_n(&fixed.region_span, plan->span, __ATOMIC_RELEASE); /* relaxed loads of free: see fixed.h */
+    ro_store(region_base, plan->base);
+    ro_store(region_granules, plan->span >> GRANULE_SHIFT);
+    __atomic_store_n(&ro.region_span, plan->span, __ATOMIC_RELEASE); /* relaxed loads of free: see ro.h */
 }
 
 /* State that is not all-zero at birth. */
 static bool fill_state(const struct region_plan *plan, struct random *random, size_t heaps) {
-    region_init(fixed.region, plan, random);
-    fixed.huge->next_purge = UINT64_MAX;
-    fixed.pool->limit = (uint32_t)heaps;
+    region_init(ro.region, plan, random);
+    ro.huge->next_purge = UINT64_MAX;
+    ro.pool->limit = (uint32_t)heaps;
     if (!heap_pool_init()) return false;
-    *fixed.fork_mark = FORK_RECOVERED;
+    *ro.fork_mark = FORK_RECOVERED;
     return true;
 }
 
-/* The whole of `fixed` is read-only from here on. */
+/* The whole of `ro` is read-only from here on. */
 static void publish(size_t heaps) {
-    __atomic_store_n(&fixed.heaps_max, heaps, __ATOMIC_RELEASE); /* pairs with alloc_is_ready */
-    if (!HARDENED_FIXED) return;
-    if (os_protect_read(&moat_fixed_pages, sizeof moat_fixed_pages) && !IN_HARNESS)
-        os_seal(&moat_fixed_pages, sizeof moat_fixed_pages);
+    __atomic_store_n(&ro.heaps_max, heaps, __ATOMIC_RELEASE); /* pairs with alloc_is_ready */
+    if (!HARDENED_RO) return;
+    if (os_protect_read(&moat_ro_pages, sizeof moat_ro_pages) && !IN_HARNESS) os_seal(&moat_ro_pages, sizeof moat_ro_pages);
 }
 
 /* What a failed start has reserved goes back, and nothing is owned: but for the key, which the next attempt takes up. */
 static void take_down(const struct region_plan *plan, const struct layout *layout) {
-    uint32_t exit_key = fixed.exit_key;
-    fixed_store(region_span, 0);
-    fixed_store(region_granules, 0);
-    fixed_store(region_base, 0);
-    fixed_store(heaps_base, 0);
+    uint32_t exit_key = ro.exit_key;
+    ro_store(region_span, 0);
+    ro_store(region_granules, 0);
+    ro_store(region_base, 0);
+    ro_store(heaps_base, 0);
     os_unreserve((void *)plan->base, plan->window);
     if (layout->reserved != NULL) os_unreserve(layout->reserved, layout->reserved_size);
-    __builtin_memset(&fixed, 0, sizeof fixed);
-    fixed.exit_key = exit_key;
+    __builtin_memset(&ro, 0, sizeof ro);
+    ro.exit_key = exit_key;
 }
 
 static bool build(struct random *random) {
@@ -129,15 +128,15 @@ static bool build(struct random *random) {
     size_t limit = os_address_space_limit();
     bool limited = limit != SIZE_MAX;
     size_t heaps = limited ? HEAPS_MAX_LIMITED : HEAPS_MAX;
-    options_load(&fixed.options);
-    fixed.os_page = os_page_size();
-    if (!region_reserve(random, limit, fixed.options.region_limit, &plan)) return false;
+    options_load(&ro.options);
+    ro.os_page = os_page_size();
+    if (!region_reserve(random, limit, ro.options.region_limit, &plan)) return false;
     plan_sizes(&layout, plan.span, heaps);
     if (!reserve_tables(&layout, random, limited ? MIB : GAP_MAX)) {
         take_down(&plan, &layout);
         return false;
     }
-    fill_fixed(&layout, &plan);
+    fill_ro(&layout, &plan);
     os_wipe_on_fork((void *)layout.start[TABLE_RANDOMS], layout.size[TABLE_RANDOMS]);
     bool open = open_tables(&layout);
     if (open) publish_range(&plan);
@@ -154,7 +153,7 @@ bool init_once(void) {
     uintptr_t outside = thread_enter();
     if (outside == THREAD_BUSY) heap_report_reentry(); /* moat_default_options() that allocates, or a signal handler */
     lock_acquire(&init_lock);
-    bool ready = __atomic_load_n(&fixed.heaps_max, __ATOMIC_RELAXED) != 0, first = false;
+    bool ready = __atomic_load_n(&ro.heaps_max, __ATOMIC_RELAXED) != 0, first = false;
     if (!ready) {
         if (moat_refuse_sanitizers != NULL) moat_refuse_sanitizers();
         __builtin_memset(&random, 0, sizeof random);

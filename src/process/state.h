@@ -1,7 +1,7 @@
 /*
  * state: everything of the process that changes, in one structure (layer 7).
  *
- * It lies in a mapping of its own at a random address, behind the read-only pointers of `fixed`; each member is owned by its
+ * It lies in a mapping of its own at a random address, behind the read-only pointers of `ro`; each member is owned by its
  * room. A harness can save and restore it together with the tables.
  */
 #ifndef MOAT_STATE_H
@@ -9,19 +9,19 @@
 
 #include "heap/heap.h"
 #include "heap/huge.h"
-#include "heap/zero.h"
+#include "heap/zero_size.h"
 
 struct state {
     struct region region;
     struct abandoned abandoned[ABANDONED_SETS];
     struct heap_pool pool;
     struct huge_state huge;
-    struct zero_state zero;
+    struct zero_size_state zero_size;
 };
 
 /* Registers the fork handlers; fork.c. False: the C library has no room. */
 bool fork_register(void);
-/* override.c: ends the process when a sanitizer's allocator is in it. Not there in a prefixed build, which may run beside one. */
+/* malloc.c: ends the process when a sanitizer's allocator is in it. Not there in a prefixed build, which may run beside one. */
 extern void moat_refuse_sanitizers(void) __attribute__((weak, visibility("hidden")));
 
 #endif

@@ -143,7 +143,7 @@ static bool find_by_mappings(struct module_table *table, uintptr_t address, stru
     struct mapping mapping;
     uintptr_t start = 0;
     uint64_t device = 0, inode = 0;
-    while (mappings_next(&table->mappings, &mapping) && mapping.start <= address) {
+    while (proc_maps_next(&table->mappings, &mapping) && mapping.start <= address) {
         if (mapping.offset == 0) {
             start = mapping.start;
             device = mapping.device;
@@ -172,9 +172,9 @@ const struct module *module_find(struct module_table *table, uintptr_t address) 
         if (address >= table->modules[i].start && address < table->modules[i].end) return &table->modules[i];
     struct module *module = &table->modules[table->count % MODULE_TABLE];
     bool found = false;
-    if (mappings_open(&table->mappings)) {
+    if (proc_maps_open(&table->mappings)) {
         found = find_by_mappings(table, address, module);
-        mappings_close(&table->mappings);
+        proc_maps_close(&table->mappings);
     } else {
         found = find_by_scan(table, address, module);
     }
@@ -189,13 +189,13 @@ const struct module *module_find(struct module_table *table, uintptr_t address) 
 
 void module_describe_address(struct module_table *table, uintptr_t address, struct format *format) {
     struct mapping mapping;
-    if (!mappings_open(&table->mappings)) {
+    if (!proc_maps_open(&table->mappings)) {
         format_string(format, "memory that is not known (no list of mappings)");
         return;
     }
     bool inside = false;
-    while (!inside && mappings_next(&table->mappings, &mapping) && mapping.start <= address) inside = address < mapping.end;
-    mappings_close(&table->mappings);
+    while (!inside && proc_maps_next(&table->mappings, &mapping) && mapping.start <= address) inside = address < mapping.end;
+    proc_maps_close(&table->mappings);
     if (!inside) {
         format_string(format, "no mapping");
         return;

@@ -10,7 +10,7 @@
 #define MOAT_MODULE_H
 
 #include "base/format.h"
-#include "os/mappings.h"
+#include "os/proc_maps.h"
 #include "os/peek.h"
 
 enum { MODULE_TABLE = 16, MODULE_PATH = 256, BUILD_ID_MAX = 32 };
@@ -32,7 +32,7 @@ struct module_table {
     struct peek peek;
     unsigned count; /* modules found so far; the latest MODULE_TABLE of them are kept */
     struct module modules[MODULE_TABLE];
-    struct mappings mappings; /* while one list is read */
+    struct proc_maps mappings; /* while one list is read */
 };
 
 /* Before the first use. */

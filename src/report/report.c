@@ -14,7 +14,7 @@
 #include "report/backtrace.h"
 #include "os/os.h"
 
-enum { STDERR = 2, TEXT_ROOM = 768 };
+enum { STDERR = 2, TEXT_CAPACITY = 768 };
 
 static const char *const kind_names[REPORT_KINDS] = {
     [REPORT_DOUBLE_FREE] = "double-free",
@@ -131,13 +131,13 @@ static void format_facts(struct format *text, enum report_kind kind, const struc
 
 /* Where an address lies that is not the heap's: the reader's first question about it. */
 static void write_mapping(uintptr_t address, const struct report_facts *facts) {
-    char room[MODULE_PATH + 80];
-    struct format text = format_in(room, sizeof room);
+    char text_buffer[MODULE_PATH + 80];
+    struct format text = format_in(text_buffer, sizeof text_buffer);
     if (address == 0 || (facts != NULL && (facts->segment_start != 0 || facts->page_start != 0))) return;
     format_string(&text, "moat: the address lies in ");
     module_describe_address(&workspace.modules, address, &text);
     format_end_line(&text);
-    os_write(STDERR, room, text.length);
+    os_write(STDERR, text_buffer, text.length);
 }
 
 static void write_stack(uintptr_t return_address) {
@@ -170,15 +170,15 @@ static void become_reporter(void) {
 
 static MOAT_NORETURN MOAT_NOINLINE void report_and_end(enum report_kind kind, const char *what, uintptr_t address,
                                                        const struct report_facts *facts, uintptr_t return_address) {
-    char room[TEXT_ROOM];
-    struct format text = format_in(room, sizeof room);
+    char text_buffer[TEXT_CAPACITY];
+    struct format text = format_in(text_buffer, sizeof text_buffer);
     os_block_signals();
     become_reporter();
     format_first_line(&text, "fatal", kind, what, address);
-    os_write(STDERR, room, text.length);
-    text = format_in(room, sizeof room);
+    os_write(STDERR, text_buffer, text.length);
+    text = format_in(text_buffer, sizeof text_buffer);
     format_facts(&text, kind, facts);
-    os_write(STDERR, room, text.length);
+    os_write(STDERR, text_buffer, text.length);
     write_mapping(address, facts);
     write_stack(return_address);
     os_abort();
@@ -208,17 +208,17 @@ MOAT_COLD void moat_check_failed(const char *what, const void *address) {
 }
 
 void report_and_continue(enum report_kind kind, const char *what, uintptr_t address, const struct report_facts *facts) {
-    char room[TEXT_ROOM];
-    struct format text = format_in(room, sizeof room);
+    char text_buffer[TEXT_CAPACITY];
+    struct format text = format_in(text_buffer, sizeof text_buffer);
     format_first_line(&text, "error", kind, what, address);
     format_facts(&text, kind, facts);
-    os_write(STDERR, room, text.length);
+    os_write(STDERR, text_buffer, text.length);
 }
 
 void report_warning(const char *text, const char *detail, size_t detail_length) {
     enum { DETAIL_MAX = 120 };
-    char room[DETAIL_MAX + 160];
-    struct format line = format_in(room, sizeof room);
+    char text_buffer[DETAIL_MAX + 160];
+    struct format line = format_in(text_buffer, sizeof text_buffer);
     if (detail != NULL && detail_length == 0)
         while (detail_length <= DETAIL_MAX && detail[detail_length] != '\0') detail_length++;
     format_string(&line, "moat: warning: ");
@@ -226,5 +226,5 @@ void report_warning(const char *text, const char *detail, size_t detail_length) 
     if (detail != NULL) format_foreign(&line, detail, detail_length < DETAIL_MAX ? detail_length : DETAIL_MAX);
     if (detail != NULL && detail_length > DETAIL_MAX) format_string(&line, "...");
     format_end_line(&line);
-    os_write(STDERR, room, line.length);
+    os_write(STDERR, text_buffer, line.length);
 }

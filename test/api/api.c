@@ -42,7 +42,7 @@ void require_exit_zero(int process, const char *name) {
     REQUIRE(WEXITSTATUS(status) == 0, "%s: exit status %d", name, WEXITSTATUS(status));
 }
 
-int run_child(unsigned limit_seconds, void (*act)(void *), void *argument, char *text, size_t room) {
+int run_child(unsigned limit_seconds, void (*act)(void *), void *argument, char *text, size_t capacity) {
     int ends[2];
     REQUIRE(pipe(ends) == 0, "pipe: errno %d", errno);
     pid_t child = fork();
@@ -61,8 +61,8 @@ int run_child(unsigned limit_seconds, void (*act)(void *), void *argument, char 
     size_t length = 0;
     for (;;) {
         char rest[256];
-        bool full = length + 1 >= room;
-        ssize_t count = read(ends[0], full ? rest : text + length, full ? sizeof rest : room - length - 1);
+        bool full = length + 1 >= capacity;
+        ssize_t count = read(ends[0], full ? rest : text + length, full ? sizeof rest : capacity - length - 1);
         if (count < 0 && errno == EINTR) continue;
         if (count <= 0) break;
         if (!full) length += (size_t)count;

@@ -23,7 +23,7 @@ void require_report(const char *kind, const char *what, void (*act)(void *), voi
 /* Runs it in a child and requires exit status 0 within `limit_seconds`; `name` is for the message. */
 void require_child_succeeds(const char *name, unsigned limit_seconds, void (*act)(void *), void *argument);
 /* The parts: status as waitpid() gives it, standard error as text. */
-int run_child(unsigned limit_seconds, void (*act)(void *), void *argument, char *text, size_t room);
+int run_child(unsigned limit_seconds, void (*act)(void *), void *argument, char *text, size_t capacity);
 
 /* True when the byte there cannot be read, as the kernel sees it. */
 bool is_inaccessible(const void *address);

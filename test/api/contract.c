@@ -35,7 +35,7 @@ static void collect_sizes(void) {
             sizes[size_count++] = size + 1;
         }
     }
-    REQUIRE(size_count <= SIZES_MAX, "room for %zu sizes", size_count);
+    REQUIRE(size_count <= SIZES_MAX, "space for %zu sizes", size_count);
 }
 
 static void fill(void *block, size_t size, unsigned seed) {

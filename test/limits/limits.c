@@ -16,7 +16,7 @@ struct piled {
 static size_t *last_word(struct piled *block) { return (size_t *)(void *)((char *)block + (block->size & ~(size_t)7)) - 1; }
 
 bool pile_add(struct pile *pile, size_t size) {
-    REQUIRE(size >= sizeof(struct piled) + sizeof(size_t), "a block has room for what it is to hold");
+    REQUIRE(size >= sizeof(struct piled) + sizeof(size_t), "a block has space for what it is to hold");
     errno = 0;
     struct piled *block = launder(malloc(size));
     if (!block) {

@@ -76,7 +76,7 @@ static void put_back(void) {
     if (machine_setting.path[0]) write_text(machine_setting.path, machine_setting.before);
 }
 
-/* Its refusals hit every program of the machine, so it takes an explicit yes, and room for what runs already. */
+/* Its refusals hit every program of the machine, so it takes an explicit yes, and space for what runs already. */
 static void overcommit(const char *value) {
     const char *allowed = getenv("MOAT_TEST_OVERCOMMIT");
     if (!allowed || strcmp(allowed, "1") != 0) {

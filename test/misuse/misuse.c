@@ -22,8 +22,8 @@ static const struct misuse_case *const tables[] = {
 static const char *const outcome_names[] = {"at-once", "later", "later-or-harmless", "fault", "clean"};
 
 /* Of two possible kinds the first names the case. */
-static void name_of(const struct misuse_case *entry, char *room, size_t size) {
-    snprintf(room, size, "%.*s.%s", (int)strcspn(entry->kind, "|"), entry->kind, entry->path);
+static void name_of(const struct misuse_case *entry, char *text, size_t size) {
+    snprintf(text, size, "%.*s.%s", (int)strcspn(entry->kind, "|"), entry->kind, entry->path);
 }
 
 static const struct misuse_case *find_case(const char *wanted, bool list) {

@@ -61,12 +61,12 @@ static unsigned long start_of_brk(pid_t pid) {
     return cursor ? strtoul(cursor + 1, NULL, 10) : 0;
 }
 
-struct mappings {
+struct proc_maps {
     bool readable, library, brk;
 };
 
-static struct mappings look_at_maps(pid_t pid, const char *library) {
-    struct mappings found = {0};
+static struct proc_maps look_at_maps(pid_t pid, const char *library) {
+    struct proc_maps found = {0};
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
     FILE *file = fopen(path, "re");
@@ -74,8 +74,8 @@ static struct mappings look_at_maps(pid_t pid, const char *library) {
     found.readable = true;
     unsigned long brk = start_of_brk(pid);
     char *line = NULL;
-    size_t room = 0;
-    while (getline(&line, &room, file) > 0) {
+    size_t space = 0;
+    while (getline(&line, &space, file) > 0) {
         unsigned long start, end;
         int name_at = 0;
         line[strcspn(line, "\n")] = '\0';
@@ -97,7 +97,7 @@ static void record_exit(FILE *record, pid_t pid, const struct settings *settings
     ssize_t length = readlink(link, executable, sizeof executable - 1);
     executable[length > 0 ? length : 0] = '\0';
     const char *slash = strrchr(executable, '/');
-    struct mappings found = look_at_maps(pid, settings->library);
+    struct proc_maps found = look_at_maps(pid, settings->library);
     if (!found.readable || length <= 0) return; /* killed in the meantime: nothing is left to look at */
     if (ptrace(PTRACE_GETEVENTMSG, pid, NULL, &status) != 0) return;
     int code = (int)status;

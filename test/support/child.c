@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* More than any test prints; what goes beyond is read and dropped. */
-enum { TEXT_ROOM = 1 << 20 };
+enum { TEXT_CAPACITY = 1 << 20 };
 
 static _Noreturn void broken_machine(const char *what) {
     fprintf(stderr, "cannot run a child: %s: %s\n", what, strerror(errno));
@@ -50,10 +50,10 @@ static _Noreturn void become(char *const argv[], const char *const changes[], in
 /* False at the end of the stream. */
 static bool read_some(int fd, struct child_text *text) {
     char spill[4096];
-    bool room = text->length < TEXT_ROOM - 1;
-    ssize_t count = room ? read(fd, text->bytes + text->length, TEXT_ROOM - 1 - text->length) : read(fd, spill, sizeof spill);
+    bool fits = text->length < TEXT_CAPACITY - 1;
+    ssize_t count = fits ? read(fd, text->bytes + text->length, TEXT_CAPACITY - 1 - text->length) : read(fd, spill, sizeof spill);
     if (count < 0) return errno == EINTR;
-    if (room) text->length += (size_t)count;
+    if (fits) text->length += (size_t)count;
     return count > 0;
 }
 
@@ -80,8 +80,8 @@ static void collect_output(pid_t child, const int fds[2], unsigned limit_ms, str
 void child_run(char *const argv[], const char *const changes[], unsigned limit_ms, struct child_result *result) {
     int out[2], err[2];
     memset(result, 0, sizeof *result);
-    result->out.bytes = calloc(1, TEXT_ROOM);
-    result->err.bytes = calloc(1, TEXT_ROOM);
+    result->out.bytes = calloc(1, TEXT_CAPACITY);
+    result->err.bytes = calloc(1, TEXT_CAPACITY);
     if (!result->out.bytes || !result->err.bytes) broken_machine("memory");
     if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) broken_machine("pipe");
     fflush(NULL);
@@ -104,13 +104,13 @@ void child_discard(struct child_result *result) {
     memset(result, 0, sizeof *result);
 }
 
-const char *child_ending(const struct child_result *result, char *room, size_t size) {
+const char *child_ending(const struct child_result *result, char *text, size_t size) {
     if (result->timed_out) {
-        snprintf(room, size, "killed at its time limit");
+        snprintf(text, size, "killed at its time limit");
     } else if (WIFSIGNALED(result->status)) {
-        snprintf(room, size, "signal %d (%s)", WTERMSIG(result->status), strsignal(WTERMSIG(result->status)));
+        snprintf(text, size, "signal %d (%s)", WTERMSIG(result->status), strsignal(WTERMSIG(result->status)));
     } else {
-        snprintf(room, size, "exit status %d", WEXITSTATUS(result->status));
+        snprintf(text, size, "exit status %d", WEXITSTATUS(result->status));
     }
-    return room;
+    return text;
 }

@@ -25,6 +25,6 @@ struct child_result {
 void child_run(char *const argv[], const char *const changes[], unsigned limit_ms, struct child_result *result);
 void child_discard(struct child_result *result);
 /* "exit status 3", "signal 6 (Aborted)", "killed at its time limit". */
-const char *child_ending(const struct child_result *result, char *room, size_t size);
+const char *child_ending(const struct child_result *result, char *text, size_t size);
 
 #endif

@@ -8,8 +8,8 @@
 
 #define FIRST_LINE "^moat: fatal: ([a-z-]+): ([^\n]+) at 0x([0-9a-f]+)$"
 
-static void copy_match(char *room, size_t size, const char *text, const regmatch_t *match) {
-    snprintf(room, size, "%.*s", (int)(match->rm_eo - match->rm_so), text + match->rm_so);
+static void copy_match(char *copy, size_t size, const char *text, const regmatch_t *match) {
+    snprintf(copy, size, "%.*s", (int)(match->rm_eo - match->rm_so), text + match->rm_so);
 }
 
 static bool parse_first(const char *text, struct report_line *line) {

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_ROOM = 512 };
+enum { LINE_CAPACITY = 512 };
 
 static void write_line(const char *prefix, const char *format, va_list arguments) {
-    char line[LINE_ROOM];
+    char line[LINE_CAPACITY];
     size_t length = strlen(prefix);
     memcpy(line, prefix, length);
     int more = vsnprintf(line + length, sizeof line - length - 1, format, arguments);

@@ -66,22 +66,22 @@ void handover_open(struct handover *queue) {
 }
 
 void handover_put(struct handover *queue, struct stamped item) {
-    size_t room = sizeof queue->room / sizeof *queue->room;
+    size_t capacity = sizeof queue->items / sizeof *queue->items;
     pthread_mutex_lock(&queue->lock);
-    while (queue->count == room) pthread_cond_wait(&queue->changed, &queue->lock);
-    queue->room[(queue->first + queue->count++) % room] = item;
+    while (queue->count == capacity) pthread_cond_wait(&queue->changed, &queue->lock);
+    queue->items[(queue->first + queue->count++) % capacity] = item;
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
 }
 
 bool handover_get(struct handover *queue, struct stamped *item) {
-    size_t room = sizeof queue->room / sizeof *queue->room;
+    size_t capacity = sizeof queue->items / sizeof *queue->items;
     pthread_mutex_lock(&queue->lock);
     while (queue->count == 0 && !queue->closed) pthread_cond_wait(&queue->changed, &queue->lock);
     bool found = queue->count > 0;
     if (found) {
-        *item = queue->room[queue->first];
-        queue->first = (queue->first + 1) % room;
+        *item = queue->items[queue->first];
+        queue->first = (queue->first + 1) % capacity;
         queue->count--;
         pthread_cond_broadcast(&queue->changed);
     }

@@ -48,11 +48,11 @@ void stamped_give(struct stamped item);
 /* Checks, changes the size, and stamps anew. */
 void stamped_resize(struct stamped *item, size_t size, uint64_t *seed);
 
-/* A bounded queue for any number of producers and consumers; its room is no allocation. */
+/* A bounded queue for any number of producers and consumers; its items are no allocation. */
 struct handover {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct stamped room[256];
+    struct stamped items[256];
     size_t first, count;
     bool closed;
 };

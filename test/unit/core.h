@@ -1,5 +1,5 @@
 /*
- * core: what the unit tests of the allocator's rooms share.
+ * core: what the unit tests of the allocator's files share.
  *
  * A fresh allocator with a fixed seed, reports as values, virtual threads (several thread words played by one real thread, so
  * that a test decides every interleaving), and actions that come between any two accesses to shared words. Everything is for one
@@ -174,7 +174,7 @@ static inline enum page_kind core_kind_of(const void *block) {
 static inline struct page *core_page(const void *block) { return page_of((uintptr_t)block, core_kind_of(block)); }
 static inline struct segment *core_segment(const void *block) { return segment_of((uintptr_t)block); }
 static inline size_t core_page_bytes(const struct page *page) {
-    return segment_page_bytes(class_page_kind(page->class), page_slot(page));
+    return segment_page_bytes(size_class_page_kind(page->size_class), page_slot(page));
 }
 static inline bool core_is_live(const void *block) {
     return (map_word_of((uintptr_t)block)->live & map_bit_of((uintptr_t)block)) != 0;
@@ -184,12 +184,12 @@ static inline bool core_is_claimed(const void *block) {
 }
 
 /* One after the other into `blocks` until the page of the first has no more; returns how many it has. */
-static inline size_t core_fill_page(struct core_thread *thread, size_t size, void **blocks, size_t room) {
+static inline size_t core_fill_page(struct core_thread *thread, size_t size, void **blocks, size_t capacity) {
     blocks[0] = core_alloc(thread, size);
     struct page *page = core_page(blocks[0]);
     size_t count = 1;
     while (page_used(page) < page->capacity) {
-        ck_assert_uint_lt(count, room);
+        ck_assert_uint_lt(count, capacity);
         blocks[count] = core_alloc(thread, size);
         ck_assert_ptr_eq(core_page(blocks[count]), page);
         count++;
@@ -201,8 +201,8 @@ static inline size_t core_fill_page(struct core_thread *thread, size_t size, voi
 
 /* Whether the code under test holds a lock now: whoever else needs it would wait until it is released. */
 static inline bool core_lock_is_held(void) {
-    return fixed.heaps_max != 0 && (fixed.pool->lock.word | fixed.pool->late_lock.word | fixed.huge->lock.word |
-                                    fixed.zero->lock.word | fixed.region->lock.word) != 0;
+    return ro.heaps_max != 0 && (ro.pool->lock.word | ro.pool->late_lock.word | ro.huge->lock.word | ro.zero_size->lock.word |
+                                 ro.region->lock.word) != 0;
 }
 
 /* Runs core_at_step just before the given atomic access (from 1) of the code under test, or before the first one after it without

@@ -171,7 +171,7 @@ START_TEST(blocks_agree_with_a_model) {
     }
     ck_assert_uint_eq(model->refused, 0);
     model_end(model);
-    ck_assert_uint_eq(fixed.region->committed, 0);
+    ck_assert_uint_eq(ro.region->committed, 0);
 }
 END_TEST
 
@@ -306,8 +306,8 @@ END_TEST
 
 START_TEST(a_resize_within_the_class_stays_and_others_move_the_contents) {
     core_be(&owner);
-    for (uint32_t class = 1; class < SIZE_CLASSES; class += 5) {
-        size_t size = class_size(class), least = class_size(class - 1) + 1;
+    for (uint32_t size_class = 1; size_class < SIZE_CLASSES; size_class += 5) {
+        size_t size = size_class_bytes(size_class), least = size_class_bytes(size_class - 1) + 1;
         unsigned char *block = alloc_block(size);
         memset(block, 0x5a, size);
         ck_assert_ptr_eq(alloc_resize(block, least), block);
@@ -352,9 +352,9 @@ START_TEST(a_forged_link_does_not_make_calloc_show_what_was_freed) {
     memset(secret, 'S', size);
     core_give(&owner, secret);
     struct page *page = core_page(secret);
-    ck_assert(page->zeroed && page->left > 0);
+    ck_assert(page->never_reused && page->free_count > 0);
     uintptr_t head = page->free;
-    link_store(head, link_encode((uintptr_t)secret, page->secret, head));
+    freelist_store(head, freelist_encode((uintptr_t)secret, page->secret, head));
     core_require((uintptr_t)alloc_zeroed(size) == head);
     unsigned char *again = alloc_zeroed(size);
     ck_assert_ptr_eq(again, secret);
@@ -369,7 +369,7 @@ START_TEST(a_thread_word_of_zero_reads_nothing_that_is_not_there) {
     char *block = core_alloc(&owner, 48);
     for (size_t away = 1; away < 1000; away += away) {
         char *stray = (char *)round_down((uintptr_t)block, SEGMENT_SIZE) + away * SEGMENT_SIZE + 64;
-        if (!region_contains((uintptr_t)stray)) stray -= fixed.region_span / 2;
+        if (!region_contains((uintptr_t)stray)) stray -= ro.region_span / 2;
         owner.word = 0;
         core_expect_free_report(REPORT_INVALID_FREE, stray);
         owner.word = 0;
@@ -444,7 +444,7 @@ START_TEST(a_sized_free_must_lead_to_the_blocks_size) {
     static const size_t sizes[] = {1, 100, 1024, 8 * KIB, 9000, 64 * KIB, LARGE_MAX, LARGE_MAX + 1, 5 * MIB, 0};
     core_be(&owner);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        size_t usable = class_size(class_of_size(sizes[i] != 0 ? sizes[i] : 1));
+        size_t usable = size_class_bytes(size_class_of(sizes[i] != 0 ? sizes[i] : 1));
         const size_t wrong[] = {0, 1, sizes[i] / 2, 2 * usable + 1, usable + 4097, PTRDIFF_MAX, SIZE_MAX};
         for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
             wrong_size = wrong[k];

@@ -96,13 +96,13 @@ static void assert_same_walk(unsigned at_least) {
 
 static MOAT_NOINLINE void descend(unsigned depth) {
     /* A frame of varying size, so that nothing but the tables can tell where the caller is. */
-    volatile char room[depth * 24 + 8];
-    room[0] = 0;
+    volatile char text_buffer[depth * 24 + 8];
+    text_buffer[0] = 0;
     if (depth == 0)
         walk_both();
     else
         descend(depth - 1);
-    sink += (unsigned)room[0] + depth;
+    sink += (unsigned)text_buffer[0] + depth;
 }
 
 START_TEST(a_walk_gives_the_same_calls_as_the_c_library) {
@@ -503,7 +503,7 @@ START_TEST(a_walk_works_after_the_first_thread_ended) { in_child(end_the_first_t
 END_TEST
 
 START_TEST(an_address_is_described_by_what_is_mapped_there) {
-    char room[512];
+    char text_buffer[512];
     int on_stack = 0;
     void *anonymous = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(anonymous, MAP_FAILED);
@@ -516,10 +516,10 @@ START_TEST(an_address_is_described_by_what_is_mapped_there) {
                  {1, "no mapping"},
                  {UINTPTR_MAX, "no mapping"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct format format = format_in(room, sizeof room - 1);
+        struct format format = format_in(text_buffer, sizeof text_buffer - 1);
         module_describe_address(&workspace.modules, cases[i].address, &format);
-        room[format.length] = '\0';
-        ck_assert_msg(strstr(room, cases[i].part) != NULL, "case %zu gave %s", i, room);
+        text_buffer[format.length] = '\0';
+        ck_assert_msg(strstr(text_buffer, cases[i].part) != NULL, "case %zu gave %s", i, text_buffer);
     }
 }
 END_TEST
@@ -555,7 +555,7 @@ START_TEST(reading_stops_where_memory_ends) {
 END_TEST
 
 START_TEST(the_list_of_mappings_is_read_line_by_line) {
-    static struct mappings mappings;
+    static struct proc_maps mappings;
     static char line[8192];
     struct mapping mapping;
     /* More lines than one buffer holds, and so none that is moved meanwhile. */
@@ -563,7 +563,7 @@ START_TEST(the_list_of_mappings_is_read_line_by_line) {
         ck_assert_ptr_ne(mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), MAP_FAILED);
     FILE *file = fopen("/proc/self/maps", "r");
     ck_assert_ptr_nonnull(file);
-    ck_assert(mappings_open(&mappings));
+    ck_assert(proc_maps_open(&mappings));
     unsigned lines = 0;
     while (fgets(line, sizeof line, file) != NULL) {
         uintptr_t start = 0, end = 0, offset = 0, inode = 0;
@@ -572,7 +572,7 @@ START_TEST(the_list_of_mappings_is_read_line_by_line) {
         int fields = sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %7s %" SCNxPTR " %x:%x %" SCNuPTR " %4095[^\n]", &start, &end,
                             permissions, &offset, &major, &minor, &inode, name);
         ck_assert_int_ge(fields, 7);
-        ck_assert(mappings_next(&mappings, &mapping));
+        ck_assert(proc_maps_next(&mappings, &mapping));
         ck_assert_uint_eq(mapping.start, start);
         ck_assert_uint_eq(mapping.end, end);
         ck_assert_uint_eq(mapping.offset, offset);
@@ -583,8 +583,8 @@ START_TEST(the_list_of_mappings_is_read_line_by_line) {
         ck_assert_mem_eq(mapping.name, name, strlen(name));
         lines++;
     }
-    ck_assert(!mappings_next(&mappings, &mapping));
-    mappings_close(&mappings);
+    ck_assert(!proc_maps_next(&mappings, &mapping));
+    proc_maps_close(&mappings);
     fclose(file);
     ck_assert_uint_gt(lines, 200);
 }

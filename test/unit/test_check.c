@@ -34,7 +34,7 @@ START_TEST(the_pages_looked_at_are_counted) {
     ck_assert_uint_eq(stats.abandoned, 2); /* left as they were */
     core_be(&owner);                       /* has no heap any more: the late heap is checked */
     ck_assert_uint_eq(check_all(), 3);
-    ck_assert_uint_eq(fixed.pool->late_lock.word, 0);
+    ck_assert_uint_eq(ro.pool->late_lock.word, 0);
 }
 END_TEST
 
@@ -72,8 +72,7 @@ END_TEST
 /* A signal handler that comes while its thread holds a lock must be told so, or it waits for itself for ever. */
 static size_t looks_at_locks;
 static void require_busy_under_locks(const volatile void *word) {
-    const struct lock *locks[] = {&fixed.region->lock, &fixed.pool->lock, &fixed.pool->late_lock, &fixed.huge->lock,
-                                  &fixed.zero->lock};
+    const struct lock *locks[] = {&ro.region->lock, &ro.pool->lock, &ro.pool->late_lock, &ro.huge->lock, &ro.zero_size->lock};
     for (size_t i = 0; i < sizeof locks / sizeof *locks; i++) {
         if (locks[i]->word == 0 || word == &locks[i]->word) continue;
         looks_at_locks++;
@@ -104,13 +103,13 @@ static void damage_link(void) {
     struct page *page = core_page(keep[10]);
     *(uint64_t *)(page->free) ^= 2;
 }
-static void damage_used(void) { core_page(keep[10])->left--; }
+static void damage_used(void) { core_page(keep[10])->free_count--; }
 static void damage_live_bit(void) { map_word_of((uintptr_t)keep[10])->live ^= map_bit_of((uintptr_t)keep[10]); }
-static void damage_class(void) { core_page(keep[10])->class = (uint8_t)class_of_size(100 * KIB); }
+static void damage_class(void) { core_page(keep[10])->size_class = (uint8_t)size_class_of(100 * KIB); }
 static void damage_free_pages(void) { core_segment(keep[10])->free_pages ^= 1; }
 static void damage_pages_used(void) { core_segment(keep[10])->pages_used--; }
 static void damage_direct(void) { core_heap(&owner)->direct[7] = core_page(keep[8]); }
-static void damage_queue(void) { core_heap(&owner)->queues[core_page(keep[10])->class].last = 0; }
+static void damage_queue(void) { core_heap(&owner)->queues[core_page(keep[10])->size_class].last = 0; }
 static void damage_owner(void) { core_segment(keep[10])->owner += HEAP_SIZE; }
 static void damage_segment_count(void) { core_heap(&owner)->segments++; }
 static void damage_list(void) {
@@ -121,14 +120,14 @@ static void damage_list(void) {
 }
 static void damage_full_without_mark(void) { core_page(keep[9])->pending = 0; }
 static void damage_full_without_wake(void) { core_page(keep[9])->pending = PENDING_FULL | 1; }
-static void damage_abandoned_page(void) { core_page(keep[7])->left++; }
+static void damage_abandoned_page(void) { core_page(keep[7])->free_count++; }
 static void damage_abandoned_segment(void) { core_segment(keep[7])->pages_used++; }
 static void damage_abandoned_link(void) {
     struct page *page = core_page(keep[3]);
     *(uint64_t *)(page->free) = 0x4141414141414141;
 }
-static void damage_region(void) { fixed.region->in_use--; }
-static void damage_bitmap(void) { fixed.region->taken[0] ^= 2; }
+static void damage_region(void) { ro.region->in_use--; }
+static void damage_bitmap(void) { ro.region->taken[0] ^= 2; }
 
 START_TEST(each_kind_of_damage_is_found) {
     static void (*const damages[])(void) = {

@@ -381,9 +381,9 @@ START_TEST(the_mutator_writes_valid_inputs_only) {
     unsigned seen[OP_CODES] = {0};
     size_t size = 0;
     for (uint64_t seed = 1; seed < 20000; seed++) {
-        size_t room = seed % 3 == 0 ? 600 : sizeof bytes;
-        size = mutate_bytes(bytes, size > room ? room : size, room, seed % 5000 < 2500 ? 1 : 4, seed);
-        ck_assert_uint_le(size, room);
+        size_t capacity = seed % 3 == 0 ? 600 : sizeof bytes;
+        size = mutate_bytes(bytes, size > capacity ? capacity : size, capacity, seed % 5000 < 2500 ? 1 : 4, seed);
+        ck_assert_uint_le(size, capacity);
         ck_assert(input_decode(&input, bytes, size));
         ck_assert(input_is_valid(&input));
         for (unsigned i = 0; i < input.op_count; i++) seen[input.ops[i].code] = 1;

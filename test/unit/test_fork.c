@@ -100,7 +100,7 @@ static void use_what_is_left(void) {
 static void free_everything(void) {
     for (unsigned i = 0; i < COUNT; i++) alloc_free(blocks[i]);
     alloc_collect(true);
-    core_require(fixed.region->committed == 0);
+    core_require(ro.region->committed == 0);
 }
 
 static void free_everything_twice(void) {
@@ -160,7 +160,7 @@ static void claims_are_done(void) {
     for (unsigned i = 0; i < COUNT; i++)
         if (i % 2 != 0 || size_of(i) >= MIB || size_of(i) == 0) alloc_free(blocks[i]);
     alloc_collect(true);
-    core_require(fixed.region->committed == 0);
+    core_require(ro.region->committed == 0);
 }
 
 /* Blocks that were freed remotely and not collected are free in the child, whoever owned them. */
@@ -273,9 +273,9 @@ START_TEST(a_heap_caught_in_its_generic_path_is_left_alone) {
     core_be(&other);
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
     core_begin(&owner);
-    core_heap(&other)->activity++; /* inside */
+    core_heap(&other)->seqcount++; /* inside */
     in_child(orphans_are_left_alone);
-    core_heap(&other)->activity++;
+    core_heap(&other)->seqcount++;
     core_be(&other);
     check_all();
 }
@@ -334,7 +334,7 @@ START_TEST(a_thread_caught_between_the_live_bit_and_the_list) {
     ck_assert(map_give(map_word_of((uintptr_t)half_freed), map_place_of((uintptr_t)half_freed)));
     core_alloc(&other, 112);
     struct page *page = core_page(half_freed);
-    if (page->left == 0) page_carve(page, heap_random(core_heap(&other)));
+    if (page->free_count == 0) page_carve(page, heap_random(core_heap(&other)));
     half_taken = (void *)(page->free);
     ck_assert(map_take(map_word_of((uintptr_t)half_taken), map_place_of((uintptr_t)half_taken)));
     core_begin(&owner);
@@ -353,7 +353,7 @@ static void claim_is_collected(void) {
 START_TEST(a_thread_caught_between_the_claim_and_its_mark) {
     core_be(&owner);
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
-    for (unsigned i = 0; _i != 0 && !core_page(blocks[1])->full; i++) {
+    for (unsigned i = 0; _i != 0 && !core_page(blocks[1])->in_full; i++) {
         ck_assert_ptr_nonnull(alloc_block(size_of(1)));
         ck_assert_uint_lt(i, 5000);
     }
@@ -370,17 +370,17 @@ START_TEST(a_child_made_without_handlers_recovers) {
     core_be(_i == 0 ? &owner : &other);
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
     core_begin(&owner);
-    fixed.pool->late_lock.word = fixed.region->lock.word = 1; /* of a thread that does not come along */
+    ro.pool->late_lock.word = ro.region->lock.word = 1; /* of a thread that does not come along */
     pid_t child = fork_without_handlers();
     if (child == 0) {
-        core_require(*fixed.fork_mark == 0);
+        core_require(*ro.fork_mark == 0);
         use_what_is_left();
-        core_require(*fixed.fork_mark == 1);
+        core_require(*ro.fork_mark == 1);
         _exit(0);
     }
-    fixed.pool->late_lock.word = fixed.region->lock.word = 0;
+    ro.pool->late_lock.word = ro.region->lock.word = 0;
     expect_good_end(child);
-    ck_assert_uint_eq(*fixed.fork_mark, 1);
+    ck_assert_uint_eq(*ro.fork_mark, 1);
     core_be(_i == 0 ? &owner : &other);
     use_what_is_left();
 }
@@ -394,18 +394,18 @@ START_TEST(a_fork_by_a_handler_inside_the_allocator_leaves_no_heap_ready) {
     core_begin(&other);
     core_end(&other);
     other = CORE_THREAD;
-    uint64_t seen = fixed.pool->free_heaps;
+    uint64_t seen = ro.pool->free_heaps;
     ck_assert_uint_ne((uint32_t)seen, 0);
-    uint32_t made = fixed.pool->made;
+    uint32_t made = ro.pool->made;
     core_be(&owner);
     uintptr_t outside = thread_enter();
     pid_t child = fork();
     if (child == 0) {
-        core_require((uint32_t)fixed.pool->free_heaps == 0 && fixed.pool->free_heaps != seen);
+        core_require((uint32_t)ro.pool->free_heaps == 0 && ro.pool->free_heaps != seen);
         core_require(thread_word() == THREAD_BUSY);
         thread_leave(outside);
         core_begin(&other);
-        core_require(fixed.pool->made == made + 1);
+        core_require(ro.pool->made == made + 1);
         check_all();
         _exit(0);
     }
@@ -425,7 +425,7 @@ static void expect_other_numbers(void) {
 START_TEST(a_child_draws_other_numbers) {
     struct heap *heap = core_begin(&owner);
     core_alloc(&owner, 100);
-    parents = fixed.randoms[heap->index];
+    parents = ro.randoms[heap->index];
     ck_assert_uint_ne(parents.random.seeded, 0);
     in_child(expect_other_numbers);
     pid_t child = fork_without_handlers();
@@ -434,7 +434,7 @@ START_TEST(a_child_draws_other_numbers) {
         _exit(0);
     }
     expect_good_end(child);
-    ck_assert_mem_eq(&fixed.randoms[heap->index], &parents, sizeof parents);
+    ck_assert_mem_eq(&ro.randoms[heap->index], &parents, sizeof parents);
 }
 END_TEST
 

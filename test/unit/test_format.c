@@ -9,18 +9,18 @@
 
 enum { ROOM = 128, CANARY = 0x5a };
 
-/* A buffer of `room` bytes with canaries behind it, so that a byte too many is seen. */
+/* A buffer of `capacity` bytes with canaries behind it, so that a byte too many is seen. */
 static char buffer[ROOM + 16];
 
-static struct format format_of(size_t room) {
+static struct format format_of(size_t capacity) {
     memset(buffer, CANARY, sizeof buffer);
-    return format_in(buffer, room);
+    return format_in(buffer, capacity);
 }
 
 static void assert_text(const struct format *format, const char *expected) {
     ck_assert_uint_eq(format->length, strlen(expected));
     ck_assert_mem_eq(format->text, expected, format->length);
-    for (size_t i = format->room; i < sizeof buffer; i++) ck_assert_int_eq(buffer[i], CANARY);
+    for (size_t i = format->capacity; i < sizeof buffer; i++) ck_assert_int_eq(buffer[i], CANARY);
 }
 
 static const uint64_t numbers[] = {0,
@@ -86,16 +86,16 @@ START_TEST(foreign_bytes_cannot_add_lines_or_steer_a_terminal) {
 END_TEST
 
 START_TEST(what_does_not_fit_is_cut_and_stays_a_line) {
-    for (size_t room = 1; room <= 12; room++) {
-        struct format format = format_of(room);
+    for (size_t capacity = 1; capacity <= 12; capacity++) {
+        struct format format = format_of(capacity);
         char expected[] = "0123456789ab";
         format_string(&format, expected);
         format_decimal(&format, 12345);
         format_hex(&format, 12345);
         format_foreign(&format, "x", 1);
         format_end_line(&format);
-        expected[room - 1] = '\n';
-        expected[room] = '\0';
+        expected[capacity - 1] = '\n';
+        expected[capacity] = '\0';
         assert_text(&format, expected);
     }
 }

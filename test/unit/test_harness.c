@@ -6,7 +6,7 @@
 #include "harness/harness.h"
 
 #include "base/atomic.h"
-#include "meta/fixed.h"
+#include "meta/ro.h"
 #include "base/thread.h"
 
 #include <check.h>
@@ -415,9 +415,9 @@ END_TEST
 /* --- The reset --- */
 
 START_TEST(a_reset_leaves_nothing) {
-    fixed.heaps_max = 3;
-    fixed.region_base = 4 * MIB;
-    ck_assert(os_protect_read(&moat_fixed_pages, sizeof moat_fixed_pages));
+    ro.heaps_max = 3;
+    ro.region_base = 4 * MIB;
+    ck_assert(os_protect_read(&moat_ro_pages, sizeof moat_ro_pages));
     ck_assert(os_commit(at(3), page));
     uintptr_t virtual_word = 77;
     thread_word() = THREAD_ENDED;
@@ -426,10 +426,10 @@ START_TEST(a_reset_leaves_nothing) {
     harness_limit_committed(0);
     uintptr_t where = (uintptr_t)base;
     harness_reset();
-    ck_assert_uint_eq(fixed.heaps_max, 0);
-    ck_assert_uint_eq(fixed.region_base, 0);
-    fixed.heaps_max = 1; /* writable again */
-    fixed.heaps_max = 0;
+    ck_assert_uint_eq(ro.heaps_max, 0);
+    ck_assert_uint_eq(ro.region_base, 0);
+    ro.heaps_max = 1; /* writable again */
+    ro.heaps_max = 0;
     ck_assert_ptr_ne(harness_thread_word(), &virtual_word);
     ck_assert_uint_eq(thread_word(), THREAD_NEW);
     ck_assert_uint_eq(harness_reserved_bytes(), 0);

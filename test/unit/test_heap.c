@@ -13,9 +13,9 @@ static void setup(void) {
 enum { ROOM = 8192 };
 static void *blocks[ROOM];
 
-static size_t queue_length(const struct heap *heap, uint32_t class) {
+static size_t queue_length(const struct heap *heap, uint32_t size_class) {
     size_t length = 0;
-    for (uint32_t index = heap->queues[class].first; index != 0; index = page_at(index)->next) length++;
+    for (uint32_t index = heap->queues[size_class].first; index != 0; index = page_at(index)->next) length++;
     return length;
 }
 
@@ -74,7 +74,7 @@ START_TEST(an_empty_page_of_large_blocks_goes_at_once) {
         } else {
             held[count++] = core_alloc(&owner, SIZE);
         }
-        core_require((core_heap(&owner)->queues[class_of_size(SIZE)].first == 0) == (count == 0));
+        core_require((core_heap(&owner)->queues[size_class_of(SIZE)].first == 0) == (count == 0));
     }
     while (count > 0) core_give(&owner, held[--count]);
     check_all();
@@ -85,18 +85,18 @@ START_TEST(a_full_page_leaves_the_queue_and_local_frees_bring_it_back) {
     size_t count = core_fill_page(&owner, 1000, blocks, ROOM);
     struct heap *heap = core_heap(&owner);
     struct page *page = core_page(blocks[0]);
-    ck_assert(!page->full); /* nobody has asked it in vain yet */
+    ck_assert(!page->in_full); /* nobody has asked it in vain yet */
     void *more = core_alloc(&owner, 1000);
     ck_assert_ptr_ne(core_page(more), page);
-    ck_assert(page->full);
-    ck_assert_uint_eq(queue_length(heap, page->class), 1);
+    ck_assert(page->in_full);
+    ck_assert_uint_eq(queue_length(heap, page->size_class), 1);
     check_all();
     core_give(&owner, blocks[--count]);
-    ck_assert(page->full); /* one is too few to be worth it */
+    ck_assert(page->in_full); /* one is too few to be worth it */
     check_all();
     core_give(&owner, blocks[--count]);
-    ck_assert(!page->full);
-    ck_assert_uint_eq(queue_length(heap, page->class), 2);
+    ck_assert(!page->in_full);
+    ck_assert_uint_eq(queue_length(heap, page->size_class), 2);
     check_all();
 }
 END_TEST
@@ -111,15 +111,15 @@ START_TEST(blocks_that_wait_in_full_pages_are_found_before_memory_runs_out) {
     count -= 2;
     void *waiting[2] = {blocks[count], blocks[count + 1]};
     for (int i = 0; i < 2; i++) core_give(&owner, waiting[i]);
-    ck_assert(page->full);
+    ck_assert(page->in_full);
     harness_limit_committed(harness_committed_bytes());
     core_be(&owner);
     int found = 0;
     for (void *block; (block = alloc_block(SIZE)) != NULL;) found += block == waiting[0] || block == waiting[1];
     ck_assert_int_eq(found, 2);
-    ck_assert(page->full);
+    ck_assert(page->in_full);
     alloc_free(blocks[--count]);
-    ck_assert(!page->full);
+    ck_assert(!page->in_full);
     ck_assert_ptr_eq(alloc_block(SIZE), blocks[count]);
     harness_fail_none();
     check_all();
@@ -130,7 +130,7 @@ START_TEST(a_full_page_freed_into_by_another_thread_is_used_again) {
     size_t count = core_fill_page(&owner, 1000, blocks, ROOM);
     core_alloc(&owner, 1000);
     struct page *page = core_page(blocks[0]);
-    ck_assert(page->full);
+    ck_assert(page->in_full);
     core_begin(&other);
     core_give(&other, blocks[5]);
     core_check_as(&owner);
@@ -152,7 +152,7 @@ START_TEST(an_empty_page_is_given_up_unless_it_is_the_last_of_its_class) {
     for (size_t i = 0; i < count; i++) core_give(&owner, blocks[i]);
     ck_assert_uint_eq(page_segment(first)->pages_used, 1);
     struct heap *heap = core_heap(&owner);
-    ck_assert_uint_eq(queue_length(heap, second->class), 1);
+    ck_assert_uint_eq(queue_length(heap, second->size_class), 1);
     for (unsigned i = 0; i < 100; i++) core_give(&owner, core_alloc(&owner, 8 * KIB));
     ck_assert_uint_eq(page_segment(first)->pages_used, 1);
     check_all();
@@ -204,8 +204,8 @@ START_TEST(a_thread_word_that_was_overwritten_is_reported_and_never_followed) {
                               0x4141414141414141,
                               (uintptr_t)heap + 8,
                               (uintptr_t)&junk,
-                              fixed.heaps_base - HEAP_SIZE,
-                              fixed.heaps_base + fixed.heaps_max * HEAP_SIZE,
+                              ro.heaps_base - HEAP_SIZE,
+                              ro.heaps_base + ro.heaps_max * HEAP_SIZE,
                               (uintptr_t)another,
                               (uintptr_t)another + HEAP_SIZE, /* a heap that nobody has yet */
                               (uintptr_t)heap_at(HEAP_LATE)};
@@ -243,14 +243,14 @@ START_TEST(heaps_are_used_again) {
         for (unsigned j = 0; j < i; j++) ck_assert_ptr_ne(heap, core_heap(&threads[j]));
         core_alloc(&threads[i], 100);
     }
-    uint32_t made = fixed.pool->made;
+    uint32_t made = ro.pool->made;
     for (unsigned i = 0; i < 40; i++) core_end(&threads[i]);
     for (unsigned i = 0; i < 1000; i++) {
         struct core_thread thread = CORE_THREAD;
         core_give(&thread, core_alloc(&thread, 100));
         core_end(&thread);
     }
-    ck_assert_uint_eq(fixed.pool->made, made);
+    ck_assert_uint_eq(ro.pool->made, made);
     core_check_as(&owner);
 }
 END_TEST
@@ -258,14 +258,14 @@ END_TEST
 START_TEST(without_a_heap_left_the_late_heap_serves) {
     struct core_thread threads[8];
     core_begin(&owner);
-    fixed.pool->limit = fixed.pool->writable; /* no more can be made */
+    ro.pool->limit = ro.pool->writable; /* no more can be made */
     unsigned late = 0;
     for (unsigned i = 0; i < 8; i++) {
         threads[i] = CORE_THREAD;
         char *block = core_alloc(&threads[i], 100);
         memset(block, 1, 100);
         late += threads[i].word == THREAD_NEW;
-        ck_assert_uint_eq(fixed.pool->late_lock.word, 0);
+        ck_assert_uint_eq(ro.pool->late_lock.word, 0);
         blocks[i] = block;
     }
     ck_assert_uint_ge(late, 1);
@@ -331,18 +331,18 @@ START_TEST(a_damaged_heap_does_not_validate) {
     heap->direct[0] = page;
     ck_assert(!heap_validate(heap));
     heap->direct[0] = (struct page *)(uintptr_t)&page_empty;
-    heap->queues[page->class].last = 0;
+    heap->queues[page->size_class].last = 0;
     ck_assert(!heap_validate(heap));
-    heap->queues[page->class].last = page_index(page);
+    heap->queues[page->size_class].last = page_index(page);
     page->prev = page_index(page);
     ck_assert(!heap_validate(heap));
     page->prev = 0;
-    page->full = true;
+    page->in_full = true;
     ck_assert(!heap_validate(heap));
-    page->full = false;
-    page->left--;
+    page->in_full = false;
+    page->free_count--;
     ck_assert(!heap_validate(heap));
-    page->left++;
+    page->free_count++;
     page_segment(page)->owner ^= HEAP_SIZE;
     ck_assert(!heap_validate(heap));
     page_segment(page)->owner ^= HEAP_SIZE;

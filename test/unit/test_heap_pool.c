@@ -30,16 +30,16 @@ START_TEST(no_heap_is_lost_or_returned_twice_however_ends_interleave) {
         core_begin(&aba_returner);
         core_begin(&aba_taker);
         core_end(&spare);
-        uint32_t made = fixed.pool->made;
+        uint32_t made = ro.pool->made;
         core_be(&aba_taker);
         core_interleave(step, take_one_and_return_another);
         core_end(&aba_taker);
         bool ran = core_interleave_end();
         if (!ran) take_one_and_return_another();
         for (unsigned i = 0; i < 2; i++) core_begin(&later[i]);
-        ck_assert_uint_eq(fixed.pool->made, made); /* both came back */
+        ck_assert_uint_eq(ro.pool->made, made); /* both came back */
         core_begin(&later[2]);
-        ck_assert_uint_eq(fixed.pool->made, made + 1); /* and nothing else */
+        ck_assert_uint_eq(ro.pool->made, made + 1); /* and nothing else */
         for (unsigned i = 0; i < 3; i++) ck_assert_ptr_ne(core_heap(&later[i]), core_heap(&aba_keeper));
         ck_assert_ptr_ne(core_heap(&later[0]), core_heap(&later[1]));
         core_be(NULL);

@@ -59,15 +59,15 @@ START_TEST(what_an_ended_thread_left_is_adopted_by_who_needs_memory) {
 END_TEST
 
 START_TEST(frees_in_a_row_into_an_abandoned_segment_take_it_over) {
-    leave_blocks(&owner, 200, FREES_TO_CLAIM + 4);
+    leave_blocks(&owner, 200, FREES_TO_RECLAIM + 4);
     core_begin(&other);
-    for (size_t i = 0; i < FREES_TO_CLAIM; i++) {
+    for (size_t i = 0; i < FREES_TO_RECLAIM; i++) {
         ck_assert_uint_eq(core_stats().abandoned, 1);
         core_give(&other, blocks[i]);
     }
     ck_assert_uint_eq(core_stats().abandoned, 0);
     ck_assert_ptr_eq(owner_heap(core_segment(blocks[0])->owner), &core_heap(&other)->owner);
-    for (size_t i = 0; i < FREES_TO_CLAIM; i++) {
+    for (size_t i = 0; i < FREES_TO_RECLAIM; i++) {
         ck_assert(!core_is_live(blocks[i]) && !core_is_claimed(blocks[i]));
         core_expect_free_report(REPORT_DOUBLE_FREE, blocks[i]);
     }
@@ -78,7 +78,7 @@ END_TEST
 /* Else a few threads would gather everything that ended ones have left, and new threads would find nothing to allocate from. */
 START_TEST(frees_here_and_there_leave_abandoned_segments_to_others) {
     struct core_thread makers[2] = {CORE_THREAD, CORE_THREAD};
-    enum { EACH = 4 * FREES_TO_CLAIM };
+    enum { EACH = 4 * FREES_TO_RECLAIM };
     for (size_t i = 0; i < 2 * EACH; i++) blocks[i] = core_alloc(&makers[i % 2], 200);
     core_end(&makers[0]);
     core_end(&makers[1]);
@@ -94,7 +94,7 @@ START_TEST(frees_here_and_there_leave_abandoned_segments_to_others) {
     core_give(&other, blocks[2 * EACH - 1]);
     ck_assert_uint_eq(core_stats().abandoned, 2); /* empty, for whoever needs one, */
     for (unsigned i = 0; i < 8; i++) {
-        harness_clock_advance(fixed.options.purge_delay_ms);
+        harness_clock_advance(ro.options.purge_delay_ms);
         be_active(&other);
     }
     ck_assert_uint_eq(core_stats().used_blocks, 0); /* and they go back after the delay */
@@ -105,10 +105,10 @@ END_TEST
 
 /* A list of nodes with a buffer each: its frees alternate between two kinds of pages, and are in a row for each of them. */
 START_TEST(frees_in_a_row_are_counted_for_each_kind_of_page) {
-    for (size_t i = 0; i < 2 * FREES_TO_CLAIM; i++) blocks[i] = core_alloc(&owner, i % 2 != 0 ? 20 * KIB : 48);
+    for (size_t i = 0; i < 2 * FREES_TO_RECLAIM; i++) blocks[i] = core_alloc(&owner, i % 2 != 0 ? 20 * KIB : 48);
     core_end(&owner);
     core_begin(&other);
-    for (size_t i = 0; i < 2 * FREES_TO_CLAIM; i++) core_give(&other, blocks[i]);
+    for (size_t i = 0; i < 2 * FREES_TO_RECLAIM; i++) core_give(&other, blocks[i]);
     ck_assert_ptr_eq(owner_heap(core_segment(blocks[0])->owner), &core_heap(&other)->owner);
     ck_assert_ptr_eq(owner_heap(core_segment(blocks[1])->owner), &core_heap(&other)->owner);
     ck_assert_uint_eq(core_stats().abandoned, 0);
@@ -172,7 +172,7 @@ START_TEST(what_an_ended_thread_left_empty_is_used_first_and_goes_back_after_the
     core_alloc(&other, 100);
     ck_assert_uint_le(core_stats().segments, left > 0 ? left : 1);
     for (unsigned i = 0; i < 8; i++) {
-        harness_clock_advance(fixed.options.purge_delay_ms);
+        harness_clock_advance(ro.options.purge_delay_ms);
         be_active(&other);
     }
     ck_assert_uint_le(core_stats().segments, 2);
@@ -192,7 +192,7 @@ START_TEST(the_last_free_gives_an_abandoned_segment_back) {
         }
         ck_assert_uint_eq(other.word, THREAD_NEW);
         ck_assert_uint_eq(core_stats().segments, 0);
-        ck_assert_uint_eq(fixed.region->committed, 0);
+        ck_assert_uint_eq(ro.region->committed, 0);
     }
 }
 END_TEST
@@ -200,10 +200,10 @@ END_TEST
 START_TEST(who_may_not_sweep_leaves_it_to_the_next) {
     size_t count = leave_blocks(&owner, 3000, 30);
     core_be(&other);
-    fixed.pool->late_lock.word = 1; /* somebody is in the late heap */
+    ro.pool->late_lock.word = 1; /* somebody is in the late heap */
     for (size_t i = 0; i < count; i++) core_give(&other, blocks[i]);
     ck_assert_uint_eq(core_stats().segments, 1);
-    fixed.pool->late_lock.word = 0;
+    ro.pool->late_lock.word = 0;
     core_alloc(&other, 3000);
     ck_assert_uint_eq(core_stats().segments, 1); /* found and used */
     check_all();
@@ -261,7 +261,7 @@ static void sweep_all(void) {
 /* The next free into the segment of small pages is one that takes it over. */
 static void prime(struct core_thread *thread, void *block) {
     core_heap(thread)->stray_frees[PAGE_SMALL] =
-        (struct stray_frees){.segment = segment_index(core_segment(block)), .count = FREES_TO_CLAIM - 1};
+        (struct stray_frees){.segment = segment_index(core_segment(block)), .count = FREES_TO_RECLAIM - 1};
 }
 
 /* At each point of a free into an abandoned segment, another thread adopts it, or sweeps it; the free is by a thread without a
@@ -343,10 +343,10 @@ START_TEST(threads_born_and_ending_do_not_grow_the_process) {
         ck_assert_int_eq(pthread_create(&thread, NULL, live_and_die, NULL), 0);
         ck_assert_int_eq(pthread_join(thread, &left), 0);
         alloc_free(left);
-        if (i == 20) after_few = fixed.region->committed;
+        if (i == 20) after_few = ro.region->committed;
     }
-    ck_assert_uint_le(fixed.region->committed, after_few);
-    ck_assert_uint_le(fixed.pool->made, 4);
+    ck_assert_uint_le(ro.region->committed, after_few);
+    ck_assert_uint_le(ro.pool->made, 4);
     check_all();
 }
 END_TEST
@@ -363,7 +363,7 @@ START_TEST(unused_memory_goes_back_after_the_delay) {
     be_active(&owner);
     ck_assert_uint_ge(harness_committed_bytes(), baseline + 300 * 100 * KIB); /* not before */
     for (unsigned i = 0; i < 8; i++) {
-        harness_clock_advance(fixed.options.purge_delay_ms);
+        harness_clock_advance(ro.options.purge_delay_ms);
         be_active(&owner);
     }
     ck_assert_uint_le(harness_committed_bytes(), baseline + 2 * SEGMENT_SIZE); /* what be_active() itself uses */
@@ -438,7 +438,7 @@ START_TEST(what_is_due_goes_back_in_short_steps_that_follow_at_each_call) {
     }
     unsigned dirty = dirty_segments(heap), calls = 0;
     ck_assert_uint_ge(dirty, SEGMENTS - 1);
-    harness_clock_advance(2 * fixed.options.purge_delay_ms);
+    harness_clock_advance(2 * ro.options.purge_delay_ms);
     heap_enter(heap);
     for (unsigned before = dirty; before != 0 && calls < 1000; calls++) {
         heap_tick(heap);
@@ -461,7 +461,7 @@ START_TEST(abandoned_memory_goes_back_after_the_delay) {
     for (size_t i = 0; i < 200; i++)
         if (i % 40 != 0) remote_free(core_segment(blocks[i]), core_kind_of(blocks[i]), (uintptr_t)blocks[i]);
     for (unsigned i = 0; i < 8; i++) {
-        harness_clock_advance(fixed.options.purge_delay_ms);
+        harness_clock_advance(ro.options.purge_delay_ms);
         be_active(&other);
     }
     ck_assert_uint_le(core_stats().segments, 8);
@@ -480,7 +480,7 @@ START_TEST(a_trim_gives_everything_unused_back_at_once) {
     core_be(&owner);
     ck_assert(alloc_collect(true));
     ck_assert_uint_eq(core_stats().segments, 1); /* the other thread's, with its block */
-    ck_assert_uint_eq(fixed.region->committed, SEGMENT_SIZE);
+    ck_assert_uint_eq(ro.region->committed, SEGMENT_SIZE);
     check_all();
 }
 END_TEST
@@ -499,10 +499,10 @@ START_TEST(a_trim_reaches_another_heap_at_its_threads_next_generic_call) {
     core_give(&other, blocks[0]);
     core_alloc(&other, 40000); /* asked once, answered once */
     ck_assert_uint_eq(harness_call_count(OS_PURGE), purges);
-    uint32_t trims = fixed.pool->trims;
+    uint32_t trims = ro.pool->trims;
     core_be(&owner);
     ck_assert_ptr_null(alloc_block(PTRDIFF_MAX)); /* what can never be had disturbs nobody */
-    ck_assert_uint_eq(fixed.pool->trims, trims);
+    ck_assert_uint_eq(ro.pool->trims, trims);
     core_check_as(&other);
     core_check_as(&owner);
 }

@@ -9,12 +9,11 @@ enum { SEGMENT = SEGMENT_SIZE };
 
 /* Fills a block with a pattern of its own, sparsely: each OS page and the last byte. */
 static void fill(char *block, size_t size, char seed) {
-    for (size_t at = 0; at < size; at += fixed.os_page) block[at] = (char)(seed + (char)(at >> 12));
+    for (size_t at = 0; at < size; at += ro.os_page) block[at] = (char)(seed + (char)(at >> 12));
     block[size - 1] = seed;
 }
 static void expect_filled(const char *block, size_t size, char seed) {
-    for (size_t at = 0; at + fixed.os_page < size; at += fixed.os_page)
-        core_require(block[at] == (char)(seed + (char)(at >> 12)));
+    for (size_t at = 0; at + ro.os_page < size; at += ro.os_page) core_require(block[at] == (char)(seed + (char)(at >> 12)));
 }
 
 static char *make(size_t size) {
@@ -40,10 +39,10 @@ static size_t length_of(size_t size) {
         for (size_t power = MIB; power < 64 * MIB; power *= 2)
             for (size_t eighths = 9; eighths <= 16; eighths++) {
                 size_t length = power / 8 * eighths;
-                bool guard_fits = length % SEGMENT_SIZE != 0 || size > length - fixed.os_page;
-                if (size <= length) return guard_fits ? length : length - fixed.os_page; /* else it needs a segment more */
+                bool guard_fits = length % SEGMENT_SIZE != 0 || size > length - ro.os_page;
+                if (size <= length) return guard_fits ? length : length - ro.os_page; /* else it needs a segment more */
             }
-    return round_up(size, fixed.os_page);
+    return round_up(size, ro.os_page);
 }
 
 /* The block's whole length is usable, what follows is inaccessible, and so is what stands before it. */
@@ -60,7 +59,7 @@ static void expect_extent(const char *block, size_t size) {
 START_TEST(a_block_has_its_length_and_inaccessible_memory_around_it) {
     static const size_t sizes[] = {1,           4096,    LARGE_MAX + 1, SEGMENT - 4097, SEGMENT - 4096,
                                    SEGMENT - 1, SEGMENT, SEGMENT + 1,   9 * MIB,        100 * MIB};
-    size_t before = fixed.region->committed;
+    size_t before = ro.region->committed;
     size_t sum = 0;
     char *blocks[sizeof sizes / sizeof *sizes];
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -69,7 +68,7 @@ START_TEST(a_block_has_its_length_and_inaccessible_memory_around_it) {
         fill(blocks[i], sizes[i], (char)i);
         sum += length_of(sizes[i]);
     }
-    ck_assert_uint_eq(fixed.region->committed, before + sum);
+    ck_assert_uint_eq(ro.region->committed, before + sum);
     ck_assert_uint_eq(look().huge, sizeof sizes / sizeof *sizes);
     ck_assert_uint_eq(look().huge_bytes, sum);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -77,7 +76,7 @@ START_TEST(a_block_has_its_length_and_inaccessible_memory_around_it) {
         ck_assert_int_eq(give(blocks[i]), HUGE_OK);
     }
     huge_purge(true, 0);
-    ck_assert_uint_eq(fixed.region->committed, before);
+    ck_assert_uint_eq(ro.region->committed, before);
     ck_assert_uint_eq(look().huge, 0);
     check_all();
 }
@@ -90,7 +89,7 @@ START_TEST(neighbours_never_touch) {
     size_t sizes[60];
     for (unsigned i = 0; i < 60; i++) {
         sizes[i] = LARGE_MAX + 1 + core_below(&random, 3 * SEGMENT_SIZE);
-        if (i % 3 == 0) sizes[i] = SEGMENT_SIZE - fixed.os_page;
+        if (i % 3 == 0) sizes[i] = SEGMENT_SIZE - ro.os_page;
         blocks[i] = make(sizes[i]);
         if (i % 7 == 0) ck_assert_ptr_nonnull(alloc_block(1000 + i));
     }
@@ -149,12 +148,12 @@ START_TEST(a_cached_run_is_made_to_fit) {
     block = make(7 * MIB); /* longer, same segments */
     expect_extent(block, 7 * MIB);
     memset(block, 1, 7 * MIB);
-    ck_assert_uint_eq(fixed.region->committed, 7 * MIB);
+    ck_assert_uint_eq(ro.region->committed, 7 * MIB);
     ck_assert_int_eq(give(block), HUGE_OK);
     char *small = make(2 * MIB); /* one segment of two: not more than twice too long */
     ck_assert_ptr_eq(small, block);
     expect_extent(small, 2 * MIB);
-    ck_assert_uint_eq(fixed.region->committed, 2 * MIB);
+    ck_assert_uint_eq(ro.region->committed, 2 * MIB);
 }
 END_TEST
 
@@ -187,15 +186,15 @@ END_TEST
 START_TEST(cached_runs_go_back_after_the_delay) {
     char *block = make(5 * MIB);
     ck_assert_int_eq(give(block), HUGE_OK);
-    ck_assert_uint_eq(fixed.region->committed, 5 * MIB);
-    ck_assert_uint_eq(fixed.huge->cached, 5 * MIB);
-    harness_clock_advance(fixed.options.purge_delay_ms - 1);
+    ck_assert_uint_eq(ro.region->committed, 5 * MIB);
+    ck_assert_uint_eq(ro.huge->cached, 5 * MIB);
+    harness_clock_advance(ro.options.purge_delay_ms - 1);
     ck_assert(!huge_purge(false, os_milliseconds()));
     harness_clock_advance(1);
     ck_assert(huge_purge(false, os_milliseconds()));
-    ck_assert_uint_eq(fixed.region->committed, 0);
-    ck_assert_uint_eq(fixed.huge->cached, 0);
-    ck_assert_uint_eq(fixed.huge->next_purge, UINT64_MAX);
+    ck_assert_uint_eq(ro.region->committed, 0);
+    ck_assert_uint_eq(ro.huge->cached, 0);
+    ck_assert_uint_eq(ro.huge->next_purge, UINT64_MAX);
     ck_assert(harness_range_is((uintptr_t)block, 8 * MIB, HARNESS_RESERVED));
     check_all();
 }
@@ -207,9 +206,9 @@ START_TEST(a_block_is_served_by_the_cached_run_of_its_class) {
     char *cached[sizeof lengths / sizeof *lengths];
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) cached[i] = make(lengths[i]);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) ck_assert_int_eq(give(cached[i]), HUGE_OK);
-    size_t committed = fixed.region->committed;
+    size_t committed = ro.region->committed;
     for (size_t i = sizeof lengths / sizeof *lengths; i-- > 0;) ck_assert_ptr_eq(make(lengths[i] - 100 * KIB), cached[i]);
-    ck_assert_uint_eq(fixed.region->committed, committed);
+    ck_assert_uint_eq(ro.region->committed, committed);
     check_all();
 }
 END_TEST
@@ -218,10 +217,10 @@ START_TEST(runs_that_are_due_go_back_one_by_one) {
     char *blocks[3];
     for (unsigned i = 0; i < 3; i++) blocks[i] = make(5 * MIB);
     for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(give(blocks[i]), HUGE_OK);
-    harness_clock_advance(fixed.options.purge_delay_ms);
+    harness_clock_advance(ro.options.purge_delay_ms);
     for (size_t left = 3; left-- > 0;) {
         ck_assert(huge_purge(false, os_milliseconds()));
-        ck_assert_uint_eq(fixed.huge->cached, left * 5 * MIB);
+        ck_assert_uint_eq(ro.huge->cached, left * 5 * MIB);
     }
     ck_assert(!huge_purge(false, os_milliseconds()));
 }
@@ -232,35 +231,35 @@ START_TEST(the_cache_is_bounded) {
     core_start_ready("region=8G");
     for (unsigned i = 0; i < 40; i++) blocks[i] = make(20 * MIB);
     for (unsigned i = 0; i < 40; i++) ck_assert_int_eq(give(blocks[i]), HUGE_OK);
-    ck_assert_uint_le(fixed.huge->cached, HUGE_CACHE_BYTES);
-    ck_assert_uint_eq(fixed.huge->cached, fixed.region->committed);
-    ck_assert_uint_ge(fixed.huge->cached, HUGE_CACHE_BYTES - 20 * MIB);
+    ck_assert_uint_le(ro.huge->cached, HUGE_CACHE_BYTES);
+    ck_assert_uint_eq(ro.huge->cached, ro.region->committed);
+    ck_assert_uint_ge(ro.huge->cached, HUGE_CACHE_BYTES - 20 * MIB);
     huge_purge(true, 0);
     for (unsigned i = 0; i < 40; i++) blocks[i] = make(2 * MIB);
     for (unsigned i = 0; i < 40; i++) ck_assert_int_eq(give(blocks[i]), HUGE_OK);
-    ck_assert_uint_le(fixed.huge->cached, HUGE_CACHE_ENTRIES * 2 * MIB);
+    ck_assert_uint_le(ro.huge->cached, HUGE_CACHE_ENTRIES * 2 * MIB);
     char *whole = make(300 * MIB); /* alone more than the bound */
-    size_t cached = fixed.huge->cached;
+    size_t cached = ro.huge->cached;
     ck_assert_int_eq(give(whole), HUGE_OK);
-    ck_assert_uint_eq(fixed.huge->cached, cached);
+    ck_assert_uint_eq(ro.huge->cached, cached);
 }
 END_TEST
 
 START_TEST(without_a_delay_nothing_is_cached) {
     core_start_ready("region=1G:purge_delay=0");
     ck_assert_int_eq(give(make(5 * MIB)), HUGE_OK);
-    ck_assert_uint_eq(fixed.region->committed, 0);
+    ck_assert_uint_eq(ro.region->committed, 0);
 }
 END_TEST
 
 START_TEST(a_full_region_is_served_from_the_cache_given_back) {
     core_start_ready("region=64M");
     char *blocks[5];
-    fixed.region->huge_origin = 1;
+    ro.region->huge_origin = 1;
     for (unsigned i = 0; i < 5; i++) blocks[i] = make(9 * MIB);
     ck_assert_ptr_null(huge_alloc(9 * MIB, 1, false));
     for (unsigned i = 0; i < 5; i++) ck_assert_int_eq(give(blocks[i]), HUGE_OK);
-    char *block = make(50 * MIB); /* no entry fits, and together they hold the room */
+    char *block = make(50 * MIB); /* no entry fits, and together they hold the space */
     expect_extent(block, 50 * MIB);
     check_all();
 }
@@ -282,7 +281,7 @@ START_TEST(a_block_grows_and_shrinks_within_its_run) {
         memset(block + 5 * MIB, 1, 2 * MIB);
         ck_assert_ptr_eq(resize(block, 5 * MIB), block);
         expect_extent(block, 5 * MIB);
-        ck_assert_uint_eq(fixed.region->committed, 5 * MIB);
+        ck_assert_uint_eq(ro.region->committed, 5 * MIB);
     }
     ck_assert_uint_eq(core_segment(block)->owner, word);
     check_all();
@@ -291,14 +290,14 @@ END_TEST
 
 START_TEST(a_block_that_shrinks_gives_its_segments_back) {
     char *block = make(30 * MIB);
-    uint32_t before = fixed.region->in_use;
+    uint32_t before = ro.region->in_use;
     fill(block, 2 * MIB, 5);
     ck_assert_ptr_eq(resize(block, 2 * MIB), block);
-    ck_assert_uint_eq(fixed.region->in_use, before - 7);
+    ck_assert_uint_eq(ro.region->in_use, before - 7);
     expect_extent(block, 2 * MIB);
     expect_filled(block, 2 * MIB, 5);
     ck_assert_ptr_eq(resize(block, 30 * MIB), block); /* nobody has taken them */
-    ck_assert_uint_eq(fixed.region->in_use, before);
+    ck_assert_uint_eq(ro.region->in_use, before);
     check_all();
     ck_assert_int_eq(give(block), HUGE_OK);
 }
@@ -306,13 +305,13 @@ END_TEST
 
 START_TEST(a_block_grows_into_free_segments_behind_it) {
     core_start_ready("region=64M");
-    fixed.region->huge_origin = 1;
+    ro.region->huge_origin = 1;
     char *block = make(5 * MIB);
     fill(block, 5 * MIB, 3);
     uint64_t moves = harness_call_count(OS_REMAP);
     uint32_t index = segment_index(core_segment(block));
-    size_t room = (size_t)(fixed.region->window_end - index) << SEGMENT_SHIFT;
-    ck_assert_uint_ge(room, 12 * MIB);
+    size_t space = (size_t)(ro.region->window_end - index) << SEGMENT_SHIFT;
+    ck_assert_uint_ge(space, 12 * MIB);
     ck_assert_ptr_eq(resize(block, 11 * MIB), block);
     expect_extent(block, 11 * MIB);
     expect_filled(block, 5 * MIB, 3);
@@ -320,7 +319,7 @@ START_TEST(a_block_grows_into_free_segments_behind_it) {
     ck_assert_uint_eq(core_segment(block)->run, 3);
     ck_assert_int_eq(give(block), HUGE_OK);
     huge_purge(true, 0);
-    ck_assert_uint_eq(fixed.region->in_use, 1);
+    ck_assert_uint_eq(ro.region->in_use, 1);
     check_all();
 }
 END_TEST
@@ -329,7 +328,7 @@ END_TEST
 static char *make_hemmed_in(size_t size) {
     char *block = make(size);
     uint32_t next = segment_index(core_segment(block)) + core_segment(block)->run;
-    fixed.region->origin = next; /* the search begins there */
+    ro.region->origin = next; /* the search begins there */
     char *wall = make(2 * MIB);
     ck_assert_uint_eq(segment_index(core_segment(wall)), next);
     return block;
@@ -340,7 +339,7 @@ START_TEST(a_block_that_cannot_grow_is_moved_without_a_copy) {
     char *block = make_hemmed_in(5 * MIB);
     fill(block, 5 * MIB, 3);
     uint64_t moves = harness_call_count(OS_REMAP);
-    size_t committed = fixed.region->committed;
+    size_t committed = ro.region->committed;
     char *moved = resize(block, 20 * MIB);
     ck_assert_ptr_nonnull(moved);
     ck_assert_ptr_ne(moved, block);
@@ -348,7 +347,7 @@ START_TEST(a_block_that_cannot_grow_is_moved_without_a_copy) {
     expect_extent(moved, 20 * MIB);
     expect_filled(moved, 5 * MIB, 3);
     fill(moved, 20 * MIB, 4);
-    ck_assert_uint_eq(fixed.region->committed, committed + 15 * MIB);
+    ck_assert_uint_eq(ro.region->committed, committed + 15 * MIB);
     ck_assert(harness_range_is((uintptr_t)block, 5 * MIB, HARNESS_RESERVED));
     ck_assert_int_eq(owner_state(core_segment(block)->owner), SEGMENT_FREED);
     ck_assert(!core_is_live(block) && core_is_live(moved));
@@ -482,8 +481,8 @@ START_TEST(of_frees_at_once_one_wins) {
     }
     for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     huge_purge(true, 0);
-    ck_assert_uint_eq(fixed.region->committed, 0);
-    ck_assert_uint_eq(fixed.region->in_use, 1);
+    ck_assert_uint_eq(ro.region->committed, 0);
+    ck_assert_uint_eq(ro.region->in_use, 1);
 }
 END_TEST
 
@@ -512,8 +511,8 @@ START_TEST(a_free_at_any_point_of_another_one_loses) {
 END_TEST
 
 START_TEST(sizes_beyond_the_region_are_refused) {
-    ck_assert_ptr_null(huge_alloc(fixed.region_span, 1, false));
-    ck_assert_ptr_null(huge_alloc(fixed.region_span + 1, 1, false));
+    ck_assert_ptr_null(huge_alloc(ro.region_span, 1, false));
+    ck_assert_ptr_null(huge_alloc(ro.region_span + 1, 1, false));
     ck_assert_ptr_null(huge_alloc(PTRDIFF_MAX, 1, false));
     ck_assert_ptr_null(huge_alloc((size_t)UINT32_MAX << SEGMENT_SHIFT, 1, false));
     check_all();

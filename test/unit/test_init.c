@@ -13,12 +13,12 @@ static void start(void) { core_start("region=1G"); }
 START_TEST(the_first_call_initialises_and_later_ones_do_nothing) {
     ck_assert(init_once());
     uint64_t reservations = harness_call_count(OS_RESERVE);
-    uintptr_t base = fixed.region_base;
+    uintptr_t base = ro.region_base;
     ck_assert(init_once());
     ck_assert_uint_eq(harness_call_count(OS_RESERVE), reservations);
-    ck_assert_uint_eq(fixed.region_base, base);
+    ck_assert_uint_eq(ro.region_base, base);
     ck_assert_uint_eq(base % SEGMENT_SIZE, 0);
-    ck_assert_uint_eq(fixed.region_span, GIB);
+    ck_assert_uint_eq(ro.region_span, GIB);
     ck_assert(region_validate());
 }
 END_TEST
@@ -37,28 +37,28 @@ END_TEST
 /* The tables do not touch: inaccessible memory lies on either side of each. */
 START_TEST(every_table_has_inaccessible_memory_around_it) {
     ck_assert(init_once());
-    size_t segments = fixed.region_span >> SEGMENT_SHIFT;
+    size_t segments = ro.region_span >> SEGMENT_SHIFT;
     const struct {
         uintptr_t start;
         size_t size;
     } tables[] = {
-        {(uintptr_t)fixed.region, sizeof(struct state)},
-        {(uintptr_t)fixed.segments, segments * sizeof(struct segment)},
-        {(uintptr_t)fixed.pages, segments * PAGE_TABLE_BYTES_PER_SEGMENT},
-        {(uintptr_t)fixed.local_heaps, segments * LOCAL_TABLE_BYTES_PER_SEGMENT},
-        {(uintptr_t)map_word_of(fixed.region_base), segments * MAP_BYTES_PER_SEGMENT},
-        {fixed.heaps_base, fixed.heaps_max * HEAP_SIZE},
-        {(uintptr_t)fixed.randoms, fixed.heaps_max * sizeof(struct heap_random)},
+        {(uintptr_t)ro.region, sizeof(struct state)},
+        {(uintptr_t)ro.segments, segments * sizeof(struct segment)},
+        {(uintptr_t)ro.pages, segments * PAGE_TABLE_BYTES_PER_SEGMENT},
+        {(uintptr_t)ro.local_heaps, segments * LOCAL_TABLE_BYTES_PER_SEGMENT},
+        {(uintptr_t)map_word_of(ro.region_base), segments * MAP_BYTES_PER_SEGMENT},
+        {ro.heaps_base, ro.heaps_max * HEAP_SIZE},
+        {(uintptr_t)ro.randoms, ro.heaps_max * sizeof(struct heap_random)},
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        uintptr_t end = round_up(tables[i].start + tables[i].size, fixed.os_page);
-        ck_assert_uint_eq(tables[i].start % fixed.os_page, 0);
+        uintptr_t end = round_up(tables[i].start + tables[i].size, ro.os_page);
+        ck_assert_uint_eq(tables[i].start % ro.os_page, 0);
         ck_assert_int_eq(harness_range_state(tables[i].start - 1), HARNESS_RESERVED);
         ck_assert_int_eq(harness_range_state(end), HARNESS_RESERVED);
         for (size_t j = 0; j < i; j++)
             ck_assert(tables[j].start + tables[j].size < tables[i].start || tables[i].start < tables[j].start);
     }
-    ck_assert_int_eq(harness_range_state((uintptr_t)fixed.region), HARNESS_COMMITTED);
+    ck_assert_int_eq(harness_range_state((uintptr_t)ro.region), HARNESS_COMMITTED);
     for (uint32_t i = 0; i < segments; i++) ck_assert(os_can_read((const uint64_t *)segment_at(i)));
 }
 END_TEST
@@ -74,7 +74,7 @@ START_TEST(wild_pointers_into_the_region_are_reported) {
     for (unsigned i = 0; i < 400; i++) {
         if (i % 40 == 0) core_start_ready(i < 200 ? "region=1G" : NULL);
         if (i % 80 == 0) ck_assert_ptr_nonnull(alloc_block(100));
-        uintptr_t wild = fixed.region_base + core_below(&random, fixed.region_span);
+        uintptr_t wild = ro.region_base + core_below(&random, ro.region_span);
         if (i % 2 == 0) wild = round_down(wild, GRANULE);
         core_expect_report(REPORT_INVALID_FREE, verbs[i / 2 % 4], (void *)wild);
         ck_assert_uint_eq(core_address, wild);
@@ -85,7 +85,7 @@ END_TEST
 START_TEST(what_never_changes_is_read_only) {
     ck_assert(init_once());
     signal(SIGSEGV, SIG_DFL); /* a sanitizer has a handler of its own */
-    fixed.heaps_max = 1;
+    ro.heaps_max = 1;
 }
 END_TEST
 
@@ -97,9 +97,9 @@ START_TEST(every_start_has_its_own_layout) {
         core_start("region=1G");
         harness_set_seed(100 + i);
         ck_assert(init_once());
-        seen[i][0] = fixed.region_base;
-        seen[i][1] = fixed.heaps_base - (uintptr_t)fixed.segments;
-        seen[i][2] = (uintptr_t)fixed.region - (uintptr_t)fixed.pages;
+        seen[i][0] = ro.region_base;
+        seen[i][1] = ro.heaps_base - (uintptr_t)ro.segments;
+        seen[i][2] = (uintptr_t)ro.region - (uintptr_t)ro.pages;
         for (unsigned j = 0; j < i; j++)
             for (unsigned k = CORE_SANITIZED ? 1 : 0; k < 3; k++) ck_assert_uint_ne(seen[i][k], seen[j][k]);
     }
@@ -167,7 +167,7 @@ START_TEST(failed_starts_leave_nothing_behind) {
         }
     harness_fail_none();
     ck_assert(init_once());
-    ck_assert_msg(fixed.exit_key != 0, "failed starts have used up the keys of thread-specific data");
+    ck_assert_msg(ro.exit_key != 0, "failed starts have used up the keys of thread-specific data");
 }
 END_TEST
 
@@ -176,7 +176,7 @@ START_TEST(without_a_start_nothing_is_owned) {
         core_start("region=1G");
         harness_fail_from(OS_COMMIT, n);
         ck_assert_ptr_null(alloc_block(100));
-        ck_assert(!alloc_owns((void *)(fixed.region_base + 100)));
+        ck_assert(!alloc_owns((void *)(ro.region_base + 100)));
         core_expect_free_report(REPORT_INVALID_FREE, &core_kind);
     }
 }
@@ -188,7 +188,7 @@ START_TEST(a_small_region_is_enough) {
     core_start("region=32M");
     void *block = alloc_block(100);
     ck_assert_ptr_nonnull(block);
-    ck_assert_uint_eq(fixed.region_span, 32 * MIB);
+    ck_assert_uint_eq(ro.region_span, 32 * MIB);
     alloc_free(block);
 }
 END_TEST
@@ -198,12 +198,12 @@ START_TEST(a_refused_reservation_is_halved) {
     harness_fail_nth(OS_RESERVE, 1);
     harness_fail_nth(OS_RESERVE, 2);
     ck_assert(init_once());
-    uint32_t whole = fixed.region->window_end;
+    uint32_t whole = ro.region->window_end;
     core_start(NULL);
     harness_fail_from(OS_RESERVE, 1);
     harness_fail_budget(8); /* four attempts for each size */
     ck_assert(init_once());
-    ck_assert_uint_eq(fixed.region->window_end, whole / 4);
+    ck_assert_uint_eq(ro.region->window_end, whole / 4);
 }
 END_TEST
 
@@ -217,9 +217,9 @@ START_TEST(an_address_space_limit_is_shared_with_the_program) {
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
     void *block = alloc_block(100);
     ck_assert_ptr_nonnull(block);
-    ck_assert_uint_le((size_t)fixed.region->window_end << SEGMENT_SHIFT, 128 * MIB);
-    ck_assert_uint_ge(fixed.region_span, (size_t)fixed.region->window_end << SEGMENT_SHIFT);
-    ck_assert_uint_eq(fixed.heaps_max, HEAPS_MAX_LIMITED);
+    ck_assert_uint_le((size_t)ro.region->window_end << SEGMENT_SHIFT, 128 * MIB);
+    ck_assert_uint_ge(ro.region_span, (size_t)ro.region->window_end << SEGMENT_SHIFT);
+    ck_assert_uint_eq(ro.heaps_max, HEAPS_MAX_LIMITED);
     ck_assert_uint_le(harness_reserved_bytes(), 256 * MIB);
     alloc_free(block);
 }

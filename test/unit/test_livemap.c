@@ -11,9 +11,9 @@ static const uintptr_t base = (uintptr_t)0x123 << 32;
 
 static void setup(void) {
     harness_reset();
-    fixed.region_base = base;
-    fixed.maps = (uintptr_t)words;
-    fixed.map_bias = (uintptr_t)words - (base >> 6);
+    ro.region_base = base;
+    ro.maps = (uintptr_t)words;
+    ro.map_bias = (uintptr_t)words - (base >> 6);
     memset(words, 0, sizeof words);
 }
 

@@ -144,7 +144,7 @@ START_TEST(a_reservation_has_its_alignment_and_nothing_beside_it) {
         ck_assert(harness_range_is((uintptr_t)start, 3 * page, HARNESS_RESERVED));
     }
     ck_assert_uint_eq(harness_reserved_bytes(), (PAGES + 8 * 3) * page);
-    ck_assert_uint_lt(mapped_bytes(), before + 8 * 3 * page + 2 * MIB); /* room for what the test itself maps */
+    ck_assert_uint_lt(mapped_bytes(), before + 8 * 3 * page + 2 * MIB); /* space for what the test itself maps */
 }
 END_TEST
 

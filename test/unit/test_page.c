@@ -11,11 +11,11 @@ static struct segment *segment;
 static struct heap *owner;
 
 /* A page of the class in a fresh segment. */
-static struct page *make_page(uint32_t class) {
-    enum page_kind kind = class_page_kind(class);
+static struct page *make_page(uint32_t size_class) {
+    enum page_kind kind = size_class_page_kind(size_class);
     segment = segment_create((uint64_t)(uintptr_t)owner | (uint64_t)kind);
     ck_assert_ptr_nonnull(segment);
-    return segment_page_create(segment, class, &generator);
+    return segment_page_create(segment, size_class, &generator);
 }
 
 static void setup(void) {
@@ -28,7 +28,7 @@ static bool is_valid(const struct page *page) { return page_validate(page, core_
 
 /* A block, carving when the page has none on a list. */
 static void *take(struct page *page) {
-    if (page->left == 0) page_carve(page, &generator);
+    if (page->free_count == 0) page_carve(page, &generator);
     return page_pop(page);
 }
 
@@ -42,22 +42,22 @@ static enum remote_result give_remotely(void *block) {
 }
 
 static void pop(void *page) { page_pop(page); }
-static void collect(void *page) { page_collect(page, class_page_kind(((struct page *)page)->class)); }
+static void collect(void *page) { page_collect(page, size_class_page_kind(((struct page *)page)->size_class)); }
 static void retire(void *page) { page_retire(page); }
 
 /* --- Carving ---------------------------------------------------------------------------------------------------------------- */
 
 /* Given a new page of each class, when blocks are taken till it is full, then each block of it came once, and all of them. */
 START_TEST(carving_yields_each_block_exactly_once) {
-    for (uint32_t class = 0; class < SIZE_CLASSES; class ++) {
-        struct page *page = make_page(class);
-        size_t size = class_size(class), bytes = core_page_bytes(page), blocks = 0;
+    for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
+        struct page *page = make_page(size_class);
+        size_t size = size_class_bytes(size_class), bytes = core_page_bytes(page), blocks = 0;
         ck_assert_uint_eq(page->capacity, bytes / size);
         ck_assert(is_valid(page));
         static bool seen[SLOT_SIZE / GRANULE];
         memset(seen, 0, sizeof seen);
         while (page_used(page) < page->capacity) {
-            bool fresh = page->left == 0;
+            bool fresh = page->free_count == 0;
             uintptr_t block = (uintptr_t)take(page);
             size_t offset = block - page->start;
             core_require(offset % size == 0 && offset + size <= bytes);
@@ -69,7 +69,7 @@ START_TEST(carving_yields_each_block_exactly_once) {
         }
         ck_assert_uint_eq(blocks, page->capacity);
         ck_assert_uint_eq(page->carved, page->capacity);
-        ck_assert_uint_eq(page->left, 0);
+        ck_assert_uint_eq(page->free_count, 0);
         ck_assert(is_valid(page));
         segment->pages_used = 0;
         memset(map_word_of(page->start), 0, bytes / MAP_WORD_SPAN * sizeof(struct map_word));
@@ -79,10 +79,10 @@ START_TEST(carving_yields_each_block_exactly_once) {
 END_TEST
 
 START_TEST(a_step_of_carving_touches_about_an_os_page) {
-    for (uint32_t class = 0; class < SIZE_CLASSES; class ++) {
-        struct page *page = make_page(class);
+    for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
+        struct page *page = make_page(size_class);
         page_carve(page, &generator);
-        size_t touched = (size_t)page->carved * class_size(class);
+        size_t touched = (size_t)page->carved * size_class_bytes(size_class);
         ck_assert_uint_ge(page->carved, 1);
         if (page->carved > 4) ck_assert_uint_le(touched, 4 * KIB); /* a few blocks at least, for the order's sake */
         ck_assert(is_valid(page));
@@ -124,7 +124,7 @@ START_TEST(any_sequence_of_steps_keeps_the_page_valid) {
     size_t count = 0, waiting = 0;
     for (unsigned step = 0; step < 6000; step++) {
         size_t what = core_below(&random, 8), which = count > 0 ? core_below(&random, count) : 0;
-        if (what < 4 && count < ROOM && (page->left != 0 || page->carved < page->capacity)) {
+        if (what < 4 && count < ROOM && (page->free_count != 0 || page->carved < page->capacity)) {
             blocks[count++] = take(page);
         } else if (what < 6 && count > 0) {
             give(page, blocks[which]);
@@ -165,20 +165,20 @@ START_TEST(a_page_set_aside_asks_for_a_share_of_its_blocks) {
         size_t block, frees;
     } cases[] = {{16, 16}, {64, 16}, {128, 16}, {160, 12}, {1024, 2}, {2048, 1}, {8 * KIB, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct page *page = make_page(class_of_size(cases[i].block));
+        struct page *page = make_page(size_class_of(cases[i].block));
         void *kept[REJOIN_MOST];
         for (uint32_t taken = 0; taken < page->capacity; taken++) {
             void *block = take(page);
             if (taken < cases[i].frees) kept[taken] = block;
         }
         page_set_aside(page, false);
-        ck_assert(page->full);
+        ck_assert(page->in_full);
         for (size_t freed = 1; freed < cases[i].frees; freed++) ck_assert(!give(page, kept[freed]));
         ck_assert(give(page, kept[0]));
         ck_assert_uint_eq(page_returned(page), cases[i].frees);
         ck_assert(is_valid(page));
     }
-    struct page *page = make_page(class_of_size(64));
+    struct page *page = make_page(size_class_of(64));
     void *block = NULL;
     for (uint32_t taken = 0; taken < page->capacity; taken++) block = take(page);
     page_set_aside(page, true);
@@ -187,16 +187,16 @@ START_TEST(a_page_set_aside_asks_for_a_share_of_its_blocks) {
 END_TEST
 
 START_TEST(blocks_are_zeroed_until_a_used_one_can_come_back) {
-    struct page *page = make_page(class_of_size(2048));
-    ck_assert(page->zeroed);
+    struct page *page = make_page(size_class_of(2048));
+    ck_assert(page->never_reused);
     char *block = take(page);
     for (size_t i = 0; i < 2048; i++) core_require(block[i] == 0);
     give(page, block);
     collect(page);
-    ck_assert(page->zeroed); /* fresh blocks are still on the list */
-    while (page->left != 0) page_pop(page);
+    ck_assert(page->never_reused); /* fresh blocks are still on the list */
+    while (page->free_count != 0) page_pop(page);
     collect(page);
-    ck_assert(!page->zeroed);
+    ck_assert(!page->never_reused);
 }
 END_TEST
 
@@ -250,13 +250,13 @@ END_TEST
 
 /* Bits that no block can have: inside a block, and behind the carved part. */
 START_TEST(a_claim_that_names_no_block_is_reported) {
-    struct page *page = make_page(class_of_size(64));
+    struct page *page = make_page(size_class_of(64));
     char *block = take(page);
     set_state(block + 16, true, true);
     page->pending = bit64(page_claim_group(PAGE_SMALL, (uintptr_t)block - page->start));
     core_expect_report(REPORT_CORRUPT_METADATA, collect, page);
     core_setup();
-    page = make_page(class_of_size(64));
+    page = make_page(size_class_of(64));
     take(page);
     char *behind = (char *)page->start + page->limit;
     set_state(behind, true, true);
@@ -284,8 +284,8 @@ END_TEST
 START_TEST(every_claim_is_found_wherever_its_block_lies) {
     static const size_t sizes[] = {16, 48, 1024, 8 * KIB, 9 * KIB, 16 * KIB, 64 * KIB, 72 * KIB, 128 * KIB, MIB};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        struct page *page = make_page(class_of_size(sizes[i]));
-        enum page_kind kind = class_page_kind(page->class);
+        struct page *page = make_page(size_class_of(sizes[i]));
+        enum page_kind kind = size_class_page_kind(page->size_class);
         for (uint32_t left = page->capacity; left > 0; left--) take(page);
         for (uint32_t offset = 0; offset < page->limit; offset += page->block_size) {
             void *block = (void *)(page->start + offset);
@@ -317,7 +317,7 @@ START_TEST(groups_are_63_and_cover_a_page_evenly) {
 END_TEST
 
 START_TEST(a_page_is_marked_full_only_if_no_claim_has_come) {
-    struct page *page = make_page(class_of_size(8 * KIB));
+    struct page *page = make_page(size_class_of(8 * KIB));
     void *block = NULL;
     for (uint32_t left = page->capacity; left > 0; left--) block = take(page);
     ck_assert(page_mark_full(page));
@@ -343,7 +343,7 @@ END_TEST
 
 /* Of a remote free that tested the block in an earlier life of the page, and claims in this one, where no block begins there. */
 START_TEST(a_claim_between_the_starts_of_blocks_is_reported_at_the_end_of_the_page) {
-    struct page *page = make_page(class_of_size(5000));
+    struct page *page = make_page(size_class_of(5000));
     take(page);
     uintptr_t between = page->start + 2 * KIB;
     map_word_of(between)->claim |= map_bit_of(between);
@@ -373,7 +373,7 @@ START_TEST(a_forged_link_to_a_live_block_is_reported) {
     struct page *page = make_page(1);
     char *victim = take(page);
     uintptr_t head = page->free;
-    link_store(head, link_encode((uintptr_t)victim, page->secret, head));
+    freelist_store(head, freelist_encode((uintptr_t)victim, page->secret, head));
     ck_assert_ptr_eq(page_pop(page), (void *)head);
     core_expect_report(REPORT_CORRUPT_LINK, pop, page);
     ck_assert_uint_eq(core_address, (uintptr_t)victim);
@@ -396,7 +396,7 @@ START_TEST(a_forged_link_to_a_block_freed_elsewhere_is_reported) {
     struct page *page = make_page(1);
     char *victim = take(page);
     uintptr_t head = page->free;
-    link_store(head, link_encode((uintptr_t)victim, page->secret, head));
+    freelist_store(head, freelist_encode((uintptr_t)victim, page->secret, head));
     ck_assert_ptr_eq(page_pop(page), (void *)head);
     ck_assert_int_eq(give_remotely(victim), REMOTE_FREED);
     core_expect_report(REPORT_CORRUPT_LINK, pop, page);
@@ -408,7 +408,7 @@ START_TEST(a_forged_cycle_ends) {
     struct page *page = make_page(1);
     page_carve(page, &generator);
     uintptr_t head = page->free;
-    link_store(head, link_encode(page->free, page->secret, head));
+    freelist_store(head, freelist_encode(page->free, page->secret, head));
     ck_assert(!is_valid(page));
     ck_assert_ptr_eq(page_pop(page), (void *)head);
     core_expect_report(REPORT_CORRUPT_LINK, pop, page);
@@ -420,14 +420,14 @@ START_TEST(links_of_an_earlier_life_are_worthless) {
     unsigned caught = 0;
     for (unsigned i = 0; i < 100; i++) {
         size_t bytes = core_page_bytes(page);
-        page_init(page, page->start, bytes, page->class, false, &generator);
+        page_init(page, page->start, bytes, page->size_class, false, &generator);
         page_carve(page, &generator);
         uintptr_t at = page->free;
-        uint64_t link = link_load(at), secret = page->secret;
-        page_init(page, page->start, bytes, page->class, false, &generator);
+        uint64_t link = freelist_load(at), secret = page->secret;
+        page_init(page, page->start, bytes, page->size_class, false, &generator);
         page_carve(page, &generator);
         ck_assert_uint_ne(page->secret, secret);
-        caught += !link_is_block(link_decode(link, page->secret, at) - page->start, page->limit, page->reciprocal);
+        caught += !freelist_is_block(freelist_decode(link, page->secret, at) - page->start, page->limit, page->reciprocal);
     }
     ck_assert_uint_eq(caught, 100);
 }
@@ -440,7 +440,7 @@ START_TEST(a_damaged_record_does_not_validate) {
     give(page, block);
     whole = *page;
     ck_assert(is_valid(page));
-    page->left--;
+    page->free_count--;
     ck_assert(!is_valid(page));
     *page = whole;
     page->countdown--;
@@ -497,7 +497,7 @@ START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
     /* Caught in mid-step: heads and count are anything, a claim's mark never came. */
     page->free = page->start + core_below(&random, 1000);
     page->local_free = 3;
-    page->left = 7;
+    page->free_count = 7;
     page->countdown = page->event_above - 77777;
     page->pending = 0;
     page_rebuild(page, core_page_bytes(page), &generator);

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-static struct lock *region_lock(void) { return &fixed.region->lock; }
+static struct lock *region_lock(void) { return &ro.region->lock; }
 
 static void give_twice(void *index) { region_give(*(uint32_t *)index, 1); }
 
@@ -25,14 +25,14 @@ START_TEST(a_run_is_where_the_region_is_and_never_the_first_segment) {
         uint32_t index = 0;
         ck_assert(region_take(1, 1, 1, &index));
         ck_assert_uint_ge(index, 1);
-        ck_assert_uint_lt(index, fixed.region->window_end);
+        ck_assert_uint_lt(index, ro.region->window_end);
         ck_assert(region_contains(segment_address(index)));
         ck_assert(region_contains(segment_address(index) + SEGMENT_SIZE - 1));
         ck_assert_uint_eq(segment_address(index) % SEGMENT_SIZE, 0);
     }
-    ck_assert(!region_contains(fixed.region_base - 1));
-    ck_assert(!region_contains(fixed.region_base + fixed.region_span));
-    ck_assert_int_eq(harness_range_state(fixed.region_base), HARNESS_RESERVED);
+    ck_assert(!region_contains(ro.region_base - 1));
+    ck_assert(!region_contains(ro.region_base + ro.region_span));
+    ck_assert_int_eq(harness_range_state(ro.region_base), HARNESS_RESERVED);
     check_region();
 }
 END_TEST
@@ -90,7 +90,7 @@ static void give_and_forget(struct model *model, uint32_t run) {
 START_TEST(runs_agree_with_a_model) {
     uint64_t random = (uint64_t)_i;
     core_start_ready("region=256M");
-    ck_assert_uint_eq(fixed.region->window_end, MODEL_SLOTS);
+    ck_assert_uint_eq(ro.region->window_end, MODEL_SLOTS);
     struct model model = {.runs = 0};
     model.taken[0] = true;
     for (unsigned step = 0; step < 4000; step++) {
@@ -104,7 +104,7 @@ START_TEST(runs_agree_with_a_model) {
             give_and_forget(&model, (uint32_t)core_below(&random, model.runs));
         uint32_t taken = 0;
         for (uint32_t i = 0; i < MODEL_SLOTS; i++) taken += model.taken[i];
-        core_require(fixed.region->in_use == taken);
+        core_require(ro.region->in_use == taken);
         core_require(region_validate());
     }
 }
@@ -129,11 +129,11 @@ START_TEST(an_exhausted_region_says_no_and_stays_usable) {
 END_TEST
 
 START_TEST(a_failed_table_takes_nothing) {
-    uint32_t index = 0, before = fixed.region->in_use;
+    uint32_t index = 0, before = ro.region->in_use;
     for (uint64_t n = 1; n <= 2; n++) {
         harness_fail_nth(OS_COMMIT, n);
         ck_assert(!region_take(1, 1, 1, &index));
-        ck_assert_uint_eq(fixed.region->in_use, before);
+        ck_assert_uint_eq(ro.region->in_use, before);
         check_region();
     }
     ck_assert(region_take(1, 1, 1, &index));
@@ -149,7 +149,7 @@ START_TEST(a_run_of_which_few_tables_are_needed_makes_few_writable) {
     ck_assert(region_take(20, 1, 20, &index));
     ck_assert(harness_range_is((uintptr_t)page_at(index * 64), 20 * PAGE_TABLE_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
     ck_assert(harness_range_is((uintptr_t)segment_at(index), 20 * sizeof(struct segment), HARNESS_COMMITTED));
-    ck_assert(harness_range_is((uintptr_t)&fixed.local_heaps[index * 64], 20 * LOCAL_TABLE_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
+    ck_assert(harness_range_is((uintptr_t)&ro.local_heaps[index * 64], 20 * LOCAL_TABLE_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
 }
 END_TEST
 
@@ -175,7 +175,7 @@ START_TEST(the_first_segment_is_not_the_same_in_every_start) {
 END_TEST
 
 START_TEST(a_damaged_count_or_bitmap_does_not_validate) {
-    struct region *region = fixed.region;
+    struct region *region = ro.region;
     ck_assert(region_validate());
     region->in_use++;
     ck_assert(!region_validate());
@@ -193,7 +193,7 @@ END_TEST
 
 /* --- Growth ----------------------------------------------------------------------------------------------------------------- */
 
-/* A first window that leaves room to grow, as under an address-space limit, without limiting this process. */
+/* A first window that leaves space to grow, as under an address-space limit, without limiting this process. */
 static void start_with_room_to_grow(void) {
     struct random random;
     struct region_plan plan = {0, 0, 0};
@@ -222,16 +222,16 @@ static bool limit_address_space(size_t bytes) {
 
 START_TEST(under_a_limit_the_region_grows_to_what_the_limit_allows) {
     if (!limit_address_space(GIB)) return;
-    uint32_t first = fixed.region->window_end, count = 0, index = 0;
+    uint32_t first = ro.region->window_end, count = 0, index = 0;
     ck_assert_uint_le(first, 64);
-    ck_assert_uint_eq(fixed.region->span, 4 * first);
+    ck_assert_uint_eq(ro.region->span, 4 * first);
     for (; region_take(1, 1, 1, &index); count++) {
-        core_require(index >= 1 && index < fixed.region->window_end && fixed.region->window_end <= fixed.region->span);
+        core_require(index >= 1 && index < ro.region->window_end && ro.region->window_end <= ro.region->span);
         core_require(harness_range_is(segment_address(index), SEGMENT_SIZE, HARNESS_RESERVED));
         core_require(region_commit_segment(segment_address(index)));
     }
     check_region();
-    ck_assert_uint_gt(fixed.region->window_end, first);
+    ck_assert_uint_gt(ro.region->window_end, first);
     ck_assert_uint_ge(count, 128); /* half of the limit at least */
     for (int i = 0; i < 3; i++) ck_assert(!region_take(1, 1, 1, &index));
     check_region();
@@ -240,7 +240,7 @@ END_TEST
 
 START_TEST(a_run_may_be_longer_than_the_first_window) {
     if (!limit_address_space(2 * GIB)) return;
-    uint32_t first = fixed.region->window_end, index = 0;
+    uint32_t first = ro.region->window_end, index = 0;
     ck_assert(region_take(first + first / 4, 1, 1, &index));
     ck_assert(os_commit((void *)segment_address(index), (size_t)(first + first / 4) << SEGMENT_SHIFT));
     check_region();
@@ -250,7 +250,7 @@ END_TEST
 /* Something else may have come to lie in the range that the tables cover: it is left alone, and growth goes on behind it. */
 START_TEST(growth_goes_around_what_something_else_has_mapped) {
     if (!limit_address_space(4 * GIB)) return;
-    uint32_t first = fixed.region->window_end, count = 0, index = 0;
+    uint32_t first = ro.region->window_end, count = 0, index = 0;
     uintptr_t where = segment_address(first + 2);
     void *other = mmap((void *)where, 3 * SEGMENT_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     ck_assert_uint_eq((uintptr_t)other, where);
@@ -267,8 +267,8 @@ static uintptr_t commit_one(const char *options) {
     core_start_ready(options);
     ck_assert(region_take(1, 1, 1, &index));
     ck_assert(region_commit_segment(segment_address(index)));
-    ck_assert(harness_range_is(segment_address(index), SEGMENT_SIZE - fixed.os_page, HARNESS_COMMITTED));
-    return segment_address(index) + SEGMENT_SIZE - fixed.os_page;
+    ck_assert(harness_range_is(segment_address(index), SEGMENT_SIZE - ro.os_page, HARNESS_COMMITTED));
+    return segment_address(index) + SEGMENT_SIZE - ro.os_page;
 }
 
 START_TEST(the_last_os_page_of_a_segment_is_inaccessible) {
@@ -291,10 +291,10 @@ START_TEST(a_kernel_without_guard_markers_is_asked_once) {
         uint32_t index = 0;
         ck_assert(region_take(1, 1, 1, &index));
         ck_assert(region_commit_segment(segment_address(index)));
-        ck_assert(!os_can_read((const uint64_t *)(segment_address(index) + SEGMENT_SIZE - fixed.os_page)));
+        ck_assert(!os_can_read((const uint64_t *)(segment_address(index) + SEGMENT_SIZE - ro.os_page)));
     }
     ck_assert_uint_eq(harness_call_count(OS_GUARD), 1);
-    ck_assert_uint_eq(fixed.region->guards_missing, 0);
+    ck_assert_uint_eq(ro.region->guards_missing, 0);
 }
 END_TEST
 
@@ -305,7 +305,7 @@ START_TEST(a_guard_that_cannot_be_had_is_counted) {
     uint32_t index = 0;
     ck_assert(region_take(1, 1, 1, &index));
     ck_assert(region_commit_segment(segment_address(index)));
-    ck_assert_uint_eq(fixed.region->guards_missing, 1);
+    ck_assert_uint_eq(ro.region->guards_missing, 1);
 }
 END_TEST
 

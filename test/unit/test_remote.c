@@ -59,7 +59,7 @@ static struct page *make_full_page(size_t *count) {
     void *more = core_alloc(&owner, BLOCK);
     ck_assert_ptr_ne(core_page(more), page);
     blocks[*count] = more;
-    ck_assert(page->full);
+    ck_assert(page->in_full);
     ck_assert_uint_eq(page->pending, PENDING_FULL);
     return page;
 }
@@ -81,7 +81,7 @@ START_TEST(the_first_claim_of_a_full_page_wakes_its_owner) {
     heap_enter(heap);
     heap_poll(heap);
     heap_leave(heap);
-    ck_assert(!page->full && page->pending == 0);
+    ck_assert(!page->in_full && page->pending == 0);
     ck_assert_int_eq(page_used(page), (int32_t)count - 2);
     check_all();
 }
@@ -99,7 +99,7 @@ START_TEST(spurious_wakes_do_nothing) {
         heap_enter(heap);
         heap_poll(heap);
         heap_leave(heap);
-        ck_assert_int_eq(page->full, i < 2); /* a full page in vain: it joins its queue, and leaves it again */
+        ck_assert_int_eq(page->in_full, i < 2); /* a full page in vain: it joins its queue, and leaves it again */
         check_all();
     }
 }
@@ -142,7 +142,7 @@ static void owner_sets_aside(void) {
     unsigned taken = 0;
     do {
         blocks[ROOM - 1] = alloc_block(BLOCK);
-    } while (!core_page(target)->full && blocks[ROOM - 1] != target && ++taken < 32);
+    } while (!core_page(target)->in_full && blocks[ROOM - 1] != target && ++taken < 32);
     core_be(&other);
 }
 static void owner_polls(void) {
@@ -179,7 +179,7 @@ static void start_race(enum start start) {
     if (start != REJOINED) return;
     core_give(&owner, blocks[3]);
     blocks[3] = NULL;
-    ck_assert(!core_page(target)->full && core_page(target)->pending == PENDING_FULL);
+    ck_assert(!core_page(target)->in_full && core_page(target)->pending == PENDING_FULL);
 }
 
 /* When the owner's whole step comes before any access of a remote free, then the block is found again. */
@@ -217,7 +217,7 @@ static void owner_makes_the_segment_huge(void) {
     for (unsigned i = 0; i < ROOM; i++)
         if (blocks[i] != NULL && blocks[i] != target) alloc_free(blocks[i]);
     alloc_collect(true);
-    fixed.region->huge_origin = segment_index(core_segment(target));
+    ro.region->huge_origin = segment_index(core_segment(target));
     core_require(alloc_block(3 * MIB) != NULL);
     core_be(&other);
 }

@@ -345,10 +345,10 @@ static void report_from_small_stack(void) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t size = (size_t)sysconf(_SC_MINSIGSTKSZ) + 6 * KIB;
     size_t whole = round_up(size, page);
-    char *room = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (room == MAP_FAILED || mprotect(room, page, PROT_NONE) != 0) _exit(94);
-    stack_t other = {.ss_sp = room + page + (whole - size), .ss_size = size, .ss_flags = 0};
-    memset(room + page, 0x5a, whole);
+    char *space = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (space == MAP_FAILED || mprotect(space, page, PROT_NONE) != 0) _exit(94);
+    stack_t other = {.ss_sp = space + page + (whole - size), .ss_size = size, .ss_flags = 0};
+    memset(space + page, 0x5a, whole);
     if (sigaltstack(&other, NULL) != 0) _exit(93);
     catch_with(SIGUSR1, report_in_handler, SA_ONSTACK);
     raise(SIGUSR1);

@@ -25,7 +25,7 @@ static struct segment *make_segment(enum page_kind kind) {
 }
 
 static uint32_t class_of_kind(enum page_kind kind) {
-    return class_of_size(kind == PAGE_SMALL ? 512 : kind == PAGE_MEDIUM ? 32 * KIB : MIB);
+    return size_class_of(kind == PAGE_SMALL ? 512 : kind == PAGE_MEDIUM ? 32 * KIB : MIB);
 }
 
 static void destroy(void *segment) { segment_destroy(segment); }
@@ -35,13 +35,13 @@ static size_t resident(uintptr_t start, size_t size) {
     static unsigned char pages[SEGMENT_SIZE / 4096];
     size_t count = 0;
     core_require(mincore((void *)start, size, pages) == 0);
-    for (size_t i = 0; i < size / fixed.os_page; i++) count += pages[i] & 1;
+    for (size_t i = 0; i < size / ro.os_page; i++) count += pages[i] & 1;
     return count;
 }
 
 START_TEST(a_new_segment_is_owned_empty_and_usable_up_to_its_guard) {
     for (int kind = PAGE_SMALL; kind <= PAGE_LARGE; kind++) {
-        size_t committed = fixed.region->committed;
+        size_t committed = ro.region->committed;
         struct segment *segment = make_segment((enum page_kind)kind);
         uintptr_t start = segment_start(segment);
         ck_assert_uint_eq(segment->owner, word_of((enum page_kind)kind));
@@ -52,24 +52,24 @@ START_TEST(a_new_segment_is_owned_empty_and_usable_up_to_its_guard) {
         ck_assert_uint_eq(segment_pages_in_use(segment, (enum page_kind)kind), 0);
         ck_assert_ptr_eq(segment_of(start), segment);
         ck_assert_ptr_eq(segment_of(start + SEGMENT_SIZE - 1), segment);
-        ck_assert(harness_range_is(start, SEGMENT_SIZE - fixed.os_page, HARNESS_COMMITTED));
+        ck_assert(harness_range_is(start, SEGMENT_SIZE - ro.os_page, HARNESS_COMMITTED));
         ck_assert_int_eq(harness_range_state(start + SEGMENT_SIZE - 1) == HARNESS_COMMITTED, 0);
-        ck_assert_uint_eq(fixed.region->committed, committed + SEGMENT_SIZE);
-        memset((void *)start, 1, SEGMENT_SIZE - fixed.os_page);
+        ck_assert_uint_eq(ro.region->committed, committed + SEGMENT_SIZE);
+        memset((void *)start, 1, SEGMENT_SIZE - ro.os_page);
     }
 }
 END_TEST
 
 START_TEST(a_segment_that_ends_gives_its_memory_back) {
-    uint32_t in_use = fixed.region->in_use;
+    uint32_t in_use = ro.region->in_use;
     size_t committed = harness_committed_bytes();
     struct segment *segment = make_segment(PAGE_SMALL);
     uintptr_t start = segment_start(segment);
-    size_t with_tables = harness_committed_bytes() - (SEGMENT_SIZE - fixed.os_page);
+    size_t with_tables = harness_committed_bytes() - (SEGMENT_SIZE - ro.os_page);
     segment_destroy(segment);
     ck_assert_uint_eq(segment->owner, OWNER_UNUSED);
-    ck_assert_uint_eq(fixed.region->in_use, in_use);
-    ck_assert_uint_eq(fixed.region->committed, 0);
+    ck_assert_uint_eq(ro.region->in_use, in_use);
+    ck_assert_uint_eq(ro.region->committed, 0);
     ck_assert(harness_range_is(start, SEGMENT_SIZE, HARNESS_RESERVED));
     ck_assert_uint_eq(harness_committed_bytes(), with_tables);
     ck_assert_uint_ge(with_tables, committed);
@@ -84,12 +84,12 @@ START_TEST(a_segment_with_a_page_cannot_end) {
 END_TEST
 
 START_TEST(a_failed_birth_takes_nothing) {
-    uint32_t in_use = fixed.region->in_use;
+    uint32_t in_use = ro.region->in_use;
     segment_destroy(make_segment(PAGE_SMALL)); /* its tables are ready */
     harness_fail_nth(OS_COMMIT, 1);
     ck_assert_ptr_null(segment_create(word_of(PAGE_SMALL)));
-    ck_assert_uint_eq(fixed.region->in_use, in_use);
-    ck_assert_uint_eq(fixed.region->committed, 0);
+    ck_assert_uint_eq(ro.region->in_use, in_use);
+    ck_assert_uint_eq(ro.region->committed, 0);
     ck_assert(region_validate());
     make_segment(PAGE_SMALL);
 }
@@ -138,7 +138,7 @@ START_TEST(pages_fill_a_segment_slot_by_slot) {
             before = slot;
             ck_assert_ptr_eq(page_of(page->start + page_kind_size(kind) - 1, kind), page);
             ck_assert(page->start + (size_t)page->capacity * page->block_size <=
-                      segment_start(segment) + SEGMENT_SIZE - fixed.os_page);
+                      segment_start(segment) + SEGMENT_SIZE - ro.os_page);
             ck_assert(segment_validate(segment));
         }
         ck_assert_uint_eq(seen, segment_page_slots(kind));
@@ -154,7 +154,7 @@ START_TEST(the_guard_takes_from_the_last_page_alone) {
         uint64_t slots = segment_page_slots(kind);
         unsigned last = high_bit(slots);
         for (; slots != 0; slots &= slots - 1) {
-            size_t guard = low_bit(slots) == last ? fixed.os_page : 0;
+            size_t guard = low_bit(slots) == last ? ro.os_page : 0;
             ck_assert_uint_eq(segment_page_bytes(kind, low_bit(slots)), page_kind_size(kind) - guard);
         }
     }
@@ -165,23 +165,23 @@ START_TEST(a_page_given_back_is_dirty_until_it_is_purged) {
     struct segment *segment = make_segment(PAGE_SMALL);
     struct page *page = segment_page_create(segment, class_of_kind(PAGE_SMALL), &generator);
     struct page *other = segment_page_create(segment, class_of_kind(PAGE_SMALL), &generator);
-    ck_assert(page->zeroed);
+    ck_assert(page->never_reused);
     uint64_t slot = bit64(page_slot(page));
     char *memory = (char *)page->start;
     memset(memory, 9, 40 * KIB);
     memset((char *)other->start, 8, 40 * KIB);
     segment_page_destroy(segment, page);
     ck_assert_uint_eq(segment->dirty, slot);
-    ck_assert_uint_eq(segment->zeroed & slot, 0);
+    ck_assert_uint_eq(segment->known_zero & slot, 0);
     ck_assert(segment_validate(segment));
     ck_assert_int_eq(memory[100], 9);
     /* Touched memory is taken first, and is not zero. */
     ck_assert_ptr_eq(segment_page_create(segment, 0, &generator), page);
-    ck_assert(!page->zeroed);
+    ck_assert(!page->never_reused);
     segment_page_destroy(segment, page);
     ck_assert(segment_purge(segment));
     ck_assert_uint_eq(segment->dirty, 0);
-    ck_assert_uint_eq(segment->zeroed & slot, slot);
+    ck_assert_uint_eq(segment->known_zero & slot, slot);
     ck_assert_uint_eq(resident(segment_start(segment) + low_bit(slot) * SLOT_SIZE, SLOT_SIZE), 0);
     for (size_t i = 0; i < 40 * KIB; i++) core_require(memory[i] == 0);
     for (size_t i = 0; i < 40 * KIB; i++) core_require(((char *)other->start)[i] == 8);
@@ -219,7 +219,7 @@ START_TEST(a_purge_takes_the_dirty_pages_and_no_others) {
         core_require(memory[0] == !dirty[i] && memory[segment_page_bytes(kind, page_slot(pages[i])) - 1] == !dirty[i]);
     }
     ck_assert_int_ne(harness_range_state(segment_start(segment) + SEGMENT_SIZE - 1), HARNESS_COMMITTED);
-    ck_assert(!os_can_read((const uint64_t *)(segment_start(segment) + SEGMENT_SIZE - fixed.os_page)));
+    ck_assert(!os_can_read((const uint64_t *)(segment_start(segment) + SEGMENT_SIZE - ro.os_page)));
 }
 END_TEST
 
@@ -234,9 +234,9 @@ START_TEST(an_empty_segment_takes_pages_of_another_kind) {
                 segment_retype(segment, word_of((enum page_kind)to));
                 ck_assert(segment_validate(segment));
                 ck_assert_uint_eq(segment->free_pages, segment_page_slots((enum page_kind)to));
-                ck_assert_int_eq(segment->zeroed == segment->free_pages, !dirty);
+                ck_assert_int_eq(segment->known_zero == segment->free_pages, !dirty);
                 page = segment_page_create(segment, class_of_kind((enum page_kind)to), &generator);
-                ck_assert_int_eq(page->zeroed, !dirty);
+                ck_assert_int_eq(page->never_reused, !dirty);
                 ck_assert_int_eq(core_kind_of((void *)page->start), to);
                 segment_page_destroy(segment, page);
                 segment_destroy(segment);
@@ -259,7 +259,7 @@ START_TEST(a_damaged_segment_does_not_validate) {
     segment->dirty |= segment_pages_in_use(segment, PAGE_MEDIUM);
     ck_assert(!segment_validate(segment));
     *segment = whole;
-    segment->zeroed |= segment_pages_in_use(segment, PAGE_MEDIUM);
+    segment->known_zero |= segment_pages_in_use(segment, PAGE_MEDIUM);
     ck_assert(!segment_validate(segment));
     *segment = whole;
     ck_assert(segment_validate(segment));
@@ -271,7 +271,7 @@ END_TEST
 /* The bitmap against a model, at the ends of words and of the whole. */
 START_TEST(an_abandoned_segment_is_found_from_anywhere_before_it) {
     core_start_ready("purge_delay=300"); /* the largest region: many words of the bitmap */
-    uint32_t span = fixed.region->span, index = 0;
+    uint32_t span = ro.region->span, index = 0;
     const uint32_t set[] = {1,    2,    63,   64,       65,        127,       128,      4095,
                             4096, 4097, 8191, span / 2, span - 65, span - 64, span - 2, span - 1};
     uint32_t count = sizeof set / sizeof *set;
@@ -296,7 +296,7 @@ END_TEST
 START_TEST(any_set_of_abandoned_segments_is_found_in_order) {
     uint64_t random = (uint64_t)_i;
     core_start_ready("purge_delay=300");
-    uint32_t span = fixed.region->span;
+    uint32_t span = ro.region->span;
     bool *model = calloc(span + 1, sizeof *model);
     ck_assert_ptr_nonnull(model);
     for (unsigned step = 0; step < 3000; step++) {
@@ -332,7 +332,7 @@ static void *add_and_find(void *first) {
 
 START_TEST(no_abandoned_segment_is_lost_between_threads) {
     core_start_ready("purge_delay=300");
-    ck_assert_uint_ge(fixed.region->span, RACERS * RACED);
+    ck_assert_uint_ge(ro.region->span, RACERS * RACED);
     pthread_t threads[RACERS];
     uint32_t first[RACERS], index = 0;
     for (uint32_t i = 0; i < RACERS; i++) {
@@ -368,18 +368,18 @@ START_TEST(only_an_abandoned_segment_can_be_claimed_and_only_once) {
     struct segment *segment = make_segment(PAGE_MEDIUM);
     struct owner *other = &heap_at(2)->owner;
     uint64_t seen = 0;
-    ck_assert(!segment_claim(segment, other, &seen));
+    ck_assert(!segment_reclaim(segment, other, &seen));
     ck_assert_uint_eq(seen, word_of(PAGE_MEDIUM));
     segment->owner = OWNER_ORPHAN | (uint64_t)PAGE_MEDIUM;
-    ck_assert(!segment_claim(segment, other, &seen));
+    ck_assert(!segment_reclaim(segment, other, &seen));
     segment->owner = OWNER_ABANDONED | OWNER_REBUILD | (uint64_t)PAGE_MEDIUM;
-    ck_assert(segment_claim(segment, other, &seen));
+    ck_assert(segment_reclaim(segment, other, &seen));
     ck_assert_uint_eq(seen, OWNER_ABANDONED | OWNER_REBUILD | (uint64_t)PAGE_MEDIUM);
     ck_assert_uint_eq(segment->owner, (uint64_t)(uintptr_t)other | (uint64_t)PAGE_MEDIUM);
-    ck_assert(!segment_claim(segment, &heap_at(3)->owner, &seen));
-    for (uint64_t state = SEGMENT_HUGE; state <= SEGMENT_ZERO; state++) {
+    ck_assert(!segment_reclaim(segment, &heap_at(3)->owner, &seen));
+    for (uint64_t state = SEGMENT_HUGE; state <= SEGMENT_ZERO_SIZE; state++) {
         segment->owner = state | (uint64_t)5 << OWNER_GENERATION_SHIFT;
-        ck_assert(!segment_claim(segment, other, &seen));
+        ck_assert(!segment_reclaim(segment, other, &seen));
         ck_assert(!owner_has_pages(segment->owner));
     }
 }

@@ -40,7 +40,7 @@ START_TEST(blocks_and_bytes_are_those_in_use) {
         struct stats now = look();
         core_require(now.used_blocks == i + 1 && now.used_bytes == bytes);
         core_require(now.huge == huge && now.huge_bytes == huge_bytes);
-        core_require(now.committed == fixed.region->committed && now.committed >= now.used_bytes);
+        core_require(now.committed == ro.region->committed && now.committed >= now.used_bytes);
     }
     for (unsigned i = 300; i-- > 0;) {
         bytes -= alloc_usable_size(blocks[i]);
@@ -76,7 +76,7 @@ START_TEST(reserved_heaps_locks_and_guards_are_counted) {
     core_begin(&owner);
     struct stats before = look();
     ck_assert_uint_eq(before.reserved, GIB);
-    ck_assert_uint_eq(before.heaps, fixed.pool->made);
+    ck_assert_uint_eq(before.heaps, ro.pool->made);
     ck_assert_uint_eq(before.guards_missing, 0);
     core_begin(&other);
     ck_assert_uint_eq(look().heaps, before.heaps + 1);

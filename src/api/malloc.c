@@ -69,7 +69,7 @@ MOAT_PUBLIC void free(void *block) { alloc_free(block); }
 MOAT_WEAK void *reallocarray(void *block, size_t count, size_t size) { return posix_reallocarray(block, count, size); }
 MOAT_WEAK void *aligned_alloc(size_t alignment, size_t size) { return posix_aligned_alloc(alignment, size); }
 MOAT_WEAK int posix_memalign(void **result, size_t alignment, size_t size) {
-    return posix_posix_memalign(result, alignment, size);
+    return posix_memalign_into(result, alignment, size);
 }
 MOAT_WEAK void *memalign(size_t alignment, size_t size) { return posix_memalign_rounded(alignment, size); }
 MOAT_WEAK void *valloc(size_t size) { return posix_valloc(size); }

@@ -1,12 +1,12 @@
 /*
- * sizeclass: which block size serves a request (layer 3).
+ * size_class: which block size serves a request (layer 3).
  *
  * Sixteen-byte steps up to 128 bytes, then eight steps a doubling up to 1 MiB, so that the waste above 128 bytes stays below 12.5
  * %. An alignment is served by the smallest class whose size is a multiple of it: pages start on multiples of their own size, so
  * every block of such a class is aligned and no user pointer ever lies inside a block. Pure functions; callable at any time.
  */
-#ifndef MOAT_SIZECLASS_H
-#define MOAT_SIZECLASS_H
+#ifndef MOAT_SIZE_CLASS_H
+#define MOAT_SIZE_CLASS_H
 
 #include "base/bits.h"
 
@@ -14,7 +14,7 @@
 #define LINEAR_MAX ((size_t)128)
 #define STEPS_PER_DOUBLING 8u
 #define SIZE_CLASSES (LINEAR_CLASSES + 13u * STEPS_PER_DOUBLING)
-#define CLASS_NONE UINT32_MAX
+#define SIZE_CLASS_NONE UINT32_MAX
 
 /* Requests of up to this many bytes find their page through the heap's direct table. */
 #define DIRECT_MAX ((size_t)1024)
@@ -23,7 +23,7 @@
 enum page_kind { PAGE_SMALL, PAGE_MEDIUM, PAGE_LARGE, PAGE_KINDS };
 
 /* The class of a request of 1..LARGE_MAX bytes. */
-MOAT_INLINE uint32_t class_of_size(size_t size) {
+MOAT_INLINE uint32_t size_class_of(size_t size) {
     size_t last = size - 1;
     if (last < LINEAR_MAX) return (uint32_t)(last >> GRANULE_SHIFT);
     unsigned top = high_bit(last); /* 7 and above */
@@ -31,9 +31,9 @@ MOAT_INLINE uint32_t class_of_size(size_t size) {
 }
 
 /* The block size of a class, bytes. */
-MOAT_INLINE size_t class_size(uint32_t class) {
-    if (class < LINEAR_CLASSES) return ((size_t) class + 1) << GRANULE_SHIFT;
-    uint32_t step = class - LINEAR_CLASSES;
+MOAT_INLINE size_t size_class_bytes(uint32_t size_class) {
+    if (size_class < LINEAR_CLASSES) return ((size_t)size_class + 1) << GRANULE_SHIFT;
+    uint32_t step = size_class - LINEAR_CLASSES;
     return (size_t)(9 + (step & 7)) << (GRANULE_SHIFT + step / STEPS_PER_DOUBLING);
 }
 
@@ -43,14 +43,14 @@ MOAT_INLINE size_t class_size(uint32_t class) {
  * classes. */
 MOAT_INLINE size_t aligned_request(size_t alignment, size_t size) { return round_up(size, alignment); }
 
-/* The class of that request; CLASS_NONE when only a huge allocation serves it. */
-MOAT_INLINE uint32_t class_of_aligned(size_t alignment, size_t size) {
+/* The class of that request; SIZE_CLASS_NONE when only a huge allocation serves it. */
+MOAT_INLINE uint32_t size_class_of_aligned(size_t alignment, size_t size) {
     size_t request = aligned_request(alignment, size);
-    return request <= LARGE_MAX ? class_of_size(request) : CLASS_NONE;
+    return request <= LARGE_MAX ? size_class_of(request) : SIZE_CLASS_NONE;
 }
 
-MOAT_INLINE enum page_kind class_page_kind(uint32_t class) {
-    size_t size = class_size(class);
+MOAT_INLINE enum page_kind size_class_page_kind(uint32_t size_class) {
+    size_t size = size_class_bytes(size_class);
     return size <= SMALL_MAX ? PAGE_SMALL : size <= MEDIUM_MAX ? PAGE_MEDIUM : PAGE_LARGE;
 }
 

@@ -1,12 +1,12 @@
 /*
- * mappings: what the kernel says is mapped where (layer 1).
+ * proc_maps: what the kernel says is mapped where (layer 1).
  *
  * Reads /proc/thread-self/maps piece by piece through a caller's buffer ("self" is the first thread of the process, and its file
  * is empty once that thread has ended). The file may have 65 000 lines; nothing is kept but the line looked at.
  * Async-signal-safe, allocates nothing.
  */
-#ifndef MOAT_MAPPINGS_H
-#define MOAT_MAPPINGS_H
+#ifndef MOAT_PROC_MAPS_H
+#define MOAT_PROC_MAPS_H
 
 #include "base/base.h"
 
@@ -21,7 +21,7 @@ struct mapping {
     size_t name_length;
 };
 
-struct mappings {
+struct proc_maps {
     int fd;
     uint64_t offset;         /* of the next piece in the file */
     size_t next, have;       /* the unread part of the buffer */
@@ -30,9 +30,9 @@ struct mappings {
 };
 
 /* False when the kernel shows none (no /proc, no descriptor left, not allowed). */
-bool mappings_open(struct mappings *mappings);
+bool proc_maps_open(struct proc_maps *maps);
 /* The next line in address order; false at the end. */
-bool mappings_next(struct mappings *mappings, struct mapping *mapping);
-void mappings_close(struct mappings *mappings);
+bool proc_maps_next(struct proc_maps *maps, struct mapping *mapping);
+void proc_maps_close(struct proc_maps *maps);
 
 #endif

@@ -1,53 +1,53 @@
 /*
- * mappings: what the kernel says is mapped where (see mappings.h).
+ * proc_maps: what the kernel says is mapped where (see proc_maps.h).
  *
  * A line is "START-END PERM OFFSET MAJOR:MINOR INODE     NAME". A line that is not so is skipped.
  */
-#include "os/mappings.h"
+#include "os/proc_maps.h"
 
 #include "os/os.h"
 
-bool mappings_open(struct mappings *mappings) {
-    mappings->fd = os_open_read("/proc/thread-self/maps");
-    if (mappings->fd < 0) mappings->fd = os_open_read("/proc/self/maps"); /* kernels before 3.17 */
-    mappings->offset = 0;
-    mappings->next = 0;
-    mappings->have = 0;
-    mappings->skipping = false;
-    return mappings->fd >= 0;
+bool proc_maps_open(struct proc_maps *maps) {
+    maps->fd = os_open_read("/proc/thread-self/maps");
+    if (maps->fd < 0) maps->fd = os_open_read("/proc/self/maps"); /* kernels before 3.17 */
+    maps->offset = 0;
+    maps->next = 0;
+    maps->have = 0;
+    maps->skipping = false;
+    return maps->fd >= 0;
 }
 
-void mappings_close(struct mappings *mappings) { os_close(mappings->fd); }
+void proc_maps_close(struct proc_maps *maps) { os_close(maps->fd); }
 
 /* Moves the unread part to the front and reads on behind it; false when nothing was added. */
-static bool fill(struct mappings *mappings) {
-    size_t left = mappings->have - mappings->next;
-    for (size_t i = 0; i < left; i++) mappings->buffer[i] = mappings->buffer[mappings->next + i];
-    mappings->next = 0;
-    mappings->have = left;
-    size_t got = os_read_at(mappings->fd, mappings->buffer + left, sizeof mappings->buffer - left, mappings->offset);
-    mappings->offset += got;
-    mappings->have += got;
+static bool fill(struct proc_maps *maps) {
+    size_t left = maps->have - maps->next;
+    for (size_t i = 0; i < left; i++) maps->buffer[i] = maps->buffer[maps->next + i];
+    maps->next = 0;
+    maps->have = left;
+    size_t got = os_read_at(maps->fd, maps->buffer + left, sizeof maps->buffer - left, maps->offset);
+    maps->offset += got;
+    maps->have += got;
     return got != 0;
 }
 
 /* The next whole line without its newline, or the beginning of one that does not fit. */
-static bool next_line(struct mappings *mappings, const char **line, size_t *length) {
+static bool next_line(struct proc_maps *maps, const char **line, size_t *length) {
     size_t seen = 0;
     for (;;) {
-        const char *start = mappings->buffer + mappings->next;
-        size_t left = mappings->have - mappings->next;
+        const char *start = maps->buffer + maps->next;
+        size_t left = maps->have - maps->next;
         while (seen < left && start[seen] != '\n') seen++;
         bool ended = seen < left;
-        if (ended || left == sizeof mappings->buffer) {
-            bool rest_of_cut_line = mappings->skipping;
-            mappings->next += seen + (ended ? 1 : 0);
-            mappings->skipping = !ended;
+        if (ended || left == sizeof maps->buffer) {
+            bool rest_of_cut_line = maps->skipping;
+            maps->next += seen + (ended ? 1 : 0);
+            maps->skipping = !ended;
             *line = start;
             *length = seen;
             seen = 0;
             if (!rest_of_cut_line) return true;
-        } else if (!fill(mappings)) {
+        } else if (!fill(maps)) {
             return false;
         }
     }
@@ -100,10 +100,10 @@ static bool parse(const char *line, size_t length, struct mapping *mapping) {
     return !cursor.failed;
 }
 
-bool mappings_next(struct mappings *mappings, struct mapping *mapping) {
+bool proc_maps_next(struct proc_maps *maps, struct mapping *mapping) {
     const char *line = NULL;
     size_t length = 0;
-    while (next_line(mappings, &line, &length))
+    while (next_line(maps, &line, &length))
         if (parse(line, length, mapping)) return true;
     return false;
 }

@@ -1,9 +1,9 @@
 /*
- * test_zero: zero-size blocks (src/heap/zero.h): unique inaccessible addresses from the live map alone.
+ * test_zero: zero-size blocks (src/heap/zero_size.h): unique inaccessible addresses from the live map alone.
  */
 #include "core.h"
 
-#include "heap/zero.h"
+#include "heap/zero_size.h"
 
 enum { PER_SEGMENT = SEGMENT_SIZE / GRANULE };
 
@@ -41,7 +41,7 @@ START_TEST(every_verb_gives_a_zero_size_block) {
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         ck_assert_ptr_nonnull(blocks[i]);
         ck_assert_uint_eq(alloc_usable_size(blocks[i]), 0);
-        ck_assert_int_eq(owner_state(core_segment(blocks[i])->owner), SEGMENT_ZERO);
+        ck_assert_int_eq(owner_state(core_segment(blocks[i])->owner), SEGMENT_ZERO_SIZE);
     }
     alloc_free(blocks[0]);
     alloc_free_sized(blocks[1], 0);
@@ -55,7 +55,7 @@ END_TEST
 
 /* "Aligned, unique, usable size 0" all hold; and what a right program says at a sized free is accepted. */
 START_TEST(an_aligned_zero_size_block_is_aligned) {
-    core_start_ready("purge_delay=300"); /* room for three of a gibibyte */
+    core_start_ready("purge_delay=300"); /* space for three of a gibibyte */
     for (size_t alignment = 1; alignment <= ALIGN_MAX; alignment *= 2) {
         void *blocks[3];
         for (unsigned i = 0; i < 3; i++) {
@@ -79,10 +79,10 @@ START_TEST(a_right_aligned_sized_free_of_a_zero_size_block_is_no_misuse) {
 END_TEST
 
 START_TEST(a_second_free_is_reported_and_a_freed_address_comes_again) {
-    void *block = zero_alloc(GRANULE);
-    ck_assert(zero_free((uintptr_t)block));
-    ck_assert(!zero_free((uintptr_t)block));
-    ck_assert_ptr_eq(zero_alloc(GRANULE), block);
+    void *block = zero_size_alloc(GRANULE);
+    ck_assert(zero_size_free((uintptr_t)block));
+    ck_assert(!zero_size_free((uintptr_t)block));
+    ck_assert_ptr_eq(zero_size_alloc(GRANULE), block);
     alloc_free(block);
     core_expect_free_report(REPORT_DOUBLE_FREE, block);
     ck_assert_uint_eq(core_address, (uintptr_t)block);
@@ -90,27 +90,27 @@ START_TEST(a_second_free_is_reported_and_a_freed_address_comes_again) {
 END_TEST
 
 START_TEST(a_misaligned_address_is_no_block) {
-    char *block = zero_alloc(GRANULE);
+    char *block = zero_size_alloc(GRANULE);
     core_expect_free_report(REPORT_INVALID_FREE, block + 8);
-    ck_assert(zero_free((uintptr_t)block));
+    ck_assert(zero_size_free((uintptr_t)block));
 }
 END_TEST
 
-/* Given a segment without room, the next block comes from another, and what is freed in either is found again. */
+/* Given a segment without space, the next block comes from another, and what is freed in either is found again. */
 START_TEST(a_full_segment_continues_in_the_next) {
     static uintptr_t addresses[2 * PER_SEGMENT + 100];
     size_t count = sizeof addresses / sizeof *addresses;
     for (size_t i = 0; i < count; i++) {
-        addresses[i] = (uintptr_t)zero_alloc(GRANULE);
+        addresses[i] = (uintptr_t)zero_size_alloc(GRANULE);
         core_require(addresses[i] != 0);
     }
-    ck_assert_uint_eq(fixed.zero->count, 3);
+    ck_assert_uint_eq(ro.zero_size->count, 3);
     uintptr_t some[3] = {addresses[5], addresses[PER_SEGMENT + 5], addresses[2 * PER_SEGMENT + 5]};
     expect_unique(addresses, count);
     for (size_t i = 0; i < 3; i++) {
-        ck_assert(zero_free(some[i]));
+        ck_assert(zero_size_free(some[i]));
         bool again = false; /* every segment but the last is full otherwise */
-        for (size_t k = 0; k < PER_SEGMENT && !again; k++) again = (uintptr_t)zero_alloc(GRANULE) == some[i];
+        for (size_t k = 0; k < PER_SEGMENT && !again; k++) again = (uintptr_t)zero_size_alloc(GRANULE) == some[i];
         ck_assert(again);
     }
     check_all();
@@ -121,11 +121,11 @@ START_TEST(out_of_segments_is_null_and_a_free_makes_room) {
     core_start_ready("region=32M");
     size_t count = 0;
     uintptr_t last = 0;
-    for (uintptr_t address; (address = (uintptr_t)zero_alloc(GRANULE)) != 0; count++) last = address;
+    for (uintptr_t address; (address = (uintptr_t)zero_size_alloc(GRANULE)) != 0; count++) last = address;
     ck_assert_uint_eq(count, 7 * (size_t)PER_SEGMENT);
     ck_assert_ptr_null(alloc_block(0));
     ck_assert_ptr_null(alloc_block(1));
-    ck_assert(zero_free(last));
+    ck_assert(zero_size_free(last));
     ck_assert_ptr_eq(alloc_block(0), (void *)last);
     ck_assert(region_validate());
 }
@@ -135,22 +135,22 @@ START_TEST(a_failed_segment_is_null_and_tried_again) {
     for (uint64_t n = 1; n < 3; n++) {
         core_setup();
         harness_fail_nth(OS_COMMIT, n);
-        ck_assert_ptr_null(zero_alloc(GRANULE));
-        ck_assert_uint_eq(fixed.zero->count, 0);
-        ck_assert_ptr_nonnull(zero_alloc(GRANULE));
+        ck_assert_ptr_null(zero_size_alloc(GRANULE));
+        ck_assert_uint_eq(ro.zero_size->count, 0);
+        ck_assert_ptr_nonnull(zero_size_alloc(GRANULE));
     }
 }
 END_TEST
 
 /* Freeing and taking stay cheap when the first segments are full: the search does not begin at their start each time. */
 START_TEST(a_free_in_a_later_segment_is_found_without_a_long_search) {
-    for (size_t i = 0; i < 3 * (size_t)PER_SEGMENT + 10; i++) core_require(zero_alloc(GRANULE) != NULL);
-    uintptr_t mine = (uintptr_t)zero_alloc(GRANULE);
-    ck_assert(zero_free(mine));
-    ck_assert_ptr_eq(zero_alloc(GRANULE), (void *)mine);
+    for (size_t i = 0; i < 3 * (size_t)PER_SEGMENT + 10; i++) core_require(zero_size_alloc(GRANULE) != NULL);
+    uintptr_t mine = (uintptr_t)zero_size_alloc(GRANULE);
+    ck_assert(zero_size_free(mine));
+    ck_assert_ptr_eq(zero_size_alloc(GRANULE), (void *)mine);
     core_interleave(UINT64_MAX, core_stop); /* counts accesses only */
-    ck_assert(zero_free(mine));
-    ck_assert_ptr_eq(zero_alloc(GRANULE), (void *)mine);
+    ck_assert(zero_size_free(mine));
+    ck_assert_ptr_eq(zero_size_alloc(GRANULE), (void *)mine);
     uint64_t accesses = core_step;
     core_interleave_end();
     ck_assert_msg(accesses < 100, "%u accesses", (unsigned)accesses);
@@ -163,11 +163,11 @@ static uintptr_t taken[RACERS * EACH];
 static void *take_many(void *number) {
     unsigned self = *(unsigned *)number;
     for (unsigned i = 0; i < EACH; i++) {
-        uintptr_t address = (uintptr_t)zero_alloc(GRANULE);
+        uintptr_t address = (uintptr_t)zero_size_alloc(GRANULE);
         core_require(address != 0);
         if (i % 3 == 0) {
-            core_require(zero_free(address));
-            address = (uintptr_t)zero_alloc(GRANULE);
+            core_require(zero_size_free(address));
+            address = (uintptr_t)zero_size_alloc(GRANULE);
         }
         taken[self * EACH + i] = address;
     }
@@ -183,19 +183,19 @@ START_TEST(threads_never_get_the_same_address) {
     }
     for (unsigned i = 0; i < RACERS; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     expect_unique(taken, RACERS * EACH);
-    for (size_t i = 0; i < RACERS * EACH; i++) core_require(zero_free(taken[i]));
+    for (size_t i = 0; i < RACERS * EACH; i++) core_require(zero_size_free(taken[i]));
 }
 END_TEST
 
 static uintptr_t contested;
 static bool second_won;
-static void free_it_too(void) { second_won = zero_free(contested); }
+static void free_it_too(void) { second_won = zero_size_free(contested); }
 
 START_TEST(of_two_frees_at_once_one_wins) {
     for (uint64_t step = 1;; step++) {
-        contested = (uintptr_t)zero_alloc(GRANULE);
+        contested = (uintptr_t)zero_size_alloc(GRANULE);
         core_interleave(step, free_it_too);
-        bool first_won = zero_free(contested);
+        bool first_won = zero_size_free(contested);
         if (!core_interleave_end()) break;
         ck_assert_int_ne(first_won, second_won);
         ck_assert_uint_lt(step, 100);

@@ -1,6 +1,6 @@
 /*
- * test_link: the codec of free-list links (src/heap/link.h): the boundary test for all offsets, round trips, and what damage can
- * do.
+ * test_link: the codec of free-list links (src/heap/freelist.h): the boundary test for all offsets, round trips, and what damage
+ * can do.
  *
  * A link decodes to an address, of which an offset in the low 22 bits counts; 42 more must be the start's. They come from the low
  * 42 bits of the stored word, so what changes only those is always caught; what changes the upper 22 alone may name another block
@@ -8,8 +8,8 @@
  */
 #include "core.h"
 
-#include "heap/link.h"
-#include "meta/sizeclass.h"
+#include "heap/freelist.h"
+#include "meta/size_class.h"
 
 static uint64_t random_state;
 
@@ -23,15 +23,15 @@ struct sample {
 
 static size_t some_blocks(const struct sample *sample) { return sample->limit / sample->size; }
 
-static struct sample make_sample(uint32_t class) {
-    size_t size = class_size(class), page = page_kind_size(class_page_kind(class));
+static struct sample make_sample(uint32_t size_class) {
+    size_t size = size_class_bytes(size_class), page = page_kind_size(size_class_page_kind(size_class));
     size_t blocks = 1 + core_below(&random_state, (page - 4 * KIB) / size);
     struct sample sample = {.secret = core_next(&random_state), .reciprocal = block_reciprocal(size), .size = size};
     sample.limit = (uint32_t)(blocks * size);
     sample.start = (core_next(&random_state) & 0x7fffffffffff) / page * page;
     sample.from = sample.start + core_below(&random_state, blocks) * size;
     sample.next = sample.start + core_below(&random_state, blocks) * size;
-    sample.link = link_encode(sample.next, sample.secret, sample.from);
+    sample.link = freelist_encode(sample.next, sample.secret, sample.from);
     return sample;
 }
 
@@ -39,21 +39,21 @@ static struct sample make_sample(uint32_t class) {
 enum verdict { CAUGHT, SAME, OTHER_BLOCK };
 
 static enum verdict judge(const struct sample *sample, uint64_t link, uintptr_t at) {
-    uint64_t decoded = link_decode(link, sample->secret, at), offset = decoded - sample->start;
+    uint64_t decoded = freelist_decode(link, sample->secret, at), offset = decoded - sample->start;
     if (decoded == sample->next) return SAME;
-    if (!link_is_block(offset, sample->limit, sample->reciprocal)) return CAUGHT;
+    if (!freelist_is_block(offset, sample->limit, sample->reciprocal)) return CAUGHT;
     core_require(offset < sample->limit);
     core_require(offset % sample->size == 0);
     return OTHER_BLOCK;
 }
 
 START_TEST(the_boundary_test_is_the_remainder_for_every_offset_of_every_class) {
-    for (uint32_t class = 0; class < SIZE_CLASSES; class ++) {
-        uint64_t reciprocal = block_reciprocal(class_size(class));
-        size_t size = class_size(class), page = page_kind_size(class_page_kind(class)), remainder = 0;
+    for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
+        uint64_t reciprocal = block_reciprocal(size_class_bytes(size_class));
+        size_t size = size_class_bytes(size_class), page = page_kind_size(size_class_page_kind(size_class)), remainder = 0;
         for (size_t offset = 0; offset < page; offset++) {
             if (offset_on_boundary(offset, reciprocal) != (remainder == 0))
-                ck_abort_msg("block size %zu, offset %zu", class_size(class), offset);
+                ck_abort_msg("block size %zu, offset %zu", size_class_bytes(size_class), offset);
             if (++remainder == size) remainder = 0;
         }
     }
@@ -63,7 +63,7 @@ END_TEST
 /* The decoded number may be anything below 2^32 when the test is used without the limit. */
 START_TEST(the_boundary_test_is_the_remainder_up_to_32_bits) {
     for (unsigned i = 0; i < 3000000; i++) {
-        size_t size = class_size((uint32_t)core_below(&random_state, SIZE_CLASSES));
+        size_t size = size_class_bytes((uint32_t)core_below(&random_state, SIZE_CLASSES));
         uint64_t offset = core_next(&random_state) >> 32;
         if (i % 4 == 0) offset -= offset % size;
         core_require(offset_on_boundary(offset, block_reciprocal(size)) == (offset % size == 0));
@@ -74,8 +74,8 @@ END_TEST
 START_TEST(a_link_decodes_to_what_was_encoded) {
     for (unsigned i = 0; i < 200000; i++) {
         struct sample sample = make_sample(i % SIZE_CLASSES);
-        core_require(link_decode(sample.link, sample.secret, sample.from) == sample.next);
-        core_require(link_is_block(sample.next - sample.start, sample.limit, sample.reciprocal));
+        core_require(freelist_decode(sample.link, sample.secret, sample.from) == sample.next);
+        core_require(freelist_is_block(sample.next - sample.start, sample.limit, sample.reciprocal));
     }
 }
 END_TEST
@@ -87,7 +87,7 @@ START_TEST(every_single_changed_bit_is_caught_or_names_a_block_of_the_page) {
         for (unsigned bit = 0; bit < 64; bit++) {
             enum verdict verdict = judge(&sample, sample.link ^ bit64(bit), sample.from);
             core_require(verdict != SAME);
-            if (bit < LINK_ROTATION) core_require(verdict == CAUGHT);
+            if (bit < FREELIST_ROTATION) core_require(verdict == CAUGHT);
             others += verdict == OTHER_BLOCK;
             changes++;
         }
@@ -126,8 +126,8 @@ START_TEST(a_link_copied_from_another_block_of_the_page_is_always_caught) {
         struct sample sample = make_sample(i % SIZE_CLASSES);
         uintptr_t to = sample.start + core_below(&random_state, some_blocks(&sample)) * sample.size;
         if (to == sample.from) continue;
-        uint64_t decoded = link_decode(sample.link, sample.secret, to);
-        core_require(!link_is_block(decoded - sample.start, sample.limit, sample.reciprocal));
+        uint64_t decoded = freelist_decode(sample.link, sample.secret, to);
+        core_require(!freelist_is_block(decoded - sample.start, sample.limit, sample.reciprocal));
     }
 }
 END_TEST
@@ -140,9 +140,9 @@ START_TEST(links_copied_between_any_two_small_blocks_are_caught) {
         for (uint32_t to = 0; to < sample.limit; to += 16) {
             if (from == to) continue;
             uintptr_t next = sample.start + (from * 7 + to * 3) % sample.limit / 16 * 16;
-            uint64_t link = link_encode(next, sample.secret, sample.start + from),
-                     decoded = link_decode(link, sample.secret, sample.start + to);
-            core_require(!link_is_block(decoded - sample.start, sample.limit, sample.reciprocal));
+            uint64_t link = freelist_encode(next, sample.secret, sample.start + from),
+                     decoded = freelist_decode(link, sample.secret, sample.start + to);
+            core_require(!freelist_is_block(decoded - sample.start, sample.limit, sample.reciprocal));
         }
 }
 END_TEST
@@ -160,10 +160,10 @@ END_TEST
 
 START_TEST(links_are_stored_and_loaded_whole) {
     uint64_t words[3] = {1, 2, 3};
-    link_store((uintptr_t)&words[1], 0x0123456789abcdef);
+    freelist_store((uintptr_t)&words[1], 0x0123456789abcdef);
     core_require(words[0] == 1);
     core_require(words[2] == 3);
-    ck_assert_uint_eq(link_load((uintptr_t)&words[1]), 0x0123456789abcdef);
+    ck_assert_uint_eq(freelist_load((uintptr_t)&words[1]), 0x0123456789abcdef);
 }
 END_TEST
 

@@ -1,15 +1,15 @@
-#include "heap/zero.h"
+#include "heap/zero_size.h"
 
 /* Adds a segment unless another thread has meanwhile. */
-static bool add_segment(struct zero_state *zero, uint32_t seen, uint32_t align) {
+static bool add_segment(struct zero_size_state *zero, uint32_t seen, uint32_t align) {
     lock_acquire(&zero->lock);
     uint32_t count = atomic_load_relaxed(&zero->count), index;
     bool ok = count != seen;
-    if (!ok && count < ZERO_SEGMENTS_MAX && region_take(1, align, 1, &index)) {
-        segment_at(index)->run = count;                                          /* where it stands in the table, for zero_free */
-        atomic_store_release(&segment_at(index)->owner, (uint64_t)SEGMENT_ZERO); /* pairs with the load of free */
+    if (!ok && count < ZERO_SIZE_SEGMENTS_MAX && region_take(1, align, 1, &index)) {
+        segment_at(index)->run = count; /* where it stands in the table, for zero_size_free */
+        atomic_store_release(&segment_at(index)->owner, (uint64_t)SEGMENT_ZERO_SIZE); /* pairs with the load of free */
         zero->segments[count] = index;
-        atomic_store_release(&zero->count, count + 1); /* pairs with zero_alloc */
+        atomic_store_release(&zero->count, count + 1); /* pairs with zero_size_alloc */
         ok = true;
     }
     lock_release(&zero->lock);
@@ -22,7 +22,8 @@ static uintptr_t take(struct map_word *word, uintptr_t first, uint64_t mask) {
         uint64_t open = ~atomic_load_relaxed(&word->live) & mask;
         if (open == 0) return 0;
         uint64_t bit = open & -open;
-        if ((atomic_or_acq_rel(&word->live, bit) & bit) == 0) return first + low_bit(bit) * GRANULE; /* pairs with zero_free */
+        if ((atomic_or_acq_rel(&word->live, bit) & bit) == 0)
+            return first + low_bit(bit) * GRANULE; /* pairs with zero_size_free */
     }
 }
 
@@ -35,8 +36,8 @@ static uint64_t aligned_granules(uintptr_t first, size_t alignment) {
     return mask;
 }
 
-void *zero_alloc(size_t alignment) {
-    struct zero_state *zero = fixed.zero;
+void *zero_size_alloc(size_t alignment) {
+    struct zero_size_state *zero = ro.zero_size;
     for (;;) {
         uint32_t count = atomic_load_acquire(&zero->count); /* pairs with add_segment */
         uint32_t words = count * (uint32_t)MAP_WORDS_PER_SEGMENT, from = atomic_load_relaxed(&zero->hint);
@@ -53,11 +54,11 @@ void *zero_alloc(size_t alignment) {
     }
 }
 
-bool zero_free(uintptr_t address) {
+bool zero_size_free(uintptr_t address) {
     uint64_t bit = map_bit_of(address);
     if ((atomic_and_acq_rel(&map_word_of(address)->live, ~bit) & bit) == 0) return false; /* pairs with take */
     uint32_t at =
         segment_of(address)->run * (uint32_t)MAP_WORDS_PER_SEGMENT + (uint32_t)(address / MAP_WORD_SPAN % MAP_WORDS_PER_SEGMENT);
-    if (at < atomic_load_relaxed(&fixed.zero->hint)) atomic_store_relaxed(&fixed.zero->hint, at);
+    if (at < atomic_load_relaxed(&ro.zero_size->hint)) atomic_store_relaxed(&ro.zero_size->hint, at);
     return true;
 }

@@ -1,12 +1,12 @@
 /*
- * fixed: what never changes after initialisation (layer 2).
+ * ro: what never changes after initialisation (layer 2).
  *
  * One structure on OS pages of its own, made read-only (and sealed) when initialisation ends: the bases of every table, so that
  * one range check turns a user's pointer into segment, page and map word with no load that depends on memory content, and the
  * pointer to the state that changes. All-zero before initialisation, which makes every fast path take its slow branch.
  */
-#ifndef MOAT_FIXED_H
-#define MOAT_FIXED_H
+#ifndef MOAT_RO_H
+#define MOAT_RO_H
 
 #include "meta/options.h"
 
@@ -15,11 +15,11 @@ struct page;
 struct region;
 struct heap_pool;
 struct huge_state;
-struct zero_state;
+struct zero_size_state;
 struct abandoned;
 struct heap_random;
 
-struct fixed {
+struct ro {
     uintptr_t region_base;       /* first byte of the range the tables cover; SEGMENT_SIZE-aligned */
     size_t region_span;          /* bytes the tables cover */
     uint64_t region_granules;    /* the same in granules, for the one compare of free */
@@ -36,7 +36,7 @@ struct fixed {
     struct abandoned *abandoned; /* ABANDONED_SETS of them */
     struct heap_pool *pool;
     struct huge_state *huge;
-    struct zero_state *zero;
+    struct zero_size_state *zero_size;
     size_t os_page;    /* bytes */
     uint32_t exit_key; /* pthread key of the exit hook, plus one; 0: none could be had */
     struct options options;
@@ -44,18 +44,18 @@ struct fixed {
 
 /* The largest OS page of the machine: the structure has such a page to itself. x86 has one size; the others go up to 64 KiB. */
 #if defined(__x86_64__) || defined(__i386__)
-#define FIXED_ALIGNMENT ((size_t)4 * 1024)
+#define RO_ALIGNMENT ((size_t)4 * 1024)
 #else
-#define FIXED_ALIGNMENT ((size_t)64 * 1024)
+#define RO_ALIGNMENT ((size_t)64 * 1024)
 #endif
 
-union fixed_pages {
-    struct fixed values;
-    char room[FIXED_ALIGNMENT];
+union ro_pages {
+    struct ro values;
+    char bytes[RO_ALIGNMENT];
 };
 
-extern union fixed_pages moat_fixed_pages __attribute__((visibility("hidden")));
-#define fixed (moat_fixed_pages.values)
+extern union ro_pages moat_ro_pages __attribute__((visibility("hidden")));
+#define ro (moat_ro_pages.values)
 
 /*
  * The members that a thread may read while another initialises: relaxed, because either value makes the range check fail for
@@ -64,11 +64,11 @@ extern union fixed_pages moat_fixed_pages __attribute__((visibility("hidden")));
  * is told.
  */
 #if UNDER_THREAD_SANITIZER
-#define fixed_load(member) __atomic_load_n(&fixed.member, __ATOMIC_RELAXED)
+#define ro_load(member) __atomic_load_n(&ro.member, __ATOMIC_RELAXED)
 #else
-#define fixed_load(member) (fixed.member)
+#define ro_load(member) (ro.member)
 #endif
-#define fixed_store(member, value) __atomic_store_n(&fixed.member, (value), __ATOMIC_RELAXED)
+#define ro_store(member, value) __atomic_store_n(&ro.member, (value), __ATOMIC_RELAXED)
 
 /* Defined by init.c and fork.c; here because the verbs' slow paths call them.
    init_once: idempotent, thread-safe, before constructors too; false: no memory to start with, tried again at the next call.
