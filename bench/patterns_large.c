@@ -95,7 +95,10 @@ static void run_large(size_t operations) {
 }
 
 const struct pattern large_patterns[] = {
-    {.name = "realloc-growth", .run = run_realloc_growth, .operations = (size_t)GROWTH_CALLS * 100, .unit = GROWTH_CALLS},
+    {.name = "realloc-growth",
+     .run = run_realloc_growth,
+     .operations = (size_t)GROWTH_CALLS * 100,
+     .unit = GROWTH_CALLS},
     {.name = "large",
      .prepare = prepare_large,
      .run = run_large,

@@ -113,7 +113,11 @@ static void run_tree(size_t operations) {
 }
 
 const struct pattern linked_patterns[] = {
-    {.name = "list-build", .run = run_list_build, .reset = drop_list, .operations = LIST_NODES, .unit = LIST_NODES},
+    {.name = "list-build",
+     .run = run_list_build,
+     .reset = drop_list,
+     .operations = LIST_NODES,
+     .unit = LIST_NODES},
     {.name = "list-walk",
      .prepare = prepare_list,
      .run = run_list_walk,

@@ -79,7 +79,8 @@ static void run_calloc(size_t operations) {
 }
 
 static void run_aligned(size_t operations) {
-    static const uint16_t alignments[16] = {32, 32, 32, 32, 32, 64, 64, 64, 64, 64, 128, 256, 512, 1024, 2048, 4096};
+    static const uint16_t alignments[16] = {32, 32, 32,  32,  32,  64,   64,   64,
+                                            64, 64, 128, 256, 512, 1024, 2048, 4096};
     static uint64_t state = 1;
     for (size_t i = 0; i < operations; i++) {
         uint32_t random = next_random(&state);
@@ -95,8 +96,9 @@ static void *(*operator_new)(size_t size);
 static void (*operator_delete)(void *block, size_t size);
 static uint16_t sizes_of_blocks[RANDOM_BLOCKS];
 
-/* The process's own operators, by their mangled names. A process without C++, on an allocator that has none, loads the C++
- * runtime, whose operators call malloc and free: so would any C++ program. */
+/* The process's own operators, by their mangled names. A process without C++, on an allocator that
+   has none, loads the C++ runtime, whose operators call malloc and free: so would any C++
+   program. */
 static bool find_operators(void) {
     void *handle = RTLD_DEFAULT;
     if (!dlsym(handle, "_Znwm") || !dlsym(handle, "_ZdlPvm")) {
@@ -111,7 +113,8 @@ static bool find_operators(void) {
 static bool stand_by_new(size_t count) {
     uint64_t state = 7;
     if (!find_operators()) {
-        fprintf(stderr, "bench-micro: sized-delete is left out: neither this process nor a libstdc++.so.6 has C++'s operators "
+        fprintf(stderr, "bench-micro: sized-delete is left out: neither this process nor a "
+                        "libstdc++.so.6 has C++'s operators "
                         "new and sized delete\n");
         return false;
     }
@@ -140,8 +143,16 @@ static void run_sized_delete(size_t operations) {
 }
 
 const struct pattern small_patterns[] = {
-    {.name = "pair", .run = run_pair, .operations = 1000000, .unit = BATCH_BLOCKS, .traits = BY_DEFAULT},
-    {.name = "batch", .run = run_batch, .operations = 1000000, .unit = BATCH_BLOCKS, .traits = BY_DEFAULT},
+    {.name = "pair",
+     .run = run_pair,
+     .operations = 1000000,
+     .unit = BATCH_BLOCKS,
+     .traits = BY_DEFAULT},
+    {.name = "batch",
+     .run = run_batch,
+     .operations = 1000000,
+     .unit = BATCH_BLOCKS,
+     .traits = BY_DEFAULT},
     {.name = "random",
      .prepare = stand,
      .run = run_random,

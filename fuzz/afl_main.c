@@ -1,8 +1,8 @@
 /*
  * afl_main: a harness under AFL++, in persistent mode with inputs in shared memory.
  *
- * One process runs many inputs; the harness resets the allocator between them. Compiled by afl-clang-fast, which defines the
- * macros.
+ * One process runs many inputs; the harness resets the allocator between them. Compiled by
+ * afl-clang-fast, which defines the macros.
  */
 #include <unistd.h>
 
@@ -24,6 +24,7 @@ int main(int argc, char **argv) {
     LLVMFuzzerInitialize(&argc, &argv);
     __AFL_INIT();
     const uint8_t *bytes = __AFL_FUZZ_TESTCASE_BUF;
-    while (__AFL_LOOP(INPUTS_PER_PROCESS)) LLVMFuzzerTestOneInput(bytes, (size_t)__AFL_FUZZ_TESTCASE_LEN);
+    while (__AFL_LOOP(INPUTS_PER_PROCESS))
+        LLVMFuzzerTestOneInput(bytes, (size_t)__AFL_FUZZ_TESTCASE_LEN);
     return 0;
 }

@@ -1,15 +1,17 @@
 /*
- * afl_mutator: the engine's mutator and trimmer as an AFL++ custom mutator (a shared object with engine_input.c, engine_mutate.c
- * and engine_sizes.c; AFL_CUSTOM_MUTATOR_LIBRARY names it).
+ * afl_mutator: the engine's mutator and trimmer as an AFL++ custom mutator (a shared object with
+ * engine_input.c, engine_mutate.c and engine_sizes.c; AFL_CUSTOM_MUTATOR_LIBRARY names it).
  *
- * Trimming takes out whole operations, then bytes of the schedule: half of them at a time, then quarters, down to one.
+ * Trimming takes out whole operations, then bytes of the schedule: half of them at a time, then
+ * quarters, down to one.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine_mutate.h"
 
-/* An input that cannot be read is replaced by one with several threads: it serves both harnesses. */
+/* An input that cannot be read is replaced by one with several threads: it serves both
+   harnesses. */
 enum { FRESH_THREADS = 3 };
 
 struct afl_state {
@@ -23,8 +25,8 @@ struct afl_state {
 
 void *afl_custom_init(void *afl, unsigned seed);
 void afl_custom_deinit(void *state);
-size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, uint8_t *other, size_t other_size,
-                       size_t max_size);
+size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, uint8_t *other,
+                       size_t other_size, size_t max_size);
 int32_t afl_custom_init_trim(void *data, uint8_t *bytes, size_t size);
 size_t afl_custom_trim(void *data, uint8_t **out);
 int32_t afl_custom_post_trim(void *data, uint8_t success);
@@ -38,14 +40,14 @@ void *afl_custom_init(void *afl, unsigned seed) {
 
 void afl_custom_deinit(void *state) { free(state); }
 
-size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, uint8_t *other, size_t other_size,
-                       size_t max_size) {
+size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, uint8_t *other,
+                       size_t other_size, size_t max_size) {
     struct afl_state *state = data;
     size_t capacity = max_size < sizeof state->bytes ? max_size : sizeof state->bytes;
     *out = state->bytes;
     if (other && other_size && engine_below(&state->random, 8) == 0)
-        return mutate_cross_bytes(bytes, size, other, other_size, state->bytes, capacity, FRESH_THREADS,
-                                  engine_next(&state->random));
+        return mutate_cross_bytes(bytes, size, other, other_size, state->bytes, capacity,
+                                  FRESH_THREADS, engine_next(&state->random));
     if (size > capacity) size = capacity;
     memcpy(state->bytes, bytes, size);
     return mutate_bytes(state->bytes, size, capacity, FRESH_THREADS, engine_next(&state->random));
@@ -78,7 +80,8 @@ size_t afl_custom_trim(void *data, uint8_t **out) {
         candidate->schedule_length /= 2;
     } else if (at < candidate->op_count) {
         if (chunk > candidate->op_count - at) chunk = candidate->op_count - at;
-        memmove(&candidate->ops[at], &candidate->ops[at + chunk], (candidate->op_count - at - chunk) * sizeof candidate->ops[0]);
+        memmove(&candidate->ops[at], &candidate->ops[at + chunk],
+                (candidate->op_count - at - chunk) * sizeof candidate->ops[0]);
         candidate->op_count -= chunk;
     }
     *out = state->bytes;

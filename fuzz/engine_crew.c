@@ -1,8 +1,9 @@
 /*
  * engine_crew: several real threads, one at a time. See the header.
  *
- * A thread that ends may call the allocator from a thread-specific destructor, before or after the allocator's own has run: as
- * many programs do without knowing it. After a report nobody calls the allocator again, the exit hooks included.
+ * A thread that ends may call the allocator from a thread-specific destructor, before or after the
+ * allocator's own has run: as many programs do without knowing it. After a report nobody calls the
+ * allocator again, the exit hooks included.
  */
 #define _GNU_SOURCE
 #include "engine_crew.h"
@@ -49,7 +50,8 @@ static struct crew {
 /* Of each member: posted to give it the baton. */
 static sem_t turns[INPUT_MAX_THREADS];
 static _Thread_local unsigned me;
-/* Destructors run in the order of their keys: one before the allocator's own in each round, one behind it. */
+/* Destructors run in the order of their keys: one before the allocator's own in each round, one
+   behind it. */
 static pthread_key_t late_keys[2];
 
 static void fatal(const char *what, int error) {
@@ -57,7 +59,8 @@ static void fatal(const char *what, int error) {
     exit(2);
 }
 
-/* Semaphores, because how often a loop of our own would look at a word depends on the kernel, and coverage would see that. */
+/* Semaphores, because how often a loop of our own would look at a word depends on the kernel, and
+   coverage would see that. */
 static void wait_turn(unsigned member) {
     while (sem_wait(&turns[member]) != 0)
         if (errno != EINTR) fatal("sem_wait", errno);
@@ -90,7 +93,8 @@ static void choose(void) {
         crew.keep--;
         return;
     }
-    unsigned byte = crew.schedule < input->schedule_length ? input->schedule[crew.schedule++] : engine_below(random, 256);
+    unsigned byte = crew.schedule < input->schedule_length ? input->schedule[crew.schedule++]
+                                                           : engine_below(random, 256);
     switch (input->scheduler) {
     case SCHEDULER_TAPE:
         crew.next = nth_alive(byte & 7);
@@ -116,12 +120,14 @@ static void step(void) {
         choose();
 }
 
-/* A destructor of a thread that has ended its work: allocates and frees as thread code that runs late does. */
+/* A destructor of a thread that has ended its work: allocates and frees as thread code that runs
+   late does. */
 static void late_work(void *argument) {
     struct member *self = argument;
     struct run *run = crew.run;
     if (run->over || self->late == 0) return;
-    struct input_op op = {OP_MALLOC, (uint8_t)self->late_op, (uint8_t)(self->late_op >> 8), SIZE_TINY, self->late_op >> 16};
+    struct input_op op = {OP_MALLOC, (uint8_t)self->late_op, (uint8_t)(self->late_op >> 8),
+                          SIZE_TINY, self->late_op >> 16};
     if (self->late % 2 == 0) op.code = OP_FREE;
     unsigned member = (unsigned)(self - crew.members);
     run_op(run, &op, member);
@@ -202,11 +208,13 @@ _Noreturn static void run_child(struct run *run, const struct input_op *op) {
     alarm(SECONDS_MAX);
     run->subject->fail_none();
     struct engine_random random = {run->input->seed + op->value};
-    static const uint8_t codes[] = {OP_MALLOC, OP_FREE, OP_CALLOC, OP_REALLOC, OP_FREE_MANY, OP_MALLOC_MANY, OP_USABLE, OP_FREE};
+    static const uint8_t codes[] = {OP_MALLOC,    OP_FREE,        OP_CALLOC, OP_REALLOC,
+                                    OP_FREE_MANY, OP_MALLOC_MANY, OP_USABLE, OP_FREE};
     for (unsigned i = 0; i < OPS; i++) {
-        struct input_op one = {codes[engine_below(&random, sizeof codes)], (uint8_t)engine_below(&random, 256),
-                               (uint8_t)(engine_below(&random, 256) & ~8u), (uint8_t)engine_below(&random, SIZE_LARGE + 1),
-                               (uint32_t)engine_next(&random)};
+        struct input_op one = {
+            codes[engine_below(&random, sizeof codes)], (uint8_t)engine_below(&random, 256),
+            (uint8_t)(engine_below(&random, 256) & ~8u),
+            (uint8_t)engine_below(&random, SIZE_LARGE + 1), (uint32_t)engine_next(&random)};
         run_op(run, &one, me);
         if (run->over) _exit(0); /* a list damaged before the fork */
     }
@@ -228,7 +236,8 @@ static void fork_member(struct run *run, const struct input_op *op) {
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR) fatal("waitpid", errno);
     if (WIFSIGNALED(status)) run_fail(run, "the forked child died of signal %d", WTERMSIG(status));
-    if (WEXITSTATUS(status) != 0) run_fail(run, "the forked child ended with status %d", WEXITSTATUS(status));
+    if (WEXITSTATUS(status) != 0)
+        run_fail(run, "the forked child ended with status %d", WEXITSTATUS(status));
 }
 
 /* Thread 0's part: carries out its own operations and joins those that end. */
@@ -257,7 +266,8 @@ static void dismiss(void) {
     }
 }
 
-/* Once in a process. The C library gives the lowest key that is free: what lies between the two is for the allocator. */
+/* Once in a process. The C library gives the lowest key that is free: what lies between the two is
+   for the allocator. */
 static void prepare(void) {
     static bool made;
     pthread_key_t between;

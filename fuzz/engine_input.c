@@ -67,7 +67,8 @@ bool input_decode(struct input *input, const uint8_t *bytes, size_t size) {
     input->op_count = (unsigned)count;
     for (unsigned i = 0; i < count; i++) {
         const uint8_t *at = bytes + INPUT_HEADER_SIZE + (size_t)i * INPUT_OP_SIZE;
-        input->ops[i] = (struct input_op){(uint8_t)(at[0] % OP_CODES), at[1], at[2], at[3], (uint32_t)read_le(at + 4, 4)};
+        input->ops[i] = (struct input_op){(uint8_t)(at[0] % OP_CODES), at[1], at[2], at[3],
+                                          (uint32_t)read_le(at + 4, 4)};
     }
     size_t rest = size - INPUT_HEADER_SIZE - count * INPUT_OP_SIZE;
     if (rest > INPUT_MAX_SCHEDULE) rest = INPUT_MAX_SCHEDULE;
@@ -108,8 +109,11 @@ size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) 
 
 bool input_is_valid(const struct input *input) {
     if (input->level != 0 || input->threads < 1 || input->threads > INPUT_MAX_THREADS) return false;
-    if (input->scheduler >= SCHEDULERS || input->fault_budget > INPUT_MAX_FAULTS || input->flags > INPUT_FLAGS) return false;
-    if (input->op_count > INPUT_MAX_OPS || input->schedule_length > INPUT_MAX_SCHEDULE) return false;
+    if (input->scheduler >= SCHEDULERS || input->fault_budget > INPUT_MAX_FAULTS ||
+        input->flags > INPUT_FLAGS)
+        return false;
+    if (input->op_count > INPUT_MAX_OPS || input->schedule_length > INPUT_MAX_SCHEDULE)
+        return false;
     for (unsigned i = 0; i < input->op_count; i++)
         if (input->ops[i].code >= OP_CODES) return false;
     return true;

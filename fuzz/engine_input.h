@@ -6,9 +6,10 @@
  *   20..   operations, eight bytes each: code, slot, other, kind, value (little endian)
  *   …end   the schedule, read backwards from the last byte
  *
- * Operations grow from the front and the schedule from the back, so that editing one does not shift the other. Every field is
- * brought into range when it is read: any bytes with the right first two are a valid input. A change of meaning of any field, or
- * of the order of the operation codes, is a new version.
+ * Operations grow from the front and the schedule from the back, so that editing one does not shift
+ * the other. Every field is brought into range when it is read: any bytes with the right first two
+ * are a valid input. A change of meaning of any field, or of the order of the operation codes, is a
+ * new version.
  */
 #ifndef ENGINE_INPUT_H
 #define ENGINE_INPUT_H
@@ -30,7 +31,9 @@ enum {
 
 /* Who runs next in `threads`. */
 enum input_scheduler {
-    SCHEDULER_TAPE,        /* the schedule's bytes: low three bits the thread, the others how many operations it keeps the turn */
+    /* the schedule's bytes: low three bits the thread, the others how many operations it keeps the
+       turn */
+    SCHEDULER_TAPE,
     SCHEDULER_ROUND_ROBIN, /* each in turn */
     SCHEDULER_RANDOM,      /* drawn from the seed for each operation */
     SCHEDULER_BURSTS,      /* drawn from the seed, for several operations */
@@ -38,8 +41,8 @@ enum input_scheduler {
 };
 
 enum input_flag {
-    INPUT_MISUSE = 1,        /* operations that misuse are carried out; without it they do nothing */
-    INPUT_FORK = 2,          /* forks are carried out */
+    INPUT_MISUSE = 1, /* operations that misuse are carried out; without it they do nothing */
+    INPUT_FORK = 2,   /* forks are carried out */
     INPUT_FULL_CONTENTS = 4, /* blocks up to 1 MiB are filled and compared whole, not sampled */
     INPUT_CHECK_OFTEN = 8,   /* moat_check after every operation */
     INPUT_FLAGS = 15
@@ -103,14 +106,15 @@ struct input {
 };
 
 static inline bool op_is_misuse(unsigned code) { return code >= OP_DOUBLE_FREE && code < OP_CODES; }
-static inline bool op_needs_threads(unsigned code) { return code >= OP_THREAD_START && code <= OP_FORK; }
+static inline bool op_needs_threads(unsigned code) {
+    return code >= OP_THREAD_START && code <= OP_FORK;
+}
 const char *op_name(unsigned code);
 
 /* False when the bytes are no input of this version. */
 bool input_decode(struct input *input, const uint8_t *bytes, size_t size);
-/* Writes at most `capacity` bytes and returns how many; drops schedule first, then operations, that do not fit. 0: not even a
- * header.
- */
+/* Writes at most `capacity` bytes and returns how many; drops schedule first, then operations, that
+   do not fit. 0: not even a header. */
 size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity);
 /* Whether every field is in its range. */
 bool input_is_valid(const struct input *input);

@@ -1,8 +1,9 @@
 /*
  * engine_misuse: wrong uses of the allocator, and how they must be reported.
  *
- * Each misuse sets what may be reported, and at which address, and makes the call. The report hook leaves the call; coming back
- * from it means that the misuse went unseen. A grave is an address that was a block and surely is none now.
+ * Each misuse sets what may be reported, and at which address, and makes the call. The report hook
+ * leaves the call; coming back from it means that the misuse went unseen. A grave is an address
+ * that was a block and surely is none now.
  */
 #include "engine_run.h"
 
@@ -13,16 +14,21 @@
 
 enum { DOUBLE_OR_INVALID = KIND_BIT(REPORT_DOUBLE_FREE) | KIND_BIT(REPORT_INVALID_FREE) };
 
-static void expect(struct run *run, unsigned kinds, uintptr_t address) { run->expect = (struct expectation){kinds, address}; }
+static void expect(struct run *run, unsigned kinds, uintptr_t address) {
+    run->expect = (struct expectation){kinds, address};
+}
 
 static void missed(struct run *run, const char *what) {
-    run_fail(run, "%s at %#lx (offset %#lx) was not reported", what, (unsigned long)run->expect.address,
+    run_fail(run, "%s at %#lx (offset %#lx) was not reported", what,
+             (unsigned long)run->expect.address,
              (unsigned long)run_offset(run, run->expect.address));
 }
 
-/* While the grave's page lives on, its block is known to be free; otherwise the address may be anything but live. */
+/* While the grave's page lives on, its block is known to be free; otherwise the address may be
+   anything but live. */
 static unsigned grave_kinds(const struct run *run, uint16_t grave) {
-    return shadow_page_survives(&run->shadow, grave) ? KIND_BIT(REPORT_DOUBLE_FREE) : DOUBLE_OR_INVALID;
+    return shadow_page_survives(&run->shadow, grave) ? KIND_BIT(REPORT_DOUBLE_FREE)
+                                                     : DOUBLE_OR_INVALID;
 }
 
 static void use_grave(struct run *run, const struct input_op *op) {
@@ -34,14 +40,17 @@ static void use_grave(struct run *run, const struct input_op *op) {
     expect(run, grave_kinds(run, grave), dead->start);
     switch (op->code) {
     case OP_DOUBLE_FREE: run->subject->free(start); break;
-    case OP_REALLOC_STALE: start = run->subject->realloc(start, size < SIZE_IMPOSSIBLE ? size : 1); break;
+    case OP_REALLOC_STALE:
+        start = run->subject->realloc(start, size < SIZE_IMPOSSIBLE ? size : 1);
+        break;
     case OP_USABLE_STALE: (void)run->subject->usable_size(start); break;
     default: run->subject->free_sized(start, dead->requested); break;
     }
     missed(run, op_name(op->code));
 }
 
-/* An offset into a block that is not its start; small, word-like, on a granule, in the middle, last or anywhere. */
+/* An offset into a block that is not its start; small, word-like, on a granule, in the middle, last
+   or anywhere. */
 static size_t interior_offset(const struct shadow_block *block, const struct input_op *op) {
     size_t usable = block->usable < 2 ? GRANULE : block->usable, offset;
     switch (op->other % 6) {
@@ -66,13 +75,16 @@ static void use_interior(struct run *run, const struct input_op *op) {
     expect(run, sure ? KIND_BIT(REPORT_INVALID_FREE) : DOUBLE_OR_INVALID, address);
     switch (op->code) {
     case OP_FREE_INTERIOR: run->subject->free((void *)address); break;
-    case OP_REALLOC_INTERIOR: (void)!run->subject->realloc((void *)address, 1 + op->value % 1000); break;
+    case OP_REALLOC_INTERIOR:
+        (void)!run->subject->realloc((void *)address, 1 + op->value % 1000);
+        break;
     default: (void)run->subject->usable_size((void *)address); break;
     }
     missed(run, op_name(op->code));
 }
 
-/* Addresses that other allocators gave; made once, before the first input, so that inputs do not differ by who comes first. */
+/* Addresses that other allocators gave; made once, before the first input, so that inputs do not
+   differ by who comes first. */
 static char *from_library, *mapped;
 
 void misuse_prepare(void) {
@@ -82,7 +94,8 @@ void misuse_prepare(void) {
     if (mapped == MAP_FAILED) mapped = NULL;
 }
 
-/* An address of no block: outside the heap, or inside it where nothing is live. 0 where none is at hand. */
+/* An address of no block: outside the heap, or inside it where nothing is live. 0 where none is at
+   hand. */
 static uintptr_t foreign_address(struct run *run, const struct input_op *op, bool *outside) {
     static char at_rest[64];
     *outside = true;
@@ -100,9 +113,13 @@ static uintptr_t foreign_address(struct run *run, const struct input_op *op, boo
     if (index == SHADOW_NONE) return 0;
     uintptr_t start = run->shadow.blocks[index].start, address;
     switch (op->other % 9) {
-    case 6: address = round_down(start, SEGMENT_SIZE) + op->value % SEGMENT_SIZE; break; /* its segment */
-    case 7: address = round_up(start + 1, SEGMENT_SIZE) - 16; break;                     /* a guard */
-    default: address = start + run->shadow.blocks[index].usable + op->value % 64; break; /* just behind it */
+    /* its segment */
+    case 6: address = round_down(start, SEGMENT_SIZE) + op->value % SEGMENT_SIZE; break;
+    case 7:
+        address = round_up(start + 1, SEGMENT_SIZE) - 16;
+        break; /* a guard */
+    /* just behind it */
+    default: address = start + run->shadow.blocks[index].usable + op->value % 64; break;
     }
     if (shadow_find_live(&run->shadow, address, 1) != SHADOW_NONE) return 0;
     return address;
@@ -124,7 +141,8 @@ static void use_foreign(struct run *run, const struct input_op *op) {
 /* A size that belongs to another block size for sure; SIZE_MAX where none does. */
 static size_t wrong_size(const struct shadow_block *block, const struct input_op *op) {
     if (op->other & 1 || block->usable == 0) return block->usable + 1 + op->value % 100000;
-    if (block->origin != ORIGIN_MALLOC || block->usable < 32) return SIZE_MAX; /* what shrank in place may answer to less */
+    /* what shrank in place may answer to less */
+    if (block->origin != ORIGIN_MALLOC || block->usable < 32) return SIZE_MAX;
     return op->value % (block->usable / 2 + 1);
 }
 
@@ -146,7 +164,8 @@ static void use_wrong_alignment(struct run *run, const struct input_op *op) {
     uint16_t index = run_pick_live(run, op->slot);
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
-    size_t alignment = (block->start & (0 - block->start)) << 1; /* the first that the address does not have */
+    /* the first that the address does not have */
+    size_t alignment = (block->start & (0 - block->start)) << 1;
     if (op->other & 1) alignment = 3 * alignment_decode((uint8_t)op->value);
     if (block->origin != ORIGIN_ALIGNED || alignment > ALIGN_MAX) return;
     expect(run, KIND_BIT(REPORT_ALIGNMENT_MISMATCH) | KIND_BIT(REPORT_SIZE_MISMATCH), block->start);
@@ -154,8 +173,8 @@ static void use_wrong_alignment(struct run *run, const struct input_op *op) {
     missed(run, op_name(op->code));
 }
 
-/* A write after free into the word that may hold a link. The run goes on: the list may be reported as damaged from now on, and
-   what is handed out must still overlap nothing. */
+/* A write after free into the word that may hold a link. The run goes on: the list may be reported
+   as damaged from now on, and what is handed out must still overlap nothing. */
 static void stomp(struct run *run, const struct input_op *op) {
     uint16_t grave = run_pick_grave(run, op->slot);
     if (grave == SHADOW_NONE) return;
@@ -164,7 +183,8 @@ static void stomp(struct run *run, const struct input_op *op) {
     unsigned char *bytes = (unsigned char *)dead->start;
     unsigned count = 1 + op->other % 16;
     for (unsigned i = 0; i < count; i++)
-        bytes[i] = (unsigned char)(op->kind & 1 ? op->value >> (i % 4 * 8) : bytes[i] ^ (op->value | 1));
+        bytes[i] =
+            (unsigned char)(op->kind & 1 ? op->value >> (i % 4 * 8) : bytes[i] ^ (op->value | 1));
     run->tolerated |= KIND_BIT(REPORT_CORRUPT_LINK);
 }
 

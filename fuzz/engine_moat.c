@@ -9,9 +9,11 @@
 #include "meta/region.h"
 #include "base/thread.h"
 
-/* Kinds of call that may fail under a right allocator without ending the process; the kernel's random numbers may not. */
-static const enum os_call fault_calls[] = {OS_RESERVE, OS_RELEASE, OS_COMMIT, OS_DECOMMIT, OS_PROTECT,
-                                           OS_PURGE,   OS_GUARD,   OS_REMAP,  OS_SEAL,     HARNESS_ANY_CALL};
+/* Kinds of call that may fail under a right allocator without ending the process; the kernel's
+   random numbers may not. */
+static const enum os_call fault_calls[] = {OS_RESERVE, OS_RELEASE,      OS_COMMIT, OS_DECOMMIT,
+                                           OS_PROTECT, OS_PURGE,        OS_GUARD,  OS_REMAP,
+                                           OS_SEAL,    HARNESS_ANY_CALL};
 enum { FAULT_CALLS = sizeof fault_calls / sizeof fault_calls[0] };
 
 static void begin(uint64_t seed, void (*on_report)(enum report_kind kind, uintptr_t address)) {
@@ -23,7 +25,9 @@ static void begin(uint64_t seed, void (*on_report)(enum report_kind kind, uintpt
 static void end(void) { harness_reset(); }
 static void abandon_thread(void) { *harness_thread_word() = THREAD_NEW; }
 static uintptr_t base(void) { return ro.region_base; }
-static void fail_nth(unsigned kind, unsigned n) { harness_fail_nth(fault_calls[kind % FAULT_CALLS], n); }
+static void fail_nth(unsigned kind, unsigned n) {
+    harness_fail_nth(fault_calls[kind % FAULT_CALLS], n);
+}
 
 /* The tables may lie inside the range that the region can grow over. */
 static bool is_table(uintptr_t start) {
@@ -37,7 +41,8 @@ static bool is_table(uintptr_t start) {
 /* Of segments alone: the tables grow with the highest segment ever used and stay. */
 static void add_committed(void *context, uintptr_t start, size_t size, enum harness_state state) {
     size_t *sum = context;
-    if (state == HARNESS_COMMITTED && start - ro.region_base < ro.region_span && !is_table(start)) *sum += size;
+    if (state == HARNESS_COMMITTED && start - ro.region_base < ro.region_span && !is_table(start))
+        *sum += size;
 }
 
 static size_t committed(void) {

@@ -1,9 +1,9 @@
 /*
  * engine_mutate: how new inputs come from old ones. See the header.
  *
- * Operations are drawn by weight and often as recipes: short sequences that bring the allocator into a state worth being in (a
- * page full and freed from elsewhere, a thread ended with blocks left, a block freed and its page purged), which single random
- * operations would seldom reach.
+ * Operations are drawn by weight and often as recipes: short sequences that bring the allocator
+ * into a state worth being in (a page full and freed from elsewhere, a thread ended with blocks
+ * left, a block freed and its page purged), which single random operations would seldom reach.
  */
 #include "engine_mutate.h"
 
@@ -16,11 +16,14 @@ struct weight {
 };
 
 static const struct weight plain[] = {
-    {OP_MALLOC, 24},   {OP_CALLOC, 8},     {OP_REALLOC, 12},  {OP_REALLOCARRAY, 3}, {OP_ALIGNED, 8}, {OP_POSIX_MEMALIGN, 4},
-    {OP_FREE, 30},     {OP_FREE_SIZED, 8}, {OP_FREE_NULL, 1}, {OP_USABLE, 2},       {OP_OWNS, 1},    {OP_MALLOC_MANY, 8},
-    {OP_FREE_MANY, 8}, {OP_TRIM, 3},       {OP_CLOCK, 4},     {OP_CHECK, 3},        {OP_FAULT, 2},   {OP_REJECT, 1},
+    {OP_MALLOC, 24},   {OP_CALLOC, 8},         {OP_REALLOC, 12}, {OP_REALLOCARRAY, 3},
+    {OP_ALIGNED, 8},   {OP_POSIX_MEMALIGN, 4}, {OP_FREE, 30},    {OP_FREE_SIZED, 8},
+    {OP_FREE_NULL, 1}, {OP_USABLE, 2},         {OP_OWNS, 1},     {OP_MALLOC_MANY, 8},
+    {OP_FREE_MANY, 8}, {OP_TRIM, 3},           {OP_CLOCK, 4},    {OP_CHECK, 3},
+    {OP_FAULT, 2},     {OP_REJECT, 1},
 };
-static const struct weight with_threads[] = {{OP_THREAD_START, 8}, {OP_THREAD_END, 6}, {OP_FORK, 1}};
+static const struct weight with_threads[] = {
+    {OP_THREAD_START, 8}, {OP_THREAD_END, 6}, {OP_FORK, 1}};
 
 static unsigned draw(struct engine_random *random, const struct weight *table, unsigned count) {
     unsigned sum = 0;
@@ -46,16 +49,19 @@ static uint8_t draw_slot(struct engine_random *random) {
 }
 
 static struct input_op make_op(struct engine_random *random, unsigned code) {
-    struct input_op op = {(uint8_t)code, draw_slot(random), (uint8_t)engine_below(random, 256), draw_size_kind(random),
-                          (uint32_t)engine_next(random)};
-    if (code == OP_MALLOC_MANY && engine_below(random, 4)) op.kind = (uint8_t)(SIZE_TINY + engine_below(random, 3));
-    if (code == OP_FREE_MANY || code == OP_FREE_INTERIOR || code == OP_FREE_FOREIGN) op.kind = (uint8_t)engine_below(random, 256);
+    struct input_op op = {(uint8_t)code, draw_slot(random), (uint8_t)engine_below(random, 256),
+                          draw_size_kind(random), (uint32_t)engine_next(random)};
+    if (code == OP_MALLOC_MANY && engine_below(random, 4))
+        op.kind = (uint8_t)(SIZE_TINY + engine_below(random, 3));
+    if (code == OP_FREE_MANY || code == OP_FREE_INTERIOR || code == OP_FREE_FOREIGN)
+        op.kind = (uint8_t)engine_below(random, 256);
     return op;
 }
 
 static struct input_op random_op(struct engine_random *random, unsigned threads) {
     if (threads > 1 && engine_below(random, 10) == 0)
-        return make_op(random, draw(random, with_threads, sizeof with_threads / sizeof with_threads[0]));
+        return make_op(random,
+                       draw(random, with_threads, sizeof with_threads / sizeof with_threads[0]));
     return make_op(random, draw(random, plain, sizeof plain / sizeof plain[0]));
 }
 
@@ -69,7 +75,8 @@ static void insert_op(struct input *input, unsigned at, struct input_op op) {
 static void remove_ops(struct input *input, unsigned at, unsigned count) {
     if (at >= input->op_count) return;
     if (count > input->op_count - at) count = input->op_count - at;
-    memmove(&input->ops[at], &input->ops[at + count], (input->op_count - at - count) * sizeof input->ops[0]);
+    memmove(&input->ops[at], &input->ops[at + count],
+            (input->op_count - at - count) * sizeof input->ops[0]);
     input->op_count -= count;
 }
 
@@ -93,7 +100,8 @@ static const uint8_t recipes[][RECIPE_MAX] = {
 enum { RECIPES = sizeof recipes / sizeof recipes[0], RECIPES_ALONE = 7 };
 
 static void insert_recipe(struct input *input, struct engine_random *random) {
-    const uint8_t *recipe = recipes[engine_below(random, input->threads > 1 ? RECIPES : RECIPES_ALONE)];
+    const uint8_t *recipe =
+        recipes[engine_below(random, input->threads > 1 ? RECIPES : RECIPES_ALONE)];
     unsigned at = engine_below(random, input->op_count + 1);
     struct input_op first = make_op(random, recipe[0]);
     for (unsigned i = 0; i < RECIPE_MAX && recipe[i] != RECIPE_END; i++) {
@@ -113,7 +121,8 @@ static void append_misuse(struct input *input, struct engine_random *random) {
     unsigned code = OP_DOUBLE_FREE + engine_below(random, OP_CODES - OP_DOUBLE_FREE);
     if (engine_below(random, 3) == 0) code = OP_DOUBLE_FREE;
     input->flags |= INPUT_MISUSE;
-    unsigned at = input->op_count - engine_below(random, input->op_count < 8 ? input->op_count + 1 : 8);
+    unsigned at =
+        input->op_count - engine_below(random, input->op_count < 8 ? input->op_count + 1 : 8);
     if (engine_below(random, 2)) insert_op(input, at++, make_op(random, OP_FREE));
     insert_op(input, at, make_op(random, code));
 }
@@ -134,7 +143,8 @@ static void edit_op(struct input *input, struct engine_random *random) {
 
 static void move_ops(struct input *input, struct engine_random *random) {
     if (input->op_count < 2) return;
-    unsigned from = engine_below(random, input->op_count), to = engine_below(random, input->op_count);
+    unsigned from = engine_below(random, input->op_count),
+             to = engine_below(random, input->op_count);
     struct input_op op = input->ops[from];
     if (engine_below(random, 2)) { /* swap */
         input->ops[from] = input->ops[to];
@@ -178,7 +188,8 @@ static void edit_header(struct input *input, struct engine_random *random) {
     case 2: input->scheduler = (uint8_t)engine_below(random, SCHEDULERS); break;
     case 3: input->fault_budget = (uint8_t)engine_below(random, 4); break;
     default:
-        if (input->threads > 1) input->threads = (uint8_t)(2 + engine_below(random, INPUT_MAX_THREADS - 1));
+        if (input->threads > 1)
+            input->threads = (uint8_t)(2 + engine_below(random, INPUT_MAX_THREADS - 1));
         break;
     }
 }
@@ -191,8 +202,14 @@ void mutate_edit(struct input *input, struct engine_random *random) {
         case 1:
         case 2: edit_op(input, random); break;
         case 3:
-        case 4: insert_op(input, engine_below(random, input->op_count + 1), random_op(random, input->threads)); break;
-        case 5: remove_ops(input, engine_below(random, input->op_count + 1), 1 + engine_below(random, 4)); break;
+        case 4:
+            insert_op(input, engine_below(random, input->op_count + 1),
+                      random_op(random, input->threads));
+            break;
+        case 5:
+            remove_ops(input, engine_below(random, input->op_count + 1),
+                       1 + engine_below(random, 4));
+            break;
         case 6: move_ops(input, random); break;
         case 7:
         case 8: insert_recipe(input, random); break;
@@ -214,14 +231,17 @@ void mutate_make(struct input *input, struct engine_random *random, unsigned thr
     input->seed = engine_next(random);
     input->scheduler = threads > 1 ? (uint8_t)engine_below(random, SCHEDULERS) : 0;
     unsigned count = 4 + engine_below(random, 40);
-    for (unsigned i = 0; i < count; i++) insert_op(input, input->op_count, random_op(random, threads));
+    for (unsigned i = 0; i < count; i++)
+        insert_op(input, input->op_count, random_op(random, threads));
     if (threads == 1) return;
     input->schedule_length = 8 + engine_below(random, 24);
-    for (unsigned i = 0; i < input->schedule_length; i++) input->schedule[i] = (uint8_t)(engine_next(random) & 0x3f);
+    for (unsigned i = 0; i < input->schedule_length; i++)
+        input->schedule[i] = (uint8_t)(engine_next(random) & 0x3f);
 }
 
 void mutate_cross(struct input *into, const struct input *from, struct engine_random *random) {
-    unsigned keep = engine_below(random, into->op_count + 1), start = engine_below(random, from->op_count + 1);
+    unsigned keep = engine_below(random, into->op_count + 1),
+             start = engine_below(random, from->op_count + 1);
     unsigned count = from->op_count - start;
     if (count > INPUT_MAX_OPS - keep) count = INPUT_MAX_OPS - keep;
     memcpy(&into->ops[keep], &from->ops[start], count * sizeof into->ops[0]);
@@ -244,8 +264,9 @@ size_t mutate_bytes(uint8_t *bytes, size_t size, size_t max_size, unsigned threa
     return input_encode(&first, bytes, max_size);
 }
 
-size_t mutate_cross_bytes(const uint8_t *one, size_t one_size, const uint8_t *other, size_t other_size, uint8_t *out,
-                          size_t max_size, unsigned threads, uint64_t seed) {
+size_t mutate_cross_bytes(const uint8_t *one, size_t one_size, const uint8_t *other,
+                          size_t other_size, uint8_t *out, size_t max_size, unsigned threads,
+                          uint64_t seed) {
     struct engine_random random = {seed};
     if (!input_decode(&first, one, one_size)) mutate_make(&first, &random, threads);
     if (input_decode(&second, other, other_size)) mutate_cross(&first, &second, &random);

@@ -1,8 +1,8 @@
 /*
  * engine_random: the harnesses' own numbers.
  *
- * SplitMix64: every choice a harness makes comes from the input through one of these, so that the same input is the same run.
- * It has nothing to do with the allocator's generator.
+ * SplitMix64: every choice a harness makes comes from the input through one of these, so that the
+ * same input is the same run. It has nothing to do with the allocator's generator.
  */
 #ifndef ENGINE_RANDOM_H
 #define ENGINE_RANDOM_H

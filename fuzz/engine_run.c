@@ -1,8 +1,9 @@
 /*
  * engine_run: one input's run against one subject. See the header.
  *
- * The report hook runs on the reporting thread, deep inside the allocator, and leaves it by a jump to that thread's run_op().
- * The allocator is in mid-step then; the run is over and nothing calls it again before it is reset.
+ * The report hook runs on the reporting thread, deep inside the allocator, and leaves it by a jump
+ * to that thread's run_op(). The allocator is in mid-step then; the run is over and nothing calls
+ * it again before it is reset.
  */
 #include "engine_run.h"
 
@@ -18,9 +19,13 @@ bool run_verbose;
 static struct run *current;
 static _Thread_local sigjmp_buf escape;
 
-void run_trace(struct run *run, uint64_t value) { run->trace = engine_mix(run->trace ^ value) + value; }
+void run_trace(struct run *run, uint64_t value) {
+    run->trace = engine_mix(run->trace ^ value) + value;
+}
 
-uint64_t run_offset(const struct run *run, uintptr_t address) { return address - run->subject->base(); }
+uint64_t run_offset(const struct run *run, uintptr_t address) {
+    return address - run->subject->base();
+}
 
 void run_fail(struct run *run, const char *format, ...) {
     char text[400];
@@ -32,10 +37,14 @@ void run_fail(struct run *run, const char *format, ...) {
     fprintf(stderr, "fuzz: failure: %s\n", text);
     if (run->op_index < run->input->op_count) {
         const struct input_op *op = &run->input->ops[run->op_index];
-        fprintf(stderr, "fuzz: at operation %u (%s, slot %u, other %u, kind %u, value %u) on thread %u, %u blocks live\n",
-                run->op_index, op_name(op->code), op->slot, op->other, op->kind, op->value, run->thread, run->shadow.live_count);
+        fprintf(stderr,
+                "fuzz: at operation %u (%s, slot %u, other %u, kind %u, value %u) on thread %u, %u "
+                "blocks live\n",
+                run->op_index, op_name(op->code), op->slot, op->other, op->kind, op->value,
+                run->thread, run->shadow.live_count);
     } else {
-        fprintf(stderr, "fuzz: at the end of the run, on thread %u, %u blocks live\n", run->thread, run->shadow.live_count);
+        fprintf(stderr, "fuzz: at the end of the run, on thread %u, %u blocks live\n", run->thread,
+                run->shadow.live_count);
     }
     abort();
 }
@@ -44,8 +53,9 @@ static void on_report(enum report_kind kind, uintptr_t address) {
     struct run *run = current;
     bool expected = (run->expect.kinds & KIND_BIT(kind)) && address == run->expect.address;
     if (!expected && !(run->tolerated & KIND_BIT(kind)))
-        run_fail(run, "report %s at %#lx (offset %#lx), expected kinds %#x at %#lx", report_kind_name(kind),
-                 (unsigned long)address, (unsigned long)run_offset(run, address), run->expect.kinds,
+        run_fail(run, "report %s at %#lx (offset %#lx), expected kinds %#x at %#lx",
+                 report_kind_name(kind), (unsigned long)address,
+                 (unsigned long)run_offset(run, address), run->expect.kinds,
                  (unsigned long)run->expect.address);
     run->reported = (int)kind;
     run->over = true;
@@ -74,7 +84,8 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     run->faults_armed = 0;
     run->failures_before = 0;
     run->expect = (struct expectation){0, 0};
-    shadow_reset(&run->shadow, input->seed, input->flags & INPUT_FULL_CONTENTS ? FULL_ALWAYS : FULL_NORMALLY);
+    shadow_reset(&run->shadow, input->seed,
+                 input->flags & INPUT_FULL_CONTENTS ? FULL_ALWAYS : FULL_NORMALLY);
     current = run;
     misuse_prepare();
     subject->begin(input->seed, on_report);
@@ -101,8 +112,8 @@ void run_compare(struct run *run, uint16_t index) {
     const struct shadow_block *block = &run->shadow.blocks[index];
     size_t wrong = 0;
     if (!shadow_compare(block, block->start, block->usable, &wrong))
-        run_fail(run, "contents lost at byte %zu of the block of %zu bytes at %#lx", wrong, block->usable,
-                 (unsigned long)block->start);
+        run_fail(run, "contents lost at byte %zu of the block of %zu bytes at %#lx", wrong,
+                 block->usable, (unsigned long)block->start);
 }
 
 static void check_everything(struct run *run) {
@@ -119,7 +130,8 @@ static void usable_op(struct run *run, const struct input_op *op) {
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
     size_t usable = run->subject->usable_size((void *)block->start);
-    if (usable != block->usable) run_fail(run, "usable size was %zu and is now %zu", block->usable, usable);
+    if (usable != block->usable)
+        run_fail(run, "usable size was %zu and is now %zu", block->usable, usable);
     run_compare(run, index);
 }
 
@@ -130,7 +142,8 @@ static void owns_op(struct run *run, const struct input_op *op) {
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
     size_t offset = block->usable ? op->value % block->usable : 0;
-    if (!run->subject->owns((void *)(block->start + offset))) run_fail(run, "does not own a live block");
+    if (!run->subject->owns((void *)(block->start + offset)))
+        run_fail(run, "does not own a live block");
 }
 
 static void malloc_many(struct run *run, const struct input_op *op) {
@@ -146,8 +159,8 @@ static void malloc_many(struct run *run, const struct input_op *op) {
     }
 }
 
-/* Orders of freeing: from a block forward or backward in the list (about allocation order), every second, at random, and all of
-   one block size. */
+/* Orders of freeing: from a block forward or backward in the list (about allocation order), every
+   second, at random, and all of one block size. */
 static void free_many(struct run *run, const struct input_op *op) {
     unsigned count = 1u << (1 + op->other % 11), at = (op->slot * run->shadow.live_count) >> 8;
     size_t usable = run->shadow.live_count ? run->shadow.blocks[run->shadow.live[at]].usable : 0;
@@ -159,7 +172,9 @@ static void free_many(struct run *run, const struct input_op *op) {
         case 2: at = (at + 2) % live; break;
         case 3: at = engine_below(&run->random, live); break;
         default:
-            for (unsigned steps = 0; steps < live && run->shadow.blocks[run->shadow.live[at % live]].usable != usable; steps++)
+            for (unsigned steps = 0;
+                 steps < live && run->shadow.blocks[run->shadow.live[at % live]].usable != usable;
+                 steps++)
                 at++;
             at %= live;
             if (run->shadow.blocks[run->shadow.live[at]].usable != usable) return;
@@ -220,9 +235,10 @@ void run_op(struct run *run, const struct input_op *op, unsigned thread) {
     run->failures_before = run->subject->failures();
     run_trace(run, (uint64_t)op->code << 8 | thread);
     if (run_verbose)
-        fprintf(stderr, "fuzz: %u thread %u %s slot %u other %u kind %u value %u (%zu bytes), %u live\n", run->op_index, thread,
-                op_name(op->code), op->slot, op->other, op->kind, op->value, size_decode(op->kind, op->value),
-                run->shadow.live_count);
+        fprintf(stderr,
+                "fuzz: %u thread %u %s slot %u other %u kind %u value %u (%zu bytes), %u live\n",
+                run->op_index, thread, op_name(op->code), op->slot, op->other, op->kind, op->value,
+                size_decode(op->kind, op->value), run->shadow.live_count);
     if (sigsetjmp(escape, 0) != 0) {
         run_trace(run, (uint64_t)run->reported);
         return;
@@ -256,5 +272,6 @@ void run_at_rest(struct run *run) {
     size_t committed = run->subject->committed();
     run_trace(run, committed);
     if (run->subject->failures() == 0 && committed > run->baseline)
-        run_fail(run, "%zu bytes committed after everything was freed, %zu before", committed, run->baseline);
+        run_fail(run, "%zu bytes committed after everything was freed, %zu before", committed,
+                 run->baseline);
 }

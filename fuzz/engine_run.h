@@ -1,10 +1,11 @@
 /*
  * engine_run: one input's run against one subject.
  *
- * Carries out operations and judges every result by the shadow model. Whoever schedules threads calls run_op() with the number
- * of the thread that it is called on; one thread at a time. A report that is expected, of an expected kind and at the very
- * address, ends the run; any other report and any wrong result is a failure: the engine prints what happened and calls abort(),
- * unless a failure handler is set (the engine's own test).
+ * Carries out operations and judges every result by the shadow model. Whoever schedules threads
+ * calls run_op() with the number of the thread that it is called on; one thread at a time. A report
+ * that is expected, of an expected kind and at the very address, ends the run; any other report and
+ * any wrong result is a failure: the engine prints what happened and calls abort(), unless a
+ * failure handler is set (the engine's own test).
  */
 #ifndef ENGINE_RUN_H
 #define ENGINE_RUN_H
@@ -31,13 +32,15 @@ struct run {
     struct engine_random random; /* choices that the input leaves open */
     uint64_t trace;              /* hash of all that was seen; equal for equal inputs */
     unsigned op_index;
-    unsigned thread;          /* that runs now */
-    bool over;                /* a report ended the run */
-    int reported;             /* its kind, or -1 */
-    unsigned tolerated;       /* KIND_BITs that may be reported from now on at any address: free memory was overwritten */
-    unsigned faults_armed;    /* so far in this run */
-    uint64_t failures_before; /* system calls that had failed before the current operation */
-    size_t baseline;          /* bytes committed with nothing allocated */
+    unsigned thread; /* that runs now */
+    bool over;       /* a report ended the run */
+    int reported;    /* its kind, or -1 */
+    /* KIND_BITs that may be reported from now on at any address: free memory was overwritten */
+    unsigned tolerated;
+    unsigned faults_armed; /* so far in this run */
+    /* system calls that had failed before the current operation */
+    uint64_t failures_before;
+    size_t baseline; /* bytes committed with nothing allocated */
     struct expectation expect;
     struct shadow shadow;
 };
@@ -51,16 +54,20 @@ struct run_hooks {
 extern struct run_hooks run_hooks;
 
 void run_begin(struct run *run, const struct subject *subject, const struct input *input);
-/* One operation by thread `thread`, on that thread. After it, run->over says whether a report ended the run. */
+/* One operation by thread `thread`, on that thread. After it, run->over says whether a report ended
+   the run. */
 void run_op(struct run *run, const struct input_op *op, unsigned thread);
-/* Compares and frees every `stride`-th live block from `first` on and trims: each thread does so before it ends. */
+/* Compares and frees every `stride`-th live block from `first` on and trims: each thread does so
+   before it ends. */
 void run_drain(struct run *run, unsigned first, unsigned stride, unsigned thread);
-/* With no block and no other thread left: moat_check, used blocks, committed bytes. Not after a report. */
+/* With no block and no other thread left: moat_check, used blocks, committed bytes. Not after a
+   report. */
 void run_at_rest(struct run *run);
 void run_end(struct run *run);
 
 /* The engine found something wrong: with the allocator, by far most likely. Does not return. */
-__attribute__((noreturn, format(printf, 2, 3))) void run_fail(struct run *run, const char *format, ...);
+__attribute__((noreturn, format(printf, 2, 3))) void run_fail(struct run *run, const char *format,
+                                                              ...);
 /* Takes the failure instead of abort(); must not return. */
 extern void (*run_failure_handler)(const char *text);
 /* Prints each operation to stderr as it is carried out. */

@@ -1,7 +1,8 @@
 /*
  * engine_shadow: what the allocator should believe. See the header.
  *
- * The two trees are treaps whose priorities come from the block's index and birth, so their shape is the same in every run.
+ * The two trees are treaps whose priorities come from the block's index and birth, so their shape
+ * is the same in every run.
  */
 #include "engine_shadow.h"
 
@@ -16,7 +17,8 @@ static size_t extent(const struct shadow_block *block) { return block->usable ? 
 void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit) {
     shadow->live_count = shadow->grave_count = 0;
     shadow->unused_count = SHADOW_BLOCKS;
-    for (unsigned i = 0; i < SHADOW_BLOCKS; i++) shadow->unused[i] = (uint16_t)(SHADOW_BLOCKS - 1 - i);
+    for (unsigned i = 0; i < SHADOW_BLOCKS; i++)
+        shadow->unused[i] = (uint16_t)(SHADOW_BLOCKS - 1 - i);
     shadow->live_root = shadow->grave_root = SHADOW_NONE;
     shadow->clock = 0;
     shadow->next_pattern = engine_mix(seed | 1);
@@ -25,10 +27,13 @@ void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit) {
     shadow->evict = 0;
 }
 
-bool shadow_has_room(const struct shadow *shadow, unsigned blocks) { return shadow->unused_count >= blocks + 1; }
+bool shadow_has_room(const struct shadow *shadow, unsigned blocks) {
+    return shadow->unused_count >= blocks + 1;
+}
 
 /* Everything below `key` goes to *low, the rest to *high. */
-static void tree_split(struct shadow *shadow, uint16_t root, uintptr_t key, uint16_t *low, uint16_t *high) {
+static void tree_split(struct shadow *shadow, uint16_t root, uintptr_t key, uint16_t *low,
+                       uint16_t *high) {
     while (root != SHADOW_NONE) {
         struct shadow_block *node = &shadow->blocks[root];
         if (node->start < key) {
@@ -65,7 +70,8 @@ static void tree_insert(struct shadow *shadow, uint16_t *root, uint16_t index) {
     struct shadow_block *node = &shadow->blocks[index];
     uint16_t *place = root;
     while (*place != SHADOW_NONE && shadow->blocks[*place].priority >= node->priority)
-        place = node->start < shadow->blocks[*place].start ? &shadow->blocks[*place].left : &shadow->blocks[*place].right;
+        place = node->start < shadow->blocks[*place].start ? &shadow->blocks[*place].left
+                                                           : &shadow->blocks[*place].right;
     uint16_t rest = *place;
     *place = index;
     tree_split(shadow, rest, node->start, &node->left, &node->right);
@@ -96,7 +102,8 @@ static uint16_t tree_floor(const struct shadow *shadow, uint16_t root, uintptr_t
     return best;
 }
 
-static uint16_t tree_find(const struct shadow *shadow, uint16_t root, uintptr_t start, size_t length) {
+static uint16_t tree_find(const struct shadow *shadow, uint16_t root, uintptr_t start,
+                          size_t length) {
     uint16_t index = tree_floor(shadow, root, start + length - 1);
     if (index == SHADOW_NONE) return SHADOW_NONE;
     const struct shadow_block *node = &shadow->blocks[index];
@@ -124,11 +131,14 @@ const char *shadow_birth(struct shadow *shadow, struct shadow_block facts, uint1
     size_t length = extent(&facts);
     if (facts.usable < facts.requested) return "usable size is below what was asked for";
     if (facts.requested == 0 && facts.usable != 0) return "a zero-size block has a usable size";
-    if (facts.start % (facts.alignment < GRANULE ? GRANULE : facts.alignment) != 0) return "the block is not aligned";
+    if (facts.start % (facts.alignment < GRANULE ? GRANULE : facts.alignment) != 0)
+        return "the block is not aligned";
     if (facts.start + length < facts.start) return "the block wraps around the address space";
-    if (shadow_find_live(shadow, facts.start, length) != SHADOW_NONE) return "the block overlaps a live block";
+    if (shadow_find_live(shadow, facts.start, length) != SHADOW_NONE)
+        return "the block overlaps a live block";
     uint16_t grave;
-    while ((grave = tree_find(shadow, shadow->grave_root, facts.start, length)) != SHADOW_NONE) release_grave(shadow, grave);
+    while ((grave = tree_find(shadow, shadow->grave_root, facts.start, length)) != SHADOW_NONE)
+        release_grave(shadow, grave);
 
     *index = shadow->unused[--shadow->unused_count];
     facts.state = BLOCK_LIVE;
@@ -153,7 +163,8 @@ static void unlive(struct shadow *shadow, uint16_t index) {
 
 void shadow_death(struct shadow *shadow, uint16_t index) {
     unlive(shadow, index);
-    if (shadow->grave_count == SHADOW_GRAVES) release_grave(shadow, shadow->graves[shadow->evict++ % SHADOW_GRAVES]);
+    if (shadow->grave_count == SHADOW_GRAVES)
+        release_grave(shadow, shadow->graves[shadow->evict++ % SHADOW_GRAVES]);
     struct shadow_block *block = &shadow->blocks[index];
     block->state = BLOCK_GRAVE;
     block->died = ++shadow->clock;
@@ -170,9 +181,12 @@ void shadow_forget(struct shadow *shadow, uint16_t index) {
 
 bool shadow_page_survives(const struct shadow *shadow, uint16_t grave) {
     const struct shadow_block *dead = &shadow->blocks[grave];
-    if (dead->usable == 0) return true; /* zero-size blocks live in a segment that is never given up */
+    /* zero-size blocks live in a segment that is never given up */
+    if (dead->usable == 0) return true;
     if (dead->usable > LARGE_MAX) return false;
-    size_t page = dead->usable <= SMALL_MAX ? SLOT_SIZE : dead->usable <= MEDIUM_MAX ? 8 * SLOT_SIZE : SEGMENT_SIZE;
+    size_t page = dead->usable <= SMALL_MAX    ? SLOT_SIZE
+                  : dead->usable <= MEDIUM_MAX ? 8 * SLOT_SIZE
+                                               : SEGMENT_SIZE;
     uintptr_t start = round_down(dead->start, page);
     uintptr_t at = start + page - 1;
     while (at >= start) {
@@ -190,7 +204,8 @@ static uint64_t word_at(uint64_t pattern, size_t offset) {
     return (pattern ^ (offset * 0x9fb21c651e98df25u)) | 0x0100000000000001u;
 }
 
-/* One walk serves filling and comparing: calls for each run of words that the block keeps contents in. */
+/* One walk serves filling and comparing: calls for each run of words that the block keeps contents
+   in. */
 struct walk {
     uint64_t pattern;
     uintptr_t start;
@@ -238,7 +253,8 @@ static void walk_block(struct walk *walk, size_t usable, bool whole) {
     enum { END = 64, SAMPLES = 32, STEP = 4096 };
     size_t stride = round_up(usable / SAMPLES, STEP);
     walk_words(walk, 0, END);
-    for (size_t offset = stride; offset + END < usable; offset += stride) walk_words(walk, offset, offset + 8);
+    for (size_t offset = stride; offset + END < usable; offset += stride)
+        walk_words(walk, offset, offset + 8);
     walk_words(walk, round_down(usable - END, 8), usable);
 }
 
@@ -248,7 +264,8 @@ void shadow_fill(const struct shadow *shadow, uint16_t index) {
     walk_block(&walk, block->usable, block->whole);
 }
 
-bool shadow_compare(const struct shadow_block *facts, uintptr_t start, size_t limit, size_t *wrong) {
+bool shadow_compare(const struct shadow_block *facts, uintptr_t start, size_t limit,
+                    size_t *wrong) {
     struct walk walk = {facts->pattern, start, limit, false, true, 0};
     walk_block(&walk, facts->usable, facts->whole);
     *wrong = walk.wrong;
@@ -277,7 +294,8 @@ bool shadow_is_zero(uintptr_t start, size_t size, size_t *wrong) {
 }
 
 /* Nodes of a tree in order: starts ascend and ranges are disjoint. */
-static unsigned validate_tree(const struct shadow *shadow, uint16_t root, unsigned state, uintptr_t *end, const char **broken) {
+static unsigned validate_tree(const struct shadow *shadow, uint16_t root, unsigned state,
+                              uintptr_t *end, const char **broken) {
     if (root == SHADOW_NONE || *broken) return 0;
     const struct shadow_block *node = &shadow->blocks[root];
     unsigned count = 1 + validate_tree(shadow, node->left, state, end, broken);
@@ -294,11 +312,13 @@ const char *shadow_validate(const struct shadow *shadow) {
     end = 0;
     unsigned graves = validate_tree(shadow, shadow->grave_root, BLOCK_GRAVE, &end, &broken);
     if (broken) return broken;
-    if (live != shadow->live_count || graves != shadow->grave_count) return "a tree and its list have different lengths";
+    if (live != shadow->live_count || graves != shadow->grave_count)
+        return "a tree and its list have different lengths";
     if (live + graves + shadow->unused_count != SHADOW_BLOCKS) return "a block is lost";
     for (unsigned i = 0; i < graves; i++) {
         const struct shadow_block *grave = &shadow->blocks[shadow->graves[i]];
-        if (shadow_find_live(shadow, grave->start, extent(grave)) != SHADOW_NONE) return "a grave overlaps a live block";
+        if (shadow_find_live(shadow, grave->start, extent(grave)) != SHADOW_NONE)
+            return "a grave overlaps a live block";
     }
     return NULL;
 }

@@ -1,9 +1,10 @@
 /*
  * engine_shadow: what the allocator should believe (the shadow model).
  *
- * Every block handed out is live here until it is freed, then a grave until some new block covers its address, so that freeing a
- * grave is certainly a misuse. Live blocks never overlap each other; graves overlap neither live blocks nor each other. All of
- * it is static memory: the model never calls the allocator under test. Blocks are named by a small index. One thread at a time.
+ * Every block handed out is live here until it is freed, then a grave until some new block covers
+ * its address, so that freeing a grave is certainly a misuse. Live blocks never overlap each other;
+ * graves overlap neither live blocks nor each other. All of it is static memory: the model never
+ * calls the allocator under test. Blocks are named by a small index. One thread at a time.
  */
 #ifndef ENGINE_SHADOW_H
 #define ENGINE_SHADOW_H
@@ -50,7 +51,8 @@ struct shadow {
 void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit);
 bool shadow_has_room(const struct shadow *shadow, unsigned blocks);
 
-/* Records a block. NULL and its index in *index, or a text that says what is wrong with it; it is not recorded then. */
+/* Records a block. NULL and its index in *index, or a text that says what is wrong with it; it is
+   not recorded then. */
 const char *shadow_birth(struct shadow *shadow, struct shadow_block facts, uint16_t *index);
 /* The block was freed: it becomes a grave. */
 void shadow_death(struct shadow *shadow, uint16_t index);
@@ -59,16 +61,17 @@ void shadow_forget(struct shadow *shadow, uint16_t index);
 
 /* The live block that covers any of [start, start + length), or SHADOW_NONE. */
 uint16_t shadow_find_live(const struct shadow *shadow, uintptr_t start, size_t length);
-/* Whether the page of a grave has surely been in use, with the same block size, since the grave's block was alive: because
-   another block of it was born before that death and lives now. */
+/* Whether the page of a grave has surely been in use, with the same block size, since the grave's
+   block was alive: because another block of it was born before that death and lives now. */
 bool shadow_page_survives(const struct shadow *shadow, uint16_t grave);
 
 /* Contents. A block up to full_limit is filled whole; a larger one at its ends and at strides. */
 void shadow_fill(const struct shadow *shadow, uint16_t index);
-/* True when the first `limit` bytes at `start` still hold what block `facts` was filled with. *wrong receives the first offset.
- */
+/* True when the first `limit` bytes at `start` still hold what block `facts` was filled with.
+   *wrong receives the first offset. */
 bool shadow_compare(const struct shadow_block *facts, uintptr_t start, size_t limit, size_t *wrong);
-/* True when the block is all zero (whole up to 1 MiB, above that at every OS page). *wrong receives the first offset. */
+/* True when the block is all zero (whole up to 1 MiB, above that at every OS page). *wrong receives
+   the first offset. */
 bool shadow_is_zero(uintptr_t start, size_t size, size_t *wrong);
 
 /* Tests the model's own structure; NULL or what is broken. */

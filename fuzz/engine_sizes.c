@@ -13,11 +13,13 @@ static size_t near_boundary(uint32_t value) {
 }
 
 static size_t near_limit(uint32_t value) {
-    static const size_t limits[] = {SMALL_MAX,     MEDIUM_MAX,       LARGE_MAX,        SLOT_SIZE,
-                                    SLOT_SIZE * 8, 4 * KIB,          2 * SEGMENT_SIZE, LARGE_MAX / 2,
-                                    16 * KIB,      SEGMENT_SIZE,     3 * SEGMENT_SIZE, 1024,
-                                    128,           SEGMENT_SIZE / 3, 4 * KIB * 3,      SEGMENT_SIZE / 2};
-    static const size_t below[] = {0, 1, 2, 15, 16, 17, 4 * KIB, 4 * KIB + 1, 4 * KIB - 1, 64 * KIB};
+    static const size_t limits[] = {
+        SMALL_MAX,     MEDIUM_MAX,       LARGE_MAX,        SLOT_SIZE,
+        SLOT_SIZE * 8, 4 * KIB,          2 * SEGMENT_SIZE, LARGE_MAX / 2,
+        16 * KIB,      SEGMENT_SIZE,     3 * SEGMENT_SIZE, 1024,
+        128,           SEGMENT_SIZE / 3, 4 * KIB * 3,      SEGMENT_SIZE / 2};
+    static const size_t below[] = {0,  1,       2,           15,          16,
+                                   17, 4 * KIB, 4 * KIB + 1, 4 * KIB - 1, 64 * KIB};
     size_t limit = limits[value % (sizeof limits / sizeof limits[0])];
     size_t distance = below[(value >> 4) % (sizeof below / sizeof below[0])];
     if (value & 0x10000) return limit + distance;

@@ -1,8 +1,9 @@
 /*
  * engine_sizes: how an operation's two numbers become a size or an alignment.
  *
- * Sizes are not spread evenly: they crowd where an allocator decides something (size_class boundaries, the limits between small,
- * medium, large and huge pages, OS pages, segments, overflow).
+ * Sizes are not spread evenly: they crowd where an allocator decides something (size_class
+ * boundaries, the limits between small, medium, large and huge pages, OS pages, segments,
+ * overflow).
  */
 #ifndef ENGINE_SIZES_H
 #define ENGINE_SIZES_H
@@ -19,12 +20,14 @@ enum size_kind {
     SIZE_MEDIUM,   /* up to 64 KiB */
     SIZE_LARGE,    /* up to 1 MiB */
     SIZE_HUGE,     /* up to 24 MiB */
-    SIZE_LIMIT,    /* within 2 of a limit between two kinds of page, or of a multiple of an OS page or segment */
-    SIZE_ABSURD,   /* can never be satisfied */
+    /* within 2 of a limit between two kinds of page, or of a multiple of an OS page or segment */
+    SIZE_LIMIT,
+    SIZE_ABSURD, /* can never be satisfied */
     SIZE_KINDS
 };
 
-/* Sizes from here on are in no machine's address space: an allocation must fail. Below it, sizes stop at SIZE_SANE_MAX. */
+/* Sizes from here on are in no machine's address space: an allocation must fail. Below it, sizes
+   stop at SIZE_SANE_MAX. */
 #define SIZE_IMPOSSIBLE ((size_t)1 << 47)
 #define SIZE_SANE_MAX ((size_t)24 << 20)
 

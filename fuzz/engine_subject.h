@@ -1,8 +1,9 @@
 /*
  * engine_subject: the allocator under test, as a table of functions.
  *
- * The harnesses drive moat (engine_moat.c); the engine's own test drives small allocators with planted faults. All of a subject's
- * verbs have the contracts of include/moat.h. Nothing else in the engine calls an allocator.
+ * The harnesses drive moat (engine_moat.c); the engine's own test drives small allocators with
+ * planted faults. All of a subject's verbs have the contracts of include/moat.h. Nothing else in
+ * the engine calls an allocator.
  */
 #ifndef ENGINE_SUBJECT_H
 #define ENGINE_SUBJECT_H
@@ -28,14 +29,16 @@ struct subject {
     bool (*trim)(void);
     size_t (*check)(void);
 
-    /* A life begins: nothing is allocated, all randomness comes from the seed, reports go to `on_report`, which does not return.
-     */
+    /* A life begins: nothing is allocated, all randomness comes from the seed, reports go to
+       `on_report`, which does not return. */
     void (*begin)(uint64_t seed, void (*on_report)(enum report_kind kind, uintptr_t address));
     /* Forgets everything and gives all memory back. */
     void (*end)(void);
-    /* The calling thread is about to end and its exit hook shall do nothing: the allocator was left in mid-step by a report. */
+    /* The calling thread is about to end and its exit hook shall do nothing: the allocator was left
+       in mid-step by a report. */
     void (*abandon_thread)(void);
-    /* Addresses are told apart from this one, so that traces do not depend on where the region lies. */
+    /* Addresses are told apart from this one, so that traces do not depend on where the region
+       lies. */
     uintptr_t (*base)(void);
     size_t (*committed)(void);
     /* Blocks in use as the allocator sees them. Exact once every thread has collected. */

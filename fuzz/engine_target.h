@@ -1,8 +1,8 @@
 /*
  * engine_target: what a harness gives to whatever drives it.
  *
- * A harness is fuzz_<name>.c: it defines the functions libFuzzer knows. The replay program also asks for the trace of the last
- * run, to see that the same input gives the same run.
+ * A harness is fuzz_<name>.c: it defines the functions libFuzzer knows. The replay program also
+ * asks for the trace of the last run, to see that the same input gives the same run.
  */
 #ifndef ENGINE_TARGET_H
 #define ENGINE_TARGET_H
@@ -11,11 +11,12 @@
 #include <stdint.h>
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-/* 0, or -1 when the bytes are no input. Ends the process when something is wrong with the allocator. */
+/* 0, or -1 when the bytes are no input. Ends the process when something is wrong with the
+   allocator. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
-size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2, size_t size2, uint8_t *out,
-                                 size_t max_out_size, unsigned seed);
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2,
+                                 size_t size2, uint8_t *out, size_t max_out_size, unsigned seed);
 
 /* A hash of everything the last run saw, and the kind of report that ended it (-1: none). */
 uint64_t target_trace(void);

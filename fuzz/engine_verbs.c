@@ -1,8 +1,9 @@
 /*
  * engine_verbs: right uses of the allocator, and what must come of them.
  *
- * errno is set to a mark before each call: a success must leave it, a failure must set the documented value. NULL is allowed only
- * for impossible sizes, when a system call was made to fail within the operation, and where address space may run out.
+ * errno is set to a mark before each call: a success must leave it, a failure must set the
+ * documented value. NULL is allowed only for impossible sizes, when a system call was made to fail
+ * within the operation, and where address space may run out.
  */
 #include "engine_run.h"
 
@@ -10,7 +11,9 @@
 
 enum { ERRNO_MARK = 4242, LIVE_BYTES_MAX = 160 * 1024 * 1024 };
 
-static bool fault_fired(const struct run *run) { return run->subject->failures() != run->failures_before; }
+static bool fault_fired(const struct run *run) {
+    return run->subject->failures() != run->failures_before;
+}
 
 static void expect_errno(struct run *run, int expected, const char *what) {
     if (errno != expected) run_fail(run, "%s left errno %d, expected %d", what, errno, expected);
@@ -24,9 +27,11 @@ static void judge_null(struct run *run, size_t size, size_t alignment, const cha
 }
 
 /* Takes a new block into the model and fills it. */
-static void take(struct run *run, uintptr_t start, size_t requested, size_t alignment, enum block_origin origin, bool zeroed) {
+static void take(struct run *run, uintptr_t start, size_t requested, size_t alignment,
+                 enum block_origin origin, bool zeroed) {
     size_t usable = run->subject->usable_size((void *)start), wrong = 0;
-    if (requested >= SIZE_IMPOSSIBLE) run_fail(run, "an impossible size of %zu bytes was allocated", requested);
+    if (requested >= SIZE_IMPOSSIBLE)
+        run_fail(run, "an impossible size of %zu bytes was allocated", requested);
     struct shadow_block facts = {.start = start,
                                  .requested = requested,
                                  .usable = usable,
@@ -36,8 +41,8 @@ static void take(struct run *run, uintptr_t start, size_t requested, size_t alig
     uint16_t index;
     const char *broken = shadow_birth(&run->shadow, facts, &index);
     if (broken)
-        run_fail(run, "%s: %#lx, asked for %zu, usable %zu, alignment %zu", broken, (unsigned long)start, requested, usable,
-                 alignment);
+        run_fail(run, "%s: %#lx, asked for %zu, usable %zu, alignment %zu", broken,
+                 (unsigned long)start, requested, usable, alignment);
     if (zeroed && !shadow_is_zero(start, requested, &wrong))
         run_fail(run, "byte %zu of a zeroed block of %zu bytes is set", wrong, requested);
     shadow_fill(&run->shadow, index);
@@ -84,7 +89,8 @@ void verb_allocate(struct run *run, const struct input_op *op, size_t size) {
     if (zeroed) {
         size_t count = 1 + op->other % 8, each = size / count;
         size = count * each;
-        block = op->other & 8 ? run->subject->calloc(each, count) : run->subject->calloc(count, each);
+        block =
+            op->other & 8 ? run->subject->calloc(each, count) : run->subject->calloc(count, each);
     } else {
         block = run->subject->malloc(size);
     }
@@ -121,8 +127,8 @@ void verb_resize(struct run *run, const struct input_op *op) {
     void *old = index == SHADOW_NONE ? NULL : (void *)run->shadow.blocks[index].start;
     if (old) run_compare(run, index);
     errno = ERRNO_MARK;
-    void *block =
-        op->code == OP_REALLOCARRAY ? run->subject->reallocarray(old, count, size / count) : run->subject->realloc(old, size);
+    void *block = op->code == OP_REALLOCARRAY ? run->subject->reallocarray(old, count, size / count)
+                                              : run->subject->realloc(old, size);
     if (block) {
         expect_errno(run, ERRNO_MARK, "realloc");
         if (!old)
@@ -170,18 +176,21 @@ void verb_free_null(struct run *run) {
 static void reject_posix_memalign(struct run *run, size_t alignment, size_t size) {
     void *mark = (void *)(uintptr_t)ERRNO_MARK, *block = mark;
     int result = run->subject->posix_memalign(&block, alignment, size);
-    if (result != EINVAL) run_fail(run, "posix_memalign with alignment %zu gave %d", alignment, result);
+    if (result != EINVAL)
+        run_fail(run, "posix_memalign with alignment %zu gave %d", alignment, result);
     if (block != mark) run_fail(run, "posix_memalign failed and changed its result");
     expect_errno(run, ERRNO_MARK, "posix_memalign");
 }
 
 static void reject_aligned_alloc(struct run *run, size_t alignment, size_t size) {
-    if (run->subject->aligned_alloc(alignment, size)) run_fail(run, "aligned_alloc with alignment %zu gave a block", alignment);
+    if (run->subject->aligned_alloc(alignment, size))
+        run_fail(run, "aligned_alloc with alignment %zu gave a block", alignment);
     expect_errno(run, EINVAL, "aligned_alloc");
 }
 
 void verb_reject(struct run *run, const struct input_op *op) {
-    size_t size = size_decode(op->kind, op->value), big = SIZE_MAX / 2 - op->value, factor = 3 + op->other % 100;
+    size_t size = size_decode(op->kind, op->value), big = SIZE_MAX / 2 - op->value,
+           factor = 3 + op->other % 100;
     uint16_t index = run_pick_live(run, op->slot);
     errno = ERRNO_MARK;
     switch (op->other % 9) {
@@ -192,11 +201,13 @@ void verb_reject(struct run *run, const struct input_op *op) {
     case 4: reject_posix_memalign(run, 3 * alignment_decode((uint8_t)op->value), size); break;
     case 5: reject_posix_memalign(run, 0, size); break;
     case 6:
-        if (run->subject->calloc(big, factor)) run_fail(run, "calloc of a product that overflows gave a block");
+        if (run->subject->calloc(big, factor))
+            run_fail(run, "calloc of a product that overflows gave a block");
         expect_errno(run, ENOMEM, "calloc of a product that overflows");
         break;
     default:
-        if (run->subject->reallocarray(index == SHADOW_NONE ? NULL : (void *)run->shadow.blocks[index].start, big, factor))
+        if (run->subject->reallocarray(
+                index == SHADOW_NONE ? NULL : (void *)run->shadow.blocks[index].start, big, factor))
             run_fail(run, "reallocarray of a product that overflows gave a block");
         expect_errno(run, ENOMEM, "reallocarray of a product that overflows");
         if (index != SHADOW_NONE) run_compare(run, index);

@@ -1,8 +1,8 @@
 /*
  * fuzz_ops: random operations on one thread against the shadow model.
  *
- * Every verb, every class of size, system calls that fail, purges by a clock that the input moves, and misuses, each of which
- * must be reported as what it is. README.md has the oracles.
+ * Every verb, every class of size, system calls that fail, purges by a clock that the input moves,
+ * and misuses, each of which must be reported as what it is. README.md has the oracles.
  */
 #include "engine_mutate.h"
 #include "engine_run.h"
@@ -30,7 +30,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!input_decode(&input, data, size)) return -1;
     run_begin(&run, &subject_moat, &input);
-    for (; run.op_index < input.op_count && !run.over; run.op_index++) run_op(&run, &input.ops[run.op_index], 0);
+    for (; run.op_index < input.op_count && !run.over; run.op_index++)
+        run_op(&run, &input.ops[run.op_index], 0);
     subject_moat.fail_none();
     if (!run.over) run_drain(&run, 0, 1, 0);
     if (!run.over) run_at_rest(&run);
@@ -42,8 +43,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     return mutate_bytes(data, size, max_size, FRESH_THREADS, seed);
 }
 
-size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2, size_t size2, uint8_t *out,
-                                 size_t max_out_size, unsigned seed) {
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2,
+                                 size_t size2, uint8_t *out, size_t max_out_size, unsigned seed) {
     return mutate_cross_bytes(data1, size1, data2, size2, out, max_out_size, FRESH_THREADS, seed);
 }
 

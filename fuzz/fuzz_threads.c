@@ -1,8 +1,9 @@
 /*
  * fuzz_threads: random operations on several real threads, one at a time, against the shadow model.
  *
- * Blocks are handed over and freed elsewhere, pages fill up, threads end and are born, segments are abandoned and reclaimed,
- * the process forks, and misuses are mixed in, across threads too. README.md has the oracles.
+ * Blocks are handed over and freed elsewhere, pages fill up, threads end and are born, segments are
+ * abandoned and reclaimed, the process forks, and misuses are mixed in, across threads too.
+ * README.md has the oracles.
  */
 #include "engine_crew.h"
 #include "engine_mutate.h"
@@ -39,8 +40,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     return mutate_bytes(data, size, max_size, FRESH_THREADS, seed);
 }
 
-size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2, size_t size2, uint8_t *out,
-                                 size_t max_out_size, unsigned seed) {
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2,
+                                 size_t size2, uint8_t *out, size_t max_out_size, unsigned seed) {
     return mutate_cross_bytes(data1, size1, data2, size2, out, max_out_size, FRESH_THREADS, seed);
 }
 

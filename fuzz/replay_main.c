@@ -3,11 +3,12 @@
  *
  *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
  *
- * Folders are searched to the bottom, in the order of their names. With --repeat each input runs N times (2 unless told) and its
- * runs must leave the same trace. An input whose name begins with report- must end in a report. Prints how many inputs ran, how
- * many of them ended in an expected report, and how many were no inputs of this version. Exit status: 0; 1 when a trace differs,
- * a report is missing or no input ran; 2 for a usage or file error; a failure that the harness finds ends the process by abort(),
- * after the name of the input.
+ * Folders are searched to the bottom, in the order of their names. With --repeat each input runs N
+ * times (2 unless told) and its runs must leave the same trace. An input whose name begins with
+ * report- must end in a report. Prints how many inputs ran, how many of them ended in an expected
+ * report, and how many were no inputs of this version. Exit status: 0; 1 when a trace differs, a
+ * report is missing or no input ran; 2 for a usage or file error; a failure that the harness finds
+ * ends the process by abort(), after the name of the input.
  */
 #include <dirent.h>
 #include <stdbool.h>
@@ -51,14 +52,15 @@ static bool replay_file(const char *path) {
             return true;
         }
         if (i > 0 && trace != target_trace()) {
-            fprintf(stderr, "%s: run %u left trace %016llx, the first %016llx\n", path, i + 1, (unsigned long long)target_trace(),
-                    (unsigned long long)trace);
+            fprintf(stderr, "%s: run %u left trace %016llx, the first %016llx\n", path, i + 1,
+                    (unsigned long long)target_trace(), (unsigned long long)trace);
             unstable++;
             break;
         }
         trace = target_trace();
     }
-    if (run_verbose) fprintf(stderr, "trace %016llx, report %d\n", (unsigned long long)trace, target_reported());
+    if (run_verbose)
+        fprintf(stderr, "trace %016llx, report %d\n", (unsigned long long)trace, target_reported());
     ran++;
     if (target_reported() >= 0) {
         reported++;
@@ -82,7 +84,8 @@ static bool replay_folder(const char *path) {
     for (int i = 0; i < count; i++) {
         char inside[4096];
         int length = snprintf(inside, sizeof inside, "%s/%s", path, entries[i]->d_name);
-        if (entries[i]->d_name[0] != '.') read = length < (int)sizeof inside && replay_path(inside) && read;
+        if (entries[i]->d_name[0] != '.')
+            read = length < (int)sizeof inside && replay_path(inside) && read;
         free(entries[i]);
     }
     free(entries);
@@ -119,7 +122,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s [--repeat N] [--verbose] FILE-OR-FOLDER...\n", argv[0]);
         return 2;
     }
-    printf("%u inputs ran %u times each, %u ended in an expected report, %u should have and did not, %u were no inputs, %u "
+    printf("%u inputs ran %u times each, %u ended in an expected report, %u should have and did "
+           "not, %u were no inputs, %u "
            "differed from run to run\n",
            ran, repeat, reported, silent, unread, unstable);
     if (!read) return 2;

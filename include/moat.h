@@ -1,13 +1,15 @@
 /*
  * moat: a hardened general-purpose memory allocator.
  *
- * Linking or preloading moat replaces malloc and its family (and C++ new and delete); a program needs nothing from this header
- * for that. The functions here carry a prefix, so that moat can also be used beside the C library's allocator, and ask the
- * questions the standard family has no word for.
+ * Linking or preloading moat replaces malloc and its family (and C++ new and delete); a program
+ * needs nothing from this header for that. The functions here carry a prefix, so that moat can also
+ * be used beside the C library's allocator, and ask the questions the standard family has no word
+ * for.
  *
- * Everything may be called from any thread at any time. Misuse (double free, free of an address that is no block, a damaged free
- * list, a wrong size at free_sized…) ends the process with a report on stderr: moat: fatal: <kind>: <what> at 0x<address>
- * SECURITY.md lists the kinds, and what each is promised to catch.
+ * Everything may be called from any thread at any time. Misuse (double free, free of an address
+ * that is no block, a damaged free list, a wrong size at free_sized…) ends the process with a
+ * report on stderr: moat: fatal: <kind>: <what> at 0x<address> SECURITY.md lists the kinds, and
+ * what each is promised to catch.
  */
 #ifndef MOAT_H
 #define MOAT_H
@@ -24,7 +26,8 @@ extern "C" {
 #define MOAT_VERSION_PATCH 0
 
 /*
- * Allocate. All results are aligned to 16 bytes at least and may be freed by any thread with moat_free().
+ * Allocate. All results are aligned to 16 bytes at least and may be freed by any thread with
+ * moat_free().
  *
  *   size       bytes; 0 gives a unique address that may not be read or written
  *   result     the block, or NULL with errno ENOMEM when memory or an address-space limit ran out,
@@ -35,34 +38,38 @@ extern "C" {
  */
 void *moat_malloc(size_t size);
 void *moat_calloc(size_t count, size_t size); /* zero-filled */
-/* Changes the size, keeping the contents up to the smaller of the two; the old address is dead unless NULL is returned. Size 0
-   frees the block and returns NULL (MOAT_OPTIONS zero_realloc=alloc: a new zero-size block instead); block NULL is moat_malloc().
- */
+/* Changes the size, keeping the contents up to the smaller of the two; the old address is dead
+   unless NULL is returned. Size 0 frees the block and returns NULL (MOAT_OPTIONS
+   zero_realloc=alloc: a new zero-size block instead); block NULL is moat_malloc(). */
 void *moat_realloc(void *block, size_t size);
 void *moat_reallocarray(void *block, size_t count, size_t size);
 /* alignment: a power of two up to 1 GiB (else NULL, EINVAL); any size. */
 void *moat_aligned_alloc(size_t alignment, size_t size);
-/* As POSIX: 0, or EINVAL (alignment no power of two or no multiple of sizeof(void *)), or ENOMEM; *result is untouched on
- * failure. */
+/* As POSIX: 0, or EINVAL (alignment no power of two or no multiple of sizeof(void *)), or ENOMEM;
+   *result is untouched on failure. */
 int moat_posix_memalign(void **result, size_t alignment, size_t size);
 
 /* Give back. NULL is allowed. Keeps errno. */
 void moat_free(void *block);
-/* C23: size (and alignment) must be what was asked for at allocation; any size that leads to the same block size is accepted. */
+/* C23: size (and alignment) must be what was asked for at allocation; any size that leads to the
+   same block size is accepted. */
 void moat_free_sized(void *block, size_t size);
 void moat_free_aligned_sized(void *block, size_t alignment, size_t size);
 
-/* Bytes that may be used at block: at least what was asked for, constant until it is freed; 0 for NULL and zero-size blocks. */
+/* Bytes that may be used at block: at least what was asked for, constant until it is freed; 0 for
+   NULL and zero-size blocks. */
 size_t moat_usable_size(const void *block);
 /* Whether the address lies in memory that moat manages. */
 bool moat_owns(const void *address);
 
-/* Gives unused memory back to the system now, instead of after the purge delay. What other threads hold unused follows when each
-   of them next needs more than a fast path, or ends. True if any went back. */
+/* Gives unused memory back to the system now, instead of after the purge delay. What other threads
+   hold unused follows when each of them next needs more than a fast path, or ends. True if any went
+   back. */
 bool moat_trim(void);
-/* Tests the invariants of the calling thread's heap, of everything that ended threads left, and of the tables that tie all heaps
-   together; ends the process with a corrupt-metadata report if one is broken. For tests: call it while no other thread allocates
-   or frees. Returns the number of pages looked at. */
+/* Tests the invariants of the calling thread's heap, of everything that ended threads left, and of
+   the tables that tie all heaps together; ends the process with a corrupt-metadata report if one is
+   broken. For tests: call it while no other thread allocates or frees. Returns the number of pages
+   looked at. */
 size_t moat_check(void);
 
 /* A moment's view; see the comments for units. Walks all segments: microseconds to milliseconds. */
@@ -85,8 +92,8 @@ void moat_stats_get(struct moat_stats *stats);
 /* "0.1.0" */
 const char *moat_version(void);
 
-/* A program may define this to set options at build time; the environment comes after it. Returns a string as in MOAT_OPTIONS.
-   Called inside the first allocation: it may not allocate. */
+/* A program may define this to set options at build time; the environment comes after it. Returns a
+   string as in MOAT_OPTIONS. Called inside the first allocation: it may not allocate. */
 const char *moat_default_options(void);
 
 #ifdef __cplusplus

@@ -3,10 +3,11 @@
  *
  *   moat-run PROGRAM [ARGS...]
  *
- * Finds the library beside itself (a build tree) or in the library folder of its installation, puts it in front of whatever
- * LD_PRELOAD holds already, and becomes the program. It refuses what the dynamic linker would silently run without the library:
- * a statically linked program, one of another word size, one that gains privileges. Exit status, as env(1): 125 a fault of
- * moat-run's own, 126 the program cannot be run, 127 it was not found; otherwise the program's.
+ * Finds the library beside itself (a build tree) or in the library folder of its installation, puts
+ * it in front of whatever LD_PRELOAD holds already, and becomes the program. It refuses what the
+ * dynamic linker would silently run without the library: a statically linked program, one of
+ * another word size, one that gains privileges. Exit status, as env(1): 125 a fault of moat-run's
+ * own, 126 the program cannot be run, 127 it was not found; otherwise the program's.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -24,7 +25,8 @@
 
 enum { EXIT_OWN_FAULT = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
-__attribute__((noreturn, format(printf, 2, 3))) static void fail(int status, const char *format, ...) {
+__attribute__((noreturn, format(printf, 2, 3))) static void fail(int status, const char *format,
+                                                                 ...) {
     va_list arguments;
     va_start(arguments, format);
     fputs("moat-run: ", stderr);
@@ -44,7 +46,8 @@ static bool join(char result[PATH_MAX], const char *directory, const char *name)
 static void find_library(char library[PATH_MAX]) {
     char self[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length < 0) fail(EXIT_OWN_FAULT, "cannot read /proc/self/exe: %s (is /proc mounted?)", strerror(errno));
+    if (length < 0)
+        fail(EXIT_OWN_FAULT, "cannot read /proc/self/exe: %s (is /proc mounted?)", strerror(errno));
     self[length] = '\0';
     *strrchr(self, '/') = '\0';
 
@@ -52,11 +55,12 @@ static void find_library(char library[PATH_MAX]) {
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char candidate[PATH_MAX];
         if (!join(candidate, self, places[i]) || access(candidate, R_OK) != 0) continue;
-        if (!realpath(candidate, library)) fail(EXIT_OWN_FAULT, "%s: %s", candidate, strerror(errno));
+        if (!realpath(candidate, library))
+            fail(EXIT_OWN_FAULT, "%s: %s", candidate, strerror(errno));
         return;
     }
-    fail(EXIT_OWN_FAULT, "%s is neither in %s nor in %s/%s: build or install moat completely", MOAT_LIBRARY, self, self,
-         MOAT_LIBDIR_FROM_BINDIR);
+    fail(EXIT_OWN_FAULT, "%s is neither in %s nor in %s/%s: build or install moat completely",
+         MOAT_LIBRARY, self, self, MOAT_LIBDIR_FROM_BINDIR);
 }
 
 /* Whether a list as in LD_PRELOAD (colons or spaces between) names the library. */
@@ -72,7 +76,9 @@ static bool preload_names(const char *list, const char *library) {
 
 static void set_preload(const char *library) {
     if (strpbrk(library, ": ")) {
-        fail(EXIT_OWN_FAULT, "'%s' has a space or a colon in its path, which LD_PRELOAD cannot name: move moat elsewhere",
+        fail(EXIT_OWN_FAULT,
+             "'%s' has a space or a colon in its path, which LD_PRELOAD cannot name: move moat "
+             "elsewhere",
              library);
     }
     const char *others = getenv("LD_PRELOAD");
@@ -83,13 +89,15 @@ static void set_preload(const char *library) {
     char *list = malloc(size);
     if (!list) fail(EXIT_OWN_FAULT, "out of memory");
     snprintf(list, size, "%s%s%s", library, separator, others ? others : "");
-    if (setenv("LD_PRELOAD", list, 1) != 0) fail(EXIT_OWN_FAULT, "cannot set LD_PRELOAD: %s", strerror(errno));
+    if (setenv("LD_PRELOAD", list, 1) != 0)
+        fail(EXIT_OWN_FAULT, "cannot set LD_PRELOAD: %s", strerror(errno));
     free(list);
 }
 
 /* Where execvp() will find the program; false if nowhere. */
 static bool find_program(char path[PATH_MAX], const char *name) {
-    if (strchr(name, '/')) return snprintf(path, PATH_MAX, "%s", name) < PATH_MAX && access(path, F_OK) == 0;
+    if (strchr(name, '/'))
+        return snprintf(path, PATH_MAX, "%s", name) < PATH_MAX && access(path, F_OK) == 0;
 
     const char *search = getenv("PATH");
     if (!search) search = "/bin:/usr/bin";
@@ -109,7 +117,8 @@ static bool has_interpreter(int fd, const Elf64_Ehdr *header) {
     for (unsigned i = 0; i < header->e_phnum; i++) {
         Elf64_Phdr segment;
         off_t offset = (off_t)(header->e_phoff + (uint64_t)i * header->e_phentsize);
-        if (pread(fd, &segment, sizeof segment, offset) != (ssize_t)sizeof segment) return true; /* exec will say what is wrong */
+        /* exec will say what is wrong */
+        if (pread(fd, &segment, sizeof segment, offset) != (ssize_t)sizeof segment) return true;
         if (segment.p_type == PT_INTERP) return true;
     }
     return false;
@@ -120,11 +129,13 @@ static void check_program(const char *path) {
     struct stat status;
     if (stat(path, &status) != 0) return;
     if (S_ISDIR(status.st_mode)) fail(EXIT_CANNOT_RUN, "%s is a directory", path);
-    bool gains =
-        ((status.st_mode & S_ISUID) && status.st_uid != getuid()) || ((status.st_mode & S_ISGID) && status.st_gid != getgid());
+    bool gains = ((status.st_mode & S_ISUID) && status.st_uid != getuid()) ||
+                 ((status.st_mode & S_ISGID) && status.st_gid != getgid());
     if (!gains && getuid() != 0) gains = getxattr(path, "security.capability", NULL, 0) > 0;
     if (gains) {
-        fail(EXIT_CANNOT_RUN, "%s gains privileges when it starts, so the dynamic linker ignores LD_PRELOAD: link moat into it",
+        fail(EXIT_CANNOT_RUN,
+             "%s gains privileges when it starts, so the dynamic linker ignores LD_PRELOAD: link "
+             "moat into it",
              path);
     }
 
@@ -133,19 +144,23 @@ static void check_program(const char *path) {
     Elf64_Ehdr header = {0};
     ssize_t got = pread(fd, &header, sizeof header, 0);
     if (got >= EI_NIDENT && memcmp(header.e_ident, ELFMAG, SELFMAG) == 0) {
-        if (header.e_ident[EI_CLASS] != ELFCLASS64) fail(EXIT_CANNOT_RUN, "%s is no 64-bit program", path);
+        if (header.e_ident[EI_CLASS] != ELFCLASS64)
+            fail(EXIT_CANNOT_RUN, "%s is no 64-bit program", path);
         if (got == (ssize_t)sizeof header && !has_interpreter(fd, &header)) {
-            fail(EXIT_CANNOT_RUN, "%s is statically linked, which LD_PRELOAD cannot reach: link it with moat.o", path);
+            fail(EXIT_CANNOT_RUN,
+                 "%s is statically linked, which LD_PRELOAD cannot reach: link it with moat.o",
+                 path);
         }
     }
     close(fd);
 }
 
-static const char usage[] = "Usage: moat-run PROGRAM [ARGS...]\n"
-                            "       moat-run --help | --version | --library\n"
-                            "Runs PROGRAM with moat in place of its memory allocator.\n"
-                            "  --library  prints the path of the library that is preloaded\n"
-                            "MOAT_OPTIONS=key=value:key=value in the environment sets moat's options.\n";
+static const char usage[] =
+    "Usage: moat-run PROGRAM [ARGS...]\n"
+    "       moat-run --help | --version | --library\n"
+    "Runs PROGRAM with moat in place of its memory allocator.\n"
+    "  --library  prints the path of the library that is preloaded\n"
+    "MOAT_OPTIONS=key=value:key=value in the environment sets moat's options.\n";
 
 int main(int argc, char **argv) {
     char library[PATH_MAX];
@@ -173,5 +188,6 @@ int main(int argc, char **argv) {
     check_program(path);
     set_preload(library);
     execvp(argv[first], argv + first);
-    fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN, "%s: %s", argv[first], strerror(errno));
+    fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN, "%s: %s", argv[first],
+         strerror(errno));
 }

@@ -13,9 +13,12 @@ struct found {
 };
 
 bool alloc_is_ready(void) {
-    if (MOAT_UNLIKELY(__atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) == 0) && !init_once()) return false; /* pairs with init */
+    /* pairs with init */
+    if (MOAT_UNLIKELY(__atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) == 0) && !init_once())
+        return false;
     if (MOAT_UNLIKELY(thread_word() == THREAD_BUSY)) heap_report_reentry();
-    if (MOAT_UNLIKELY(atomic_load_acquire(ro.fork_mark) != FORK_RECOVERED)) fork_recover(); /* pairs with recover_as */
+    /* pairs with recover_as */
+    if (MOAT_UNLIKELY(atomic_load_acquire(ro.fork_mark) != FORK_RECOVERED)) fork_recover();
     return true;
 }
 
@@ -23,18 +26,21 @@ bool alloc_is_ready(void) {
 static void *try_class(uint32_t size_class, bool zero) {
     struct heap *heap = heap_acquire();
     struct page *page = heap_find_page(heap, size_class);
-    void *block = page != NULL ? page_pop(page) : NULL; /* a page with room has a block on its list */
-    /* What was never handed out is zero, unless a neighbour overflowed into it: left to large blocks, where the fill would cost
-     * pages. A list that was tampered with leads to no other free blocks as long as none were returned. */
-    bool fresh = page != NULL && page->never_reused && page_returned(page) == 0 && page->block_size > SMALL_MAX;
+    /* a page with room has a block on its list */
+    void *block = page != NULL ? page_pop(page) : NULL;
+    /* What was never handed out is zero, unless a neighbour overflowed into it: left to large
+       blocks, where the fill would cost pages. A list that was tampered with leads to no other free
+       blocks as long as none were returned. */
+    bool fresh = page != NULL && page->never_reused && page_returned(page) == 0 &&
+                 page->block_size > SMALL_MAX;
     bool fill = zero && block != NULL && !fresh;
     heap_release(heap);
     if (fill) __builtin_memset(block, 0, size_class_bytes(size_class));
     return block;
 }
 
-/* What this thread and ended ones hold unused may be just what is missing: give it back, or take blocks back that wait in full
- * pages, and try once more. */
+/* What this thread and ended ones hold unused may be just what is missing: give it back, or take
+   blocks back that wait in full pages, and try once more. */
 static void *allocate_class(uint32_t size_class, bool zero) {
     void *block = try_class(size_class, zero);
     if (MOAT_UNLIKELY(block == NULL)) {
@@ -57,7 +63,8 @@ static void *allocate_huge(size_t size, size_t alignment, bool zero) {
     void *block = try_huge(size, alignment, zero);
     /* More than there are addresses for: nothing that is given back could help. */
     bool possible = size <= (size_t)ro.region_span;
-    if (MOAT_UNLIKELY(block == NULL) && possible && alloc_collect(true)) block = try_huge(size, alignment, zero);
+    if (MOAT_UNLIKELY(block == NULL) && possible && alloc_collect(true))
+        block = try_huge(size, alignment, zero);
     if (MOAT_UNLIKELY(block == NULL)) region_explain_failure(size);
     return block;
 }
@@ -67,14 +74,16 @@ static void *allocate_empty(size_t alignment) { return allocate_huge(0, alignmen
 /* Calls that may go on without a look at wake-ups and the clock, a power of two. */
 #define REFILLS_PER_TICK 8u
 
-/* Between the fast path and the generic one: the page's list is empty, and its own freed blocks are all it takes to go on. */
+/* Between the fast path and the generic one: the page's list is empty, and its own freed blocks are
+   all it takes to go on. */
 static void *refill_and_pop(size_t size) {
     struct heap *heap = heap_of_thread();
     if (heap == NULL || size > DIRECT_MAX) return NULL;
     heap_enter_fast();
     struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT];
     void *block = NULL;
-    if (page->free_count == 0 && ++heap->calls % REFILLS_PER_TICK != 0 && page_refill(page)) block = page_pop(page);
+    if (page->free_count == 0 && ++heap->calls % REFILLS_PER_TICK != 0 && page_refill(page))
+        block = page_pop(page);
     heap_leave_fast(heap);
     return block;
 }
@@ -106,19 +115,23 @@ void *alloc_aligned(size_t alignment, size_t size) {
     if (alignment <= GRANULE) return alloc_block(size);
     if (size - 1 < LARGE_MAX && alignment <= LARGE_MAX) {
         size_t request = aligned_request(alignment, size);
-        if (request <= LARGE_MAX) return alloc_block(request); /* any block of its class is aligned */
+        /* any block of its class is aligned */
+        if (request <= LARGE_MAX) return alloc_block(request);
     }
     if (size > PTRDIFF_MAX || !alloc_is_ready()) return NULL;
     if (size == 0) return allocate_empty(alignment);
     return allocate_huge(size, alignment, false);
 }
 
-/* The accessor every verb but the fast free goes through: ends the process unless the address is a live block. */
+/* The accessor every verb but the fast free goes through: ends the process unless the address is a
+   live block. */
 static struct found find_live(uintptr_t address, enum verb verb) {
     struct found found = {NULL, 0, 0, SIZE_CLASS_NONE};
-    if (!alloc_is_ready() || !region_contains(address) || address % GRANULE != 0) diagnose_not_live(address, verb);
+    if (!alloc_is_ready() || !region_contains(address) || address % GRANULE != 0)
+        diagnose_not_live(address, verb);
     found.segment = segment_of(address);
-    found.word = atomic_load_acquire(&found.segment->owner);          /* pairs with the store that made the segment what it is */
+    /* pairs with the store that made the segment what it is */
+    found.word = atomic_load_acquire(&found.segment->owner);
     if (found.word == OWNER_UNUSED) diagnose_not_live(address, verb); /* no map there */
     const struct map_word *map = map_word_of(address);
     if (HARDENED_MAP && !map_in_use(map, map_bit_of(address))) {
@@ -140,7 +153,8 @@ static struct found find_live(uintptr_t address, enum verb verb) {
     return found;
 }
 
-/* A free by the owner, of any kind of page; the fast path's steps with the page looked up by kind. */
+/* A free by the owner, of any kind of page; the fast path's steps with the page looked up by
+   kind. */
 static void free_own(struct heap *heap, struct page *page, uintptr_t address) {
     heap_enter_fast();
     if (HARDENED_MAP && !map_give(map_word_of(address), map_place_of(address))) {
@@ -153,9 +167,11 @@ static void free_own(struct heap *heap, struct page *page, uintptr_t address) {
         heap_leave_fast(heap);
 }
 
-/* The last block of an abandoned segment was freed, as far as the hint knows: give it back through the heap that is nobody's. */
+/* The last block of an abandoned segment was freed, as far as the hint knows: give it back through
+   the heap that is nobody's. */
 static void sweep_if_last(struct segment *segment) {
-    if (atomic_sub_acq_rel(&segment->remaining, 1) > 1) return; /* counts with its siblings; too low is corrected by the sweep */
+    /* counts with its siblings; too low is corrected by the sweep */
+    if (atomic_sub_acq_rel(&segment->remaining, 1) > 1) return;
     struct heap *late = heap_try_late();
     if (late == NULL) return; /* its holder's, or anyone's, purge will come by */
     late->now = os_milliseconds();
@@ -163,18 +179,24 @@ static void sweep_if_last(struct segment *segment) {
     heap_release(late);
 }
 
-/* heap: the running thread's, or NULL. A thread with a heap allocates, and its purge walk gives back what is abandoned and empty
-   when the delay has passed; one without may never come by again. */
-static void free_remote(const struct heap *heap, struct segment *segment, uint64_t word, uintptr_t address) {
-    if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED) diagnose_not_live(address, VERB_FREE);
+/* heap: the running thread's, or NULL. A thread with a heap allocates, and its purge walk gives
+   back what is abandoned and empty when the delay has passed; one without may never come by
+   again. */
+static void free_remote(const struct heap *heap, struct segment *segment, uint64_t word,
+                        uintptr_t address) {
+    if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED)
+        diagnose_not_live(address, VERB_FREE);
     if (heap != NULL) return;
     uint64_t now = atomic_load_acquire(&segment->owner); /* its owner may have left meanwhile */
-    if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED)) sweep_if_last(segment);
+    if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED))
+        sweep_if_last(segment);
 }
 
-/* A thread that frees what an ended one left behind, block after block, is served best by its segments. One that frees here a
-   block and there a block would only gather segments that others could allocate from. */
-static bool is_worth_reclaiming(struct heap *heap, const struct segment *segment, enum page_kind kind) {
+/* A thread that frees what an ended one left behind, block after block, is served best by its
+   segments. One that frees here a block and there a block would only gather segments that others
+   could allocate from. */
+static bool is_worth_reclaiming(struct heap *heap, const struct segment *segment,
+                                enum page_kind kind) {
     struct stray_frees *stray = &heap->stray_frees[kind];
     uint32_t index = segment_index(segment);
     if (stray->segment != index) *stray = (struct stray_frees){.segment = index, .count = 0};
@@ -183,7 +205,8 @@ static bool is_worth_reclaiming(struct heap *heap, const struct segment *segment
     return true;
 }
 
-/* A free into an abandoned segment takes it over first, if this thread can own and it is worth it: then it is a local free. */
+/* A free into an abandoned segment takes it over first, if this thread can own and it is worth it:
+   then it is a local free. */
 static bool reclaim_while_freeing(struct heap *heap, struct segment *segment) {
     uint64_t seen;
     heap_enter(heap);
@@ -195,9 +218,12 @@ static bool reclaim_while_freeing(struct heap *heap, struct segment *segment) {
 
 static void free_in_page(struct segment *segment, uint64_t word, uintptr_t address) {
     struct heap *heap = heap_of_thread();
-    MOAT_CHECK(heap == NULL || heap->thread == thread_identity(), "thread word names another thread's heap", heap);
-    if (heap != NULL && (word & OWNER_ABANDONED) && (!HARDENED_MAP || map_in_use(map_word_of(address), map_bit_of(address))) &&
-        is_worth_reclaiming(heap, segment, owner_page_kind(word)) && reclaim_while_freeing(heap, segment))
+    MOAT_CHECK(heap == NULL || heap->thread == thread_identity(),
+               "thread word names another thread's heap", heap);
+    if (heap != NULL && (word & OWNER_ABANDONED) &&
+        (!HARDENED_MAP || map_in_use(map_word_of(address), map_bit_of(address))) &&
+        is_worth_reclaiming(heap, segment, owner_page_kind(word)) &&
+        reclaim_while_freeing(heap, segment))
         word = atomic_load_relaxed(&segment->owner);
     if (heap != NULL && owner_heap(word) == &heap->owner)
         free_own(heap, page_of(address, owner_page_kind(word)), address);
@@ -212,7 +238,8 @@ static enum huge_result free_huge(struct segment *segment, uint64_t word) {
     return result;
 }
 
-static enum huge_result resize_huge(struct segment *segment, uint64_t word, size_t new_size, void **block) {
+static enum huge_result resize_huge(struct segment *segment, uint64_t word, size_t new_size,
+                                    void **block) {
     uintptr_t outside = thread_enter();
     enum huge_result result = huge_resize(segment, word, new_size, block);
     thread_leave(outside);
@@ -231,9 +258,11 @@ void alloc_report_free(uintptr_t address) { diagnose_not_live(address, VERB_FREE
 void alloc_free_slow(void *block) {
     if (block == NULL) return;
     uintptr_t address = (uintptr_t)block;
-    if (!alloc_is_ready() || !region_contains(address) || address % GRANULE != 0) diagnose_not_live(address, VERB_FREE);
+    if (!alloc_is_ready() || !region_contains(address) || address % GRANULE != 0)
+        diagnose_not_live(address, VERB_FREE);
     struct segment *segment = segment_of(address);
-    uint64_t word = atomic_load_acquire(&segment->owner); /* pairs with the store that made the segment what it is */
+    /* pairs with the store that made the segment what it is */
+    uint64_t word = atomic_load_acquire(&segment->owner);
     if (owner_has_pages(word)) {
         free_in_page(segment, word, address);
     } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO_SIZE) {
@@ -258,8 +287,10 @@ void *alloc_resize(void *block, size_t new_size) {
     struct found found = find_live((uintptr_t)block, VERB_RESIZE);
     if (new_size > PTRDIFF_MAX) return NULL;
     if (found.size_class != SIZE_CLASS_NONE) {
-        /* In place only within the class: what free_sized will be told leads to the same class then. */
-        if (new_size != 0 && new_size <= LARGE_MAX && size_class_of(new_size) == found.size_class) return block;
+        /* In place only within the class: what free_sized will be told leads to the same class
+           then. */
+        if (new_size != 0 && new_size <= LARGE_MAX && size_class_of(new_size) == found.size_class)
+            return block;
     } else if (owner_state(found.word) == SEGMENT_HUGE && new_size > LARGE_MAX) {
         enum huge_result result = resize_huge(found.segment, found.word, new_size, &block);
         if (result == HUGE_LOST) diagnose_not_live((uintptr_t)block, VERB_RESIZE);
@@ -268,16 +299,20 @@ void *alloc_resize(void *block, size_t new_size) {
     return move_block(block, found.block_size, new_size);
 }
 
-static void check_sized(const struct found *found, uintptr_t address, size_t alignment, size_t size) {
+static void check_sized(const struct found *found, uintptr_t address, size_t alignment,
+                        size_t size) {
     size_t expected = 0;
     /* A class serves an alignment only if its block size is a multiple of it. */
-    bool fits = found->size_class == SIZE_CLASS_NONE || alignment <= GRANULE || (found->block_size & (alignment - 1)) == 0;
+    bool fits = found->size_class == SIZE_CLASS_NONE || alignment <= GRANULE ||
+                (found->block_size & (alignment - 1)) == 0;
     if (!is_power_of_two(alignment) || (address & (alignment - 1)) != 0 || !fits) {
-        diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, address, alignment, (size_t)1 << low_bit(address));
+        diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, address, alignment,
+                          (size_t)1 << low_bit(address));
         return;
     }
     uint32_t size_class = SIZE_CLASS_NONE;
-    if (size != 0 && size <= LARGE_MAX && alignment <= LARGE_MAX) size_class = size_class_of_aligned(alignment, size);
+    if (size != 0 && size <= LARGE_MAX && alignment <= LARGE_MAX)
+        size_class = size_class_of_aligned(alignment, size);
     if (size != 0)
         expected = size_class != SIZE_CLASS_NONE ? size_class_bytes(size_class)
                    : size <= PTRDIFF_MAX         ? huge_round(size)
@@ -300,7 +335,8 @@ void alloc_free_aligned(void *block, size_t alignment) {
     if (HARDENED_RO && alloc_is_ready() && ro.options.sized != SIZED_OFF) {
         (void)find_live((uintptr_t)block, VERB_FREE);
         if (!is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
-            diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, (uintptr_t)block, alignment, (size_t)1 << low_bit((uintptr_t)block));
+            diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, (uintptr_t)block, alignment,
+                              (size_t)1 << low_bit((uintptr_t)block));
     }
     alloc_free(block);
 }

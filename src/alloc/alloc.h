@@ -1,19 +1,22 @@
 /*
  * alloc: the verbs (layer 6). What posix.h dresses in the C library's names.
  *
- * None of these sets errno. NULL means out of memory (or a size above PTRDIFF_MAX). Misuse ends the process with a report.
- * All may be called by any thread at any time, before initialisation and after the thread's exit hook too; not from a signal
- * handler that interrupted one of them (that is reported).
+ * None of these sets errno. NULL means out of memory (or a size above PTRDIFF_MAX). Misuse ends the
+ * process with a report. All may be called by any thread at any time, before initialisation and
+ * after the thread's exit hook too; not from a signal handler that interrupted one of them (that is
+ * reported).
  *
- * The fast paths are inline: one small block, of the running thread's own pages, nothing unusual. All else is alloc.c.
+ * The fast paths are inline: one small block, of the running thread's own pages, nothing unusual.
+ * All else is alloc.c.
  */
 #ifndef MOAT_ALLOC_H
 #define MOAT_ALLOC_H
 
 #include "heap/heap.h"
 
-/* What every way off the fast paths asks first: starts the allocator, recovers a child that was forked without handlers, reports
-   a signal handler that has interrupted it. False: no memory to start with. */
+/* What every way off the fast paths asks first: starts the allocator, recovers a child that was
+   forked without handlers, reports a signal handler that has interrupted it. False: no memory to
+   start with. */
 bool alloc_is_ready(void);
 
 MOAT_NOINLINE void *alloc_block_slow(size_t size);
@@ -27,7 +30,8 @@ MOAT_INLINE void *alloc_block_fast(size_t size) {
     if (MOAT_UNLIKELY(!is_heap(word) || size > DIRECT_MAX)) return NULL;
     struct heap *heap = (struct heap *)word;
     heap_enter_fast();
-    struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]; /* entry 0 is always page_empty */
+    /* entry 0 is always page_empty */
+    struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT];
     void *block = page_try_pop(page);
     heap_leave_fast(heap);
     return block;
@@ -44,16 +48,20 @@ struct own_block {
     uint64_t granule; /* of the address, from the region's base */
 };
 
-/* The page of an address in a small page of the running thread's heap, with the thread marked busy; NULL: anything else. */
+/* The page of an address in a small page of the running thread's heap, with the thread marked busy;
+   NULL: anything else. */
 MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct own_block *own) {
-    /* Rotated: what is no multiple of a granule comes out as large, and leaves by the compare of the range. */
+    /* Rotated: what is no multiple of a granule comes out as large, and leaves by the compare of
+       the range. */
     uint64_t granule = rotr64(address - ro_load(region_base), GRANULE_SHIFT);
     if (MOAT_UNLIKELY(granule >= ro_load(region_granules))) return NULL;
-    /* The table can be read over the whole range, and only this thread writes its heap there (page_give_to). The thread's word
-     * may have been overwritten, but what equals an entry is a heap, or 0. */
+    /* The table can be read over the whole range, and only this thread writes its heap there
+       (page_give_to). The thread's word may have been overwritten, but what equals an entry is a
+       heap, or 0. */
     uint64_t slot = granule >> (SLOT_SHIFT - GRANULE_SHIFT);
     uintptr_t word = thread_word();
-    if (MOAT_UNLIKELY(!atomic_equals_relaxed(&ro.local_heaps[slot], word) || word == 0)) return NULL;
+    if (MOAT_UNLIKELY(!atomic_equals_relaxed(&ro.local_heaps[slot], word) || word == 0))
+        return NULL;
     heap_enter_fast();
     own->heap = (struct heap *)word;
     own->granule = granule;
@@ -66,7 +74,8 @@ MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct own_block *own
 MOAT_INLINE void free_in_own_page(struct own_block own, struct page *page, uintptr_t address) {
     struct heap *heap = own.heap;
     if (HARDENED_MAP && MOAT_UNLIKELY(!map_give(map_word_of_granule(own.granule), own.granule))) {
-        heap_leave_fast(heap); /* nothing has changed: a handler of SIGABRT finds the allocator at work */
+        /* nothing has changed: a handler of SIGABRT finds the allocator at work */
+        heap_leave_fast(heap);
         alloc_report_free(address);
     } else if (MOAT_UNLIKELY(page_push(page, address))) {
         heap_page_event(heap, page);
@@ -85,16 +94,19 @@ MOAT_INLINE void alloc_free(void *block) {
         alloc_free_slow(block);
 }
 
-/* block may be NULL. The size (and alignment) must lead to the block's size: options.sized says what happens if not. */
+/* block may be NULL. The size (and alignment) must lead to the block's size: options.sized says
+   what happens if not. */
 void alloc_free_aligned_sized(void *block, size_t alignment, size_t size);
 
-/* The class decides: the right one is freed as ever, anything else is looked at closely. The class of the size is that of the
-   page malloc would take such a block from; a class that has none now is looked at closely too. */
+/* The class decides: the right one is freed as ever, anything else is looked at closely. The class
+   of the size is that of the page malloc would take such a block from; a class that has none now is
+   looked at closely too. */
 MOAT_INLINE void alloc_free_sized(void *block, size_t size) {
     struct own_block own;
     struct page *page = size - 1 < DIRECT_MAX ? enter_own_page((uintptr_t)block, &own) : NULL;
     if (MOAT_LIKELY(page != NULL)) {
-        if (MOAT_LIKELY(page->size_class == own.heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]->size_class)) {
+        if (MOAT_LIKELY(page->size_class ==
+                        own.heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]->size_class)) {
             free_in_own_page(own, page, (uintptr_t)block);
             return;
         }
@@ -106,8 +118,8 @@ MOAT_INLINE void alloc_free_sized(void *block, size_t size) {
 void *alloc_zeroed(size_t size);
 /* `alignment` is a power of two of at most ALIGN_MAX. */
 void *alloc_aligned(size_t alignment, size_t size);
-/* block may be NULL. On NULL the old block is untouched. new_size 0 is for the caller to decide: here it makes a zero-size block.
- */
+/* block may be NULL. On NULL the old block is untouched. new_size 0 is for the caller to decide:
+   here it makes a zero-size block. */
 void *alloc_resize(void *block, size_t new_size);
 /* For who knows the alignment and not the size. */
 void alloc_free_aligned(void *block, size_t alignment);
@@ -115,10 +127,11 @@ void alloc_free_aligned(void *block, size_t alignment);
 size_t alloc_usable_size(const void *block);
 /* True when the address lies in moat's range (whether or not it is a live block). */
 bool alloc_owns(const void *address);
-/* Collects the calling thread's heap and what is abandoned; with `purge` also gives unused memory back to the kernel at once.
-   True if memory went back. */
+/* Collects the calling thread's heap and what is abandoned; with `purge` also gives unused memory
+   back to the kernel at once. True if memory went back. */
 bool alloc_collect(bool purge);
-/* The same with `purge`, and asks other threads for theirs: it follows when each next needs a page with room, or ends. */
+/* The same with `purge`, and asks other threads for theirs: it follows when each next needs a page
+   with room, or ends. */
 bool alloc_trim(void);
 
 #endif

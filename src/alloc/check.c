@@ -1,8 +1,8 @@
 /*
  * check: the invariants of doc/design.md over everything that stands still (layer 7).
  *
- * The calling thread's heap is checked block by block, abandoned segments are claimed for the check and left again, and the words
- * that tie segments, heaps and region together are checked for all.
+ * The calling thread's heap is checked block by block, abandoned segments are claimed for the check
+ * and left again, and the words that tie segments, heaps and region together are checked for all.
  */
 #include "alloc/alloc.h"
 #include "os/os.h"
@@ -10,20 +10,24 @@
 #include "alloc/stats.h"
 
 /* `local_heap`: what small pages must say. */
-static size_t check_pages(const struct segment *segment, enum page_kind kind, uintptr_t local_heap) {
+static size_t check_pages(const struct segment *segment, enum page_kind kind,
+                          uintptr_t local_heap) {
     size_t count = 0;
-    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1, count++) {
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0;
+         slots &= slots - 1, count++) {
         unsigned slot = low_bit(slots);
         const struct page *page = segment_page(segment, slot);
-        MOAT_CHECK(size_class_page_kind(page->size_class) == kind, "check: page of another kind", page->start);
+        MOAT_CHECK(size_class_page_kind(page->size_class) == kind, "check: page of another kind",
+                   page->start);
         MOAT_CHECK(page_local_heap(page) == (kind == PAGE_SMALL ? local_heap : 0),
                    "check: page local to a heap that does not own it", page->start);
-        MOAT_CHECK(page_validate(page, segment_page_bytes(kind, slot)), "check: page, used + free + local free == carved",
-                   page->start);
+        MOAT_CHECK(page_validate(page, segment_page_bytes(kind, slot)),
+                   "check: page, used + free + local free == carved", page->start);
         if (page->in_full) {
             uint64_t pending = atomic_load_relaxed(&page->pending);
             bool woken = (atomic_load_relaxed(&segment->woken) & bit64(slot)) != 0;
-            MOAT_CHECK(pending == PENDING_FULL || woken, "check: a full page with claims has no wake-up", page->start);
+            MOAT_CHECK(pending == PENDING_FULL || woken,
+                       "check: a full page with claims has no wake-up", page->start);
         }
     }
     return count;
@@ -35,13 +39,16 @@ static size_t check_heap(const struct heap *heap) {
     uint32_t segments = 0;
     MOAT_CHECK(heap_validate(heap), "check: heap, its queues and direct table", heap);
     for (uint32_t list = 0; list < 64; list++)
-        for (uint32_t index = heap->lists[list]; index != 0; index = segment_at(index)->list_next, segments++) {
+        for (uint32_t index = heap->lists[list]; index != 0;
+             index = segment_at(index)->list_next, segments++) {
             const struct segment *segment = segment_at(index);
             uint64_t word = atomic_load_relaxed(&segment->owner);
-            MOAT_CHECK(owner_heap(word) == &heap->owner && index % 64 == list, "check: segment in a list of another heap",
+            MOAT_CHECK(owner_heap(word) == &heap->owner && index % 64 == list,
+                       "check: segment in a list of another heap", segment_start(segment));
+            MOAT_CHECK(segment_validate(segment), "check: segment, its pages and free slots",
                        segment_start(segment));
-            MOAT_CHECK(segment_validate(segment), "check: segment, its pages and free slots", segment_start(segment));
-            count += check_pages(segment, owner_page_kind(word), heap->index != HEAP_LATE ? (uintptr_t)heap : 0);
+            count += check_pages(segment, owner_page_kind(word),
+                                 heap->index != HEAP_LATE ? (uintptr_t)heap : 0);
         }
     MOAT_CHECK(segments == heap->segments, "check: heap, count of segments", heap);
     return count;
@@ -57,9 +64,11 @@ static size_t check_abandoned(struct heap *heap, unsigned set) {
         if (set != ABANDONED_EMPTY && owner_page_kind(seen) != (enum page_kind)set)
             continue; /* an old hint: it is in another set */
         if (!segment_reclaim(segment, &heap->owner, &seen)) continue;
-        MOAT_CHECK(segment_validate(segment), "check: abandoned segment, its pages and free slots", segment_start(segment));
+        MOAT_CHECK(segment_validate(segment), "check: abandoned segment, its pages and free slots",
+                   segment_start(segment));
         if (!(seen & OWNER_REBUILD)) count += check_pages(segment, owner_page_kind(seen), 0);
-        unsigned right_set = segment->pages_used == 0 ? ABANDONED_EMPTY : (unsigned)owner_page_kind(seen);
+        unsigned right_set =
+            segment->pages_used == 0 ? ABANDONED_EMPTY : (unsigned)owner_page_kind(seen);
         atomic_store_release(&segment->owner, seen); /* pairs with segment_reclaim */
         abandoned_add(right_set, index);
     }
@@ -86,7 +95,8 @@ static void check_findable(void) {
 }
 
 size_t check_all(void) {
-    if (__atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) == 0 || !alloc_is_ready()) return 0; /* pairs with init */
+    /* pairs with init */
+    if (__atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) == 0 || !alloc_is_ready()) return 0;
     struct heap *heap = heap_acquire();
     size_t count = check_heap(heap);
     for (unsigned set = 0; set < ABANDONED_SETS; set++) count += check_abandoned(heap, set);
@@ -94,7 +104,8 @@ size_t check_all(void) {
     check_findable();
     bool region_ok = region_validate();
     lock_release(&ro.region->lock);
-    heap_release(heap); /* last: a signal handler must find the thread busy as long as it holds a lock */
+    /* last: a signal handler must find the thread busy as long as it holds a lock */
+    heap_release(heap);
     MOAT_CHECK(region_ok, "check: region, count of segments taken", ro.region);
     return count;
 }

@@ -6,12 +6,14 @@ enum finding { FOUND_FREE, FOUND_INSIDE, FOUND_NO_BLOCK, FOUND_OUTSIDE, FINDINGS
 
 /* The phrases of the first report line: an interface. */
 static const char *const phrases[VERBS][FINDINGS] = {
-    [VERB_FREE] = {"second free of a block", "free of an address inside a block", "free of an address that is no block",
-                   "free of an address outside the heap"},
-    [VERB_RESIZE] = {"realloc of a freed block", "realloc of an address inside a block", "realloc of an address that is no block",
+    [VERB_FREE] = {"second free of a block", "free of an address inside a block",
+                   "free of an address that is no block", "free of an address outside the heap"},
+    [VERB_RESIZE] = {"realloc of a freed block", "realloc of an address inside a block",
+                     "realloc of an address that is no block",
                      "realloc of an address outside the heap"},
     [VERB_SIZE_QUERY] = {"usable size of a freed block", "usable size of an address inside a block",
-                         "usable size of an address that is no block", "usable size of an address outside the heap"},
+                         "usable size of an address that is no block",
+                         "usable size of an address outside the heap"},
 };
 
 static const char *owner_name(uint64_t word) {
@@ -35,8 +37,11 @@ static enum finding find_in_page(uintptr_t address, uint64_t word, struct report
     facts->block_start = facts->page_start + offset / size * size;
     const struct map_word *map = map_word_of(facts->block_start);
     uint64_t bit = map_bit_of(facts->block_start);
-    bool live = (atomic_load_relaxed(&map->live) & bit) != 0, claimed = (atomic_load_relaxed(&map->claim) & bit) != 0;
-    facts->block_state = claimed ? "freed by another thread, not collected yet" : live ? "in use" : "free";
+    bool live = (atomic_load_relaxed(&map->live) & bit) != 0,
+         claimed = (atomic_load_relaxed(&map->claim) & bit) != 0;
+    facts->block_state = claimed ? "freed by another thread, not collected yet"
+                         : live  ? "in use"
+                                 : "free";
     return facts->block_start == address ? FOUND_FREE : FOUND_INSIDE;
 }
 
@@ -55,7 +60,8 @@ static enum finding find_huge(uintptr_t address, struct report_facts *facts) {
 static enum finding find(uintptr_t address, struct report_facts *facts) {
     if (!region_contains(address)) return FOUND_OUTSIDE;
     facts->segment_start = round_down(address, SEGMENT_SIZE);
-    uint64_t word = atomic_load_acquire(&segment_of(address)->owner); /* pairs with the stores of every owner change */
+    /* pairs with the stores of every owner change */
+    uint64_t word = atomic_load_acquire(&segment_of(address)->owner);
     if (owner_has_pages(word)) return find_in_page(address, word, facts);
     if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO_SIZE) {
         facts->page_kind = "zero-size";
@@ -67,7 +73,8 @@ static enum finding find(uintptr_t address, struct report_facts *facts) {
 void diagnose_not_live(uintptr_t address, enum verb verb) {
     struct report_facts facts = {0};
     enum finding finding = find(address, &facts);
-    report_fatal(finding == FOUND_FREE ? REPORT_DOUBLE_FREE : REPORT_INVALID_FREE, phrases[verb][finding], address, &facts);
+    report_fatal(finding == FOUND_FREE ? REPORT_DOUBLE_FREE : REPORT_INVALID_FREE,
+                 phrases[verb][finding], address, &facts);
 }
 
 void diagnose_mismatch(enum report_kind kind, uintptr_t address, size_t given, size_t expected) {
@@ -75,7 +82,8 @@ void diagnose_mismatch(enum report_kind kind, uintptr_t address, size_t given, s
     (void)find(address, &facts);
     facts.size_given = given;
     facts.size_expected = expected;
-    const char *what = kind == REPORT_SIZE_MISMATCH ? "sized free with the wrong size" : "aligned free with the wrong alignment";
+    const char *what = kind == REPORT_SIZE_MISMATCH ? "sized free with the wrong size"
+                                                    : "aligned free with the wrong alignment";
     if (ro.options.sized == SIZED_REPORT)
         report_and_continue(kind, what, address, &facts);
     else

@@ -5,8 +5,9 @@ static void add_pages(struct stats *stats, const struct segment *segment, enum p
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         const struct page *page = segment_page(segment, low_bit(slots));
         /* Of a page whose owner is at work: near the truth. */
-        int32_t used =
-            atomic_load_relaxed(&page->carved) - (int32_t)atomic_load_relaxed(&page->free_count) - (int32_t)page_returned(page);
+        int32_t used = atomic_load_relaxed(&page->carved) -
+                       (int32_t)atomic_load_relaxed(&page->free_count) -
+                       (int32_t)page_returned(page);
         if (used <= 0) continue;
         stats->pages++;
         stats->used_blocks += (size_t)used;
@@ -15,7 +16,8 @@ static void add_pages(struct stats *stats, const struct segment *segment, enum p
 }
 
 static void add_segment(struct stats *stats, const struct segment *segment) {
-    uint64_t word = atomic_load_acquire(&segment->owner); /* pairs with the stores of every owner change */
+    /* pairs with the stores of every owner change */
+    uint64_t word = atomic_load_acquire(&segment->owner);
     if (owner_has_pages(word)) {
         stats->segments++;
         if (word & OWNER_ABANDONED) stats->abandoned++;
@@ -37,11 +39,14 @@ void stats_collect(struct stats *stats) {
     const struct region *region = ro.region;
     uint32_t end = atomic_load_relaxed(&region->window_end);
     for (uint32_t word = 0; word * 64 < end; word++)
-        for (uint64_t taken = atomic_load_relaxed(&region->taken[word]); taken != 0; taken &= taken - 1)
-            if (word * 64 + low_bit(taken) < end) add_segment(stats, segment_at(word * 64 + low_bit(taken)));
+        for (uint64_t taken = atomic_load_relaxed(&region->taken[word]); taken != 0;
+             taken &= taken - 1)
+            if (word * 64 + low_bit(taken) < end)
+                add_segment(stats, segment_at(word * 64 + low_bit(taken)));
     stats->reserved = (size_t)end << SEGMENT_SHIFT;
     stats->committed = atomic_load_relaxed(&region->committed);
     stats->guards_missing = atomic_load_relaxed(&region->guards_missing);
     stats->heaps = atomic_load_relaxed(&ro.pool->made);
-    stats->locks_taken = atomic_load_relaxed(&region->lock_count) + atomic_load_relaxed(&ro.pool->lock_count);
+    stats->locks_taken =
+        atomic_load_relaxed(&region->lock_count) + atomic_load_relaxed(&ro.pool->lock_count);
 }

@@ -1,11 +1,14 @@
 /*
- * override: the C library's names (layer 8). Only in the shipped library, never in a prefixed build.
+ * override: the C library's names (layer 8). Only in the shipped library, never in a prefixed
+ * build.
  *
- * Every symbol that glibc's malloc object defines is defined here, so that in a static program nothing can pull that object in
- * beside moat and half of the family can never come from another allocator. As in glibc, what ISO C does not reserve is weak: a
- * program may have a function of that name. Prototypes are glibc's; a name its headers no longer declare is declared here.
+ * Every symbol that glibc's malloc object defines is defined here, so that in a static program
+ * nothing can pull that object in beside moat and half of the family can never come from another
+ * allocator. As in glibc, what ISO C does not reserve is weak: a program may have a function of
+ * that name. Prototypes are glibc's; a name its headers no longer declare is declared here.
  *
- * The one contact with stdio is malloc_info(), which by its definition writes to a FILE that the caller owns.
+ * The one contact with stdio is malloc_info(), which by its definition writes to a FILE that the
+ * caller owns.
  */
 #include <limits.h>
 #include <malloc.h>
@@ -21,14 +24,17 @@
 
 /* A second name of a function in this file, with the attributes its prototype has. */
 #if __has_attribute(copy)
-#define SECOND_NAME(name, of) extern __typeof(of) name __attribute__((alias(#of), copy(of), visibility("default")))
+#define SECOND_NAME(name, of)                                                                      \
+    extern __typeof(of) name __attribute__((alias(#of), copy(of), visibility("default")))
 #else
-#define SECOND_NAME(name, of) extern __typeof(of) name __attribute__((alias(#of), visibility("default")))
+#define SECOND_NAME(name, of)                                                                      \
+    extern __typeof(of) name __attribute__((alias(#of), visibility("default")))
 #endif
 
-/* --- Refusal -------------------------------------------------------------------------------------------------------------- */
+/* --- Refusal --------------------------------------------------------------------------------- */
 
-/* Each sanitizer with an allocator of its own has a start function of this name; it is there or not when the process starts. */
+/* Each sanitizer with an allocator of its own has a start function of this name; it is there or not
+   when the process starts. */
 extern void __asan_init(void) __attribute__((weak));
 extern void __hwasan_init(void) __attribute__((weak));
 extern void __lsan_init(void) __attribute__((weak));
@@ -41,15 +47,16 @@ MOAT_COLD MOAT_NORETURN static void refuse(const char *sanitizer) {
     struct format line = format_in(text, sizeof text);
     format_string(&line, "moat: fatal: two-allocators: ");
     format_string(&line, sanitizer);
-    format_string(&line, " is in this process and brings its own malloc; run this program without moat");
+    format_string(&line,
+                  " is in this process and brings its own malloc; run this program without moat");
     format_end_line(&line);
     os_write(2, line.text, line.length);
     os_abort();
 }
 
-/* Two allocators would each see the other's blocks as foreign: say so at the start and not at some free. Called before the first
-   allocation, for a sanitizer whose malloc is behind moat's does not get through its own start; and by a constructor, for one
-   whose malloc is in front. */
+/* Two allocators would each see the other's blocks as foreign: say so at the start and not at some
+   free. Called before the first allocation, for a sanitizer whose malloc is behind moat's does not
+   get through its own start; and by a constructor, for one whose malloc is in front. */
 __attribute__((constructor(101))) void moat_refuse_sanitizers(void) {
     if (__asan_init != NULL) refuse("AddressSanitizer");
     if (__hwasan_init != NULL) refuse("HWAddressSanitizer");
@@ -59,19 +66,25 @@ __attribute__((constructor(101))) void moat_refuse_sanitizers(void) {
     if (__lsan_init != NULL) refuse("LeakSanitizer");
 }
 
-/* --- The family ----------------------------------------------------------------------------------------------------------- */
+/* --- The family ------------------------------------------------------------------------------ */
 
 MOAT_PUBLIC void *malloc(size_t size) { return posix_malloc(size); }
 MOAT_PUBLIC void *calloc(size_t count, size_t size) { return posix_calloc(count, size); }
 MOAT_PUBLIC void *realloc(void *block, size_t size) { return posix_realloc(block, size); }
 MOAT_PUBLIC void free(void *block) { alloc_free(block); }
 
-MOAT_WEAK void *reallocarray(void *block, size_t count, size_t size) { return posix_reallocarray(block, count, size); }
-MOAT_WEAK void *aligned_alloc(size_t alignment, size_t size) { return posix_aligned_alloc(alignment, size); }
+MOAT_WEAK void *reallocarray(void *block, size_t count, size_t size) {
+    return posix_reallocarray(block, count, size);
+}
+MOAT_WEAK void *aligned_alloc(size_t alignment, size_t size) {
+    return posix_aligned_alloc(alignment, size);
+}
 MOAT_WEAK int posix_memalign(void **result, size_t alignment, size_t size) {
     return posix_memalign_into(result, alignment, size);
 }
-MOAT_WEAK void *memalign(size_t alignment, size_t size) { return posix_memalign_rounded(alignment, size); }
+MOAT_WEAK void *memalign(size_t alignment, size_t size) {
+    return posix_memalign_rounded(alignment, size);
+}
 MOAT_WEAK void *valloc(size_t size) { return posix_valloc(size); }
 MOAT_WEAK void *pvalloc(size_t size) { return posix_pvalloc(size); }
 MOAT_WEAK size_t malloc_usable_size(void *block) { return alloc_usable_size(block); }
@@ -88,15 +101,16 @@ MOAT_WEAK void free_aligned_sized(void *block, size_t alignment, size_t size) {
 void cfree(void *block);
 MOAT_WEAK void cfree(void *block) { alloc_free(block); }
 
-/* --- Housekeeping --------------------------------------------------------------------------------------------------------- */
+/* --- Housekeeping ---------------------------------------------------------------------------- */
 
 MOAT_WEAK int malloc_trim(size_t keep) {
     (void)keep; /* moat has no top of a heap to keep bytes at */
     return alloc_trim() ? 1 : 0;
 }
 
-/* glibc's tuning parameters, M_MXFAST (1) to M_KEEP (4) and M_TRIM_THRESHOLD (-1) to M_ARENA_MAX (-8), mean nothing here and are
-   accepted, so that a program which insists on success runs; MOAT_OPTIONS is the way to set moat. */
+/* glibc's tuning parameters, M_MXFAST (1) to M_KEEP (4) and M_TRIM_THRESHOLD (-1) to M_ARENA_MAX
+   (-8), mean nothing here and are accepted, so that a program which insists on success runs;
+   MOAT_OPTIONS is the way to set moat. */
 MOAT_WEAK int mallopt(int parameter, int value) {
     (void)value;
     return parameter >= -8 && parameter <= 4 && parameter != 0 ? 1 : 0;
@@ -181,7 +195,8 @@ MOAT_WEAK void malloc_stats(void) {
     }
 }
 
-/* Returns EINVAL for options other than 0, as glibc; -1, with the stream's error and errno, when the text cannot be written. */
+/* Returns EINVAL for options other than 0, as glibc; -1, with the stream's error and errno, when
+   the text cannot be written. */
 MOAT_WEAK int malloc_info(int options, FILE *stream) {
     if (options != 0) return EINVAL;
     struct row rows[ROWS];
@@ -203,7 +218,7 @@ MOAT_WEAK int malloc_info(int options, FILE *stream) {
     return fputs(text, stream) < 0 ? -1 : 0;
 }
 
-/* --- Second names --------------------------------------------------------------------------------------------------------- */
+/* --- Second names ---------------------------------------------------------------------------- */
 
 /* What programs and other libraries call to reach "the real" malloc. */
 SECOND_NAME(__libc_malloc, malloc);
@@ -239,8 +254,8 @@ SECOND_NAME(__libc_mallinfo, mallinfo);
 SECOND_NAME(__mallinfo, mallinfo);
 #pragma GCC diagnostic pop
 
-/* A static C library calls these around fork() and at a thread's end, on its own arenas. moat's handlers (fork.c) and exit hook
-   do that work; here there is nothing left to do. */
+/* A static C library calls these around fork() and at a thread's end, on its own arenas. moat's
+   handlers (fork.c) and exit hook do that work; here there is nothing left to do. */
 void __malloc_fork_lock_parent(void);
 void __malloc_fork_unlock_parent(void);
 void __malloc_fork_unlock_child(void);

@@ -1,21 +1,24 @@
 /*
  * override_cxx: C++'s twenty operators new and delete, from C by their mangled names (layer 8).
  *
- * No part of the C++ runtime is needed: a C program that gets moat and never meets C++ runs the same file. Only when memory has
- * run out does the cold end of this file look for the runtime of the program, to run its new-handler and to throw
- * std::bad_alloc; it is compiled with -fexceptions, for that exception passes through its frames.
+ * No part of the C++ runtime is needed: a C program that gets moat and never meets C++ runs the
+ * same file. Only when memory has run out does the cold end of this file look for the runtime of
+ * the program, to run its new-handler and to throw std::bad_alloc; it is compiled with
+ * -fexceptions, for that exception passes through its frames.
  *
- * A program may replace single operators. The standard says what the others do then: new[] calls new, the sized and the nothrow
- * deletes call the plain one, and so on. Every derived operator here asks first whether those it stands on are moat's own, so
- * that a block of the program's own operator new never reaches moat's delete. All twenty are weak, for static links with a
- * program that replaces some.
+ * A program may replace single operators. The standard says what the others do then: new[] calls
+ * new, the sized and the nothrow deletes call the plain one, and so on. Every derived operator here
+ * asks first whether those it stands on are moat's own, so that a block of the program's own
+ * operator new never reaches moat's delete. All twenty are weak, for static links with a program
+ * that replaces some.
  */
 #include <dlfcn.h>
 
 #include "base/format.h"
 #include "api/posix.h"
 
-/* In the mangled names St11align_val_t is a size_t; RKSt9nothrow_t is a reference to an empty object that is never read. */
+/* In the mangled names St11align_val_t is a size_t; RKSt9nothrow_t is a reference to an empty
+   object that is never read. */
 typedef const void *nothrow_t;
 
 /* The suffix m is size_t (unsigned long) on every 64-bit system with this C++ ABI. */
@@ -43,7 +46,8 @@ void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t alignment);
 #define MOAT_OPERATOR MOAT_PUBLIC __attribute__((weak))
 
 /* The operators others stand on, under hidden names that nothing can replace. */
-#define OWN_NAME(name, of) extern __typeof(of) name __attribute__((alias(#of), visibility("hidden")))
+#define OWN_NAME(name, of)                                                                         \
+    extern __typeof(of) name __attribute__((alias(#of), visibility("hidden")))
 OWN_NAME(own_new, _Znwm);
 OWN_NAME(own_new_array, _Znam);
 OWN_NAME(own_new_aligned, _ZnwmSt11align_val_t);
@@ -53,61 +57,74 @@ OWN_NAME(own_delete_array, _ZdaPv);
 OWN_NAME(own_delete_aligned, _ZdlPvSt11align_val_t);
 OWN_NAME(own_delete_array_aligned, _ZdaPvSt11align_val_t);
 
-/* Whether the name still means moat's function, for the whole process. The compiler must not decide it: the linker does. In a
-   program that is not position-independent and takes the address of an operator, the answer is "no" and the call through the
-   name leads to moat's all the same. */
-#define IS_OWN(name, own)                                                                                                        \
-    __extension__({                                                                                                              \
-        __typeof(&(name)) seen_ = &(name);                                                                                       \
-        __asm__("" : "+r"(seen_));                                                                                               \
-        MOAT_LIKELY(seen_ == &(own));                                                                                            \
+/* Whether the name still means moat's function, for the whole process. The compiler must not decide
+   it: the linker does. In a program that is not position-independent and takes the address of an
+   operator, the answer is "no" and the call through the name leads to moat's all the same. */
+#define IS_OWN(name, own)                                                                          \
+    __extension__({                                                                                \
+        __typeof(&(name)) seen_ = &(name);                                                         \
+        __asm__("" : "+r"(seen_));                                                                 \
+        MOAT_LIKELY(seen_ == &(own));                                                              \
     })
 
 #define OWN_NEW IS_OWN(_Znwm, own_new)
 #define OWN_NEW_ARRAY (IS_OWN(_Znam, own_new_array) && OWN_NEW)
 #define OWN_NEW_ALIGNED IS_OWN(_ZnwmSt11align_val_t, own_new_aligned)
-#define OWN_NEW_ARRAY_ALIGNED (IS_OWN(_ZnamSt11align_val_t, own_new_array_aligned) && OWN_NEW_ALIGNED)
+#define OWN_NEW_ARRAY_ALIGNED                                                                      \
+    (IS_OWN(_ZnamSt11align_val_t, own_new_array_aligned) && OWN_NEW_ALIGNED)
 #define OWN_DELETE IS_OWN(_ZdlPv, own_delete)
 #define OWN_DELETE_ARRAY (IS_OWN(_ZdaPv, own_delete_array) && OWN_DELETE)
 #define OWN_DELETE_ALIGNED IS_OWN(_ZdlPvSt11align_val_t, own_delete_aligned)
-#define OWN_DELETE_ARRAY_ALIGNED (IS_OWN(_ZdaPvSt11align_val_t, own_delete_array_aligned) && OWN_DELETE_ALIGNED)
+#define OWN_DELETE_ARRAY_ALIGNED                                                                   \
+    (IS_OWN(_ZdaPvSt11align_val_t, own_delete_array_aligned) && OWN_DELETE_ALIGNED)
 
 /* The ordinary alignment is GRANULE. `caller` is a code address in the module that asked. */
 MOAT_COLD static void *new_failed(size_t size, size_t alignment, const void *caller);
 MOAT_COLD static void *new_failed_nothrow(size_t size, size_t alignment, const void *caller);
 
-MOAT_INLINE bool is_supported(size_t alignment) { return is_power_of_two(alignment) && alignment <= ALIGN_MAX; }
+MOAT_INLINE bool is_supported(size_t alignment) {
+    return is_power_of_two(alignment) && alignment <= ALIGN_MAX;
+}
 
-/* --- new ------------------------------------------------------------------------------------------------------------------ */
+/* --- new ------------------------------------------------------------------------------------- */
 
 MOAT_INLINE void *new_block(size_t size) {
     void *block = alloc_block(size);
-    return MOAT_LIKELY(block != NULL) ? block : new_failed(size, GRANULE, __builtin_return_address(0));
+    return MOAT_LIKELY(block != NULL) ? block
+                                      : new_failed(size, GRANULE, __builtin_return_address(0));
 }
 
 MOAT_INLINE void *new_block_nothrow(size_t size) {
     void *block = alloc_block(size);
-    return MOAT_LIKELY(block != NULL) ? block : new_failed_nothrow(size, GRANULE, __builtin_return_address(0));
+    return MOAT_LIKELY(block != NULL)
+               ? block
+               : new_failed_nothrow(size, GRANULE, __builtin_return_address(0));
 }
 
 MOAT_INLINE void *new_aligned(size_t size, size_t alignment) {
     void *block = MOAT_LIKELY(is_supported(alignment)) ? alloc_aligned(alignment, size) : NULL;
-    return MOAT_LIKELY(block != NULL) ? block : new_failed(size, alignment, __builtin_return_address(0));
+    return MOAT_LIKELY(block != NULL) ? block
+                                      : new_failed(size, alignment, __builtin_return_address(0));
 }
 
 MOAT_INLINE void *new_aligned_nothrow(size_t size, size_t alignment) {
     void *block = MOAT_LIKELY(is_supported(alignment)) ? alloc_aligned(alignment, size) : NULL;
-    return MOAT_LIKELY(block != NULL) ? block : new_failed_nothrow(size, alignment, __builtin_return_address(0));
+    return MOAT_LIKELY(block != NULL)
+               ? block
+               : new_failed_nothrow(size, alignment, __builtin_return_address(0));
 }
 
 MOAT_OPERATOR void *_Znwm(size_t size) { return new_block(size); }
 MOAT_OPERATOR void *_Znam(size_t size) { return OWN_NEW ? new_block(size) : _Znwm(size); }
-MOAT_OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment) { return new_aligned(size, alignment); }
+MOAT_OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment) {
+    return new_aligned(size, alignment);
+}
 MOAT_OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment) {
     return OWN_NEW_ALIGNED ? new_aligned(size, alignment) : _ZnwmSt11align_val_t(size, alignment);
 }
 
-/* A replaced throwing operator that does throw here ends the program: a frame of C cannot turn the exception into NULL. */
+/* A replaced throwing operator that does throw here ends the program: a frame of C cannot turn the
+   exception into NULL. */
 MOAT_OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, nothrow_t tag) {
     (void)tag;
     return OWN_NEW ? new_block_nothrow(size) : _Znwm(size);
@@ -116,19 +133,24 @@ MOAT_OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, nothrow_t tag) {
     (void)tag;
     return OWN_NEW_ARRAY ? new_block_nothrow(size) : _Znam(size);
 }
-MOAT_OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, nothrow_t tag) {
+MOAT_OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
+                                                       nothrow_t tag) {
     (void)tag;
-    return OWN_NEW_ALIGNED ? new_aligned_nothrow(size, alignment) : _ZnwmSt11align_val_t(size, alignment);
+    return OWN_NEW_ALIGNED ? new_aligned_nothrow(size, alignment)
+                           : _ZnwmSt11align_val_t(size, alignment);
 }
-MOAT_OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, nothrow_t tag) {
+MOAT_OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
+                                                       nothrow_t tag) {
     (void)tag;
-    return OWN_NEW_ARRAY_ALIGNED ? new_aligned_nothrow(size, alignment) : _ZnamSt11align_val_t(size, alignment);
+    return OWN_NEW_ARRAY_ALIGNED ? new_aligned_nothrow(size, alignment)
+                                 : _ZnamSt11align_val_t(size, alignment);
 }
 
-/* --- delete --------------------------------------------------------------------------------------------------------------- */
+/* --- delete ---------------------------------------------------------------------------------- */
 
-/* The size a program passes to a sized delete is the one it passed to operator new; a replaced operator new that stands on
-   malloc may have asked for more. Then the size says nothing and is not checked. */
+/* The size a program passes to a sized delete is the one it passed to operator new; a replaced
+   operator new that stands on malloc may have asked for more. Then the size says nothing and is not
+   checked. */
 
 MOAT_OPERATOR void _ZdlPv(void *block) { alloc_free(block); }
 MOAT_OPERATOR void _ZdaPv(void *block) {
@@ -175,11 +197,13 @@ MOAT_OPERATOR void _ZdaPvSt11align_val_t(void *block, size_t alignment) {
         _ZdlPvSt11align_val_t(block, alignment);
     }
 }
-MOAT_OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *block, size_t alignment, nothrow_t tag) {
+MOAT_OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *block, size_t alignment,
+                                                       nothrow_t tag) {
     (void)tag;
     _ZdlPvSt11align_val_t(block, alignment);
 }
-MOAT_OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *block, size_t alignment, nothrow_t tag) {
+MOAT_OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *block, size_t alignment,
+                                                       nothrow_t tag) {
     (void)tag;
     _ZdaPvSt11align_val_t(block, alignment);
 }
@@ -198,17 +222,19 @@ MOAT_OPERATOR void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t align
     }
 }
 
-/* --- Out of memory -------------------------------------------------------------------------------------------------------- */
+/* --- Out of memory --------------------------------------------------------------------------- */
 
 /* Weak: there in a program linked with a C++ runtime. */
 typedef void (*new_handler)(void);
-extern new_handler std_get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
+extern new_handler std_get_new_handler(void) __asm__("_ZSt15get_new_handlerv")
+    __attribute__((weak));
 extern void std_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
-/* Weak too, so that a static program does not get the loader linked in for this; dlopen() and dladdr() are looked up, for their
-   names alone make the linker warn there. */
+/* Weak too, so that a static program does not get the loader linked in for this; dlopen() and
+   dladdr() are looked up, for their names alone make the linker warn there. */
 #pragma weak dlsym
 
-/* A function found by name: data and code pointers differ in type alone on every system that has dlsym(). */
+/* A function found by name: data and code pointers differ in type alone on every system that has
+   dlsym(). */
 union found {
     void *address;
     void *(*open)(const char *name, int flags);
@@ -221,18 +247,22 @@ union found {
     void *(*new_aligned_nothrow)(size_t size, size_t alignment, nothrow_t tag);
 };
 
-static void *find_global(const char *name) { return dlsym != NULL ? dlsym(RTLD_DEFAULT, name) : NULL; }
+static void *find_global(const char *name) {
+    return dlsym != NULL ? dlsym(RTLD_DEFAULT, name) : NULL;
+}
 
-/* In a library that is loaded already, and in what it depends on. The reference that dlopen() takes on it stays: what is found
-   must. */
+/* In a library that is loaded already, and in what it depends on. The reference that dlopen() takes
+   on it stays: what is found must. */
 static void *find_in_library(const char *library, const char *name) {
     union found dynamic = {.address = find_global("dlopen")};
     void *handle = dynamic.address != NULL ? dynamic.open(library, RTLD_LAZY | RTLD_NOLOAD) : NULL;
-    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): a handle was found, so dlsym, which is weak, is there */
+    /* A handle was found, so dlsym, which is weak, is there. */
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage) */
     return handle != NULL ? dlsym(handle, name) : NULL;
 }
 
-/* By their file names: a runtime that came with a dlopen'ed library is in no scope but that library's own. */
+/* By their file names: a runtime that came with a dlopen'ed library is in no scope but that
+   library's own. */
 static void *find_in_runtimes(const char *name) {
     static const char *const runtimes[] = {"libstdc++.so.6", "libc++abi.so.1", "libc++.so.1"};
     void *address = NULL;
@@ -263,15 +293,18 @@ static new_handler current_new_handler(const void *caller) {
     return get.address != NULL ? get.get_new_handler() : NULL;
 }
 
-/* A runtime linked into a library has only the functions that library needs, and its operator new needs these: the object is one
-   pointer to its table of virtual functions, which follow the table's two header words (Itanium C++ ABI, 2.5.2). */
+/* A runtime linked into a library has only the functions that library needs, and its operator new
+   needs these: the object is one pointer to its table of virtual functions, which follow the
+   table's two header words (Itanium C++ ABI, 2.5.2). */
 static void throw_by_hand(const void *caller) {
     union found allocate = {.address = find("__cxa_allocate_exception", caller)};
     union found raise = {.address = find("__cxa_throw", caller)};
     void *type = find("_ZTISt9bad_alloc", caller);
     void *destructor = find("_ZNSt9bad_allocD1Ev", caller);
     void **table = find("_ZTVSt9bad_alloc", caller);
-    if (allocate.address == NULL || raise.address == NULL || type == NULL || destructor == NULL || table == NULL) return;
+    if (allocate.address == NULL || raise.address == NULL || type == NULL || destructor == NULL ||
+        table == NULL)
+        return;
     void **exception = allocate.allocate_exception(sizeof *exception);
     *exception = table + 2;
     raise.throw_exception(exception, type, destructor);
@@ -282,8 +315,9 @@ MOAT_NORETURN static void throw_bad_alloc(const void *caller) {
     union found raise = {.address = find("_ZSt17__throw_bad_allocv", caller)};
     if (raise.address != NULL) raise.throw_bad_alloc();
     throw_by_hand(caller);
-    static const char text[] = "moat: fatal: out-of-memory: operator new failed, and no C++ runtime was found to throw "
-                               "std::bad_alloc\n";
+    static const char text[] =
+        "moat: fatal: out-of-memory: operator new failed, and no C++ runtime was found to throw "
+        "std::bad_alloc\n";
     os_write(2, text, sizeof text - 1);
     os_abort();
 }
@@ -292,8 +326,8 @@ static void *try_again(size_t size, size_t alignment) {
     return alignment <= GRANULE ? alloc_block(size) : alloc_aligned(alignment, size);
 }
 
-/* The standard's loop: as long as there is a handler, let it make room and try again. A handler may also throw, or not return.
-   An alignment that can never be had is not worth its trouble. */
+/* The standard's loop: as long as there is a handler, let it make room and try again. A handler may
+   also throw, or not return. An alignment that can never be had is not worth its trouble. */
 static void *new_failed(size_t size, size_t alignment, const void *caller) {
     if (!is_supported(alignment)) throw_bad_alloc(caller);
     for (;;) {
@@ -305,15 +339,17 @@ static void *new_failed(size_t size, size_t alignment, const void *caller) {
     }
 }
 
-/* The same, but the end is NULL. Without a handler that is all. With one, which may throw, the runtime's own nothrow operator
-   takes over: it calls the throwing one (above) and catches what comes out, as no frame of C can. A static program does not have
-   it; there a handler that throws ends the program. */
+/* The same, but the end is NULL. Without a handler that is all. With one, which may throw, the
+   runtime's own nothrow operator takes over: it calls the throwing one (above) and catches what
+   comes out, as no frame of C can. A static program does not have it; there a handler that throws
+   ends the program. */
 static void *new_failed_nothrow(size_t size, size_t alignment, const void *caller) {
     if (!is_supported(alignment)) return NULL;
     new_handler handler = current_new_handler(caller);
     if (handler == NULL) return NULL;
-    union found runtime = {
-        .address = find_in_runtimes(alignment <= GRANULE ? "_ZnwmRKSt9nothrow_t" : "_ZnwmSt11align_val_tRKSt9nothrow_t")};
+    union found runtime = {.address = find_in_runtimes(alignment <= GRANULE
+                                                           ? "_ZnwmRKSt9nothrow_t"
+                                                           : "_ZnwmSt11align_val_tRKSt9nothrow_t")};
     if (runtime.address != NULL && alignment <= GRANULE) return runtime.new_nothrow(size, &runtime);
     if (runtime.address != NULL) return runtime.new_aligned_nothrow(size, alignment, &runtime);
     for (; handler != NULL; handler = current_new_handler(caller)) {

@@ -1,8 +1,9 @@
 /*
- * posix: errno, the members of the family without a fast path, and the prefixed interface of moat.h (layer 8).
+ * posix: errno, the members of the family without a fast path, and the prefixed interface of moat.h
+ * (layer 8).
  *
- * The moat_* names are in every build; the C library's names are in malloc.c, which a prefixed build leaves out. Nothing here
- * holds state.
+ * The moat_* names are in every build; the C library's names are in malloc.c, which a prefixed
+ * build leaves out. Nothing here holds state.
  */
 #include "api/posix.h"
 
@@ -22,7 +23,8 @@ void *posix_invalid(void) {
     return NULL;
 }
 
-/* As glibc: an alignment that is no power of two is rounded up to the next, and 0 asks for no alignment in particular. */
+/* As glibc: an alignment that is no power of two is rounded up to the next, and 0 asks for no
+   alignment in particular. */
 void *posix_malloc_slow(size_t size) {
     void *block = alloc_block_slow(size);
     return MOAT_LIKELY(block != NULL) ? block : posix_no_memory();
@@ -46,8 +48,12 @@ void *posix_pvalloc(size_t size) {
 MOAT_PUBLIC void *moat_malloc(size_t size) { return posix_malloc(size); }
 MOAT_PUBLIC void *moat_calloc(size_t count, size_t size) { return posix_calloc(count, size); }
 MOAT_PUBLIC void *moat_realloc(void *block, size_t size) { return posix_realloc(block, size); }
-MOAT_PUBLIC void *moat_reallocarray(void *block, size_t count, size_t size) { return posix_reallocarray(block, count, size); }
-MOAT_PUBLIC void *moat_aligned_alloc(size_t alignment, size_t size) { return posix_aligned_alloc(alignment, size); }
+MOAT_PUBLIC void *moat_reallocarray(void *block, size_t count, size_t size) {
+    return posix_reallocarray(block, count, size);
+}
+MOAT_PUBLIC void *moat_aligned_alloc(size_t alignment, size_t size) {
+    return posix_aligned_alloc(alignment, size);
+}
 MOAT_PUBLIC int moat_posix_memalign(void **result, size_t alignment, size_t size) {
     return posix_memalign_into(result, alignment, size);
 }

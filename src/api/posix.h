@@ -1,11 +1,13 @@
 /*
  * posix: the malloc family with the C library's rules, before it gets its names (layer 8).
  *
- * The verbs of alloc.h know neither errno nor the odd corners of the standards; these bodies add them, and nothing else. They are
- * inline so that malloc() itself is the allocator's fast path without a call between. posix.c gives them the names moat_*,
- * malloc.c the C library's own, new.c builds C++'s operators on alloc.h directly.
+ * The verbs of alloc.h know neither errno nor the odd corners of the standards; these bodies add
+ * them, and nothing else. They are inline so that malloc() itself is the allocator's fast path
+ * without a call between. posix.c gives them the names moat_*, malloc.c the C library's own, new.c
+ * builds C++'s operators on alloc.h directly.
  *
- * errno is set in this file, in posix.c and in malloc.c alone, and only on failure; free() and every success keep it.
+ * errno is set in this file, in posix.c and in malloc.c alone, and only on failure; free() and
+ * every success keep it.
  */
 #ifndef MOAT_POSIX_H
 #define MOAT_POSIX_H
@@ -38,8 +40,8 @@ MOAT_INLINE void *posix_calloc(size_t count, size_t size) {
     return MOAT_LIKELY(block != NULL) ? block : posix_no_memory();
 }
 
-/* realloc(NULL, 0) is malloc(0). Another block's size 0 frees it and returns NULL as glibc does, errno untouched, unless the
-   option zero_realloc=alloc asks for a new zero-size block. */
+/* realloc(NULL, 0) is malloc(0). Another block's size 0 frees it and returns NULL as glibc does,
+   errno untouched, unless the option zero_realloc=alloc asks for a new zero-size block. */
 MOAT_INLINE void *posix_realloc(void *block, size_t size) {
     if (MOAT_UNLIKELY(size == 0 && block != NULL && ro.options.zero_realloc_frees)) {
         alloc_free(block);
@@ -60,15 +62,18 @@ MOAT_INLINE void *posix_aligned(size_t alignment, size_t size) {
     return MOAT_LIKELY(block != NULL) ? block : posix_no_memory();
 }
 
-/* C17 leaves it to the implementation which alignments are supported: every power of two up to ALIGN_MAX, with any size. */
+/* C17 leaves it to the implementation which alignments are supported: every power of two up to
+   ALIGN_MAX, with any size. */
 MOAT_INLINE void *posix_aligned_alloc(size_t alignment, size_t size) {
     if (MOAT_UNLIKELY(!is_power_of_two(alignment) || alignment > ALIGN_MAX)) return posix_invalid();
     return posix_aligned(alignment, size);
 }
 
-/* Returns the error and keeps errno. A power of two above ALIGN_MAX is a right alignment that cannot be had: ENOMEM. */
+/* Returns the error and keeps errno. A power of two above ALIGN_MAX is a right alignment that
+   cannot be had: ENOMEM. */
 MOAT_INLINE int posix_memalign_into(void **result, size_t alignment, size_t size) {
-    if (MOAT_UNLIKELY(!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)) return EINVAL;
+    if (MOAT_UNLIKELY(!is_power_of_two(alignment) || alignment % sizeof(void *) != 0))
+        return EINVAL;
     if (MOAT_UNLIKELY(alignment > ALIGN_MAX)) return ENOMEM;
     void *block = alloc_aligned(alignment, size);
     if (MOAT_UNLIKELY(block == NULL)) return ENOMEM;
@@ -76,7 +81,8 @@ MOAT_INLINE int posix_memalign_into(void **result, size_t alignment, size_t size
     return 0;
 }
 
-/* What has no standard: memalign, valloc, pvalloc. In posix.c, for nobody's fast path depends on them. */
+/* What has no standard: memalign, valloc, pvalloc. In posix.c, for nobody's fast path depends on
+   them. */
 void *posix_memalign_rounded(size_t alignment, size_t size);
 void *posix_valloc(size_t size);
 void *posix_pvalloc(size_t size);

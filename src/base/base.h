@@ -1,8 +1,9 @@
 /*
  * base: the words and units every other file uses (layer 0).
  *
- * Owns nothing. Defines the geometry of a segment, the two kinds of check and the compiler attributes.
- * MOAT_CHECK is always on and ends the process with a report; MOAT_ASSERT states what is provable, in debug builds.
+ * Owns nothing. Defines the geometry of a segment, the two kinds of check and the compiler
+ * attributes. MOAT_CHECK is always on and ends the process with a report; MOAT_ASSERT states what
+ * is provable, in debug builds.
  */
 #ifndef MOAT_BASE_H
 #define MOAT_BASE_H
@@ -21,21 +22,26 @@
 #define MOAT_LINE __attribute__((aligned(64)))
 
 /*
- * The armour, a defence a bit. Constants, so that every build compiles both sides of each `if`. All of them are moat; any other
- * choice is for measurements of what each costs, and cannot be installed.
+ * The armour, a defence a bit. Constants, so that every build compiles both sides of each `if`. All
+ * of them are moat; any other choice is for measurements of what each costs, and cannot be
+ * installed.
  */
 #ifndef MOAT_DEFENCES
 #define MOAT_DEFENCES 31
 #endif
 enum {
-    HARDENED_MAP = (MOAT_DEFENCES & 1) != 0,   /* live and claim bits decide what may be freed and handed out */
+    /* live and claim bits decide what may be freed and handed out */
+    HARDENED_MAP = (MOAT_DEFENCES & 1) != 0,
     HARDENED_LINKS = (MOAT_DEFENCES & 2) != 0, /* links of free lists are encoded and checked */
     HARDENED_BUSY = (MOAT_DEFENCES & 4) != 0,  /* fast paths mark the thread, for signal handlers */
-    HARDENED_ORDER = (MOAT_DEFENCES & 8) != 0, /* pages and blocks come in an order that cannot be foretold */
-    HARDENED_RO = (MOAT_DEFENCES & 16) != 0    /* what never changes is read-only; sized frees are checked */
+    /* pages and blocks come in an order that cannot be foretold */
+    HARDENED_ORDER = (MOAT_DEFENCES & 8) != 0,
+    /* what never changes is read-only; sized frees are checked */
+    HARDENED_RO = (MOAT_DEFENCES & 16) != 0
 };
 
-/* A harness build compiles the seams of os, atomic and thread in; the shipped library compiles them out. */
+/* A harness build compiles the seams of os, atomic and thread in; the shipped library compiles them
+   out. */
 #ifdef MOAT_HARNESS
 enum { IN_HARNESS = 1 };
 #else
@@ -58,8 +64,8 @@ enum { IN_HARNESS = 0 };
 #define MIB (KIB * KIB)
 #define GIB (MIB * KIB)
 
-/* Geometry: DESIGN.md section 1. A slot is 64 KiB of a segment; a small page is one slot, a medium page eight, a large page all.
- */
+/* Geometry: DESIGN.md section 1. A slot is 64 KiB of a segment; a small page is one slot, a medium
+   page eight, a large page all. */
 #define GRANULE_SHIFT 4
 #define GRANULE ((size_t)1 << GRANULE_SHIFT)
 #define SLOT_SHIFT 16
@@ -77,12 +83,13 @@ enum { IN_HARNESS = 0 };
 static_assert(SLOTS_PER_SEGMENT == 64, "one bit of a 64-bit word per slot");
 static_assert(sizeof(void *) == 8, "moat is for 64-bit machines");
 
-/* Ends the process with a corrupt-metadata report; defined by report.c. `what` is a static string. */
+/* Ends the process with a corrupt-metadata report; defined by report.c. `what` is a static
+   string. */
 MOAT_NORETURN void moat_check_failed(const char *what, const void *address);
 
-#define MOAT_CHECK(condition, what, address)                                                                                     \
-    do {                                                                                                                         \
-        if (MOAT_UNLIKELY(!(condition))) moat_check_failed((what), (const void *)(address));                                     \
+#define MOAT_CHECK(condition, what, address)                                                       \
+    do {                                                                                           \
+        if (MOAT_UNLIKELY(!(condition))) moat_check_failed((what), (const void *)(address));       \
     } while (0)
 
 #ifdef MOAT_DEBUG
@@ -91,8 +98,12 @@ MOAT_NORETURN void moat_check_failed(const char *what, const void *address);
 #define MOAT_ASSERT(condition) ((void)sizeof(!(condition)))
 #endif
 
-MOAT_INLINE size_t round_up(size_t value, size_t power_of_two) { return (value + power_of_two - 1) & ~(power_of_two - 1); }
-MOAT_INLINE size_t round_down(size_t value, size_t power_of_two) { return value & ~(power_of_two - 1); }
+MOAT_INLINE size_t round_up(size_t value, size_t power_of_two) {
+    return (value + power_of_two - 1) & ~(power_of_two - 1);
+}
+MOAT_INLINE size_t round_down(size_t value, size_t power_of_two) {
+    return value & ~(power_of_two - 1);
+}
 MOAT_INLINE bool is_power_of_two(size_t value) { return value != 0 && (value & (value - 1)) == 0; }
 
 #endif

@@ -5,9 +5,11 @@
 #include "base/base.h"
 
 MOAT_INLINE uint64_t bit64(uint64_t index) { return (uint64_t)1 << (index & 63); }
-MOAT_INLINE bool has_bit(uint64_t word, uint64_t index) { return ((word >> (index & 63)) & 1) != 0; }
-/* Sets or clears a bit of a word in a register; what it was. One instruction on x86, which compilers do not find by themselves.
- */
+MOAT_INLINE bool has_bit(uint64_t word, uint64_t index) {
+    return ((word >> (index & 63)) & 1) != 0;
+}
+/* Sets or clears a bit of a word in a register; what it was. One instruction on x86, which
+   compilers do not find by themselves. */
 MOAT_INLINE bool test_and_set_bit(uint64_t *word, uint64_t index) {
 #if defined(__x86_64__)
     bool was;
@@ -33,12 +35,19 @@ MOAT_INLINE bool test_and_clear_bit(uint64_t *word, uint64_t index) {
 MOAT_INLINE unsigned low_bit(uint64_t word) { return (unsigned)__builtin_ctzll(word); }
 MOAT_INLINE unsigned high_bit(uint64_t word) { return 63u - (unsigned)__builtin_clzll(word); }
 MOAT_INLINE unsigned popcount64(uint64_t word) { return (unsigned)__builtin_popcountll(word); }
-/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it holds that an unsigned 0 cannot be shifted. */
-MOAT_INLINE uint64_t rotl64(uint64_t word, unsigned by) { return (word << (by & 63)) | (word >> ((64 - by) & 63)); }
-MOAT_INLINE uint64_t rotr64(uint64_t word, unsigned by) { return (word >> (by & 63)) | (word << ((64 - by) & 63)); }
+/* The checker holds that an unsigned 0 cannot be shifted. */
+/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
+MOAT_INLINE uint64_t rotl64(uint64_t word, unsigned by) {
+    return (word << (by & 63)) | (word >> ((64 - by) & 63));
+}
+MOAT_INLINE uint64_t rotr64(uint64_t word, unsigned by) {
+    return (word >> (by & 63)) | (word << ((64 - by) & 63));
+}
 
 /* `count` low bits set; count 0..64. */
-MOAT_INLINE uint64_t low_mask(unsigned count) { return count >= 64 ? ~(uint64_t)0 : (((uint64_t)1 << count) - 1); }
+MOAT_INLINE uint64_t low_mask(unsigned count) {
+    return count >= 64 ? ~(uint64_t)0 : (((uint64_t)1 << count) - 1);
+}
 
 /* The index of the n-th set bit, counting from 0; the word must have more than n bits set. */
 MOAT_INLINE unsigned nth_bit(uint64_t word, unsigned n) {

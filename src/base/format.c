@@ -14,7 +14,8 @@ void format_string(struct format *format, const char *string) {
 }
 
 void format_foreign(struct format *format, const char *bytes, size_t count) {
-    for (size_t i = 0; i < count; i++) put(format, bytes[i] >= ' ' && bytes[i] <= '~' ? bytes[i] : '?');
+    for (size_t i = 0; i < count; i++)
+        put(format, bytes[i] >= ' ' && bytes[i] <= '~' ? bytes[i] : '?');
 }
 
 void format_decimal(struct format *format, uint64_t value) {

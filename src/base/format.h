@@ -1,9 +1,10 @@
 /*
  * format: text built in a caller's buffer (layer 1).
  *
- * For the lines a failing process prints: no locale, no stdio, no allocation, async-signal-safe. What does not fit is cut off;
- * the buffer always stays within `room`, and format_end_line() always finds space for the newline, so a cut line is still a line.
- * The text carries a length and no terminating zero.
+ * For the lines a failing process prints: no locale, no stdio, no allocation, async-signal-safe.
+ * What does not fit is cut off; the buffer always stays within `room`, and format_end_line() always
+ * finds space for the newline, so a cut line is still a line. The text carries a length and no
+ * terminating zero.
  */
 #ifndef MOAT_FORMAT_H
 #define MOAT_FORMAT_H
@@ -22,8 +23,8 @@ MOAT_INLINE struct format format_in(char *text, size_t capacity) {
 
 /* A zero-terminated string, as it is. */
 void format_string(struct format *format, const char *string);
-/* Bytes from outside (a path, an environment variable): what is not printable ASCII becomes '?', so that it cannot steer a
-   terminal or add a line. */
+/* Bytes from outside (a path, an environment variable): what is not printable ASCII becomes '?', so
+   that it cannot steer a terminal or add a line. */
 void format_foreign(struct format *format, const char *bytes, size_t count);
 void format_decimal(struct format *format, uint64_t value);
 /* "0x7f00", no leading zeros. */

@@ -1,9 +1,10 @@
 /*
  * harness: the seams as a test or a fuzzer sees them (see harness.h). In harness builds only.
  *
- * One state structure under one spin lock, which no scheduling point lies inside (plain builtins, not atomic.h). The records are
- * a sorted array of disjoint ranges; neighbours with equal bits are one record. The array is mapped on first use and stays.
- * The lock is taken around fork, so that a child never inherits it held. Keeps errno; allocates nothing.
+ * One state structure under one spin lock, which no scheduling point lies inside (plain builtins,
+ * not atomic.h). The records are a sorted array of disjoint ranges; neighbours with equal bits are
+ * one record. The array is mapped on first use and stays. The lock is taken around fork, so that a
+ * child never inherits it held. Keeps errno; allocates nothing.
  */
 #define _GNU_SOURCE
 #include "harness/harness.h"
@@ -54,7 +55,8 @@ static struct {
     size_t commit_limit;
     uint64_t clock;
     uint64_t random_state;
-    uint64_t chance_state; /* apart from random_state, so that a plan does not shift the library's numbers */
+    /* apart from random_state, so that a plan does not shift the library's numbers */
+    uint64_t chance_state;
     uintptr_t next_reservation;
     bool seeded;
 } state = {.budget = UINT64_MAX, .commit_limit = SIZE_MAX, .clock = CLOCK_START};
@@ -81,7 +83,7 @@ static MOAT_NORETURN void complain(const char *message) {
     os_abort();
 }
 
-/* --- Faults --------------------------------------------------------------------------------------------------------------- */
+/* --- Faults ---------------------------------------------------------------------------------- */
 
 static uint64_t splitmix(uint64_t *position) {
     uint64_t z = (*position += 0x9e3779b97f4a7c15u);
@@ -179,12 +181,13 @@ bool harness_os_fails(enum os_call kind) {
     return fails;
 }
 
-/* --- Ranges --------------------------------------------------------------------------------------------------------------- */
+/* --- Ranges ---------------------------------------------------------------------------------- */
 
 static void need_table(void) {
     if (state.ranges != NULL) return;
     size_t size = RANGES_MAX * sizeof(struct range);
-    void *table = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *table = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (table == MAP_FAILED) complain("no memory for the records");
     state.ranges = table;
 }
@@ -290,7 +293,8 @@ static void record(enum harness_change change, uintptr_t start, size_t size) {
         merge_around(index, index + 1);
         return;
     }
-    if (held == 0 && change != HARNESS_UNRESERVE) return; /* the fixed structure, which lies in the program's data */
+    /* the fixed structure, which lies in the program's data */
+    if (held == 0 && change != HARNESS_UNRESERVE) return;
     if (held != size) complain("a call over a range that is not all held");
     split_at(start);
     split_at(start + size);
@@ -300,7 +304,8 @@ static void record(enum harness_change change, uintptr_t start, size_t size) {
         remove_between(first, end);
         return;
     }
-    for (size_t i = first; i < end; i++) state.ranges[i].bits = bits_after(change, state.ranges[i].bits);
+    for (size_t i = first; i < end; i++)
+        state.ranges[i].bits = bits_after(change, state.ranges[i].bits);
     merge_around(first, end);
 }
 
@@ -350,9 +355,13 @@ bool harness_range_is(uintptr_t start, size_t size, enum harness_state wanted) {
 
 size_t harness_reserved_bytes(void) { return locked_bytes_between(0, UINTPTR_MAX, ANY_STATE); }
 
-size_t harness_committed_bytes(void) { return locked_bytes_between(0, UINTPTR_MAX, ONLY(HARNESS_COMMITTED)); }
+size_t harness_committed_bytes(void) {
+    return locked_bytes_between(0, UINTPTR_MAX, ONLY(HARNESS_COMMITTED));
+}
 
-size_t harness_guarded_bytes(void) { return locked_bytes_between(0, UINTPTR_MAX, ONLY(HARNESS_GUARDED)); }
+size_t harness_guarded_bytes(void) {
+    return locked_bytes_between(0, UINTPTR_MAX, ONLY(HARNESS_GUARDED));
+}
 
 size_t harness_mapping_count(void) {
     size_t mappings = 0;
@@ -368,14 +377,17 @@ size_t harness_mapping_count(void) {
     return mappings;
 }
 
-void harness_visit_ranges(void (*visit)(void *context, uintptr_t start, size_t size, enum harness_state found), void *context) {
+void harness_visit_ranges(void (*visit)(void *context, uintptr_t start, size_t size,
+                                        enum harness_state found),
+                          void *context) {
     state_acquire();
     for (size_t i = 0; i < state.count; i++) {
         struct range whole = state.ranges[i];
         enum harness_state found = state_of_bits(whole.bits);
         for (; i + 1 < state.count; i++) {
             const struct range *next = &state.ranges[i + 1];
-            if (whole.start + whole.size != next->start || state_of_bits(next->bits) != found) break;
+            if (whole.start + whole.size != next->start || state_of_bits(next->bits) != found)
+                break;
             whole.size += next->size;
         }
         visit(context, whole.start, whole.size, found);
@@ -383,10 +395,10 @@ void harness_visit_ranges(void (*visit)(void *context, uintptr_t start, size_t s
     state_release();
 }
 
-/* --- Determinism ---------------------------------------------------------------------------------------------------------- */
+/* --- Determinism ----------------------------------------------------------------------------- */
 
-/* Far from where Linux puts programs, libraries, stacks and the shadow of AddressSanitizer, with 47 address bits. On a machine
-   with fewer, the exact reservation fails and the kernel chooses. */
+/* Far from where Linux puts programs, libraries, stacks and the shadow of AddressSanitizer, with 47
+   address bits. On a machine with fewer, the exact reservation fails and the kernel chooses. */
 static const uintptr_t first_reservation = (uintptr_t)0x2000 << 32;
 /* Keeps one reservation from being taken for the continuation of another. */
 static const size_t reservation_gap = 2 * MIB;
@@ -436,29 +448,34 @@ void harness_clock_advance(uint64_t milliseconds) {
     state_release();
 }
 
-/* --- Threads and atomics -------------------------------------------------------------------------------------------------- */
+/* --- Threads and atomics --------------------------------------------------------------------- */
 
 uintptr_t *harness_thread_word(void) { return virtual_word != NULL ? virtual_word : &own_word; }
 
 void harness_set_thread_word(uintptr_t *word) { virtual_word = word; }
 
-void harness_set_atomic_hook(void (*hook)(const volatile void *word)) { __atomic_store_n(&atomic_hook, hook, __ATOMIC_RELEASE); }
+void harness_set_atomic_hook(void (*hook)(const volatile void *word)) {
+    __atomic_store_n(&atomic_hook, hook, __ATOMIC_RELEASE);
+}
 
 void harness_atomic_step(const volatile void *word) {
     void (*hook)(const volatile void *) = __atomic_load_n(&atomic_hook, __ATOMIC_ACQUIRE);
     if (hook != NULL) hook(word);
 }
 
-bool harness_threads_are_virtual(void) { return __atomic_load_n(&atomic_hook, __ATOMIC_RELAXED) != NULL; }
+bool harness_threads_are_virtual(void) {
+    return __atomic_load_n(&atomic_hook, __ATOMIC_RELAXED) != NULL;
+}
 
-/* --- Starting afresh ------------------------------------------------------------------------------------------------------ */
+/* --- Starting afresh ------------------------------------------------------------------------- */
 
 /* Through the C library, not os.c: sanitizers that watch mappings shall see the memory go. */
 void harness_reset(void) {
     int saved = errno;
     state_acquire();
     for (size_t i = 0; i < state.count; i++)
-        if (munmap((void *)state.ranges[i].start, state.ranges[i].size) != 0) complain("a range cannot be given back");
+        if (munmap((void *)state.ranges[i].start, state.ranges[i].size) != 0)
+            complain("a range cannot be given back");
     state.count = 0;
     if (mprotect(&moat_ro_pages, sizeof moat_ro_pages, PROT_READ | PROT_WRITE) != 0)
         complain("the fixed structure cannot be made writable");

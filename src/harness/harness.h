@@ -1,40 +1,46 @@
 /*
- * harness: what a test or a fuzzer may ask of the seams (compiled with MOAT_HARNESS only; os.c names a few of these in dead
- * code).
+ * harness: what a test or a fuzzer may ask of the seams (compiled with MOAT_HARNESS only; os.c
+ * names a few of these in dead code).
  *
- * The os seam: refuses calls by a plan, counts them, and records every range the library holds. The thread seam: says whose
- * thread word is read. The atomic seam: a hook before each atomic access. The random seed and the clock are virtual.
- * harness_reset() forgets all of it and gives all memory back, so that the allocator initialises afresh.
+ * The os seam: refuses calls by a plan, counts them, and records every range the library holds. The
+ * thread seam: says whose thread word is read. The atomic seam: a hook before each atomic access.
+ * The random seed and the clock are virtual. harness_reset() forgets all of it and gives all memory
+ * back, so that the allocator initialises afresh.
  *
- * Safe to call from several threads, save harness_reset() and the setters of hooks, which want the others at rest. Allocates
- * nothing. Misuse of the seam by the library (a call over a range it does not hold) ends the process with a message.
+ * Safe to call from several threads, save harness_reset() and the setters of hooks, which want the
+ * others at rest. Allocates nothing. Misuse of the seam by the library (a call over a range it does
+ * not hold) ends the process with a message.
  */
 #ifndef MOAT_HARNESS_H
 #define MOAT_HARNESS_H
 
 #include "os/os.h"
 
-/* --- Faults --------------------------------------------------------------------------------------------------------------- */
+/* --- Faults ---------------------------------------------------------------------------------- */
 
-/* In the functions below a kind may also be HARNESS_ANY_CALL: every memory call (all kinds but OS_RANDOM and OS_SEAL). `n` counts
-   from 1, from now on. Each function adds to the plan of its kind; harness_fail_none() clears all plans. */
+/* In the functions below a kind may also be HARNESS_ANY_CALL: every memory call (all kinds but
+   OS_RANDOM and OS_SEAL). `n` counts from 1, from now on. Each function adds to the plan of its
+   kind; harness_fail_none() clears all plans. */
 #define HARNESS_ANY_CALL OS_CALLS
 /* The n-th call fails, once. */
 void harness_fail_nth(enum os_call kind, uint64_t n);
 /* The n-th call and all after it fail. */
 void harness_fail_from(enum os_call kind, uint64_t n);
-/* Each call fails with a chance of `permille` in 1000, decided by the seed of harness_set_seed(). */
+/* Each call fails with a chance of `permille` in 1000, decided by the seed of
+   harness_set_seed(). */
 void harness_fail_sometimes(enum os_call kind, unsigned permille);
-/* At most this many failures in all, whatever the plans say; UINT64_MAX (the default) is no bound. */
+/* At most this many failures in all, whatever the plans say; UINT64_MAX (the default) is no
+   bound. */
 void harness_fail_budget(uint64_t failures);
 void harness_fail_none(void);
-/* Commits that would take harness_committed_bytes() above this fail, as at a memory limit; SIZE_MAX (the default) is none. */
+/* Commits that would take harness_committed_bytes() above this fail, as at a memory limit; SIZE_MAX
+   (the default) is none. */
 void harness_limit_committed(size_t bytes);
 /* Calls of a kind, and calls that a plan made fail, since harness_reset(). */
 uint64_t harness_call_count(enum os_call kind);
 uint64_t harness_failures(void);
 
-/* --- Ranges --------------------------------------------------------------------------------------------------------------- */
+/* --- Ranges ---------------------------------------------------------------------------------- */
 
 enum harness_state {
     HARNESS_FOREIGN,   /* not held by the library */
@@ -52,33 +58,39 @@ size_t harness_committed_bytes(void);
 size_t harness_guarded_bytes(void);
 /* The kernel mappings that the ranges need: markers split none, each change of protection does. */
 size_t harness_mapping_count(void);
-/* Calls `visit` with each maximal range of one state, in address order. The seam is locked meanwhile: no os call inside. */
-void harness_visit_ranges(void (*visit)(void *context, uintptr_t start, size_t size, enum harness_state state), void *context);
+/* Calls `visit` with each maximal range of one state, in address order. The seam is locked
+   meanwhile: no os call inside. */
+void harness_visit_ranges(void (*visit)(void *context, uintptr_t start, size_t size,
+                                        enum harness_state state),
+                          void *context);
 
-/* --- Determinism ---------------------------------------------------------------------------------------------------------- */
+/* --- Determinism ----------------------------------------------------------------------------- */
 
-/* From now on os_random() gives bytes derived from the seed, and reservations without a hint lie at addresses that depend only on
-   the calls made since (where the machine lets them). harness_reset() ends it. */
+/* From now on os_random() gives bytes derived from the seed, and reservations without a hint lie at
+   addresses that depend only on the calls made since (where the machine lets them). harness_reset()
+   ends it. */
 void harness_set_seed(uint64_t seed);
 /* The virtual clock that os_milliseconds() reads; starts at 1000 after a reset. */
 void harness_clock_advance(uint64_t milliseconds);
 
-/* --- Threads and atomics -------------------------------------------------------------------------------------------------- */
+/* --- Threads and atomics --------------------------------------------------------------------- */
 
-/* The word that thread.h reads on the calling thread; NULL: its own. For schedulers that run several virtual threads in one. */
+/* The word that thread.h reads on the calling thread; NULL: its own. For schedulers that run
+   several virtual threads in one. */
 void harness_set_thread_word(uintptr_t *word);
-/* Called before every atomic access of the library when not NULL; may switch to another virtual thread. While it is set,
-   os_futex_wait() returns at once, because all virtual threads share one real one. */
+/* Called before every atomic access of the library when not NULL; may switch to another virtual
+   thread. While it is set, os_futex_wait() returns at once, because all virtual threads share one
+   real one. */
 void harness_set_atomic_hook(void (*hook)(const volatile void *word));
 
-/* --- Starting afresh ------------------------------------------------------------------------------------------------------ */
+/* --- Starting afresh ------------------------------------------------------------------------- */
 
-/* Gives every recorded range back, clears the fixed structure, the calling thread's word, the plans, the seed, the clock and the
-   records; the calling thread reads its own word again. Keeps the atomic hook. No other thread may be inside the library, and
-   none may hold a block. */
+/* Gives every recorded range back, clears the fixed structure, the calling thread's word, the
+   plans, the seed, the clock and the records; the calling thread reads its own word again. Keeps
+   the atomic hook. No other thread may be inside the library, and none may hold a block. */
 void harness_reset(void);
 
-/* --- For os.c alone ------------------------------------------------------------------------------------------------------- */
+/* --- For os.c alone -------------------------------------------------------------------------- */
 
 enum harness_change {
     HARNESS_RESERVE,

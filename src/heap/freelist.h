@@ -1,16 +1,18 @@
 /*
- * freelist: the encoded address of the next free block, in the first word of a free block (layer 3).
+ * freelist: the encoded address of the next free block, in the first word of a free block (layer
+ * 3).
  *
  *   link = rotl(address of the next block, 42) ^ page secret ^ own address
  *
- * What is decoded counts by its distance from the page's start, which has nothing but zeros below the page's size: the low 22
- * bits of the address, the only ones in which blocks of a page differ, fill the top of the link, and 42 more must be those of the
- * start.
+ * What is decoded counts by its distance from the page's start, which has nothing but zeros below
+ * the page's size: the low 22 bits of the address, the only ones in which blocks of a page differ,
+ * fill the top of the link, and 42 more must be those of the start.
  *
- * How many blocks a list has stands in the page's record, so no link marks the end: the last one names any block of the page.
- * The only code that reads or writes links. Free memory belongs to the attacker: whatever stands there, freelist_is_block
- * accepts only a block boundary below the page's limit, so a link can name nothing but a block of its own page; the caller's test
- * of the block's two map bits makes that a free block (DESIGN.md section 3.4).
+ * How many blocks a list has stands in the page's record, so no link marks the end: the last one
+ * names any block of the page. The only code that reads or writes links. Free memory belongs to the
+ * attacker: whatever stands there, freelist_is_block accepts only a block boundary below the page's
+ * limit, so a link can name nothing but a block of its own page; the caller's test of the block's
+ * two map bits makes that a free block (DESIGN.md section 3.4).
  */
 #ifndef MOAT_FREELIST_H
 #define MOAT_FREELIST_H
@@ -19,15 +21,22 @@
 
 #define FREELIST_ROTATION 42u
 
-static_assert(SEGMENT_SHIFT + FREELIST_ROTATION == 64, "an offset in a segment fills the top of the rotated word exactly");
+static_assert(SEGMENT_SHIFT + FREELIST_ROTATION == 64,
+              "an offset in a segment fills the top of the rotated word exactly");
 
-/* The reciprocal for offset_on_boundary; block_size >= 2. Lemire, Kaser, Kurz: Faster remainder by direct computation (2019). */
+/* The reciprocal for offset_on_boundary; block_size >= 2. Lemire, Kaser, Kurz: Faster remainder by
+   direct computation (2019). */
 MOAT_INLINE uint64_t block_reciprocal(size_t block_size) { return UINT64_MAX / block_size + 1; }
 
-/* Whether offset (below 2^32) is a multiple of the block size: the fraction offset / size is zero. */
-MOAT_INLINE bool offset_on_boundary(uint64_t offset, uint64_t reciprocal) { return offset * reciprocal < reciprocal; }
+/* Whether offset (below 2^32) is a multiple of the block size: the fraction offset / size is
+   zero. */
+MOAT_INLINE bool offset_on_boundary(uint64_t offset, uint64_t reciprocal) {
+    return offset * reciprocal < reciprocal;
+}
 
-MOAT_INLINE uint64_t freelist_load(uintptr_t address) { return __atomic_load_n((const uint64_t *)address, __ATOMIC_RELAXED); }
+MOAT_INLINE uint64_t freelist_load(uintptr_t address) {
+    return __atomic_load_n((const uint64_t *)address, __ATOMIC_RELAXED);
+}
 MOAT_INLINE void freelist_store(uintptr_t address, uint64_t link) {
     __atomic_store_n((uint64_t *)address, link, __ATOMIC_RELAXED);
 }
@@ -42,13 +51,14 @@ MOAT_INLINE uint64_t freelist_decode(uint64_t link, uint64_t secret, uintptr_t a
     return rotr64(link ^ secret ^ address, FREELIST_ROTATION);
 }
 
-/* What the link at an address decodes to. The memory is read once, by the instruction that mixes it: no second look at what
-   somebody may be writing. */
+/* What the link at an address decodes to. The memory is read once, by the instruction that mixes
+   it: no second look at what somebody may be writing. */
 MOAT_INLINE uint64_t freelist_next(uint64_t secret, uintptr_t address) {
 #if defined(__x86_64__) && !UNDER_THREAD_SANITIZER
     if (!HARDENED_LINKS) return freelist_load(address);
     uint64_t mixed = secret ^ address;
-    typedef uint64_t __attribute__((may_alias)) link_word; /* the block was its user's, who wrote what they liked */
+    /* the block was its user's, who wrote what they liked */
+    typedef uint64_t __attribute__((may_alias)) link_word;
     __asm__ volatile("xorq %1, %0" : "+r"(mixed) : "m"(*(const link_word *)address) : "cc");
     return rotr64(mixed, FREELIST_ROTATION);
 #else

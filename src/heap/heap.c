@@ -9,7 +9,8 @@
 #define ADOPTIONS_PER_SEARCH 4
 
 void heap_report_reentry(void) {
-    report_fatal(REPORT_REENTRANT_CALL, "allocator called from a signal handler that interrupted it", 0, NULL);
+    report_fatal(REPORT_REENTRANT_CALL,
+                 "allocator called from a signal handler that interrupted it", 0, NULL);
 }
 
 void heap_enter_busy(struct heap *heap, uintptr_t outside) {
@@ -26,7 +27,9 @@ void heap_leave(struct heap *heap) {
     thread_leave(heap->outside_word);
 }
 
-void heap_ask_for_trim(struct heap *heap) { heap->trims_seen = atomic_add_relaxed(&ro.pool->trims, 1) + 1; }
+void heap_ask_for_trim(struct heap *heap) {
+    heap->trims_seen = atomic_add_relaxed(&ro.pool->trims, 1) + 1;
+}
 
 static void trim_if_asked(struct heap *heap) {
     uint32_t trims = atomic_load_relaxed(&ro.pool->trims);
@@ -39,7 +42,8 @@ static void trim_if_asked(struct heap *heap) {
 void heap_tick(struct heap *heap) {
     if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_poll(heap);
     trim_if_asked(heap);
-    /* While a purge walk finds what to give back, its steps, which are short for the sake of the caller, follow at each call. */
+    /* While a purge walk finds what to give back, its steps, which are short for the sake of the
+       caller, follow at each call. */
     if (++heap->ticks % CALLS_PER_LOOK != 0 && !heap->purge_gave) return;
     heap->now = os_milliseconds();
     if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at)
@@ -57,8 +61,8 @@ static bool page_has_block(struct heap *heap, struct page *page, enum page_kind 
     return true;
 }
 
-/* The first page of the class with room. Pages without are set aside on the way, so each is met once until it joins the queue
- * again. */
+/* The first page of the class with room. Pages without are set aside on the way, so each is met
+   once until it joins the queue again. */
 static struct page *search_queue(struct heap *heap, uint32_t size_class) {
     enum page_kind kind = size_class_page_kind(size_class);
     uint32_t index = heap->queues[size_class].first;
@@ -122,13 +126,19 @@ void heap_page_event(struct heap *heap, struct page *page) {
 bool heap_validate(const struct heap *heap) {
     for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
         uint32_t previous = 0;
-        for (uint32_t index = heap->queues[size_class].first; index != 0; index = page_at(index)->next) {
+        for (uint32_t index = heap->queues[size_class].first; index != 0;
+             index = page_at(index)->next) {
             const struct page *page = page_at(index);
             const struct segment *segment = page_segment(page);
             enum page_kind kind = size_class_page_kind(size_class);
-            if (page->size_class != size_class || page->in_full || page->prev != previous) return false;
-            if (atomic_load_relaxed(&segment->owner) != ((uint64_t)(uintptr_t)heap | (uint64_t)kind)) return false;
-            if (heap->index != HEAP_LATE && page_local_heap(page) != (kind == PAGE_SMALL ? (uintptr_t)heap : 0)) return false;
+            if (page->size_class != size_class || page->in_full || page->prev != previous)
+                return false;
+            if (atomic_load_relaxed(&segment->owner) !=
+                ((uint64_t)(uintptr_t)heap | (uint64_t)kind))
+                return false;
+            if (heap->index != HEAP_LATE &&
+                page_local_heap(page) != (kind == PAGE_SMALL ? (uintptr_t)heap : 0))
+                return false;
             if (!page_validate(page, segment_page_bytes(kind, page_slot(page)))) return false;
             previous = index;
         }

@@ -1,13 +1,14 @@
 /*
  * heap: a thread's pages (layer 5).
  *
- * A heap is owned by one thread, or by nobody: heap 0, the late heap, serves threads whose exit hook has run, and those for which
- * there is no heap left; it is used under a lock, and every free into it is a remote free. All fields but owner.wake are touched
- * by the owner alone.
+ * A heap is owned by one thread, or by nobody: heap 0, the late heap, serves threads whose exit
+ * hook has run, and those for which there is no heap left; it is used under a lock, and every free
+ * into it is a remote free. All fields but owner.wake are touched by the owner alone.
  *
- * Invariants: a page is in the queue of its class, or set aside because it was full; direct[w] is the first page of the queue
- * that serves w granules, or page_empty; every segment whose owner word names the heap is in lists[index & 63]. `seqcount` is odd
- * inside a generic path: a forked child distrusts such a heap, and a call that finds it odd comes from a signal handler.
+ * Invariants: a page is in the queue of its class, or set aside because it was full; direct[w] is
+ * the first page of the queue that serves w granules, or page_empty; every segment whose owner word
+ * names the heap is in lists[index & 63]. `seqcount` is odd inside a generic path: a forked child
+ * distrusts such a heap, and a call that finds it odd comes from a signal handler.
  */
 #ifndef MOAT_HEAP_H
 #define MOAT_HEAP_H
@@ -22,8 +23,8 @@
 #define HEAPS_MAX_LIMITED ((size_t)2048) /* under a finite address-space limit */
 #define HEAP_LATE 0u                     /* index of the heap that is nobody's */
 
-/* Frees in a row into one abandoned segment of small pages after which the thread takes it over; a quarter of it, and a quarter
-   of that, for the other kinds, which hold fewer blocks. */
+/* Frees in a row into one abandoned segment of small pages after which the thread takes it over; a
+   quarter of it, and a quarter of that, for the other kinds, which hold fewer blocks. */
 #define FREES_TO_RECLAIM 16u
 
 /* The last frees into abandoned segments of one kind of pages. */
@@ -32,7 +33,8 @@ struct stray_frees {
     uint32_t count;   /* in a row into that one */
 };
 
-/* Where a purge walk stands: 0..63 a list of the heap's segments, then what is abandoned, then nowhere. */
+/* Where a purge walk stands: 0..63 a list of the heap's segments, then what is abandoned, then
+   nowhere. */
 #define PURGE_ABANDONED 64u
 #define PURGE_IDLE 65u
 
@@ -69,7 +71,8 @@ struct heap {
 };
 
 static_assert(sizeof(struct heap) <= HEAP_SIZE, "a heap has HEAP_SIZE bytes");
-static_assert(HEAP_SIZE == OWNER_FLAGS + 1, "a heap's address leaves room for the owner word's flags");
+static_assert(HEAP_SIZE == OWNER_FLAGS + 1,
+              "a heap's address leaves room for the owner word's flags");
 
 /* A heap's random generator, in memory that the kernel wipes on fork. */
 struct heap_random {
@@ -78,13 +81,20 @@ struct heap_random {
     char unused[256 - sizeof(struct random) - sizeof(uint64_t)];
 };
 
-MOAT_INLINE struct heap *heap_at(uint32_t index) { return (struct heap *)(ro.heaps_base + ((uintptr_t)index << HEAP_SHIFT)); }
-MOAT_INLINE struct random *heap_random(const struct heap *heap) { return &ro.randoms[heap->index].random; }
+MOAT_INLINE struct heap *heap_at(uint32_t index) {
+    return (struct heap *)(ro.heaps_base + ((uintptr_t)index << HEAP_SHIFT));
+}
+MOAT_INLINE struct random *heap_random(const struct heap *heap) {
+    return &ro.randoms[heap->index].random;
+}
 
 /* Whether a word is the address of a heap: range and alignment in one compare. */
-MOAT_INLINE bool is_heap(uintptr_t word) { return rotr64(word - ro_load(heaps_base), HEAP_SHIFT) < ro_load(heaps_max); }
+MOAT_INLINE bool is_heap(uintptr_t word) {
+    return rotr64(word - ro_load(heaps_base), HEAP_SHIFT) < ro_load(heaps_max);
+}
 
-/* The running thread's heap; NULL before its first allocation, after its exit hook, or if its word was overwritten. */
+/* The running thread's heap; NULL before its first allocation, after its exit hook, or if its word
+   was overwritten. */
 MOAT_INLINE struct heap *heap_of_thread(void) {
     uintptr_t word = thread_word();
     return MOAT_LIKELY(is_heap(word)) ? (struct heap *)word : NULL;
@@ -98,22 +108,25 @@ MOAT_INLINE void heap_leave_fast(const struct heap *heap) {
     if (HARDENED_BUSY) thread_leave((uintptr_t)heap);
 }
 
-/* Bracket every generic path of a heap: the thread is busy, and `seqcount` odd for the eyes of a forked child. heap_leave gives
-   the thread its word back: heap_enter notes what it is, heap_enter_busy is told. */
+/* Bracket every generic path of a heap: the thread is busy, and `seqcount` odd for the eyes of a
+   forked child. heap_leave gives the thread its word back: heap_enter notes what it is,
+   heap_enter_busy is told. */
 MOAT_NORETURN MOAT_COLD void heap_report_reentry(void);
 void heap_enter(struct heap *heap);
 void heap_enter_busy(struct heap *heap, uintptr_t outside);
 void heap_leave(struct heap *heap);
 
-/* Generic allocation of a class: wakes, collects, searches, carves, adopts, grows. NULL: out of memory. Inside enter/leave. */
+/* Generic allocation of a class: wakes, collects, searches, carves, adopts, grows. NULL: out of
+   memory. Inside enter/leave. */
 struct page *heap_find_page(struct heap *heap, uint32_t size_class);
-/* A local free counted down to the event of its page: the page joins its queue again, or is given back. Inside the fast path's
-   bracket, which it leaves. */
+/* A local free counted down to the event of its page: the page joins its queue again, or is given
+   back. Inside the fast path's bracket, which it leaves. */
 MOAT_COLD void heap_page_event(struct heap *heap, struct page *page);
 /* The clock and what is due: wakes, purges. Inside enter/leave. */
 void heap_tick(struct heap *heap);
 
-/* Frees into the page by the heap's thread are local from now on. Of the late heap's pages they never are: it is nobody's. */
+/* Frees into the page by the heap's thread are local from now on. Of the late heap's pages they
+   never are: it is nobody's. */
 MOAT_INLINE void heap_own_page(const struct heap *heap, struct page *page) {
     page_give_to(page, heap->index != HEAP_LATE ? (uintptr_t)heap : 0);
 }
@@ -134,8 +147,8 @@ void heap_link_segment(struct heap *heap, struct segment *segment);
 void heap_unlink_segment(struct heap *heap, struct segment *segment);
 /* The list a segment belongs to now, after its pages changed. */
 void heap_update_open(struct heap *heap, struct segment *segment);
-/* Leaves all empty segments but one to whoever needs one. At the end of generic paths that may have made some: no list may be
- * walked. */
+/* Leaves all empty segments but one to whoever needs one. At the end of generic paths that may have
+   made some: no list may be walked. */
 void heap_shed_empty(struct heap *heap);
 /* Gives an unused page back to its segment. */
 void heap_release_page(struct heap *heap, struct page *page);
@@ -145,37 +158,42 @@ void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen);
 bool heap_adopt_one(struct heap *heap, enum page_kind kind);
 /* Everything the heap has becomes abandoned; the heap is empty afterwards. */
 void heap_abandon(struct heap *heap);
-/* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True if memory went back. */
+/* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True
+   if memory went back. */
 bool heap_purge(struct heap *heap, bool force);
 /* Gives back all that the heap alone has and does not use. */
 void heap_purge_own(struct heap *heap);
-/* Asks every other heap to give its unused memory back at its thread's next generic allocation: nobody else may touch its pages.
- */
+/* Asks every other heap to give its unused memory back at its thread's next generic allocation:
+   nobody else may touch its pages. */
 void heap_ask_for_trim(struct heap *heap);
 /* Pages set aside that have claims join their queues. */
 void heap_poll(struct heap *heap);
-/* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else abandoned again. True if memory went
-   back. */
+/* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else
+   abandoned again. True if memory went back. */
 bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
 /* heap_pool.c: heaps for threads. */
 struct heap_pool {
     struct lock lock;
     struct lock late_lock; /* the late heap's */
-    uint64_t free_heaps;   /* atomic: low half: heaps returned, 0: none; high half: times one was taken */
-    uint32_t made;         /* heaps ever made, the late heap included */
-    uint32_t limit;        /* heaps the table has room for */
-    uint32_t writable;     /* heaps whose memory is writable */
-    uint32_t key;          /* pthread key of the exit hook */
+    /* atomic: low half: heaps returned, 0: none; high half: times one was taken */
+    uint64_t free_heaps;
+    uint32_t made;     /* heaps ever made, the late heap included */
+    uint32_t limit;    /* heaps the table has room for */
+    uint32_t writable; /* heaps whose memory is writable */
+    uint32_t key;      /* pthread key of the exit hook */
     bool key_ready;
-    uint32_t trims; /* atomic: times somebody asked every heap to give back what it does not use */
+    /* atomic: times somebody asked every heap to give back what it does not use */
+    uint32_t trims;
     size_t lock_count;
 };
 /* Creates the exit hook's key and the late heap; called once by init. False: no memory. */
 bool heap_pool_init(void);
-/* Enters the thread's heap, made if it has none; or the late heap, locked. heap_release leaves it, and unlocks the late heap. */
+/* Enters the thread's heap, made if it has none; or the late heap, locked. heap_release leaves it,
+   and unlocks the late heap. */
 struct heap *heap_acquire(void);
 void heap_release(struct heap *heap);
-/* Enters the late heap, locked, unless somebody uses it: NULL. Outside every other heap. heap_release leaves it. */
+/* Enters the late heap, locked, unless somebody uses it: NULL. Outside every other heap.
+   heap_release leaves it. */
 struct heap *heap_try_late(void);
 /* What the exit hook does at its last round. */
 void heap_thread_end(struct heap *heap);

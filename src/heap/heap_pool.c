@@ -1,4 +1,5 @@
-/* heap_pool: heaps for threads, and the exit hook that takes them back (layer 5). Contracts in heap.h. */
+/* heap_pool: heaps for threads, and the exit hook that takes them back (layer 5). Contracts in
+   heap.h. */
 #include <limits.h>
 #include <pthread.h>
 
@@ -6,20 +7,22 @@
 #include "os/os.h"
 
 #define HEAPS_PER_COMMIT 8u
-/* Rounds of destructors that a thread's heap lives through: one more than the one it is met in first. Each round it lived through
-   in addition would lose the heap of a thread whose first allocation comes in so late a round that the C library does not call
-   the hook often enough. */
+/* Rounds of destructors that a thread's heap lives through: one more than the one it is met in
+   first. Each round it lived through in addition would lose the heap of a thread whose first
+   allocation comes in so late a round that the C library does not call the hook often enough. */
 #define EXIT_ROUNDS 2u
 
 #ifndef MOAT_HARNESS
 __thread uintptr_t moat_thread_word = THREAD_NEW;
 #endif
 
-/* Destructors that run after this one may allocate and free: the hook is armed again, and ends the heap a round later. */
+/* Destructors that run after this one may allocate and free: the hook is armed again, and ends the
+   heap a round later. */
 static void exit_hook(void *argument) {
     struct heap *heap = heap_of_thread();
     if (heap == NULL || heap != argument) return;
-    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(ro.exit_key - 1, heap) == 0) return;
+    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(ro.exit_key - 1, heap) == 0)
+        return;
     heap_thread_end(heap);
 }
 
@@ -31,28 +34,33 @@ static bool extend_pool(struct heap_pool *pool) {
     size_t to = round_up((pool->writable + more) * sizeof(struct heap_random), ro.os_page);
     uintptr_t heaps = (uintptr_t)heap_at(pool->writable);
     uintptr_t heaps_end = round_up(heaps + more * HEAP_SIZE, ro.os_page);
-    if (!os_commit((void *)round_down(heaps, ro.os_page), heaps_end - round_down(heaps, ro.os_page))) return false;
+    if (!os_commit((void *)round_down(heaps, ro.os_page),
+                   heaps_end - round_down(heaps, ro.os_page)))
+        return false;
     if (!os_commit((char *)ro.randoms + from, to - from)) return false;
     pool->writable += more;
     return true;
 }
 
 /*
- * The heaps returned are a stack without a lock: threads are born and end often. A word has the top's index and the number of
- * heaps ever taken, so that a top which was taken and returned meanwhile does not pass for the one that was seen. Heaps are never
- * unmapped: next_free of one that is taken by another may be read, and is thrown away with the exchange that fails.
+ * The heaps returned are a stack without a lock: threads are born and end often. A word has the
+ * top's index and the number of heaps ever taken, so that a top which was taken and returned
+ * meanwhile does not pass for the one that was seen. Heaps are never unmapped: next_free of one
+ * that is taken by another may be read, and is thrown away with the exchange that fails.
  */
 static struct heap *take_returned(struct heap_pool *pool) {
     uint64_t seen = atomic_load_acquire(&pool->free_heaps); /* pairs with return_heap */
     while ((uint32_t)seen != 0) {
         struct heap *heap = heap_at((uint32_t)seen);
         uint64_t rest = ((seen >> 32) + 1) << 32 | atomic_load_relaxed(&heap->next_free);
-        if (atomic_cas_acq_rel(&pool->free_heaps, &seen, rest)) return heap; /* pairs with return_heap: hand-over of the heap */
+        /* pairs with return_heap: hand-over of the heap */
+        if (atomic_cas_acq_rel(&pool->free_heaps, &seen, rest)) return heap;
     }
     return NULL;
 }
 
-/* A heap nobody uses, its owner word and random state type-stable. NULL: none left, or no memory. */
+/* A heap nobody uses, its owner word and random state type-stable. NULL: none left, or no
+   memory. */
 static struct heap *take_heap(struct heap_pool *pool) {
     struct heap *heap = take_returned(pool);
     if (heap != NULL) return heap;
@@ -84,8 +92,8 @@ bool heap_pool_init(void) {
     return true;
 }
 
-/* Under its lock the late heap is the running thread's. Busy since before the lock was taken, until after it is given back: a
- * signal handler would wait for it for ever. */
+/* Under its lock the late heap is the running thread's. Busy since before the lock was taken, until
+   after it is given back: a signal handler would wait for it for ever. */
 static struct heap *enter_late_heap(uintptr_t outside) {
     struct heap *late = heap_at(HEAP_LATE);
     late->thread = thread_identity();
@@ -100,7 +108,8 @@ struct heap *heap_try_late(void) {
     return NULL;
 }
 
-/* The first heap of a thread, which is busy meanwhile; its word leads to the heap from then on. NULL: none left, or no memory. */
+/* The first heap of a thread, which is busy meanwhile; its word leads to the heap from then on.
+   NULL: none left, or no memory. */
 static struct heap *make_heap_of_thread(void) {
     struct heap *heap = take_heap(ro.pool);
     if (heap == NULL) return NULL;
@@ -111,7 +120,8 @@ static struct heap *make_heap_of_thread(void) {
     heap->adopt_from = 0;
     for (size_t i = 0; i < PAGE_KINDS; i++) heap->stray_frees[i].segment = 0;
     thread_leave((uintptr_t)heap);
-    /* May allocate: the heap serves it. Without the hook the heap is not given back at thread end: better that than no memory. */
+    /* May allocate: the heap serves it. Without the hook the heap is not given back at thread end:
+       better that than no memory. */
     (void)pthread_setspecific(ro.exit_key - 1, heap);
     thread_mark_busy();
     return heap;
@@ -122,7 +132,8 @@ struct heap *heap_acquire(void) {
     struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
     if (MOAT_UNLIKELY(heap == NULL)) {
         if (outside == THREAD_BUSY) heap_report_reentry(); /* moat_check() in a signal handler */
-        MOAT_CHECK(outside == THREAD_NEW || outside == THREAD_ENDED, "thread word overwritten", outside);
+        MOAT_CHECK(outside == THREAD_NEW || outside == THREAD_ENDED, "thread word overwritten",
+                   outside);
         if (outside == THREAD_NEW && ro.exit_key != 0) heap = make_heap_of_thread();
         if (heap == NULL) {
             lock_acquire(&ro.pool->late_lock);
@@ -153,5 +164,6 @@ void heap_thread_end(struct heap *heap) {
     heap->outside_word = THREAD_BUSY;
     heap_leave(heap);
     return_heap(ro.pool, heap);
-    thread_leave(THREAD_ENDED); /* busy until here: a fork by a handler sees that the heap is on its way */
+    /* busy until here: a fork by a handler sees that the heap is on its way */
+    thread_leave(THREAD_ENDED);
 }

@@ -1,7 +1,9 @@
 /* heap_queue: class queues and the direct table (layer 5). Contracts in heap.h. */
 #include "heap/heap.h"
 
-static struct page *page_or_empty(uint32_t index) { return index != 0 ? page_at(index) : (struct page *)(uintptr_t)&page_empty; }
+static struct page *page_or_empty(uint32_t index) {
+    return index != 0 ? page_at(index) : (struct page *)(uintptr_t)&page_empty;
+}
 
 /* The first page of a class changed: every direct entry the class serves follows. */
 static void update_direct(struct heap *heap, uint32_t size_class) {
@@ -9,15 +11,18 @@ static void update_direct(struct heap *heap, uint32_t size_class) {
     if (size > DIRECT_MAX) return;
     struct page *page = page_or_empty(heap->queues[size_class].first);
     size_t from = size_class == 0 ? 1 : size_class_bytes(size_class - 1) / GRANULE + 1;
-    for (size_t granules = from; granules <= size / GRANULE; granules++) heap->direct[granules] = page;
+    for (size_t granules = from; granules <= size / GRANULE; granules++)
+        heap->direct[granules] = page;
 }
 
-/* The first page of a queue is kept when it becomes empty, so that one block's malloc and free do not make and unmake a page;
- * not so where the blocks are so large that what one class leaves is better used by another. */
+/* The first page of a queue is kept when it becomes empty, so that one block's malloc and free do
+   not make and unmake a page; not so where the blocks are so large that what one class leaves is
+   better used by another. */
 #define KEPT_BLOCK_MAX (8 * KIB)
 
 bool heap_queue_keeps(const struct heap *heap, const struct page *page) {
-    return heap->queues[page->size_class].first == page_index(page) && page->block_size <= KEPT_BLOCK_MAX;
+    return heap->queues[page->size_class].first == page_index(page) &&
+           page->block_size <= KEPT_BLOCK_MAX;
 }
 
 void heap_queue_watch(const struct heap *heap, struct page *page) {

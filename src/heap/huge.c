@@ -5,7 +5,9 @@
 #define CACHE_SLACK 2
 
 /* Segments for `bytes` and the inaccessible OS page behind them. */
-static uint32_t run_length(size_t bytes) { return (uint32_t)((bytes + ro.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT); }
+static uint32_t run_length(size_t bytes) {
+    return (uint32_t)((bytes + ro.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT);
+}
 
 size_t huge_round(size_t size) {
     size_t step = ro.os_page;
@@ -14,7 +16,8 @@ size_t huge_round(size_t size) {
     size_t length = round_up(size, step);
     /* Where only the guard would need another segment, the length stops before it. */
     size_t fitting = round_up(size, ro.os_page);
-    if (run_length(length) > run_length(fitting)) length = ((size_t)run_length(fitting) << SEGMENT_SHIFT) - ro.os_page;
+    if (run_length(length) > run_length(fitting))
+        length = ((size_t)run_length(fitting) << SEGMENT_SHIFT) - ro.os_page;
     return length;
 }
 
@@ -37,7 +40,8 @@ static bool decommit(uintptr_t start, size_t from, size_t to) {
     return true;
 }
 
-/* Gives a run back; a run whose memory the kernel will not take apart stays taken, without its contents. */
+/* Gives a run back; a run whose memory the kernel will not take apart stays taken, without its
+   contents. */
 static void give_run(uint32_t index, uint32_t run, size_t committed) {
     uintptr_t start = segment_address(index);
     if (decommit(start, 0, committed))
@@ -49,13 +53,15 @@ static void give_run(uint32_t index, uint32_t run, size_t committed) {
 static void update_next_purge(struct huge_state *huge) {
     uint64_t next = UINT64_MAX;
     for (int i = 0; i < HUGE_CACHE_ENTRIES; i++)
-        if (huge->cache[i].run != 0 && huge->cache[i].purge_at < next) next = huge->cache[i].purge_at;
+        if (huge->cache[i].run != 0 && huge->cache[i].purge_at < next)
+            next = huge->cache[i].purge_at;
     atomic_store_relaxed(&huge->next_purge, next);
 }
 
 static size_t distance(size_t one, size_t other) { return one > other ? one - other : other - one; }
 
-/* A cached run of at least `run` segments, not much longer; the one with the least to commit or to give back for `bytes`. */
+/* A cached run of at least `run` segments, not much longer; the one with the least to commit or to
+   give back for `bytes`. */
 static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
     struct huge_state *huge = ro.huge;
     if (atomic_load_relaxed(&huge->next_purge) == UINT64_MAX) return false;
@@ -64,7 +70,8 @@ static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
     for (int i = 0; i < HUGE_CACHE_ENTRIES; i++) {
         struct huge_entry *entry = &huge->cache[i];
         if (entry->run < run || entry->run > run * CACHE_SLACK) continue;
-        if (best == NULL || distance(entry->committed, bytes) < distance(best->committed, bytes)) best = entry;
+        if (best == NULL || distance(entry->committed, bytes) < distance(best->committed, bytes))
+            best = entry;
     }
     if (best != NULL) {
         *taken = *best;
@@ -81,11 +88,14 @@ static bool cache_put(struct huge_entry entry) {
     bool put = false;
     if (ro.options.purge_delay_ms == 0 || entry.committed > HUGE_CACHE_BYTES) return false;
     lock_acquire(&huge->lock);
-    for (int i = 0; i < HUGE_CACHE_ENTRIES && !put && huge->cached + entry.committed <= HUGE_CACHE_BYTES; i++) {
+    for (int i = 0;
+         i < HUGE_CACHE_ENTRIES && !put && huge->cached + entry.committed <= HUGE_CACHE_BYTES;
+         i++) {
         if (huge->cache[i].run != 0) continue;
         huge->cache[i] = entry;
         huge->cached += entry.committed;
-        if (entry.purge_at < huge->next_purge) atomic_store_relaxed(&huge->next_purge, entry.purge_at);
+        if (entry.purge_at < huge->next_purge)
+            atomic_store_relaxed(&huge->next_purge, entry.purge_at);
         put = true;
     }
     lock_release(&huge->lock);
@@ -131,8 +141,10 @@ static void *make_live(uint32_t index, uint32_t run, size_t bytes) {
     uintptr_t start = segment_address(index);
     segment->run = run;
     atomic_store_relaxed(&segment->committed, bytes);
-    if (HARDENED_MAP) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start)); /* pairs with the fetch_and of huge_free */
-    atomic_store_release(&segment->owner, huge_word(SEGMENT_HUGE, ++segment->generation)); /* pairs with the load of free */
+    /* pairs with the fetch_and of huge_free */
+    if (HARDENED_MAP) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start));
+    /* pairs with the load of free */
+    atomic_store_release(&segment->owner, huge_word(SEGMENT_HUGE, ++segment->generation));
     return (void *)start;
 }
 
@@ -151,8 +163,11 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
         }
     }
     uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1;
-    if (!region_take(run, align, 1, &index) && !(huge_purge(true, 0) && region_take(run, align, 1, &index))) return NULL;
-    if (!commit(segment_address(index), 0, bytes) && !(huge_purge(true, 0) && commit(segment_address(index), 0, bytes))) {
+    if (!region_take(run, align, 1, &index) &&
+        !(huge_purge(true, 0) && region_take(run, align, 1, &index)))
+        return NULL;
+    if (!commit(segment_address(index), 0, bytes) &&
+        !(huge_purge(true, 0) && commit(segment_address(index), 0, bytes))) {
         region_give(index, run);
         return NULL;
     }
@@ -163,9 +178,12 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
 static bool begin(struct segment *segment, uint64_t word) {
     uint64_t expected = word;
     uintptr_t start = segment_start(segment);
-    if (!atomic_cas_acq_rel(&segment->owner, &expected, huge_word(SEGMENT_FREEING, generation_of(word)))) return false;
+    if (!atomic_cas_acq_rel(&segment->owner, &expected,
+                            huge_word(SEGMENT_FREEING, generation_of(word))))
+        return false;
     if (HARDENED_MAP)
-        MOAT_CHECK(atomic_load_relaxed(&map_word_of(start)->live) & map_bit_of(start), "huge block without its live bit", start);
+        MOAT_CHECK(atomic_load_relaxed(&map_word_of(start)->live) & map_bit_of(start),
+                   "huge block without its live bit", start);
     return true;
 }
 
@@ -173,7 +191,8 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     if (!begin(segment, word)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
     struct huge_entry entry = {segment_index(segment), segment->run, segment->committed, 0};
-    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start)); /* pairs with make_live */
+    /* pairs with make_live */
+    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     atomic_store_release(&segment->owner, huge_word(SEGMENT_FREED, generation_of(word)));
     uint64_t now = os_milliseconds();
     entry.purge_at = now + ro.options.purge_delay_ms;
@@ -197,7 +216,8 @@ static enum huge_result move(struct segment *segment, uint64_t word, size_t byte
         return HUGE_NO_MEMORY;
     }
     uintptr_t start = segment_start(segment);
-    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start)); /* pairs with make_live */
+    /* pairs with make_live */
+    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     uint32_t old_run = segment->run;
     atomic_store_release(&segment->owner, huge_word(SEGMENT_FREED, generation_of(word)));
     region_give(segment_index(segment), old_run);
@@ -205,22 +225,27 @@ static enum huge_result move(struct segment *segment, uint64_t word, size_t byte
     return HUGE_OK;
 }
 
-enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size, void **block) {
+enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size,
+                             void **block) {
     size_t bytes = huge_round(new_size);
     if (bytes > (size_t)ro.region_span) return HUGE_NO_MEMORY;
     if (!begin(segment, word)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
     size_t old = segment->committed;
     uint32_t run = run_length(bytes);
-    if (run > segment->run && region_extend(segment_index(segment), segment->run, run - segment->run)) segment->run = run;
+    if (run > segment->run &&
+        region_extend(segment_index(segment), segment->run, run - segment->run))
+        segment->run = run;
     if (run > segment->run) {
         enum huge_result result = move(segment, word, bytes, block);
-        if (result != HUGE_OK) atomic_store_release(&segment->owner, word); /* pairs with the load of free */
+        /* pairs with the load of free */
+        if (result != HUGE_OK) atomic_store_release(&segment->owner, word);
         return result;
     }
     bool ok = bytes >= old ? commit(start, old, bytes) : decommit(start, bytes, old);
     if (ok) atomic_store_relaxed(&segment->committed, bytes);
-    if (ok && run < segment->run) { /* what is no longer needed of the run is inaccessible already */
+    /* what is no longer needed of the run is inaccessible already */
+    if (ok && run < segment->run) {
         region_give(segment_index(segment) + run, segment->run - run);
         segment->run = run;
     }
@@ -228,7 +253,8 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_
     return ok ? HUGE_OK : HUGE_NO_MEMORY;
 }
 
-/* Slots inside a run may still say FREED, of a run that began there before: a live block that covers the address counts more. */
+/* Slots inside a run may still say FREED, of a run that began there before: a live block that
+   covers the address counts more. */
 struct segment *huge_find(uintptr_t address) {
     struct segment *freed = NULL;
     for (uint32_t index = segment_index(segment_of(address)) + 1; index-- > 0;) {
@@ -240,7 +266,8 @@ struct segment *huge_find(uintptr_t address) {
         bool covers = address - segment_start(segment) < atomic_load_relaxed(&segment->committed);
         if (covers && state != SEGMENT_FREED) return segment;
         if (covers && freed == NULL) freed = segment;
-        if (state != SEGMENT_FREED) break; /* a live run that ends before the address: nothing further down reaches over it */
+        /* a live run that ends before the address: nothing further down reaches over it */
+        if (state != SEGMENT_FREED) break;
     }
     return freed;
 }

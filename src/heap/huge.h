@@ -1,18 +1,20 @@
 /*
- * huge: allocations above LARGE_MAX, or with an alignment above it, each in a run of segments of its own (layer 5).
+ * huge: allocations above LARGE_MAX, or with an alignment above it, each in a run of segments of
+ * its own (layer 5).
  *
- * Nobody owns one. Kind, generation and ownership are one atomic word of the first segment: a free is a CAS from the very {HUGE,
- * generation} that was read to FREEING; whoever loses reports, only the winner unmaps, after clearing the live bit atomically.
- * Only the rounded length is committed; what follows in the run is inaccessible, and at least one OS page does. Freed runs are
- * kept for the purge delay, a bounded number of bytes of them.
+ * Nobody owns one. Kind, generation and ownership are one atomic word of the first segment: a free
+ * is a CAS from the very {HUGE, generation} that was read to FREEING; whoever loses reports, only
+ * the winner unmaps, after clearing the live bit atomically. Only the rounded length is committed;
+ * what follows in the run is inaccessible, and at least one OS page does. Freed runs are kept for
+ * the purge delay, a bounded number of bytes of them.
  */
 #ifndef MOAT_HUGE_H
 #define MOAT_HUGE_H
 
 #include "heap/segment.h"
 
-/* Blocks up to this size come in classes, like those of pages eight a doubling, so that a freed run serves the next block of
-   about its size as it is; larger ones in OS pages. */
+/* Blocks up to this size come in classes, like those of pages eight a doubling, so that a freed run
+   serves the next block of about its size as it is; larger ones in OS pages. */
 #define HUGE_CLASS_MAX (64 * MIB)
 #define HUGE_CACHE_ENTRIES 64
 #define HUGE_CACHE_BYTES ((size_t)256 * MIB)
@@ -27,8 +29,9 @@ struct huge_entry {
 struct huge_state {
     struct lock lock;
     struct huge_entry cache[HUGE_CACHE_ENTRIES];
-    size_t cached;       /* bytes committed in the cache */
-    uint64_t next_purge; /* milliseconds; atomic, a hint, too early perhaps: UINT64_MAX when the cache is empty */
+    size_t cached; /* bytes committed in the cache */
+    /* milliseconds; atomic, a hint, too early perhaps: UINT64_MAX when the cache is empty */
+    uint64_t next_purge;
 };
 
 enum huge_result { HUGE_OK, HUGE_NO_MEMORY, HUGE_LOST /* not live, or another thread frees it */ };
@@ -37,11 +40,13 @@ enum huge_result { HUGE_OK, HUGE_NO_MEMORY, HUGE_LOST /* not live, or another th
 void *huge_alloc(size_t size, size_t alignment, bool zero);
 /* `word` is the owner word that showed SEGMENT_HUGE; address the run's start. */
 enum huge_result huge_free(struct segment *segment, uint64_t word);
-/* Grows or shrinks in place, or by moving the pages; *block is updated. HUGE_NO_MEMORY: nothing changed. */
+/* Grows or shrinks in place, or by moving the pages; *block is updated. HUGE_NO_MEMORY: nothing
+   changed. */
 enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size, void **block);
 /* Bytes the block of this size has. */
 size_t huge_round(size_t size);
-/* Gives back one cached run that is due, so that no call takes long; force: all there are. True if any. */
+/* Gives back one cached run that is due, so that no call takes long; force: all there are. True if
+   any. */
 bool huge_purge(bool force, uint64_t now);
 /* The run that an address lies in, for reports; NULL if none. */
 struct segment *huge_find(uintptr_t address);

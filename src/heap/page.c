@@ -1,11 +1,13 @@
 #include "heap/page.h"
 #include "report/report.h"
 
-/* A page's fresh blocks are carved this many bytes at a time; once a class has used a page that far, the larger step. */
+/* A page's fresh blocks are carved this many bytes at a time; once a class has used a page that
+   far, the larger step. */
 #define CARVE_STEP (4 * KIB)
 #define CARVE_STEP_HOT (16 * KIB)
-/* Fewer have no order to speak of. Each costs the process an OS page once blocks are larger than that; really large ones come one
- * at a time, so that a freed one is taken again before memory that was never touched. */
+/* Fewer have no order to speak of. Each costs the process an OS page once blocks are larger than
+   that; really large ones come one at a time, so that a freed one is taken again before memory that
+   was never touched. */
 #define CARVE_BLOCKS_MIN 4u
 #define CARVE_ONE_ABOVE (16 * KIB)
 
@@ -15,13 +17,14 @@ static const char page_kind_names[][8] = {"small", "medium", "large"};
 
 static struct report_facts page_facts(const struct page *page, uintptr_t address) {
     size_t offset = address - page->start;
-    return (struct report_facts){.block_start = page->start + offset / page->block_size * page->block_size,
-                                 .block_size = page->block_size,
-                                 .page_start = page->start,
-                                 .page_size = page_kind_size(size_class_page_kind(page->size_class)),
-                                 .page_kind = page_kind_names[size_class_page_kind(page->size_class)],
-                                 .segment_start = round_down(address, SEGMENT_SIZE),
-                                 .segment_owner = "this thread"};
+    return (struct report_facts){
+        .block_start = page->start + offset / page->block_size * page->block_size,
+        .block_size = page->block_size,
+        .page_start = page->start,
+        .page_size = page_kind_size(size_class_page_kind(page->size_class)),
+        .page_kind = page_kind_names[size_class_page_kind(page->size_class)],
+        .segment_start = round_down(address, SEGMENT_SIZE),
+        .segment_owner = "this thread"};
 }
 
 MOAT_NORETURN MOAT_COLD static void report_bad_link(const struct page *page, uintptr_t address) {
@@ -30,8 +33,9 @@ MOAT_NORETURN MOAT_COLD static void report_bad_link(const struct page *page, uin
     report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", address, &facts);
 }
 
-/* The list named a block that is not free. A claim on a block without a live bit: a remote free raced a local one, and is the
-   second free of the block. Else a link was made to name a block in use, freed by another thread or not. */
+/* The list named a block that is not free. A claim on a block without a live bit: a remote free
+   raced a local one, and is the second free of the block. Else a link was made to name a block in
+   use, freed by another thread or not. */
 MOAT_NORETURN MOAT_COLD static void report_bad_block(const struct page *page, uintptr_t address) {
     struct report_facts facts = page_facts(page, address);
     const struct map_word *word = map_word_of(address);
@@ -47,12 +51,15 @@ void *page_pop(struct page *page) {
     void *block = page_try_pop(page);
     if (MOAT_LIKELY(block != NULL)) return block;
     uintptr_t address = page->free;
-    /* The map first: what a block in use holds is its user's, and looks like an overwritten link. */
-    if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address))) report_bad_block(page, address);
+    /* The map first: what a block in use holds is its user's, and looks like an overwritten
+       link. */
+    if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address)))
+        report_bad_block(page, address);
     report_bad_link(page, address);
 }
 
-void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_class, bool never_used, struct random *random) {
+void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_class,
+               bool never_used, struct random *random) {
     size_t block_size = size_class_bytes(size_class);
     page->free = page->local_free = start;
     page->free_count = 0;
@@ -73,26 +80,29 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_c
 
 void page_retire(struct page *page) {
     if (HARDENED_MAP) {
-        /* All words: a remote free that was late by a life of the page may have claimed what is no block's start any more. */
+        /* All words: a remote free that was late by a life of the page may have claimed what is no
+           block's start any more. */
         const struct map_word *word = map_word_of(page->start);
         uint64_t live = 0;
         for (size_t i = 0; i * MAP_WORD_SPAN < page->limit; i++) {
             uint64_t claim = atomic_load_relaxed(&word[i].claim);
-            if (MOAT_UNLIKELY(claim != 0)) report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
+            if (MOAT_UNLIKELY(claim != 0))
+                report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
             live |= atomic_load_relaxed(&word[i].live);
         }
         MOAT_CHECK(live == 0, "page given back with a live block", page->start);
     }
     page_give_to(page, 0);
-    /* block_size stays for reports on stale pointers; nothing is on a list and nothing can be carved. */
+    /* block_size stays for reports on stale pointers; nothing is on a list and nothing can be
+       carved. */
     page->free_count = 0;
     page->countdown = page->event_above;
     page->capacity = page->carved;
     page->in_full = false;
 }
 
-/* A list under construction: blocks are linked to their predecessor as they come. The last link names its own block until
- * another one comes. */
+/* A list under construction: blocks are linked to their predecessor as they come. The last link
+   names its own block until another one comes. */
 struct chain {
     uintptr_t head, tail;
     uint32_t length;
@@ -112,24 +122,28 @@ static void chain_append(const struct page *page, struct chain *chain, uintptr_t
 }
 
 /*
- * Order: upwards, and one block in four is held back to the end of the step; the first step of a page begins at a random block
- * and goes around. Going around in every step would teach an attacker no less, and cost a walk over the blocks in the order of
- * their allocation four times as much: hardware prefetches only what goes on upwards (SECURITY.md, layout; doc/benchmarks.md,
- * locality).
+ * Order: upwards, and one block in four is held back to the end of the step; the first step of a
+ * page begins at a random block and goes around. Going around in every step would teach an attacker
+ * no less, and cost a walk over the blocks in the order of their allocation four times as much:
+ * hardware prefetches only what goes on upwards (SECURITY.md, layout; doc/benchmarks.md, locality).
  */
 void page_carve(struct page *page, struct random *random) {
-    size_t step = (size_t)page->carved * page->block_size >= CARVE_STEP_HOT ? CARVE_STEP_HOT : CARVE_STEP;
+    size_t step =
+        (size_t)page->carved * page->block_size >= CARVE_STEP_HOT ? CARVE_STEP_HOT : CARVE_STEP;
     uint32_t count = (uint32_t)(step / page->block_size);
     if (count < CARVE_BLOCKS_MIN) count = page->block_size > CARVE_ONE_ABOVE ? 1 : CARVE_BLOCKS_MIN;
-    if (count > (uint32_t)(page->capacity - page->carved)) count = (uint32_t)(page->capacity - page->carved);
+    if (count > (uint32_t)(page->capacity - page->carved))
+        count = (uint32_t)(page->capacity - page->carved);
     MOAT_ASSERT(count > 0 && page->free_count == 0);
     uint32_t start = HARDENED_ORDER && page->carved == 0 ? random_below(random, count) : 0;
     uint64_t held = 0;
     struct chain first = {0, 0, 0}, last = {0, 0, 0};
     for (uint32_t i = 0; i < count; i++) {
-        if (HARDENED_ORDER && i % 64 == 0 && count > 1) held = random_next(random) & random_next(random);
+        if (HARDENED_ORDER && i % 64 == 0 && count > 1)
+            held = random_next(random) & random_next(random);
         uint32_t block = page->carved + (start + i < count ? start + i : start + i - count);
-        chain_append(page, held & bit64(i) ? &last : &first, page->start + block * page->block_size);
+        chain_append(page, held & bit64(i) ? &last : &first,
+                     page->start + block * page->block_size);
     }
     if (first.length != 0 && last.length != 0) chain_link(page, first.tail, last.head);
     page->free = first.length != 0 ? first.head : last.head;
@@ -138,40 +152,47 @@ void page_carve(struct page *page, struct random *random) {
     page->limit = (uint64_t)page->carved * page->block_size;
 }
 
-/* Takes in one map word's claims. Live bits go first: a claim that is seen clear again must find a block that is seen free. */
+/* Takes in one map word's claims. Live bits go first: a claim that is seen clear again must find a
+   block that is seen free. */
 static void collect_word(struct page *page, struct map_word *word, uintptr_t first) {
     uint64_t claim = atomic_load_acquire(&word->claim); /* pairs with the fetch_or of remote_free */
     if (claim == 0) return;
     uint64_t twice = claim & ~atomic_load_relaxed(&word->live);
-    if (MOAT_UNLIKELY(HARDENED_MAP && twice != 0)) report_bad_block(page, first + low_bit(twice) * GRANULE);
+    if (MOAT_UNLIKELY(HARDENED_MAP && twice != 0))
+        report_bad_block(page, first + low_bit(twice) * GRANULE);
     map_clear_live(word, claim);
     for (uint64_t rest = claim; rest != 0; rest &= rest - 1) {
         uintptr_t address = first + low_bit(rest) * GRANULE;
         size_t offset = address - page->start;
-        MOAT_CHECK(offset < page->limit && offset_on_boundary(offset, page->reciprocal) && page_used(page) > 0,
+        MOAT_CHECK(offset < page->limit && offset_on_boundary(offset, page->reciprocal) &&
+                       page_used(page) > 0,
                    "a claim names no block in use", address);
         freelist_store(address, freelist_encode(page->local_free, page->secret, address));
         page->local_free = address;
         page->countdown--;
     }
-    atomic_and_release(&word->claim, ~claim); /* pairs with the fetch_or of the next remote_free of these blocks */
+    /* pairs with the fetch_or of the next remote_free of these blocks */
+    atomic_and_release(&word->claim, ~claim);
 }
 
 static void collect_claims(struct page *page, enum page_kind kind) {
-    uint64_t groups = atomic_exchange_acquire(&page->pending, 0) & ~PENDING_FULL; /* pairs with the fetch_or of remote_free */
+    /* pairs with the fetch_or of remote_free */
+    uint64_t groups = atomic_exchange_acquire(&page->pending, 0) & ~PENDING_FULL;
     struct map_word *words = map_word_of(page->start);
     unsigned shift = page_group_shift(kind);
     for (; groups != 0; groups &= groups - 1) {
         unsigned group = low_bit(groups);
         unsigned from = group << shift, to = (group == 62 ? 64 : group + 1) << shift;
-        for (unsigned i = from; i < to; i++) collect_word(page, &words[i], page->start + i * MAP_WORD_SPAN);
+        for (unsigned i = from; i < to; i++)
+            collect_word(page, &words[i], page->start + i * MAP_WORD_SPAN);
     }
 }
 
 static void refill_if_empty(struct page *page) {
     if (page->free_count != 0 || page_returned(page) == 0) return;
     page_move_returned(page);
-    if (page->event_above != EVENT_NEVER) page_watch(page); /* what was watched for moved with the list */
+    /* what was watched for moved with the list */
+    if (page->event_above != EVENT_NEVER) page_watch(page);
 }
 
 void page_collect(struct page *page, enum page_kind kind) {
@@ -184,18 +205,22 @@ void page_settle(struct page *page, enum page_kind kind) {
     refill_if_empty(page);
 }
 
-/* A claim that this load does not see yet finds the mark, and wakes the owner after the last poll that came before the load. */
+/* A claim that this load does not see yet finds the mark, and wakes the owner after the last poll
+   that came before the load. */
 bool page_mark_full(struct page *page) {
     uint64_t none = 0;
     if (atomic_load_relaxed(&page->pending) == PENDING_FULL) return true;
-    return atomic_cas_release(&page->pending, &none, PENDING_FULL); /* pairs with the fetch_or of remote_free */
+    /* pairs with the fetch_or of remote_free */
+    return atomic_cas_release(&page->pending, &none, PENDING_FULL);
 }
 
 void page_rebuild(struct page *page, size_t bytes, struct random *random) {
     struct map_word *words = map_word_of(page->start);
-    (void)atomic_exchange_acquire(&page->pending, 0); /* first, as in collect: a claim that comes later marks anew */
+    /* first, as in collect: a claim that comes later marks anew */
+    (void)atomic_exchange_acquire(&page->pending, 0);
     for (size_t i = 0; i < bytes / MAP_WORD_SPAN; i++) {
-        uint64_t claim = atomic_load_acquire(&words[i].claim); /* pairs with the fetch_or of remote_free */
+        /* pairs with the fetch_or of remote_free */
+        uint64_t claim = atomic_load_acquire(&words[i].claim);
         map_clear_live(&words[i], claim);
         atomic_and_release(&words[i].claim, ~claim);
     }
@@ -212,8 +237,10 @@ void page_rebuild(struct page *page, size_t bytes, struct random *random) {
     page->never_reused = false;
 }
 
-/* Whether a list of `length` blocks leads from free block to free block, to none of them twice: `met` has a bit for each. */
-static bool list_is_right(const struct page *page, uintptr_t address, uint32_t length, uint64_t *met) {
+/* Whether a list of `length` blocks leads from free block to free block, to none of them twice:
+   `met` has a bit for each. */
+static bool list_is_right(const struct page *page, uintptr_t address, uint32_t length,
+                          uint64_t *met) {
     for (; length > 0; length--) {
         uint64_t offset = address - page->start;
         if (offset >= page->limit || offset % page->block_size != 0) return false;
@@ -228,7 +255,8 @@ static bool list_is_right(const struct page *page, uintptr_t address, uint32_t l
 bool page_validate(const struct page *page, size_t bytes) {
     uint64_t met[(UINT16_MAX + 1) / 64];
     __builtin_memset(met, 0, page->capacity / 64 * sizeof met[0] + sizeof met[0]);
-    if (page->carved > page->capacity || page->limit != (uint64_t)page->carved * page->block_size || page->limit > bytes)
+    if (page->carved > page->capacity || page->limit != (uint64_t)page->carved * page->block_size ||
+        page->limit > bytes)
         return false;
     if (page_used(page) < 0) return false;
     if (page->carved == 0) return page->free_count == 0 && page_returned(page) == 0;
@@ -238,6 +266,7 @@ bool page_validate(const struct page *page, size_t bytes) {
     if (!HARDENED_MAP) return true;
     int32_t live = 0;
     const struct map_word *words = map_word_of(page->start);
-    for (size_t i = 0; i < bytes / MAP_WORD_SPAN; i++) live += (int32_t)popcount64(atomic_load_relaxed(&words[i].live));
+    for (size_t i = 0; i < bytes / MAP_WORD_SPAN; i++)
+        live += (int32_t)popcount64(atomic_load_relaxed(&words[i].live));
     return live == page_used(page);
 }

@@ -1,17 +1,20 @@
 /*
  * page: a run of blocks of one size inside a segment (layer 4).
  *
- * A page is described by the record of its first slot, found from any address by shifts alone. The first cache line belongs to
- * the heap that owns the segment and to nobody else; remote threads write only `pending`, on a line of its own.
+ * A page is described by the record of its first slot, found from any address by shifts alone. The
+ * first cache line belongs to the heap that owns the segment and to nobody else; remote threads
+ * write only `pending`, on a line of its own.
  *
- *   free, left    blocks to allocate from: the first of a list, and how many } linked through the blocks (freelist.h); heads and
- *   local_free    blocks the owner has freed; page_returned(): how many     } counts are trusted, links are not
- *   claim bits    blocks other threads have freed: a set, named by `pending`, no list at all
+ *   free         blocks to allocate from: the head of a list, free_count of them
+ *   local_free   blocks the owner has freed: the head of a list, page_returned() of them
+ *   claim bits   blocks other threads have freed: a set, named by `pending`, no list at all
  *
- * The counts end the lists: that the last block is taken is known without waiting for its link to come from memory.
+ * Lists are linked through the blocks (freelist.h). Heads and counts are trusted, links are not.
+ * The counts end the lists: that the last block is taken is known without waiting for its link to
+ * come from memory.
  *
- * Invariant at rest: used + left + page_returned() == carved <= capacity, and the live bits of the page count `used`, which is
- * what page_used() makes of the other three.
+ * Invariant at rest: used + free_count + page_returned() == carved <= capacity, and the page has
+ * `used` live bits; used is what page_used() makes of the other three.
  */
 #ifndef MOAT_PAGE_H
 #define MOAT_PAGE_H
@@ -23,31 +26,36 @@
 #include "meta/region.h"
 #include "meta/size_class.h"
 
-/* event_above: a local free that leaves more blocks returned than that has more to do (heap_page_event). One less than are
-   returned when the page is empty: see page_watch; lower where blocks were taken since. Of a page that is set aside: see
-   page_set_aside. */
+/* event_above: a local free that leaves more blocks returned than that has more to do
+   (heap_page_event). One less than are returned when the page is empty: see page_watch; lower where
+   blocks were taken since. Of a page that is set aside: see page_set_aside. */
 #define EVENT_NEVER INT32_MAX /* the first page of its queue is kept even when empty */
 
-/* A page that is set aside joins its queue again when one block in REJOIN_SHARE was returned, at the latest after REJOIN_MOST.
-   In a large heap whose blocks are replaced at random nearly every free meets such a page: at the first block each free and each
-   malloc took a generic path. What waits is 3 % of a heap at most; where memory is short, nothing. */
+/* A page that is set aside joins its queue again when one block in REJOIN_SHARE was returned, at
+   the latest after REJOIN_MOST. In a large heap whose blocks are replaced at random nearly every
+   free meets such a page: at the first block each free and each malloc took a generic path. What
+   waits is 3 % of a heap at most; where memory is short, nothing. */
 #define REJOIN_SHARE 32u
 #define REJOIN_MOST 16u
 
 struct page {
-    /* Owner only. Heads are addresses of blocks below start + limit, whether or not the list is empty. */
+    /* Owner only. Heads are addresses of blocks below start + limit, whether or not the list is
+       empty. */
     uintptr_t free;       /* head of the list to allocate from */
     uintptr_t local_free; /* head of the owner's freed blocks */
     uint32_t free_count;  /* blocks on `free` */
-    int32_t countdown;    /* event_above less the blocks on local_free: below 0 the free that counted has more to do */
-    uint64_t secret;      /* of the links; new in every life of the page */
-    uint64_t reciprocal;  /* of block_size: block_reciprocal() */
-    uintptr_t start;      /* address of the first block */
-    uint64_t limit;       /* carved * block_size: links that lead so far or further are false */
-    uint32_t block_size;  /* bytes; 0: the page is not in use */
+    /* event_above less the blocks on local_free: below 0 the free that counted has more to do */
+    int32_t countdown;
+    uint64_t secret;     /* of the links; new in every life of the page */
+    uint64_t reciprocal; /* of block_size: block_reciprocal() */
+    uintptr_t start;     /* address of the first block */
+    uint64_t limit;      /* carved * block_size: links that lead so far or further are false */
+    uint32_t block_size; /* bytes; 0: the page is not in use */
     uint8_t size_class;
-    bool in_full;      /* set aside, in no queue */
-    bool never_reused; /* every block handed out so far was never used before: fresh blocks are zero but for the link */
+    bool in_full; /* set aside, in no queue */
+    /* every block handed out so far was never used before: fresh blocks are zero but for the
+       link */
+    bool never_reused;
     /* Any thread. */
     MOAT_LINE uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
     /* Owner only, off the fast paths. */
@@ -59,35 +67,46 @@ struct page {
 
 static_assert(sizeof(struct page) == 128, "the fast path finds a record by a shift");
 static_assert(offsetof(struct page, pending) == 64, "remote threads write a line of their own");
-static_assert(sizeof(struct page) * SLOTS_PER_SEGMENT == PAGE_TABLE_BYTES_PER_SEGMENT, "region.c commits the table by this size");
+static_assert(sizeof(struct page) * SLOTS_PER_SEGMENT == PAGE_TABLE_BYTES_PER_SEGMENT,
+              "region.c commits the table by this size");
 static_assert(SLOT_SIZE / GRANULE <= UINT16_MAX, "carved and capacity hold every block of a page");
 
-/* pending: bit g < 63 names a group of map words of the page, see page_claim_group; bit 63 asks the first claim to wake the
- * owner. It is set while the page is set aside, and may outlast that: see page_mark_full. */
+/* pending: bit g < 63 names a group of map words of the page, see page_claim_group; bit 63 asks the
+   first claim to wake the owner. It is set while the page is set aside, and may outlast that: see
+   page_mark_full. */
 #define PENDING_FULL ((uint64_t)1 << 63)
 
-/* A page without blocks, of no class: what an unused entry of a heap's direct table points to. Read-only. */
-static_assert(SIZE_CLASSES < UINT8_MAX, "a class fits into a page's record, and one value means none");
+/* A page without blocks, of no class: what an unused entry of a heap's direct table points to.
+   Read-only. */
+static_assert(SIZE_CLASSES < UINT8_MAX,
+              "a class fits into a page's record, and one value means none");
 extern const struct page page_empty;
 
 MOAT_INLINE uint32_t page_index(const struct page *page) { return (uint32_t)(page - ro.pages); }
 MOAT_INLINE struct page *page_at(uint32_t index) { return &ro.pages[index]; }
 
-/* Map words of the page per bit of `pending`, as a shift: 1, 8 or 64 words for the three kinds of page. */
-MOAT_INLINE unsigned page_group_shift(enum page_kind kind) { return kind == PAGE_SMALL ? 0 : kind == PAGE_MEDIUM ? 3 : 6; }
+/* Map words of the page per bit of `pending`, as a shift: 1, 8 or 64 words for the three kinds of
+   page. */
+MOAT_INLINE unsigned page_group_shift(enum page_kind kind) {
+    return kind == PAGE_SMALL ? 0 : kind == PAGE_MEDIUM ? 3 : 6;
+}
 
-/* The group of an address `offset` bytes into its page. The last two groups share a bit: 63 bits name 64 groups. */
+/* The group of an address `offset` bytes into its page. The last two groups share a bit: 63 bits
+   name 64 groups. */
 MOAT_INLINE unsigned page_claim_group(enum page_kind kind, size_t offset) {
     unsigned group = (unsigned)(offset / MAP_WORD_SPAN) >> page_group_shift(kind);
     return group < 62 ? group : 62;
 }
 
 /* Whether blocks of the page wait to be collected. */
-MOAT_INLINE bool page_has_claims(const struct page *page) { return (atomic_load_relaxed(&page->pending) & ~PENDING_FULL) != 0; }
+MOAT_INLINE bool page_has_claims(const struct page *page) {
+    return (atomic_load_relaxed(&page->pending) & ~PENDING_FULL) != 0;
+}
 
 /* Blocks on local_free. */
 MOAT_INLINE uint32_t page_returned(const struct page *page) {
-    return (uint32_t)(atomic_load_relaxed(&page->event_above) - atomic_load_relaxed(&page->countdown));
+    return (uint32_t)(atomic_load_relaxed(&page->event_above) -
+                      atomic_load_relaxed(&page->countdown));
 }
 
 /* Blocks handed out, claimed ones included until they are collected. */
@@ -101,8 +120,11 @@ MOAT_INLINE void page_set_event(struct page *page, int32_t event_above) {
     page->event_above = event_above;
 }
 
-/* From now on the local free that empties the page has more to do. Exact while nothing is taken from the page. */
-MOAT_INLINE void page_watch(struct page *page) { page_set_event(page, (int32_t)page->carved - (int32_t)page->free_count - 1); }
+/* From now on the local free that empties the page has more to do. Exact while nothing is taken
+   from the page. */
+MOAT_INLINE void page_watch(struct page *page) {
+    page_set_event(page, (int32_t)page->carved - (int32_t)page->free_count - 1);
+}
 
 /* The page is in no queue until enough blocks are returned; or until one is. */
 MOAT_INLINE void page_set_aside(struct page *page, bool until_one) {
@@ -113,31 +135,40 @@ MOAT_INLINE void page_set_aside(struct page *page, bool until_one) {
 }
 
 /*
- * The heap whose thread's frees into a page are local, found without a look at the segment; 0: nobody's. A word of a table apart,
- * since everyone who frees reads it, and the owner writes the page's record at every call.
+ * The heap whose thread's frees into a page are local, found without a look at the segment; 0:
+ * nobody's. A word of a table apart, since everyone who frees reads it, and the owner writes the
+ * page's record at every call.
  *
- * Invariant: it names a heap only while the page is small, in use, and of a segment whose owner word names that heap; written by
- * that heap's thread alone, or for it in a forked child. The only thread for which it can be its own heap is the one that wrote
- * it, so a plain load tells the truth. Pages of other kinds have several slots: they are found by way of their segment.
+ * Invariant: it names a heap only while the page is small, in use, and of a segment whose owner
+ * word names that heap; written by that heap's thread alone, or for it in a forked child. The only
+ * thread for which it can be its own heap is the one that wrote it, so a plain load tells the
+ * truth. Pages of other kinds have several slots: they are found by way of their segment.
  */
-MOAT_INLINE uintptr_t page_local_heap(const struct page *page) { return atomic_load_relaxed(&ro.local_heaps[page_index(page)]); }
+MOAT_INLINE uintptr_t page_local_heap(const struct page *page) {
+    return atomic_load_relaxed(&ro.local_heaps[page_index(page)]);
+}
 
 MOAT_INLINE void page_give_to(const struct page *page, uintptr_t heap) {
     uintptr_t local = size_class_page_kind(page->size_class) == PAGE_SMALL ? heap : 0;
-    if (page_local_heap(page) != local) atomic_store_relaxed(&ro.local_heaps[page_index(page)], local);
+    if (page_local_heap(page) != local)
+        atomic_store_relaxed(&ro.local_heaps[page_index(page)], local);
 }
 
-/* Takes a block off `free`, marks it live and erases its link. NULL, and nothing has changed, when the list is empty or damaged:
- * page_pop tells these apart. So a fast path has one way out, and no call in it. Owner only. */
+/* Takes a block off `free`, marks it live and erases its link. NULL, and nothing has changed, when
+   the list is empty or damaged: page_pop tells these apart. So a fast path has one way out, and no
+   call in it. Owner only. */
 MOAT_INLINE void *page_try_pop(struct page *page) {
     if (MOAT_UNLIKELY(atomic_equals_relaxed(&page->free_count, 0))) return NULL;
     uintptr_t address = page->free;
     uintptr_t next = freelist_next(page->secret, address);
-    if (MOAT_UNLIKELY(!freelist_is_block(next - page->start, page->limit, page->reciprocal))) return NULL;
-    if (HARDENED_MAP && MOAT_UNLIKELY(!map_take(map_word_of(address), map_place_of(address)))) return NULL;
+    if (MOAT_UNLIKELY(!freelist_is_block(next - page->start, page->limit, page->reciprocal)))
+        return NULL;
+    if (HARDENED_MAP && MOAT_UNLIKELY(!map_take(map_word_of(address), map_place_of(address))))
+        return NULL;
     page->free = next;
     page->free_count--;
-    /* The next take of this page will wait for that link: bring it near. (Of the last block it names any block of the page.) */
+    /* The next take of this page will wait for that link: bring it near. (Of the last block it
+       names any block of the page.) */
     __builtin_prefetch((const void *)next, 1);
     freelist_store(address, 0);
     if (address == 0) __builtin_unreachable();
@@ -147,7 +178,8 @@ MOAT_INLINE void *page_try_pop(struct page *page) {
 /* The same from a list that is not empty, with the report if it is damaged. */
 void *page_pop(struct page *page);
 
-/* Puts a block on local_free; its live bit is clear already. Owner only. True: the page has more to do (heap_page_event). */
+/* Puts a block on local_free; its live bit is clear already. Owner only. True: the page has more to
+   do (heap_page_event). */
 MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
     freelist_store(address, freelist_encode(page->local_free, page->secret, address));
     page->local_free = address;
@@ -162,33 +194,39 @@ MOAT_INLINE void page_move_returned(struct page *page) {
     page->never_reused = false;
 }
 
-/* The cheap part of collect: when nothing is claimed, the owner's freed blocks become the list to allocate from. `free` must be
-   empty, the page the first of its queue; false: there are none, or page_collect has more to do. Owner only. */
+/* The cheap part of collect: when nothing is claimed, the owner's freed blocks become the list to
+   allocate from. `free` must be empty, the page the first of its queue; false: there are none, or
+   page_collect has more to do. Owner only. */
 MOAT_INLINE bool page_refill(struct page *page) {
     if (page_returned(page) == 0 || page_has_claims(page)) return false;
     page_move_returned(page);
     return true;
 }
 
-/* Makes the record of a page of `class` that starts at `start`; nothing is carved. `bytes`: its size less any guard. */
-void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_class, bool never_used, struct random *random);
+/* Makes the record of a page of `class` that starts at `start`; nothing is carved. `bytes`: its
+   size less any guard. */
+void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_class,
+               bool never_used, struct random *random);
 /* Ends the page's life: nothing may be live or claimed in it. */
 void page_retire(struct page *page);
-/* Puts fresh blocks on the empty list `free`, about one OS page of them, in an order that cannot be foretold. */
+/* Puts fresh blocks on the empty list `free`, about one OS page of them, in an order that cannot be
+   foretold. */
 void page_carve(struct page *page, struct random *random);
-/* Moves claimed blocks to local_free, then, when free is empty, local_free to free. Owner only; drops PENDING_FULL if there were
-   claims. */
+/* Moves claimed blocks to local_free, then, when free is empty, local_free to free. Owner only;
+   drops PENDING_FULL if there were claims. */
 void page_collect(struct page *page, enum page_kind kind);
 /* The same for a page that changes hands: drops PENDING_FULL in any case. */
 void page_settle(struct page *page, enum page_kind kind);
-/* Sets a page aside if no claim has come: pending {none, -} -> {none, FULL}. False: collect instead. Owner only. A mark that was
-   left from the last time does as well, and spares pages that are filled and freed into by turns an instruction that waits for
-   all stores before it. */
+/* Sets a page aside if no claim has come: pending {none, -} -> {none, FULL}. False: collect
+   instead. Owner only. A mark that was left from the last time does as well, and spares pages that
+   are filled and freed into by turns an instruction that waits for all stores before it. */
 bool page_mark_full(struct page *page);
-/* In a forked child: makes lists and counts anew from the maps (allocated = live and not claimed). */
+/* In a forked child: makes lists and counts anew from the maps (allocated = live and not
+   claimed). */
 void page_rebuild(struct page *page, size_t bytes, struct random *random);
 
-/* Walks both lists and the maps; false if an invariant of this file does not hold. Owner, at rest. */
+/* Walks both lists and the maps; false if an invariant of this file does not hold. Owner, at
+   rest. */
 bool page_validate(const struct page *page, size_t bytes);
 
 #endif

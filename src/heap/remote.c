@@ -1,8 +1,9 @@
 #include "heap/remote.h"
 #include "os/os.h"
 
-/* Without total store order the owner's live bit, set before the block was handed over by means the allocator does not see, may
-   not have arrived: only after a barrier on every thread is "not live" a fact. */
+/* Without total store order the owner's live bit, set before the block was handed over by means the
+   allocator does not see, may not have arrived: only after a barrier on every thread is "not live"
+   a fact. */
 static bool is_live(const struct map_word *word, uint64_t bit) {
     if (!HARDENED_MAP || MOAT_LIKELY((atomic_load_relaxed(&word->live) & bit) != 0)) return true;
 #if !defined(__x86_64__) && !defined(__i386__)
@@ -15,22 +16,28 @@ static bool is_live(const struct map_word *word, uint64_t bit) {
 
 /* A full page has its first claim: tell its owner. Repeated and spurious wake-ups are harmless. */
 static void wake_owner(struct segment *segment, const struct page *page) {
-    atomic_or_release(&segment->woken, bit64(page_slot(page))); /* pairs with heap_poll's exchange of woken */
-    uint64_t word = atomic_load_acquire(&segment->owner);       /* pairs with the stores of abandon and claim */
-    /* The owner may have collected the block meanwhile and given the segment back: it may be anything by now. A claimer collects
-       every page. */
+    /* pairs with heap_poll's exchange of woken */
+    atomic_or_release(&segment->woken, bit64(page_slot(page)));
+    /* pairs with the stores of abandon and claim */
+    uint64_t word = atomic_load_acquire(&segment->owner);
+    /* The owner may have collected the block meanwhile and given the segment back: it may be
+       anything by now. A claimer collects every page. */
     if (!owner_has_pages(word) || (word & (OWNER_ABANDONED | OWNER_ORPHAN)) != 0) return;
-    atomic_or_release(&owner_heap(word)->wake, bit64(segment_index(segment))); /* pairs with heap_poll's exchange of wake */
+    /* pairs with heap_poll's exchange of wake */
+    atomic_or_release(&owner_heap(word)->wake, bit64(segment_index(segment)));
 }
 
 enum remote_result remote_free(struct segment *segment, enum page_kind kind, uintptr_t address) {
     struct map_word *word = map_word_of(address);
     uint64_t bit = map_bit_of(address);
     if (!is_live(word, bit)) return REMOTE_NOT_LIVE;
-    if (atomic_or_acq_rel(&word->claim, bit) & bit) return REMOTE_CLAIMED_BEFORE; /* pairs with collect_word */
+    /* pairs with collect_word */
+    if (atomic_or_acq_rel(&word->claim, bit) & bit) return REMOTE_CLAIMED_BEFORE;
     struct page *page = page_of(address, kind);
-    uint64_t group = bit64(page_claim_group(kind, address - segment_address(0) - ((size_t)page_index(page) << SLOT_SHIFT)));
-    uint64_t before = atomic_or_acq_rel(&page->pending, group); /* pairs with collect_claims and page_mark_full */
+    uint64_t group = bit64(page_claim_group(kind, address - segment_address(0) -
+                                                      ((size_t)page_index(page) << SLOT_SHIFT)));
+    /* pairs with collect_claims and page_mark_full */
+    uint64_t before = atomic_or_acq_rel(&page->pending, group);
     if (before == PENDING_FULL) wake_owner(segment, page);
     return REMOTE_FREED;
 }

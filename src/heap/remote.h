@@ -1,12 +1,17 @@
 /*
  * remote: frees by threads that do not own the block's segment (layer 4).
  *
- * Words and orders, in the order a remote free touches them (DESIGN.md section 2; drawn with its states in doc/design.md):
- *   live bit           relaxed load, first: it must be set
- *   claim bit          fetch_or acq_rel: must have been clear; this is the free     pairs with collect's acquire load and release
- * and page.pending       fetch_or acq_rel, after the claim                            pairs with collect's exchange and mark
- * full's CAS segment.woken, owner.wake   only when pending was {none, FULL}                  pair with the exchanges of the
- * owner's poll Nothing spins, nothing is allocated, no freed memory is read.
+ * Words and orders, in the order a remote free touches them (drawn with its states in
+ * doc/design.md, "Remote free, full pages and wake-ups"):
+ *
+ *   word            access               why                              pairs with
+ *   live bit        relaxed load         it must be set                   -
+ *   claim bit       fetch_or acq_rel     was clear; this is the free      collect's load, fetch_and
+ *   page.pending    fetch_or acq_rel     after the claim                  exchange, mark full
+ *   segment.woken   fetch_or release     when pending was {none, FULL}    the poll's exchange
+ *   owner.wake      fetch_or release     likewise                         the poll's exchange
+ *
+ * Nothing spins, nothing is allocated, no freed memory is read.
  */
 #ifndef MOAT_REMOTE_H
 #define MOAT_REMOTE_H

@@ -3,7 +3,9 @@
 #include "os/os.h"
 
 uint64_t segment_page_slots(enum page_kind kind) {
-    uint64_t slots = kind == PAGE_SMALL ? ~(uint64_t)0 : kind == PAGE_MEDIUM ? (uint64_t)0x0101010101010101 : (uint64_t)1;
+    uint64_t slots = kind == PAGE_SMALL    ? ~(uint64_t)0
+                     : kind == PAGE_MEDIUM ? (uint64_t)0x0101010101010101
+                                           : (uint64_t)1;
     if (kind == PAGE_SMALL && ro.os_page >= SLOT_SIZE) slots &= ~bit64(SLOTS_PER_SEGMENT - 1);
     return slots;
 }
@@ -28,16 +30,21 @@ struct segment *segment_create(uint64_t owner_word) {
     segment->purge_at = 0;
     segment->open_list = OPEN_NONE;
     atomic_store_release(&segment->owner,
-                         owner_word); /* pairs with the loads of free: they see it through the block's hand-over */
+                         /* pairs with the loads of free: they see it through the block's
+                            hand-over */
+                         owner_word);
     return segment;
 }
 
 void segment_destroy(struct segment *segment) {
-    MOAT_CHECK(segment->pages_used == 0, "segment given back with a page in use", segment_start(segment));
+    MOAT_CHECK(segment->pages_used == 0, "segment given back with a page in use",
+               segment_start(segment));
     uint32_t index = segment_index(segment);
-    atomic_store_release(&segment->owner, OWNER_UNUSED); /* pairs with the load of remote_free, which then reports */
+    /* pairs with the load of remote_free, which then reports */
+    atomic_store_release(&segment->owner, OWNER_UNUSED);
     if (!os_decommit((void *)segment_start(segment), SEGMENT_SIZE)) {
-        /* The kernel cannot split its mapping: keep the slot, without its contents, rather than hand out what is not clean. */
+        /* The kernel cannot split its mapping: keep the slot, without its contents, rather than
+           hand out what is not clean. */
         os_purge((void *)segment_start(segment), SEGMENT_SIZE - ro.os_page);
         return;
     }
@@ -54,17 +61,20 @@ void segment_retype(struct segment *segment, uint64_t owner_word) {
     atomic_store_release(&segment->owner, owner_word); /* as in segment_create */
 }
 
-struct page *segment_page_create(struct segment *segment, uint32_t size_class, struct random *random) {
-    /* Memory that was touched before is cheaper, for the process and for the machine, than memory that was not; and of that
-     * always the lowest, so that pages that come and go stay the same few: at random, more of the segment is touched in the end.
-     */
+struct page *segment_page_create(struct segment *segment, uint32_t size_class,
+                                 struct random *random) {
+    /* Memory that was touched before is cheaper, for the process and for the machine, than memory
+       that was not; and of that always the lowest, so that pages that come and go stay the same
+       few: at random, more of the segment is touched in the end. */
     uint64_t fresh = segment->free_pages;
-    unsigned slot = segment->dirty != 0 ? low_bit(segment->dirty)
-                                        : nth_bit(fresh, HARDENED_ORDER ? random_below(random, popcount64(fresh)) : 0);
+    unsigned slot =
+        segment->dirty != 0
+            ? low_bit(segment->dirty)
+            : nth_bit(fresh, HARDENED_ORDER ? random_below(random, popcount64(fresh)) : 0);
     struct page *page = segment_page(segment, slot);
     enum page_kind kind = size_class_page_kind(size_class);
-    page_init(page, segment_start(segment) + slot * SLOT_SIZE, segment_page_bytes(kind, slot), size_class,
-              (segment->known_zero & bit64(slot)) != 0, random);
+    page_init(page, segment_start(segment) + slot * SLOT_SIZE, segment_page_bytes(kind, slot),
+              size_class, (segment->known_zero & bit64(slot)) != 0, random);
     segment->free_pages &= ~bit64(slot);
     segment->dirty &= ~bit64(slot);
     segment->known_zero &= ~bit64(slot);
@@ -111,18 +121,20 @@ static bool take_bit(struct abandoned *abandoned, uint32_t word, uint64_t mask, 
         uint64_t bits = atomic_load_relaxed(&abandoned->words[word]) & mask;
         if (bits == 0) return false;
         uint64_t bit = bits & -bits;
-        if (atomic_and_acquire(&abandoned->words[word], ~bit) & bit) { /* pairs with abandoned_add */
+        /* pairs with abandoned_add */
+        if (atomic_and_acquire(&abandoned->words[word], ~bit) & bit) {
             *index = word * 64 + low_bit(bit);
             return true;
         }
     }
 }
 
-/* The summary bit of a word that looks empty is cleared; a bit that was added meanwhile is seen by the second look, or sets it
- * again. */
+/* The summary bit of a word that looks empty is cleared; a bit that was added meanwhile is seen by
+   the second look, or sets it again. */
 static void clear_summary(struct abandoned *abandoned, uint32_t word) {
     atomic_and_acq_rel(&abandoned->summary[word / 64], ~bit64(word)); /* pairs with abandoned_add */
-    if (atomic_load_acquire(&abandoned->words[word]) != 0) atomic_or_release(&abandoned->summary[word / 64], bit64(word));
+    if (atomic_load_acquire(&abandoned->words[word]) != 0)
+        atomic_or_release(&abandoned->summary[word / 64], bit64(word));
 }
 
 bool abandoned_find(unsigned set, uint32_t from, uint32_t *index) {
@@ -130,7 +142,8 @@ bool abandoned_find(unsigned set, uint32_t from, uint32_t *index) {
     uint32_t words = (uint32_t)(round_up(ro.region->span, 64) / 64);
     for (uint32_t word = from / 64; word < words;) {
         uint64_t summary =
-            atomic_load_acquire(&abandoned->summary[word / 64]) & ~low_mask(word & 63); /* pairs with abandoned_add */
+            /* pairs with abandoned_add */
+            atomic_load_acquire(&abandoned->summary[word / 64]) & ~low_mask(word & 63);
         if (summary == 0) {
             word = (word / 64 + 1) * 64;
             continue;
@@ -148,13 +161,15 @@ bool segment_reclaim(struct segment *segment, const struct owner *heap, uint64_t
     *seen = atomic_load_relaxed(&segment->owner);
     if (!(*seen & OWNER_ABANDONED)) return false;
     uint64_t mine = (uint64_t)(uintptr_t)heap | (*seen & OWNER_STATE_MASK);
-    return atomic_cas_acq_rel(&segment->owner, seen, mine); /* pairs with the release store of the heap that left it */
+    /* pairs with the release store of the heap that left it */
+    return atomic_cas_acq_rel(&segment->owner, seen, mine);
 }
 
 bool segment_validate(const struct segment *segment) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
     uint64_t slots = segment_page_slots(owner_page_kind(word));
     if (segment->free_pages & ~slots) return false;
-    if (segment->dirty & ~segment->free_pages || segment->known_zero & ~segment->free_pages) return false;
+    if (segment->dirty & ~segment->free_pages || segment->known_zero & ~segment->free_pages)
+        return false;
     return segment->pages_used == popcount64(slots & ~segment->free_pages);
 }

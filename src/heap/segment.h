@@ -1,15 +1,19 @@
 /*
  * segment: 4 MiB of the region with pages of one kind, and who owns it (layer 4).
  *
- * The owner word is the only authority: heap address | kind, or a state without a heap. A heap's address is a multiple of
- * HEAP_SIZE. What the fast path of free asks instead, page_local_heap(), follows it: it names a heap later and is cleared before.
+ * The owner word is the only authority: heap address | kind, or a state without a heap. A heap's
+ * address is a multiple of HEAP_SIZE. What the fast path of free asks instead, page_local_heap(),
+ * follows it: it names a heap later and is cleared before.
  *
- *   unused -> owned (segment_create)                      owned -> unused (segment_destroy; the owner, nothing in use)
- *   owned -> abandoned (store release, thread end)        abandoned -> owned (CAS acq_rel, by whoever wins)
- *   unused -> HUGE.generation -> FREEING.generation -> FREED.generation      (huge.c)      unused -> ZERO      (zero_size.c)
+ *   unused    -> owned      segment_create
+ *   owned     -> unused     segment_destroy: by the owner, nothing in use
+ *   owned     -> abandoned  store release, at thread end
+ *   abandoned -> owned      segment_reclaim: CAS acq_rel, by whoever wins
+ *   unused    -> HUGE.generation -> FREEING.generation -> FREED.generation      (huge.c)
+ *   unused    -> ZERO_SIZE                                                      (zero_size.c)
  *
- * Structures are type-stable: never unmapped, reused only as segments. A stale remote thread may still set `woken` and the wake
- * word of the owner it read; both are hints.
+ * Structures are type-stable: never unmapped, reused only as segments. A stale remote thread may
+ * still set `woken` and the wake word of the owner it read; both are hints.
  */
 #ifndef MOAT_SEGMENT_H
 #define MOAT_SEGMENT_H
@@ -18,7 +22,8 @@
 
 /* What of a heap a remote thread may touch; the first member of struct heap. */
 struct owner {
-    uint64_t wake; /* atomic: bit i: a segment with index & 63 == i has a bit in `woken` */
+    /* atomic: bit i: a segment with index & 63 == i has a bit in `woken` */
+    uint64_t wake;
 };
 
 /* Low bits of the owner word. The first three are enum page_kind. */
@@ -26,15 +31,18 @@ enum segment_state {
     SEGMENT_SMALL = PAGE_SMALL,
     SEGMENT_MEDIUM = PAGE_MEDIUM,
     SEGMENT_LARGE = PAGE_LARGE,
-    SEGMENT_HUGE,     /* a live huge allocation; generation above */
-    SEGMENT_FREEING,  /* its one winning free, or a resize, is at work */
-    SEGMENT_FREED,    /* was huge; kept until the slot is used anew, so that a second free is known as such */
+    SEGMENT_HUGE,    /* a live huge allocation; generation above */
+    SEGMENT_FREEING, /* its one winning free, or a resize, is at work */
+    /* was huge; kept until the slot is used anew, so that a second free is known as such */
+    SEGMENT_FREED,
     SEGMENT_ZERO_SIZE /* zero-size blocks */
 };
 #define OWNER_STATE_MASK ((uint64_t)7)
 #define OWNER_ABANDONED ((uint64_t)8) /* no heap, findable through a bitmap of abandoned ones */
-#define OWNER_REBUILD ((uint64_t)16)  /* with ABANDONED: the claimer makes lists and counts anew from the maps (after a fork) */
-#define OWNER_ORPHAN ((uint64_t)32)   /* in a forked child: the owner vanished inside a generic path; never claimed */
+/* with ABANDONED: the claimer makes lists and counts anew from the maps (after a fork) */
+#define OWNER_REBUILD ((uint64_t)16)
+/* in a forked child: the owner vanished inside a generic path; never claimed */
+#define OWNER_ORPHAN ((uint64_t)32)
 #define OWNER_FLAGS ((uint64_t)4095)
 #define OWNER_GENERATION_SHIFT 12
 #define OWNER_UNUSED ((uint64_t)0)
@@ -47,58 +55,87 @@ struct segment {
     uint64_t owner; /* atomic */
     /* Owner only from here to the line's end. One bit per first slot of a page. */
     uint64_t free_pages;
-    uint64_t dirty;                /* free pages whose memory was touched and not purged; a subset of free_pages */
+    /* free pages whose memory was touched and not purged; a subset of free_pages */
+    uint64_t dirty;
     uint64_t known_zero;           /* free pages known to be zero */
     uint32_t list_next, list_prev; /* the heap's segments of one wake bit; 0: none */
     uint32_t open_next, open_prev; /* the heap's segments with a free page, by kind */
     uint32_t pages_used;
-    uint32_t run;      /* huge: segments taken; zero-size: place in the table of such segments */
-    uint64_t purge_at; /* milliseconds: when the dirty pages, or the empty segment, are given back */
+    /* huge: segments taken; zero-size: place in the table of such segments */
+    uint32_t run;
+    /* milliseconds: when the dirty pages, or the empty segment, are given back */
+    uint64_t purge_at;
     /* Any thread. */
-    MOAT_LINE uint64_t woken; /* atomic: bit per first slot: a full page there has claims */
-    int64_t remaining;        /* atomic, a hint: blocks not freed yet in an abandoned segment */
-    size_t committed;         /* huge: bytes usable; its owner (the FREEING winner, or the allocating thread) writes it, atomic */
-    uint64_t generation;      /* of huge allocations that began here; written by the thread that takes the run */
-    uint8_t open_list;        /* owner only: enum open_list, the list it is in */
+    /* atomic: bit per first slot: a full page there has claims */
+    MOAT_LINE uint64_t woken;
+    int64_t remaining; /* atomic, a hint: blocks not freed yet in an abandoned segment */
+    /* huge: bytes usable; its owner (the FREEING winner, or the allocating thread) writes it,
+       atomic */
+    size_t committed;
+    /* of huge allocations that began here; written by the thread that takes the run */
+    uint64_t generation;
+    uint8_t open_list; /* owner only: enum open_list, the list it is in */
 };
 
-static_assert(sizeof(struct segment) == SEGMENT_TABLE_BYTES_PER_SEGMENT, "the fast path finds a record by a shift");
+static_assert(sizeof(struct segment) == SEGMENT_TABLE_BYTES_PER_SEGMENT,
+              "the fast path finds a record by a shift");
 static_assert(offsetof(struct segment, woken) == 64, "remote threads write a line of their own");
 
-MOAT_INLINE uint32_t segment_index(const struct segment *segment) { return (uint32_t)(segment - ro.segments); }
+MOAT_INLINE uint32_t segment_index(const struct segment *segment) {
+    return (uint32_t)(segment - ro.segments);
+}
 MOAT_INLINE struct segment *segment_at(uint32_t index) { return &ro.segments[index]; }
-MOAT_INLINE uintptr_t segment_start(const struct segment *segment) { return segment_address(segment_index(segment)); }
+MOAT_INLINE uintptr_t segment_start(const struct segment *segment) {
+    return segment_address(segment_index(segment));
+}
 /* The address must lie in the range the tables cover. */
-MOAT_INLINE struct segment *segment_of(uintptr_t address) { return &ro.segments[(address - ro.region_base) >> SEGMENT_SHIFT]; }
+MOAT_INLINE struct segment *segment_of(uintptr_t address) {
+    return &ro.segments[(address - ro.region_base) >> SEGMENT_SHIFT];
+}
 
-MOAT_INLINE enum segment_state owner_state(uint64_t word) { return (enum segment_state)(word & OWNER_STATE_MASK); }
-MOAT_INLINE struct owner *owner_heap(uint64_t word) { return (struct owner *)(word & ~OWNER_FLAGS); }
+MOAT_INLINE enum segment_state owner_state(uint64_t word) {
+    return (enum segment_state)(word & OWNER_STATE_MASK);
+}
+MOAT_INLINE struct owner *owner_heap(uint64_t word) {
+    return (struct owner *)(word & ~OWNER_FLAGS);
+}
 /* Whether the word says that the segment holds pages (owned, abandoned or orphaned). */
-MOAT_INLINE bool owner_has_pages(uint64_t word) { return word != OWNER_UNUSED && owner_state(word) <= SEGMENT_LARGE; }
-MOAT_INLINE enum page_kind owner_page_kind(uint64_t word) { return (enum page_kind)(word & OWNER_STATE_MASK); }
+MOAT_INLINE bool owner_has_pages(uint64_t word) {
+    return word != OWNER_UNUSED && owner_state(word) <= SEGMENT_LARGE;
+}
+MOAT_INLINE enum page_kind owner_page_kind(uint64_t word) {
+    return (enum page_kind)(word & OWNER_STATE_MASK);
+}
 
 /* The record of the page that holds an address of a segment of that kind. */
 MOAT_INLINE struct page *page_of(uintptr_t address, enum page_kind kind) {
     uintptr_t offset = address - ro.region_base;
     return &ro.pages[round_down(offset, page_kind_size(kind)) >> SLOT_SHIFT];
 }
-MOAT_INLINE struct segment *page_segment(const struct page *page) { return segment_at(page_index(page) / SLOTS_PER_SEGMENT); }
-MOAT_INLINE unsigned page_slot(const struct page *page) { return page_index(page) % SLOTS_PER_SEGMENT; }
+MOAT_INLINE struct segment *page_segment(const struct page *page) {
+    return segment_at(page_index(page) / SLOTS_PER_SEGMENT);
+}
+MOAT_INLINE unsigned page_slot(const struct page *page) {
+    return page_index(page) % SLOTS_PER_SEGMENT;
+}
 
-/* First slots of all pages of a segment of that kind that have room for a block: the last small page has none where the OS page
- * is 64 KiB. */
+/* First slots of all pages of a segment of that kind that have room for a block: the last small
+   page has none where the OS page is 64 KiB. */
 uint64_t segment_page_slots(enum page_kind kind);
 /* Usable bytes of the page at a slot: its size less the segment's guard. */
 size_t segment_page_bytes(enum page_kind kind, unsigned slot);
 
-/* A new segment owned by `owner` (owner word value), committed and guarded. NULL: out of memory, nothing changed. */
+/* A new segment owned by `owner` (owner word value), committed and guarded. NULL: out of memory,
+   nothing changed. */
 struct segment *segment_create(uint64_t owner_word);
 /* Gives an empty segment back to the region. Owner only. */
 void segment_destroy(struct segment *segment);
 /* An empty segment takes pages of another kind. Owner only. */
 void segment_retype(struct segment *segment, uint64_t owner_word);
-/* Makes a page in the lowest slot used before, else in a random one. The segment must have a free slot. Owner only. */
-struct page *segment_page_create(struct segment *segment, uint32_t size_class, struct random *random);
+/* Makes a page in the lowest slot used before, else in a random one. The segment must have a free
+   slot. Owner only. */
+struct page *segment_page_create(struct segment *segment, uint32_t size_class,
+                                 struct random *random);
 /* Takes a page without blocks in use back. Owner only. */
 void segment_page_destroy(struct segment *segment, struct page *page);
 /* First slots of the pages in use. */
@@ -111,19 +148,22 @@ MOAT_INLINE struct page *segment_page(const struct segment *segment, unsigned sl
 /* Gives the memory of dirty pages back to the kernel. Owner only. True if there was any. */
 bool segment_purge(struct segment *segment);
 
-/* Abandoned segments: bitmaps of hints beside the owner words. One for each kind of page, the first three values being enum
-   page_kind, so that who needs pages of one kind takes no segments away from those who need another; and one for segments without
-   pages, which serve any. A segment stands in the one that was right when it was abandoned last (in a forked child,
-   of its kind); older bits mean nothing. */
+/* Abandoned segments: bitmaps of hints beside the owner words. One for each kind of page, the first
+   three values being enum page_kind, so that who needs pages of one kind takes no segments away
+   from those who need another; and one for segments without pages, which serve any. A segment
+   stands in the one that was right when it was abandoned last (in a forked child, of its kind);
+   older bits mean nothing. */
 enum abandoned_set { ABANDONED_EMPTY = PAGE_KINDS, ABANDONED_SETS };
 struct abandoned {
     uint64_t summary[REGION_WORDS / 64]; /* atomic: words that may have a bit */
     uint64_t words[REGION_WORDS];        /* atomic */
 };
 void abandoned_add(unsigned set, uint32_t index);
-/* The first abandoned segment of the set at or after `from`, its bit cleared; false if none was seen. The owner word decides. */
+/* The first abandoned segment of the set at or after `from`, its bit cleared; false if none was
+   seen. The owner word decides. */
 bool abandoned_find(unsigned set, uint32_t from, uint32_t *index);
-/* Owner word ABANDONED -> heap; false when another thread was faster or it is not abandoned. `seen` receives the word before. */
+/* Owner word ABANDONED -> heap; false when another thread was faster or it is not abandoned. `seen`
+   receives the word before. */
 bool segment_reclaim(struct segment *segment, const struct owner *heap, uint64_t *seen);
 
 bool segment_validate(const struct segment *segment);

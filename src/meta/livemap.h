@@ -1,12 +1,15 @@
 /*
  * livemap: two bits for every granule of the region, out of band (layer 3).
  *
- *   live   set at the address that was handed to the user, for as long as it is theirs. In pages: written by the page's owner
- * only, with plain loads and stores. Huge and zero-size blocks have no owner: there it is written by read-modify-write only.
- *   claim  set by a remote free (fetch_or), cleared by the owner's collect (fetch_and). The claim is the remote free.
+ *   live    set at the address that was handed to the user, for as long as it is theirs
+ *   claim   set by a remote free (fetch_or), cleared by the owner's collect (fetch_and)
  *
- * The words alternate, so that both bits of a block share a cache line. The map can be read everywhere, and written where
- * segments are in use.
+ * In pages the owner alone writes live bits, with plain loads and stores. Huge and zero-size blocks
+ * have no owner: there live bits are written by read-modify-write only. The claim is the remote
+ * free.
+ *
+ * The words alternate, so that both bits of a block share a cache line. The map can be read
+ * everywhere, and written where segments are in use.
  */
 #ifndef MOAT_LIVEMAP_H
 #define MOAT_LIVEMAP_H
@@ -33,14 +36,17 @@ MOAT_INLINE struct map_word *map_word_of(uintptr_t address) {
     return (struct map_word *)(ro.map_bias + ((address >> 6) & ~(uintptr_t)15));
 }
 
-/* The same of a granule that is counted from the region's base. Its number is also a place, see map_place_of. */
+/* The same of a granule that is counted from the region's base. Its number is also a place, see
+   map_place_of. */
 MOAT_INLINE struct map_word *map_word_of_granule(uint64_t granule) {
     return (struct map_word *)(ro.maps + ((granule >> 2) & ~(uint64_t)15));
 }
 
-MOAT_INLINE uint64_t map_bit_of(uintptr_t address) { return bit64((unsigned)(address >> GRANULE_SHIFT)); }
-/* The place of that bit, for the fast paths: one instruction tests or sets the bit there. Bits above the lowest six do not count.
- */
+MOAT_INLINE uint64_t map_bit_of(uintptr_t address) {
+    return bit64((unsigned)(address >> GRANULE_SHIFT));
+}
+/* The place of that bit, for the fast paths: one instruction tests or sets the bit there. Bits
+   above the lowest six do not count. */
 MOAT_INLINE uint64_t map_place_of(uintptr_t address) { return address >> GRANULE_SHIFT; }
 
 /* Owner's view: is the block live and unclaimed? */
@@ -55,11 +61,13 @@ MOAT_INLINE bool map_is_free(const struct map_word *word, uint64_t bit) {
 
 /* Most words have no claim at all: one instruction sees that. */
 MOAT_INLINE bool map_claimed(const struct map_word *word, uint64_t place) {
-    return MOAT_UNLIKELY(!atomic_equals_relaxed(&word->claim, 0)) && has_bit(atomic_load_relaxed(&word->claim), place);
+    return MOAT_UNLIKELY(!atomic_equals_relaxed(&word->claim, 0)) &&
+           has_bit(atomic_load_relaxed(&word->claim), place);
 }
 
-/* malloc's step of the table in DESIGN.md section 3.2: live 0, claim 0 -> live 1; false, and nothing changed, if it was not so.
-   Owner only: no read-modify-write, nobody else writes live bits of a page. */
+/* malloc's step of the table in DESIGN.md section 3.2: live 0, claim 0 -> live 1; false, and
+   nothing changed, if it was not so. Owner only: no read-modify-write, nobody else writes live bits
+   of a page. */
 MOAT_INLINE bool map_take(struct map_word *word, uint64_t place) {
     if (MOAT_UNLIKELY(map_claimed(word, place))) return false;
     uint64_t live = atomic_load_relaxed(&word->live);
@@ -68,7 +76,8 @@ MOAT_INLINE bool map_take(struct map_word *word, uint64_t place) {
     return true;
 }
 
-/* The local free's step: live 1, claim 0 -> live 0; false, and nothing changed, if it was not so. Owner only. */
+/* The local free's step: live 1, claim 0 -> live 0; false, and nothing changed, if it was not so.
+   Owner only. */
 MOAT_INLINE bool map_give(struct map_word *word, uint64_t place) {
     if (MOAT_UNLIKELY(map_claimed(word, place))) return false;
     uint64_t live = atomic_load_relaxed(&word->live);

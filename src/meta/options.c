@@ -1,8 +1,8 @@
 /*
  * options: what a user may set (see options.h).
  *
- * One table names each key, the values it takes, and which change of it hardens. The table is all there is: doc/options.md and
- * doc/moat.7 describe the same rows.
+ * One table names each key, the values it takes, and which change of it hardens. The table is all
+ * there is: doc/options.md and doc/moat.7 describe the same rows.
  */
 #include "meta/options.h"
 
@@ -14,11 +14,20 @@
 extern const char *moat_default_options(void) __attribute__((weak, visibility("default")));
 
 enum { STDERR = 2, MILLISECONDS_PER_HOUR = 3600000, DEFAULT_PURGE_DELAY_MS = 10 };
-/* A reservation below this holds no heap worth the name; the upper bound is what a pointer can span. */
+/* A reservation below this holds no heap worth the name; the upper bound is what a pointer can
+   span. */
 #define REGION_MIN (4 * SEGMENT_SIZE)
 #define REGION_MAX ((uint64_t)PTRDIFF_MAX)
 
-enum option_id { OPTION_GUARDS, OPTION_SIZED, OPTION_ZERO_REALLOC, OPTION_PURGE_DELAY, OPTION_VERBOSE, OPTION_REGION, OPTIONS };
+enum option_id {
+    OPTION_GUARDS,
+    OPTION_SIZED,
+    OPTION_ZERO_REALLOC,
+    OPTION_PURGE_DELAY,
+    OPTION_VERBOSE,
+    OPTION_REGION,
+    OPTIONS
+};
 
 /* What a privileged process takes from its environment, compared with what is set already. */
 enum option_rule {
@@ -44,18 +53,22 @@ struct option_row {
     uint64_t minimum, maximum;       /* numbers and sizes; 0 is always allowed for a size */
 };
 
-static const struct option_word guards_words[] = {
-    {"auto", GUARDS_AUTO, 1}, {"mprotect", GUARDS_MPROTECT, 1}, {"off", GUARDS_OFF, 0}, {NULL, 0, 0}};
+static const struct option_word guards_words[] = {{"auto", GUARDS_AUTO, 1},
+                                                  {"mprotect", GUARDS_MPROTECT, 1},
+                                                  {"off", GUARDS_OFF, 0},
+                                                  {NULL, 0, 0}};
 static const struct option_word sized_words[] = {
     {"abort", SIZED_ABORT, 2}, {"report", SIZED_REPORT, 1}, {"off", SIZED_OFF, 0}, {NULL, 0, 0}};
-static const struct option_word zero_realloc_words[] = {{"free", true, 0}, {"alloc", false, 0}, {NULL, 0, 0}};
+static const struct option_word zero_realloc_words[] = {
+    {"free", true, 0}, {"alloc", false, 0}, {NULL, 0, 0}};
 
 static const struct option_row rows[OPTIONS] = {
     [OPTION_GUARDS] = {"guards", FORM_WORD, TAKE_STRONGER, guards_words, 0, 0},
     [OPTION_SIZED] = {"sized", FORM_WORD, TAKE_STRONGER, sized_words, 0, 0},
     [OPTION_ZERO_REALLOC] = {"zero_realloc", FORM_WORD, TAKE_ANY, zero_realloc_words, 0, 0},
     /* Freed memory keeps its contents until it is purged. */
-    [OPTION_PURGE_DELAY] = {"purge_delay", FORM_NUMBER, TAKE_SMALLER, NULL, 0, MILLISECONDS_PER_HOUR},
+    [OPTION_PURGE_DELAY] = {"purge_delay", FORM_NUMBER, TAKE_SMALLER, NULL, 0,
+                            MILLISECONDS_PER_HOUR},
     /* A line on descriptor 2, whatever that is in this process. */
     [OPTION_VERBOSE] = {"verbose", FORM_NUMBER, TAKE_SMALLER, NULL, 0, 1},
     /* Less room for random addresses, and for the program. */
@@ -96,7 +109,7 @@ static void set(struct options *options, enum option_id id, uint64_t value) {
     }
 }
 
-/* --- Values --------------------------------------------------------------------------------------------------------------- */
+/* --- Values ---------------------------------------------------------------------------------- */
 
 /* A piece of the text: no copy is made. */
 struct span {
@@ -131,7 +144,8 @@ static unsigned suffix_shift(char c) {
 }
 
 static bool parse_number(const struct option_row *row, struct span text, uint64_t *value) {
-    unsigned shift = row->form == FORM_SIZE && text.length > 1 ? suffix_shift(text.start[text.length - 1]) : 0;
+    unsigned shift =
+        row->form == FORM_SIZE && text.length > 1 ? suffix_shift(text.start[text.length - 1]) : 0;
     size_t digits = text.length - (shift != 0 ? 1 : 0);
     uint64_t number = 0;
     if (digits == 0) return false;
@@ -143,10 +157,11 @@ static bool parse_number(const struct option_row *row, struct span text, uint64_
     }
     if (__builtin_mul_overflow(number, (uint64_t)1 << shift, &number)) return false;
     *value = number;
-    return (number >= row->minimum && number <= row->maximum) || (row->form == FORM_SIZE && number == 0);
+    return (number >= row->minimum && number <= row->maximum) ||
+           (row->form == FORM_SIZE && number == 0);
 }
 
-/* --- Items ---------------------------------------------------------------------------------------------------------------- */
+/* --- Items ----------------------------------------------------------------------------------- */
 
 static unsigned strength(const struct option_row *row, uint64_t value) {
     for (const struct option_word *word = row->words; word->word != NULL; word++)
@@ -180,7 +195,8 @@ static void parse_item(struct options *options, struct span item, bool privilege
     if (!(row->form == FORM_WORD ? parse_word(row, text, &value) : parse_number(row, text, &value)))
         report_warning("bad value of an option, ignored: ", item.start, item.length);
     else if (privileged && !keeps_hardening(row, get(options, (enum option_id)id), value))
-        report_warning("a privileged process does not take this from its environment: ", item.start, item.length);
+        report_warning("a privileged process does not take this from its environment: ", item.start,
+                       item.length);
     else
         set(options, (enum option_id)id, value);
 }
@@ -207,7 +223,8 @@ static void print_settings(const struct options *options) {
         format_string(&line, rows[id].key);
         format_string(&line, "=");
         if (rows[id].form != FORM_WORD) format_decimal(&line, value);
-        for (const struct option_word *word = rows[id].words; word != NULL && word->word != NULL; word++)
+        for (const struct option_word *word = rows[id].words; word != NULL && word->word != NULL;
+             word++)
             if (word->value == value) format_string(&line, word->word);
     }
     format_end_line(&line);

@@ -1,10 +1,11 @@
 /*
  * options: what a user may set (layer 2).
  *
- * MOAT_OPTIONS="key=value:key=value" in the environment, after the program's own moat_default_options(). Parsed once, during
- * initialisation, into a structure that is read-only afterwards. With AT_SECURE the environment may only harden: a weakening
- * value is ignored with one warning. An unknown key, or a bad value, is one warning each and changes nothing. Parsing allocates
- * nothing and never fails.
+ * MOAT_OPTIONS="key=value:key=value" in the environment, after the program's own
+ * moat_default_options(). Parsed once, during initialisation, into a structure that is read-only
+ * afterwards. With AT_SECURE the environment may only harden: a weakening value is ignored with one
+ * warning. An unknown key, or a bad value, is one warning each and changes nothing. Parsing
+ * allocates nothing and never fails.
  */
 #ifndef MOAT_OPTIONS_H
 #define MOAT_OPTIONS_H
@@ -19,15 +20,17 @@ struct options {
     enum sized_mode sized;   /* sized=abort|report|off */
     bool zero_realloc_frees; /* zero_realloc=free|alloc; default free */
     uint32_t purge_delay_ms; /* purge_delay=MILLISECONDS, 0..3600000; default 10 */
-    bool verbose;            /* verbose=0|1; default 0: at exit nothing, at start one line of settings */
-    size_t region_limit;     /* region=SIZE[K|M|G|T]; 0: chosen by the machine. Upper bound of the first reservation */
+    /* verbose=0|1; default 0: at exit nothing, at start one line of settings */
+    bool verbose;
+    /* region=SIZE[K|M|G|T]; 0: chosen by the machine. Upper bound of the first reservation */
+    size_t region_limit;
 };
 
 void options_set_defaults(struct options *options);
 /* `privileged`: only values that harden are taken. `text` may be NULL. */
 void options_parse(struct options *options, const char *text, bool privileged);
-/* Defaults, then moat_default_options() if the program has one, then MOAT_OPTIONS of the environment. Prints the one
-   line of verbose=1. */
+/* Defaults, then moat_default_options() if the program has one, then MOAT_OPTIONS of the
+   environment. Prints the one line of verbose=1. */
 void options_load(struct options *options);
 
 #endif

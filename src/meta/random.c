@@ -1,9 +1,10 @@
 /*
  * random: ChaCha20 with fast key erasure (see random.h).
  *
- * A refill computes four blocks under the current key and a zero nonce: the first 32 bytes replace the key before anything is
- * handed out, and 192 bytes become the words. Each word is erased as it is taken, so that a later look at the memory tells
- * nothing of numbers already used. All of it lies in the generator, which the kernel wipes on fork. Keeps errno.
+ * A refill computes four blocks under the current key and a zero nonce: the first 32 bytes replace
+ * the key before anything is handed out, and 192 bytes become the words. Each word is erased as it
+ * is taken, so that a later look at the memory tells nothing of numbers already used. All of it
+ * lies in the generator, which the kernel wipes on fork. Keeps errno.
  */
 #include "meta/random.h"
 
@@ -12,25 +13,30 @@
 
 enum { REFILL_BLOCKS = 4, BLOCK_WORDS = 8 /* 64-bit */, KEY_WORDS = 4 };
 
-static_assert(REFILL_BLOCKS * BLOCK_WORDS >= KEY_WORDS + RANDOM_WORDS, "a refill fills key and words");
+static_assert(REFILL_BLOCKS * BLOCK_WORDS >= KEY_WORDS + RANDOM_WORDS,
+              "a refill fills key and words");
 
-MOAT_INLINE uint32_t rotl32(uint32_t word, unsigned by) { return (word << by) | (word >> (32 - by)); }
+MOAT_INLINE uint32_t rotl32(uint32_t word, unsigned by) {
+    return (word << by) | (word >> (32 - by));
+}
 
-#define QUARTER_ROUND(a, b, c, d)                                                                                                \
-    do {                                                                                                                         \
-        a += b;                                                                                                                  \
-        d = rotl32(d ^ a, 16);                                                                                                   \
-        c += d;                                                                                                                  \
-        b = rotl32(b ^ c, 12);                                                                                                   \
-        a += b;                                                                                                                  \
-        d = rotl32(d ^ a, 8);                                                                                                    \
-        c += d;                                                                                                                  \
-        b = rotl32(b ^ c, 7);                                                                                                    \
+#define QUARTER_ROUND(a, b, c, d)                                                                  \
+    do {                                                                                           \
+        a += b;                                                                                    \
+        d = rotl32(d ^ a, 16);                                                                     \
+        c += d;                                                                                    \
+        b = rotl32(b ^ c, 12);                                                                     \
+        a += b;                                                                                    \
+        d = rotl32(d ^ a, 8);                                                                      \
+        c += d;                                                                                    \
+        b = rotl32(b ^ c, 7);                                                                      \
     } while (0)
 
-void random_chacha20_block(uint32_t out[16], const uint32_t key[8], uint32_t counter, const uint32_t nonce[3]) {
-    uint32_t start[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0],  key[1],   key[2],   key[3],
-                          key[4],     key[5],     key[6],     key[7],     counter, nonce[0], nonce[1], nonce[2]};
+void random_chacha20_block(uint32_t out[16], const uint32_t key[8], uint32_t counter,
+                           const uint32_t nonce[3]) {
+    uint32_t start[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0], key[1],
+                          key[2],     key[3],     key[4],     key[5],     key[6], key[7],
+                          counter,    nonce[0],   nonce[1],   nonce[2]};
     uint32_t x[16];
     for (unsigned i = 0; i < 16; i++) x[i] = start[i];
     for (unsigned round = 0; round < 10; round++) {
@@ -53,7 +59,8 @@ static void erase(void *start, size_t size) {
 }
 
 static void seed_from_kernel(struct random *random) {
-    static const char message[] = "moat: fatal: the kernel gives no random bytes (getrandom and /dev/urandom failed)\n";
+    static const char message[] =
+        "moat: fatal: the kernel gives no random bytes (getrandom and /dev/urandom failed)\n";
     if (!os_random(random->key, sizeof random->key)) {
         os_write(2, message, sizeof message - 1);
         os_abort();
@@ -74,7 +81,8 @@ static void refill(struct random *random) {
         key[2 * i] = (uint32_t)random->key[i];
         key[2 * i + 1] = (uint32_t)(random->key[i] >> 32);
     }
-    for (uint32_t block = 0; block < REFILL_BLOCKS; block++) random_chacha20_block(stream.narrow[block], key, block, nonce);
+    for (uint32_t block = 0; block < REFILL_BLOCKS; block++)
+        random_chacha20_block(stream.narrow[block], key, block, nonce);
     for (unsigned i = 0; i < KEY_WORDS; i++) random->key[i] = stream.wide[i];
     for (unsigned i = 0; i < RANDOM_WORDS; i++) random->words[i] = stream.wide[KEY_WORDS + i];
     random->left = RANDOM_WORDS;
@@ -86,7 +94,8 @@ uint64_t random_next(struct random *random) {
     if (MOAT_UNLIKELY(random->seeded != 1)) seed_from_kernel(random);
     if (MOAT_UNLIKELY(random->left == 0)) refill(random);
     uint32_t left = random->left;
-    if (MOAT_UNLIKELY(left == 0)) return random_next(random); /* wiped just now: a handler forked, and this is the child */
+    /* wiped just now: a handler forked, and this is the child */
+    if (MOAT_UNLIKELY(left == 0)) return random_next(random);
     MOAT_CHECK(left <= RANDOM_WORDS, "random generator is damaged", random);
     uint32_t last = random->left = left - 1;
     uint64_t word = random->words[last];
@@ -94,7 +103,8 @@ uint64_t random_next(struct random *random) {
     return word;
 }
 
-/* A 64-bit number times the bound, high half: of any result the chance is off by less than bound / 2^64. */
+/* A 64-bit number times the bound, high half: of any result the chance is off by less than bound /
+   2^64. */
 uint32_t random_below(struct random *random, uint32_t bound) {
     return bound <= 1 ? 0 : (uint32_t)(((unsigned __int128)random_next(random) * bound) >> 64);
 }

@@ -1,10 +1,11 @@
 /*
  * random: unpredictable numbers (layer 2).
  *
- * ChaCha20 (RFC 8439 block function) keyed by the kernel, with fast key erasure: each refill produces a new key first, overwrites
- * the old one, and hands out the rest, erasing each word as it is taken. A generator belongs to one thread (or is under its
- * owner's lock). It must lie in memory that the kernel wipes on fork: an all-zero generator is "unseeded" and seeds itself from
- * the kernel, so every kind of fork reseeds.
+ * ChaCha20 (RFC 8439 block function) keyed by the kernel, with fast key erasure: each refill
+ * produces a new key first, overwrites the old one, and hands out the rest, erasing each word as it
+ * is taken. A generator belongs to one thread (or is under its owner's lock). It must lie in memory
+ * that the kernel wipes on fork: an all-zero generator is "unseeded" and seeds itself from the
+ * kernel, so every kind of fork reseeds.
  */
 #ifndef MOAT_RANDOM_H
 #define MOAT_RANDOM_H
@@ -27,6 +28,7 @@ uint32_t random_below(struct random *random, uint32_t bound);
 /* Replaces the state by one derived from `seed` alone: for replayable harnesses and tests. */
 void random_seed_fixed(struct random *random, uint64_t seed);
 /* The block function of RFC 8439, section 2.3, on 32-bit words; for random.c and its test. */
-void random_chacha20_block(uint32_t out[16], const uint32_t key[8], uint32_t counter, const uint32_t nonce[3]);
+void random_chacha20_block(uint32_t out[16], const uint32_t key[8], uint32_t counter,
+                           const uint32_t nonce[3]);
 
 #endif

@@ -6,18 +6,20 @@
 #include "report/report.h"
 
 #define WINDOW_MIN (4 * SEGMENT_SIZE)
-/* Random bases lie in the lower half of a 47-bit address space, away from where the kernel puts programs, stacks and libraries.
- */
+/* Random bases lie in the lower half of a 47-bit address space, away from where the kernel puts
+   programs, stacks and libraries. */
 #define HINT_FIRST ((uintptr_t)0x100000000000)
 #define HINT_RANGE ((uintptr_t)0x400000000000)
 
-/* What is in the way of a growing region is gone around in steps of this many slots, which double every four attempts. */
+/* What is in the way of a growing region is gone around in steps of this many slots, which double
+   every four attempts. */
 #define GROW_SKIP 1u
 #define GROW_ATTEMPTS 64
 
 static void *reserve_at_random(struct random *random, size_t size) {
     for (int attempt = 0; attempt < 3; attempt++) {
-        uintptr_t hint = HINT_FIRST + (random_next(random) % (HINT_RANGE >> SEGMENT_SHIFT) << SEGMENT_SHIFT);
+        uintptr_t hint =
+            HINT_FIRST + (random_next(random) % (HINT_RANGE >> SEGMENT_SHIFT) << SEGMENT_SHIFT);
         void *start = os_reserve(size, SEGMENT_SIZE, hint);
         if (start) return start;
     }
@@ -38,7 +40,8 @@ bool region_reserve(struct random *random, size_t limit, size_t cap, struct regi
         os_advise_region(start, window);
         plan->base = (uintptr_t)start;
         plan->window = window;
-        /* The tables cover more than the first window, so that the region can grow into further ones. */
+        /* The tables cover more than the first window, so that the region can grow into further
+           ones. */
         plan->span = limit != SIZE_MAX ? window * 4 : REGION_MAX_SEGMENTS * SEGMENT_SIZE;
         if (cap != 0 || plan->span > REGION_MAX_SEGMENTS * SEGMENT_SIZE) plan->span = window;
         return true;
@@ -84,8 +87,10 @@ static uint32_t next_free_segment(const struct region *region, uint32_t from) {
     return UINT32_MAX;
 }
 
-/* First run in [from, to) of `count` free slots aligned to `align` addresses' worth of slots, or UINT32_MAX. */
-static uint32_t find_run(const struct region *region, uint32_t from, uint32_t to, uint32_t count, uint32_t align) {
+/* First run in [from, to) of `count` free slots aligned to `align` addresses' worth of slots, or
+   UINT32_MAX. */
+static uint32_t find_run(const struct region *region, uint32_t from, uint32_t to, uint32_t count,
+                         uint32_t align) {
     uint32_t base = (uint32_t)(ro.region_base >> SEGMENT_SHIFT) & (align - 1);
     uint32_t index = next_free_segment(region, from);
     while (index != UINT32_MAX) {
@@ -110,18 +115,20 @@ static uint32_t reserve_window(uint32_t first, uint32_t step, uint32_t count) {
     return 0;
 }
 
-/* Whether the address space still has room for `count` slots anywhere: if not, a limit is the reason, not what lies in the way.
- */
+/* Whether the address space still has room for `count` slots anywhere: if not, a limit is the
+   reason, not what lies in the way. */
 static bool address_space_left(uint32_t count) {
     void *probe = os_reserve((size_t)count << SEGMENT_SHIFT, SEGMENT_SIZE, 0);
     return probe != NULL && os_unreserve(probe, (size_t)count << SEGMENT_SHIFT);
 }
 
-/* Adds a further window of at least `count` slots inside the span. What something else has mapped is gone around, and stays
- * taken. */
+/* Adds a further window of at least `count` slots inside the span. What something else has mapped
+   is gone around, and stays taken. */
 static bool grow(struct region *region, uint32_t count) {
     uint32_t first = region->window_end;
-    for (int attempt = 0; attempt < GROW_ATTEMPTS && first < region->span && count <= region->span - first; attempt++) {
+    for (int attempt = 0;
+         attempt < GROW_ATTEMPTS && first < region->span && count <= region->span - first;
+         attempt++) {
         uint32_t step = region->window_end > count ? region->window_end : count;
         if (step > region->span - first) step = region->span - first;
         /* Behind something else's mapping the first slot stays inaccessible, as slot 0 does. */
@@ -147,7 +154,8 @@ static bool commit_table(const void *table, size_t record, uint32_t chunk) {
 }
 
 static bool tables_commit(struct region *region, uint32_t index, uint32_t count) {
-    for (uint32_t chunk = index / TABLE_CHUNK; chunk <= (index + count - 1) / TABLE_CHUNK; chunk++) {
+    for (uint32_t chunk = index / TABLE_CHUNK; chunk <= (index + count - 1) / TABLE_CHUNK;
+         chunk++) {
         if (region->tables_ready[chunk / 64] & bit64(chunk)) continue;
         if (!commit_table(ro.segments, SEGMENT_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
         if (!commit_table(ro.pages, PAGE_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
@@ -159,13 +167,15 @@ static bool tables_commit(struct region *region, uint32_t index, uint32_t count)
 }
 
 void region_explain_failure(size_t wanted) {
-    static const char *const limits[] = {"", "memory", "the address-space limit (ulimit -v)", "the data limit (ulimit -d)",
+    static const char *const limits[] = {"", "memory", "the address-space limit (ulimit -v)",
+                                         "the data limit (ulimit -d)",
                                          "the number of mappings (vm.max_map_count)"};
     if (!ro.options.verbose) return;
     enum os_limit limit = os_diagnose_limit(wanted);
-    /* The range the tables cover was cut to the limit at the start: used up, it is that limit, whatever is left of it elsewhere.
-     */
-    if (ro.region->exhausted && os_address_space_limit() != SIZE_MAX) limit = OS_LIMIT_ADDRESS_SPACE;
+    /* The range the tables cover was cut to the limit at the start: used up, it is that limit,
+       whatever is left of it elsewhere. */
+    if (ro.region->exhausted && os_address_space_limit() != SIZE_MAX)
+        limit = OS_LIMIT_ADDRESS_SPACE;
     report_warning("out of memory; reached: ", limits[limit], 0);
 }
 
@@ -176,7 +186,8 @@ bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *inde
     uint32_t origin = count == 1 ? region->origin : region->huge_origin;
     uint32_t found = find_run(region, origin, region->window_end, count, align);
     if (found == UINT32_MAX) found = find_run(region, 0, origin, count, align);
-    if (found == UINT32_MAX && grow(region, count)) found = find_run(region, 0, region->window_end, count, align);
+    if (found == UINT32_MAX && grow(region, count))
+        found = find_run(region, 0, region->window_end, count, align);
     bool ok = found != UINT32_MAX && tables_commit(region, found, tables);
     if (ok) {
         mark_segments(region, found, count, true);
@@ -203,7 +214,8 @@ void region_give(uint32_t index, uint32_t count) {
     lock_acquire(&region->lock);
     region->lock_count++;
     for (uint32_t i = index; i < index + count; i++)
-        MOAT_CHECK(region->taken[i / 64] & bit64(i), "segment given back twice", segment_address(i));
+        MOAT_CHECK(region->taken[i / 64] & bit64(i), "segment given back twice",
+                   segment_address(i));
     mark_segments(region, index, count, false);
     lock_release(&region->lock);
 }
@@ -217,8 +229,10 @@ void region_guard(uintptr_t start, size_t size) {
             atomic_store_relaxed(&region->guard_install_works, true);
             return;
         }
-        /* Refused from the start: the kernel has no markers. Later, this mapping is the reason (locked memory). */
-        if (!atomic_load_relaxed(&region->guard_install_works)) atomic_store_relaxed(&region->guard_install_refused, true);
+        /* Refused from the start: the kernel has no markers. Later, this mapping is the reason
+           (locked memory). */
+        if (!atomic_load_relaxed(&region->guard_install_works))
+            atomic_store_relaxed(&region->guard_install_refused, true);
     }
     if (!os_protect_none((void *)start, size)) atomic_add_relaxed(&region->guards_missing, 1);
 }
@@ -226,15 +240,18 @@ void region_guard(uintptr_t start, size_t size) {
 bool region_commit_segment(uintptr_t start) {
     struct region *region = ro.region;
     size_t guard = ro.os_page;
-    bool by_kernel = ro.options.guards == GUARDS_AUTO && !atomic_load_relaxed(&region->guard_install_refused);
+    bool by_kernel =
+        ro.options.guards == GUARDS_AUTO && !atomic_load_relaxed(&region->guard_install_refused);
     if (ro.options.guards == GUARDS_OFF) return os_commit((void *)start, SEGMENT_SIZE);
     if (by_kernel) {
         if (!os_commit((void *)start, SEGMENT_SIZE)) return false;
         region_guard(start + SEGMENT_SIZE - guard, guard);
         return true;
     }
-    if (os_commit((void *)start, SEGMENT_SIZE - guard)) return true; /* the last OS page was never made accessible */
-    /* The number of mappings may be the limit: without its guard the segment can merge with its neighbour. */
+    /* the last OS page was never made accessible */
+    if (os_commit((void *)start, SEGMENT_SIZE - guard)) return true;
+    /* The number of mappings may be the limit: without its guard the segment can merge with its
+       neighbour. */
     if (!os_commit((void *)start, SEGMENT_SIZE)) return false;
     atomic_add_relaxed(&region->guards_missing, 1);
     return true;
@@ -244,5 +261,6 @@ bool region_validate(void) {
     const struct region *region = ro.region;
     size_t taken = 0;
     for (uint32_t i = 0; i < region->window_end; i++) taken += !segment_is_free(region, i);
-    return taken == region->in_use && region->window_end <= region->span && region->span <= REGION_MAX_SEGMENTS;
+    return taken == region->in_use && region->window_end <= region->span &&
+           region->span <= REGION_MAX_SEGMENTS;
 }

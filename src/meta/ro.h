@@ -1,9 +1,10 @@
 /*
  * ro: what never changes after initialisation (layer 2).
  *
- * One structure on OS pages of its own, made read-only (and sealed) when initialisation ends: the bases of every table, so that
- * one range check turns a user's pointer into segment, page and map word with no load that depends on memory content, and the
- * pointer to the state that changes. All-zero before initialisation, which makes every fast path take its slow branch.
+ * One structure on OS pages of its own, made read-only (and sealed) when initialisation ends: the
+ * bases of every table, so that one range check turns a user's pointer into segment, page and map
+ * word with no load that depends on memory content, and the pointer to the state that changes.
+ * All-zero before initialisation, which makes every fast path take its slow branch.
  */
 #ifndef MOAT_RO_H
 #define MOAT_RO_H
@@ -20,18 +21,21 @@ struct abandoned;
 struct heap_random;
 
 struct ro {
-    uintptr_t region_base;       /* first byte of the range the tables cover; SEGMENT_SIZE-aligned */
-    size_t region_span;          /* bytes the tables cover */
-    uint64_t region_granules;    /* the same in granules, for the one compare of free */
-    struct segment *segments;    /* one per SEGMENT_SIZE of the range */
-    struct page *pages;          /* one per SLOT_SIZE of the range */
-    uintptr_t *local_heaps;      /* one per SLOT_SIZE of the range: page_local_heap() */
-    uintptr_t map_bias;          /* live word of address p: map_bias + ((p >> 6) & ~15); its claim word is the next one */
+    /* first byte of the range the tables cover; SEGMENT_SIZE-aligned */
+    uintptr_t region_base;
+    size_t region_span;       /* bytes the tables cover */
+    uint64_t region_granules; /* the same in granules, for the one compare of free */
+    struct segment *segments; /* one per SEGMENT_SIZE of the range */
+    struct page *pages;       /* one per SLOT_SIZE of the range */
+    uintptr_t *local_heaps;   /* one per SLOT_SIZE of the range: page_local_heap() */
+    /* live word of address p: map_bias + ((p >> 6) & ~15); its claim word is the next one */
+    uintptr_t map_bias;
     uintptr_t maps;              /* live word of region_base */
     uintptr_t heaps_base;        /* heaps, HEAP_SIZE each */
     size_t heaps_max;            /* 0 before initialisation */
     struct heap_random *randoms; /* one per heap, wiped on fork */
-    uint64_t *fork_mark;         /* atomic: FORK_RECOVERED; WIPED in a child that was forked without handlers, by the kernel */
+    /* atomic: FORK_RECOVERED; WIPED in a child that was forked without handlers, by the kernel */
+    uint64_t *fork_mark;
     struct region *region;
     struct abandoned *abandoned; /* ABANDONED_SETS of them */
     struct heap_pool *pool;
@@ -42,7 +46,8 @@ struct ro {
     struct options options;
 };
 
-/* The largest OS page of the machine: the structure has such a page to itself. x86 has one size; the others go up to 64 KiB. */
+/* The largest OS page of the machine: the structure has such a page to itself. x86 has one size;
+   the others go up to 64 KiB. */
 #if defined(__x86_64__) || defined(__i386__)
 #define RO_ALIGNMENT ((size_t)4 * 1024)
 #else
@@ -58,10 +63,10 @@ extern union ro_pages moat_ro_pages __attribute__((visibility("hidden")));
 #define ro (moat_ro_pages.values)
 
 /*
- * The members that a thread may read while another initialises: relaxed, because either value makes the range check fail for
- * everything that thread can hold (a mark that is no heap; no pointer of moat's yet). An aligned word is read by one access on
- * every machine; GCC puts the access into the instruction that uses it only if it is not called atomic, so ThreadSanitizer alone
- * is told.
+ * The members that a thread may read while another initialises: relaxed, because either value makes
+ * the range check fail for everything that thread can hold (a mark that is no heap; no pointer of
+ * moat's yet). An aligned word is read by one access on every machine; GCC puts the access into the
+ * instruction that uses it only if it is not called atomic, so ThreadSanitizer alone is told.
  */
 #if UNDER_THREAD_SANITIZER
 #define ro_load(member) __atomic_load_n(&ro.member, __ATOMIC_RELAXED)
@@ -70,9 +75,10 @@ extern union ro_pages moat_ro_pages __attribute__((visibility("hidden")));
 #endif
 #define ro_store(member, value) __atomic_store_n(&ro.member, (value), __ATOMIC_RELAXED)
 
-/* Defined by init.c and fork.c; here because the verbs' slow paths call them.
-   init_once: idempotent, thread-safe, before constructors too; false: no memory to start with, tried again at the next call.
-   fork_recover: in a child whose fork ran no handlers one thread puts the state in order, and others wait. */
+/* Defined by init.c and fork.c; here because the verbs' slow paths call them. init_once:
+   idempotent, thread-safe, before constructors too; false: no memory to start with, tried again at
+   the next call. fork_recover: in a child whose fork ran no handlers one thread puts the state in
+   order, and others wait. */
 enum { FORK_WIPED, FORK_RECOVERED, FORK_RECOVERING };
 bool init_once(void);
 void fork_recover(void);

@@ -1,9 +1,10 @@
 /*
  * size_class: which block size serves a request (layer 3).
  *
- * Sixteen-byte steps up to 128 bytes, then eight steps a doubling up to 1 MiB, so that the waste above 128 bytes stays below 12.5
- * %. An alignment is served by the smallest class whose size is a multiple of it: pages start on multiples of their own size, so
- * every block of such a class is aligned and no user pointer ever lies inside a block. Pure functions; callable at any time.
+ * Sixteen-byte steps up to 128 bytes, then eight steps a doubling up to 1 MiB, so that the waste
+ * above 128 bytes stays below 12.5 %. An alignment is served by the smallest class whose size is a
+ * multiple of it: pages start on multiples of their own size, so every block of such a class is
+ * aligned and no user pointer ever lies inside a block. Pure functions; callable at any time.
  */
 #ifndef MOAT_SIZE_CLASS_H
 #define MOAT_SIZE_CLASS_H
@@ -37,11 +38,14 @@ MOAT_INLINE size_t size_class_bytes(uint32_t size_class) {
     return (size_t)(9 + (step & 7)) << (GRANULE_SHIFT + step / STEPS_PER_DOUBLING);
 }
 
-/* The request whose class serves a size with an alignment (a power of two, at most LARGE_MAX; size 1..LARGE_MAX): the size
- * rounded up to a multiple of the alignment. Of the classes that are multiples of it that is the smallest: where classes are
- * closer than the alignment each of its multiples is one, elsewhere the steps between classes are multiples of it, and so are all
- * classes. */
-MOAT_INLINE size_t aligned_request(size_t alignment, size_t size) { return round_up(size, alignment); }
+/* The request whose class serves a size with an alignment (a power of two, at most LARGE_MAX; size
+   1..LARGE_MAX): the size rounded up to a multiple of the alignment. Of the classes that are
+   multiples of it that is the smallest: where classes are closer than the alignment each of its
+   multiples is one, elsewhere the steps between classes are multiples of it, and so are all
+   classes. */
+MOAT_INLINE size_t aligned_request(size_t alignment, size_t size) {
+    return round_up(size, alignment);
+}
 
 /* The class of that request; SIZE_CLASS_NONE when only a huge allocation serves it. */
 MOAT_INLINE uint32_t size_class_of_aligned(size_t alignment, size_t size) {

@@ -1,14 +1,16 @@
 /*
  * lock: the two slow paths of the futex mutex (see lock.h).
  *
- * A waiter stores 2 before it sleeps, and takes the lock with 2 as well: it cannot know whether others still wait, so the next
- * release wakes one in vain rather than leave one asleep. Keeps errno; may run before initialisation.
+ * A waiter stores 2 before it sleeps, and takes the lock with 2 as well: it cannot know whether
+ * others still wait, so the next release wakes one in vain rather than leave one asleep. Keeps
+ * errno; may run before initialisation.
  */
 #include "os/lock.h"
 
 #include "os/os.h"
 
-/* Held times are a few system calls at most: a short look is often enough, a long one only burns the holder's processor. */
+/* Held times are a few system calls at most: a short look is often enough, a long one only burns
+   the holder's processor. */
 enum { SPINS = 64 };
 
 MOAT_INLINE void pause_briefly(void) {
@@ -22,8 +24,9 @@ MOAT_INLINE void pause_briefly(void) {
 MOAT_COLD void lock_acquire_slow(struct lock *lock) {
     for (unsigned i = 0; i < SPINS; i++) {
         uint32_t seen = atomic_load_relaxed(&lock->word);
-        if (seen == 0 && atomic_cas_acquire(&lock->word, &seen, 1)) return; /* pairs with lock_release */
-        if (seen == 2) break;                                               /* others sleep already: join them, do not overtake */
+        /* pairs with lock_release */
+        if (seen == 0 && atomic_cas_acquire(&lock->word, &seen, 1)) return;
+        if (seen == 2) break; /* others sleep already: join them, do not overtake */
         pause_briefly();
     }
     while (atomic_exchange_acquire(&lock->word, 2) != 0) /* pairs with lock_release */

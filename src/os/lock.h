@@ -1,7 +1,8 @@
 /*
  * lock: a three-state futex mutex (layer 2).
  *
- * 0 free, 1 held, 2 held and somebody may wait. Small-block malloc and free take none. Lock order, outermost first:
+ * 0 free, 1 held, 2 held and somebody may wait. Small-block malloc and free take none. Lock order,
+ * outermost first:
  *   init < late heap < pool < huge cache < zero-size segments < region
  * fork takes them in this order and the child re-initialises them.
  */
@@ -19,7 +20,8 @@ void lock_release_slow(struct lock *lock);
 
 MOAT_INLINE void lock_acquire(struct lock *lock) {
     uint32_t expected = 0;
-    if (MOAT_UNLIKELY(!atomic_cas_acquire(&lock->word, &expected, 1))) lock_acquire_slow(lock); /* pairs with lock_release */
+    /* pairs with lock_release */
+    if (MOAT_UNLIKELY(!atomic_cas_acquire(&lock->word, &expected, 1))) lock_acquire_slow(lock);
 }
 
 MOAT_INLINE bool lock_try(struct lock *lock) {
@@ -28,7 +30,8 @@ MOAT_INLINE bool lock_try(struct lock *lock) {
 }
 
 MOAT_INLINE void lock_release(struct lock *lock) {
-    if (MOAT_UNLIKELY(atomic_exchange_release(&lock->word, 0) == 2)) lock_release_slow(lock); /* pairs with lock_acquire */
+    /* pairs with lock_acquire */
+    if (MOAT_UNLIKELY(atomic_exchange_release(&lock->word, 0) == 2)) lock_release_slow(lock);
 }
 
 /* In a forked child: the only thread forgets who held it. */

@@ -1,11 +1,13 @@
 /*
  * os: every system call moat makes (see os.h).
  *
- * Calls go through os_call_kernel(), which keeps the caller's errno and returns the kernel's result or its negated error number.
- * No function here allocates, takes a lock or uses stdio; all may run in a signal handler and before initialisation. Only
- * ranges that os_reserve() returned, and the read-only structure of ro.h, are ever given to the memory calls.
+ * Calls go through os_call_kernel(), which keeps the caller's errno and returns the kernel's result
+ * or its negated error number. No function here allocates, takes a lock or uses stdio; all may run
+ * in a signal handler and before initialisation. Only ranges that os_reserve() returned, and the
+ * read-only structure of ro.h, are ever given to the memory calls.
  *
- * The harness may refuse a call and is told of each success. Both are dead code in the shipped library (IN_HARNESS is 0).
+ * The harness may refuse a call and is told of each success. Both are dead code in the shipped
+ * library (IN_HARNESS is 0).
  */
 #define _GNU_SOURCE
 #include "os/os.h"
@@ -26,7 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Numbers of newer kernels that the C library's headers may lack; the generic table gives them to every 64-bit machine. */
+/* Numbers of newer kernels that the C library's headers may lack; the generic table gives them to
+   every 64-bit machine. */
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -39,7 +42,8 @@
 enum { ADVICE_GUARD_INSTALL = 102, ADVICE_GUARD_REMOVE = 103, CALL_MSEAL = 462 };
 enum { BARRIER_GLOBAL = 1, BARRIER_PRIVATE_EXPEDITED = 8, BARRIER_REGISTER_PRIVATE_EXPEDITED = 16 };
 
-/* What a range of address space is made of: private, anonymous, and charged only once it becomes writable. */
+/* What a range of address space is made of: private, anonymous, and charged only once it becomes
+   writable. */
 enum { RESERVE_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
 
 static long os_call_kernel(long number, long a, long b, long c, long d, long e, long f) {
@@ -61,7 +65,7 @@ static unsigned long auxiliary_value(unsigned long type) {
     return value;
 }
 
-/* --- What the machine is ------------------------------------------------------------------------------------------------- */
+/* --- What the machine is --------------------------------------------------------------------- */
 
 size_t os_page_size(void) {
     unsigned long size = auxiliary_value(AT_PAGESZ);
@@ -86,20 +90,25 @@ static size_t resource_limit(int resource) {
 
 size_t os_address_space_limit(void) { return resource_limit(RLIMIT_AS); }
 
-/* --- Address space and memory -------------------------------------------------------------------------------------------- */
+/* --- Address space and memory ---------------------------------------------------------------- */
 
 static void *map_inaccessible(uintptr_t where, size_t size, int extra_flags) {
-    long result = os_call_kernel(SYS_mmap, (long)where, (long)size, PROT_NONE, (long)(RESERVE_FLAGS | extra_flags), -1, 0);
+    long result = os_call_kernel(SYS_mmap, (long)where, (long)size, PROT_NONE,
+                                 (long)(RESERVE_FLAGS | extra_flags), -1, 0);
     return result < 0 && result >= -4095 ? NULL : (void *)result;
 }
 
-static bool unmap(uintptr_t start, size_t size) { return size == 0 || KERNEL(SYS_munmap, start, size, 0) == 0; }
+static bool unmap(uintptr_t start, size_t size) {
+    return size == 0 || KERNEL(SYS_munmap, start, size, 0) == 0;
+}
 
 static bool set_protection(void *start, size_t size, int protection) {
     return KERNEL(SYS_mprotect, start, size, protection) == 0;
 }
 
-static bool advise(void *start, size_t size, int advice) { return KERNEL(SYS_madvise, start, size, advice) == 0; }
+static bool advise(void *start, size_t size, int advice) {
+    return KERNEL(SYS_madvise, start, size, advice) == 0;
+}
 
 /* A kernel before 4.17 takes the address for a wish, so the result decides. */
 static void *reserve_exactly(uintptr_t hint, size_t size) {
@@ -130,13 +139,15 @@ void *os_reserve(size_t size, size_t alignment, uintptr_t hint) {
     if (IN_HARNESS && harness_os_fails(OS_RESERVE)) return NULL;
     size_t page = os_page_size();
     if (alignment < page) alignment = page;
-    /* ThreadSanitizer has shadow for some ranges only, and only the kernel's own choice lies in them. */
+    /* ThreadSanitizer has shadow for some ranges only, and only the kernel's own choice lies in
+       them. */
     if (hint != 0 && (UNDER_THREAD_SANITIZER || (hint & (alignment - 1)) != 0)) return NULL;
     void *start = NULL;
     if (hint != 0) {
         start = reserve_exactly(hint, size);
     } else {
-        uintptr_t replayable = IN_HARNESS && !UNDER_THREAD_SANITIZER ? harness_reservation_hint(size, alignment) : 0;
+        uintptr_t replayable =
+            IN_HARNESS && !UNDER_THREAD_SANITIZER ? harness_reservation_hint(size, alignment) : 0;
         if (replayable != 0) start = reserve_exactly(replayable, size);
         if (start == NULL) start = reserve_aligned(size, alignment);
     }
@@ -160,8 +171,9 @@ bool os_commit(void *start, size_t size) {
     return true;
 }
 
-/* A fresh inaccessible mapping in place of the old one: the only way to give the commit charge back. It also drops guard
-   markers. The advice must be that of the neighbours, or the kernel cannot merge the range with them. */
+/* A fresh inaccessible mapping in place of the old one: the only way to give the commit charge
+   back. It also drops guard markers. The advice must be that of the neighbours, or the kernel
+   cannot merge the range with them. */
 static bool replace_by_inaccessible(void *start, size_t size) {
     if (map_inaccessible((uintptr_t)start, size, MAP_FIXED) == NULL) return false;
     os_advise_region(start, size);
@@ -213,28 +225,31 @@ void os_advise_region(void *start, size_t size) {
     advise(start, size, MADV_NOHUGEPAGE);
 }
 
-/* Counted with OS_PROTECT: like those calls it changes a property of a mapping, not what is in it. */
+/* Counted with OS_PROTECT: like those calls it changes a property of a mapping, not what is in
+   it. */
 bool os_wipe_on_fork(void *start, size_t size) {
     if (IN_HARNESS && harness_os_fails(OS_PROTECT)) return false;
     return advise(start, size, MADV_WIPEONFORK);
 }
 
 bool os_seal(void *start, size_t size) {
-    if (IN_HARNESS) return !harness_os_fails(OS_SEAL); /* a harness must be able to start afresh, so nothing is sealed */
+    /* a harness must be able to start afresh, so nothing is sealed */
+    if (IN_HARNESS) return !harness_os_fails(OS_SEAL);
     return KERNEL(CALL_MSEAL, start, size, 0) == 0;
 }
 
 bool os_move_pages(void *from, void *to, size_t size) {
     if (IN_HARNESS && harness_os_fails(OS_REMAP)) return false;
-    long moved = os_call_kernel(SYS_mremap, (long)from, (long)size, (long)size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-                                (long)to, 0);
+    long moved = os_call_kernel(SYS_mremap, (long)from, (long)size, (long)size,
+                                MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
     if (moved != (long)to) {
-        /* The kernel may have unmapped the destination before it failed, as it does at RLIMIT_DATA. If it did not, the address
-           is taken, by our own reservation, and stays as it is. */
+        /* The kernel may have unmapped the destination before it failed, as it does at RLIMIT_DATA.
+           If it did not, the address is taken, by our own reservation, and stays as it is. */
         if (reserve_exactly((uintptr_t)to, size) != NULL) os_advise_region(to, size);
         return false;
     }
-    /* The source is empty now. Should the kernel refuse to replace it, closing it is all that can be done, and enough. */
+    /* The source is empty now. Should the kernel refuse to replace it, closing it is all that can
+       be done, and enough. */
     if (!replace_by_inaccessible(from, size)) set_protection(from, size, PROT_NONE);
     if (IN_HARNESS) {
         harness_os_note(HARNESS_DECOMMIT, from, size);
@@ -244,10 +259,11 @@ bool os_move_pages(void *from, void *to, size_t size) {
     return true;
 }
 
-/* --- Everything else ----------------------------------------------------------------------------------------------------- */
+/* --- Everything else ------------------------------------------------------------------------- */
 
 static bool read_urandom(char *bytes, size_t size) {
-    long fd = os_call_kernel(SYS_openat, AT_FDCWD, (long)"/dev/urandom", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    long fd =
+        os_call_kernel(SYS_openat, AT_FDCWD, (long)"/dev/urandom", O_RDONLY | O_CLOEXEC, 0, 0, 0);
     if (fd < 0) return false;
     size_t done = 0;
     while (done < size) {
@@ -268,7 +284,8 @@ bool os_random(void *buffer, size_t size) {
     while (done < size) {
         long got = KERNEL(SYS_getrandom, bytes + done, size - done, 0);
         if (got == -EINTR) continue;
-        if (got <= 0) return read_urandom(bytes + done, size - done); /* no such call, or a sandbox forbids it */
+        /* no such call, or a sandbox forbids it */
+        if (got <= 0) return read_urandom(bytes + done, size - done);
         done += (size_t)got;
     }
     return true;
@@ -292,7 +309,8 @@ unsigned os_process_id(void) { return (unsigned)KERNEL(SYS_getpid, 0, 0, 0); }
 void os_yield(void) { KERNEL(SYS_sched_yield, 0, 0, 0); }
 
 void os_futex_wait(uint32_t *word, uint32_t expected) {
-    /* Virtual threads share one real thread, which must not sleep: the caller looks again, and that is a scheduling point. */
+    /* Virtual threads share one real thread, which must not sleep: the caller looks again, and that
+       is a scheduling point. */
     if (IN_HARNESS && harness_threads_are_virtual()) return;
     KERNEL(SYS_futex, word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, expected);
 }
@@ -303,7 +321,8 @@ void os_futex_wake(uint32_t *word, unsigned count) {
 
 void os_membarrier(void) {
     if (KERNEL(SYS_membarrier, BARRIER_PRIVATE_EXPEDITED, 0, 0) == 0) return;
-    /* A process asks once before its first use; a child of fork has the parent's permission, a new program has not. */
+    /* A process asks once before its first use; a child of fork has the parent's permission, a new
+       program has not. */
     if (KERNEL(SYS_membarrier, BARRIER_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
         KERNEL(SYS_membarrier, BARRIER_PRIVATE_EXPEDITED, 0, 0) == 0)
         return;
@@ -313,8 +332,8 @@ void os_membarrier(void) {
 /* What a descriptor that is ready takes without blocking: PIPE_BUF. */
 #define WRITE_AT_ONCE 4096u
 
-/* Waits a tenth of a second at most for a descriptor that is full. True also when nobody reads any more, or when the kernel will
-   not say: the write tells. */
+/* Waits a tenth of a second at most for a descriptor that is full. True also when nobody reads any
+   more, or when the kernel will not say: the write tells. */
 static bool wait_writable(int fd) {
     struct pollfd wanted = {.fd = fd, .events = POLLOUT, .revents = 0};
     struct timespec patience = {0, 100 * 1000 * 1000};
@@ -328,7 +347,8 @@ void os_sleep(unsigned milliseconds) {
 
 void os_write(int fd, const char *text, size_t length) {
     while (length > 0) {
-        if (!wait_writable(fd)) return; /* a reader that sleeps must not keep a damaged process alive */
+        /* a reader that sleeps must not keep a damaged process alive */
+        if (!wait_writable(fd)) return;
         long written = KERNEL(SYS_write, fd, text, length < WRITE_AT_ONCE ? length : WRITE_AT_ONCE);
         if (written == -EINTR || written == -EAGAIN) continue;
         if (written <= 0) return;
@@ -379,10 +399,12 @@ size_t os_read_at(int fd, void *buffer, size_t size, uint64_t offset) {
 
 void os_close(int fd) { KERNEL(SYS_close, fd, 0, 0); }
 
-/* The kernel copies the mask in before it looks at what to do with it, and refuses the impossible: EINVAL if it could read the
-   word, EFAULT if not. Any sandbox allows this call, which changes nothing. */
+/* The kernel copies the mask in before it looks at what to do with it, and refuses the impossible:
+   EINVAL if it could read the word, EFAULT if not. Any sandbox allows this call, which changes
+   nothing. */
 bool os_can_read(const void *word) {
-    return os_call_kernel(SYS_rt_sigprocmask, INT_MAX, (long)word, 0, sizeof(uint64_t), 0, 0) != -EFAULT;
+    return os_call_kernel(SYS_rt_sigprocmask, INT_MAX, (long)word, 0, sizeof(uint64_t), 0, 0) !=
+           -EFAULT;
 }
 
 bool os_is_privileged(void) { return auxiliary_value(AT_SECURE) != 0; }
@@ -401,7 +423,7 @@ const char *os_environment(const char *name) {
     return NULL;
 }
 
-/* --- The end ------------------------------------------------------------------------------------------------------------- */
+/* --- The end --------------------------------------------------------------------------------- */
 
 void os_block_signals(void) {
     uint64_t all = ~(uint64_t)0;
@@ -420,7 +442,8 @@ void os_abort(void) {
 }
 
 void os_abort_at_once(void) {
-    /* The kernel's structure is a handler, flags, perhaps a trampoline, and a mask: all zero is "default" in each layout. */
+    /* The kernel's structure is a handler, flags, perhaps a trampoline, and a mask: all zero is
+       "default" in each layout. */
     uint64_t by_default[8] = {0};
     os_call_kernel(SYS_rt_sigaction, SIGABRT, (long)by_default, 0, sizeof(uint64_t), 0, 0);
     send_abort_signal();
@@ -430,7 +453,7 @@ void os_abort_at_once(void) {
     }
 }
 
-/* --- Which limit was it --------------------------------------------------------------------------------------------------- */
+/* --- Which limit was it ---------------------------------------------------------------------- */
 
 /* The index-th number (from 0) of a text of numbers; 0 when there are fewer. */
 static size_t number_at(const char *text, size_t length, unsigned index) {
@@ -439,7 +462,8 @@ static size_t number_at(const char *text, size_t length, unsigned index) {
     for (unsigned i = 0; i <= index; i++) {
         value = 0;
         while (at < length && (text[at] < '0' || text[at] > '9')) at++;
-        for (; at < length && text[at] >= '0' && text[at] <= '9'; at++) value = value * 10 + (size_t)(text[at] - '0');
+        for (; at < length && text[at] >= '0' && text[at] <= '9'; at++)
+            value = value * 10 + (size_t)(text[at] - '0');
     }
     return value;
 }
@@ -464,12 +488,15 @@ static size_t count_mappings(void) {
 
 enum os_limit os_diagnose_limit(size_t wanted) {
     enum { STATM_SIZE = 0, STATM_DATA = 5 }; /* fields of /proc/self/statm, in OS pages */
-    /* Splitting a mapping in the middle takes two more, so a process may fail that far from the limit. */
+    /* Splitting a mapping in the middle takes two more, so a process may fail that far from the
+       limit. */
     enum { MAPPINGS_SHORT = 2 };
     char text[256];
     size_t length = os_read_file("/proc/self/statm", text, sizeof text);
-    if (exceeds(number_at(text, length, STATM_DATA), wanted, resource_limit(RLIMIT_DATA))) return OS_LIMIT_DATA;
-    if (exceeds(number_at(text, length, STATM_SIZE), wanted, resource_limit(RLIMIT_AS))) return OS_LIMIT_ADDRESS_SPACE;
+    if (exceeds(number_at(text, length, STATM_DATA), wanted, resource_limit(RLIMIT_DATA)))
+        return OS_LIMIT_DATA;
+    if (exceeds(number_at(text, length, STATM_SIZE), wanted, resource_limit(RLIMIT_AS)))
+        return OS_LIMIT_ADDRESS_SPACE;
     length = os_read_file("/proc/sys/vm/max_map_count", text, sizeof text);
     size_t most = number_at(text, length, 0);
     if (most != 0 && count_mappings() + MAPPINGS_SHORT >= most) return OS_LIMIT_MAP_COUNT;

@@ -1,12 +1,13 @@
 /*
  * os: every system call moat makes (layer 1, a seam).
  *
- * One function per call, one policy for its failure: it returns false (or NULL) and leaves the state as it was. No function here
- * sets errno for the caller: each saves and restores it. A harness build can make any call fail and
- * records which ranges are reserved, committed and guarded (harness.h).
+ * One function per call, one policy for its failure: it returns false (or NULL) and leaves the
+ * state as it was. No function here sets errno for the caller: each saves and restores it. A
+ * harness build can make any call fail and records which ranges are reserved, committed and guarded
+ * (harness.h).
  *
- * All sizes are bytes; all ranges are multiples of the OS page. Async-signal-safe, allocates nothing, may run before
- * initialisation.
+ * All sizes are bytes; all ranges are multiples of the OS page. Async-signal-safe, allocates
+ * nothing, may run before initialisation.
  */
 #ifndef MOAT_OS_H
 #define MOAT_OS_H
@@ -14,7 +15,13 @@
 #include "base/base.h"
 
 /* What a failed memory call ran into, for the message a user reads. */
-enum os_limit { OS_LIMIT_NONE, OS_LIMIT_MEMORY, OS_LIMIT_ADDRESS_SPACE, OS_LIMIT_DATA, OS_LIMIT_MAP_COUNT };
+enum os_limit {
+    OS_LIMIT_NONE,
+    OS_LIMIT_MEMORY,
+    OS_LIMIT_ADDRESS_SPACE,
+    OS_LIMIT_DATA,
+    OS_LIMIT_MAP_COUNT
+};
 
 /* Each kind of call that a harness can make fail. */
 enum os_call {
@@ -37,8 +44,8 @@ size_t os_physical_memory(void);
 /* RLIMIT_AS in bytes, SIZE_MAX when infinite. */
 size_t os_address_space_limit(void);
 
-/* Reserves inaccessible, uncharged address space: at `hint` exactly if hint is not 0 (and nowhere else), aligned to `alignment`.
- */
+/* Reserves inaccessible, uncharged address space: at `hint` exactly if hint is not 0 (and nowhere
+   else), aligned to `alignment`. */
 void *os_reserve(size_t size, size_t alignment, uintptr_t hint);
 /* Gives a reservation, or a part, back to the kernel. */
 bool os_unreserve(void *start, size_t size);
@@ -52,22 +59,25 @@ bool os_protect_read(void *start, size_t size);
 bool os_protect_none(void *start, size_t size);
 /* Contents gone, still committed and zero-filled on next touch. */
 bool os_purge(void *start, size_t size);
-/* MADV_GUARD_INSTALL / MADV_GUARD_REMOVE; false on any errno (the caller falls back). The length must be verified by the caller.
- */
+/* MADV_GUARD_INSTALL / MADV_GUARD_REMOVE; false on any errno (the caller falls back). The length
+   must be verified by the caller. */
 bool os_guard_install(void *start, size_t size);
 bool os_guard_remove(void *start, size_t size);
-/* Advice that may be ignored: no core dump, no huge pages; and wiped in a forked child (false if the kernel cannot). */
+/* Advice that may be ignored: no core dump, no huge pages; and wiped in a forked child (false if
+   the kernel cannot). */
 void os_advise_region(void *start, size_t size);
 bool os_wipe_on_fork(void *start, size_t size);
 /* mseal where the kernel has it; best effort. */
 bool os_seal(void *start, size_t size);
-/* Moves the pages of [from, from+size) to `to` (reserved by us), leaving `from` inaccessible and reserved. False: nothing moved.
- */
+/* Moves the pages of [from, from+size) to `to` (reserved by us), leaving `from` inaccessible and
+   reserved. False: nothing moved. */
 bool os_move_pages(void *from, void *to, size_t size);
 
-/* Fills from the kernel; never short, never blocks for entropy after boot; false only if the kernel gives none. */
+/* Fills from the kernel; never short, never blocks for entropy after boot; false only if the kernel
+   gives none. */
 bool os_random(void *buffer, size_t size);
-/* Milliseconds of a coarse monotonic clock. In a harness: a virtual clock that the harness moves. */
+/* Milliseconds of a coarse monotonic clock. In a harness: a virtual clock that the harness
+   moves. */
 uint64_t os_milliseconds(void);
 /* Thread id for reports; process id. */
 unsigned os_thread_id(void);
@@ -79,18 +89,21 @@ void os_futex_wake(uint32_t *word, unsigned count);
 /* Expedited barrier on all threads of the process, for machines without total store order. */
 void os_membarrier(void);
 void os_sleep(unsigned milliseconds);
-/* Writes all of it to a file descriptor, retrying on EINTR; ignores errors. Gives up when the descriptor stays full for a tenth
- * of a second. */
+/* Writes all of it to a file descriptor, retrying on EINTR; ignores errors. Gives up when the
+   descriptor stays full for a tenth of a second. */
 void os_write(int fd, const char *text, size_t length);
-/* Reads up to `size` bytes of a file from its start into buffer; returns the count, 0 on any error. */
+/* Reads up to `size` bytes of a file from its start into buffer; returns the count, 0 on any
+   error. */
 size_t os_read_file(const char *path, char *buffer, size_t size);
-/* The same in pieces, for files of any length: a descriptor, -1 on failure; up to `size` bytes from `offset` on, 0 at the end. */
+/* The same in pieces, for files of any length: a descriptor, -1 on failure; up to `size` bytes from
+   `offset` on, 0 at the end. */
 int os_open_read(const char *path);
 size_t os_read_at(int fd, void *buffer, size_t size, uint64_t offset);
 void os_close(int fd);
 /* Whether the word at this (8-byte aligned) address can be read now. */
 bool os_can_read(const void *word);
-/* Keeps every signal away from the calling thread, for good: from here on it only reports and aborts. */
+/* Keeps every signal away from the calling thread, for good: from here on it only reports and
+   aborts. */
 void os_block_signals(void);
 /* Sends SIGABRT: a handler of the program's may run once. */
 MOAT_NORETURN void os_abort(void);
@@ -98,7 +111,8 @@ MOAT_NORETURN void os_abort(void);
 MOAT_NORETURN void os_abort_at_once(void);
 /* True when the process runs with raised privileges (AT_SECURE). */
 bool os_is_privileged(void);
-/* Environment variable as it stood at exec, without getenv (works before libc is ready); NULL if absent. */
+/* Environment variable as it stood at exec, without getenv (works before libc is ready); NULL if
+   absent. */
 const char *os_environment(const char *name);
 /* The limit that the last failed memory call most likely ran into. */
 enum os_limit os_diagnose_limit(size_t wanted);

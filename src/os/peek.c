@@ -1,8 +1,9 @@
 /*
  * peek: reading memory that may not be there (see peek.h).
  *
- * The loads are plain volatile ones in functions that sanitizers leave alone: what is read here is other functions' stack, with
- * red zones and words that other threads write, and none of that is an error of this program.
+ * The loads are plain volatile ones in functions that sanitizers leave alone: what is read here is
+ * other functions' stack, with red zones and words that other threads write, and none of that is an
+ * error of this program.
  */
 #include "os/peek.h"
 
@@ -25,7 +26,8 @@ PEEK_UNCHECKED bool peek_bytes(struct peek *peek, uintptr_t address, void *out, 
     uintptr_t end = 0;
     if (__builtin_add_overflow(address, size, &end)) return false;
     for (uintptr_t at = address; at < end; at++) {
-        if ((at == address || (at & (peek->page_size - 1)) == 0) && !page_is_readable(peek, at)) return false;
+        if ((at == address || (at & (peek->page_size - 1)) == 0) && !page_is_readable(peek, at))
+            return false;
         *to++ = *(const volatile char *)at;
     }
     return true;

@@ -1,9 +1,10 @@
 /*
  * peek: reading memory that may not be there (layer 1).
  *
- * A report walks the stack and the ELF headers of a process that is known to be damaged. Each OS page is probed with a system
- * call before the first byte of it is read, so that a wrong pointer ends the walk and does not fault. (Another thread may unmap
- * the page in between; a report accepts that.) The page probed last is remembered. Async-signal-safe, allocates nothing.
+ * A report walks the stack and the ELF headers of a process that is known to be damaged. Each OS
+ * page is probed with a system call before the first byte of it is read, so that a wrong pointer
+ * ends the walk and does not fault. (Another thread may unmap the page in between; a report accepts
+ * that.) The page probed last is remembered. Async-signal-safe, allocates nothing.
  */
 #ifndef MOAT_PEEK_H
 #define MOAT_PEEK_H

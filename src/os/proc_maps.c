@@ -25,7 +25,8 @@ static bool fill(struct proc_maps *maps) {
     for (size_t i = 0; i < left; i++) maps->buffer[i] = maps->buffer[maps->next + i];
     maps->next = 0;
     maps->have = left;
-    size_t got = os_read_at(maps->fd, maps->buffer + left, sizeof maps->buffer - left, maps->offset);
+    size_t got =
+        os_read_at(maps->fd, maps->buffer + left, sizeof maps->buffer - left, maps->offset);
     maps->offset += got;
     maps->have += got;
     return got != 0;
@@ -63,7 +64,9 @@ static uint64_t number(struct cursor *cursor, unsigned base) {
     const char *start = cursor->at;
     for (; cursor->at < cursor->end; cursor->at++) {
         char c = *cursor->at;
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 16;
         if (digit >= base) break;
         value = value * base + digit;
     }

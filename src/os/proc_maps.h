@@ -1,9 +1,9 @@
 /*
  * proc_maps: what the kernel says is mapped where (layer 1).
  *
- * Reads /proc/thread-self/maps piece by piece through a caller's buffer ("self" is the first thread of the process, and its file
- * is empty once that thread has ended). The file may have 65 000 lines; nothing is kept but the line looked at.
- * Async-signal-safe, allocates nothing.
+ * Reads /proc/thread-self/maps piece by piece through a caller's buffer ("self" is the first thread
+ * of the process, and its file is empty once that thread has ended). The file may have 65 000
+ * lines; nothing is kept but the line looked at. Async-signal-safe, allocates nothing.
  */
 #ifndef MOAT_PROC_MAPS_H
 #define MOAT_PROC_MAPS_H
@@ -17,7 +17,9 @@ struct mapping {
     uint64_t device; /* major << 32 | minor */
     uint64_t inode;  /* 0: no file */
     char permissions[4];
-    const char *name; /* path, or "[stack]" and the like; in the reader's buffer until the next call; may be cut off */
+    /* path, or "[stack]" and the like; in the reader's buffer until the next call; may be cut
+       off */
+    const char *name;
     size_t name_length;
 };
 

@@ -1,11 +1,13 @@
 /*
  * fork: what a child makes of its parent's state (layer 7).
  *
- * The forking thread holds every lock across the fork. In the child the maps are the truth: the pages of threads that did not
- * come along may have been caught between two steps, so their segments become abandoned with the order to be rebuilt by whoever
- * claims them; those whose owner stood inside a generic path (odd seqcount) stay as orphans, whose blocks can be freed but are
- * not used again. A remote free may have been caught between its claim and its mark in `pending`: every page of a surviving heap
- * gets all marks, and collects what is there. Generators were wiped by the kernel and seed themselves anew.
+ * The forking thread holds every lock across the fork. In the child the maps are the truth: the
+ * pages of threads that did not come along may have been caught between two steps, so their
+ * segments become abandoned with the order to be rebuilt by whoever claims them; those whose owner
+ * stood inside a generic path (odd seqcount) stay as orphans, whose blocks can be freed but are not
+ * used again. A remote free may have been caught between its claim and its mark in `pending`: every
+ * page of a surviving heap gets all marks, and collects what is there. Generators were wiped by the
+ * kernel and seed themselves anew.
  */
 #include <pthread.h>
 
@@ -23,11 +25,14 @@ static struct lock *const *all_locks(struct lock *locks[5]) {
     return locks;
 }
 
-/* The handlers stay for the life of the process; a harness starts the allocator many times in one. */
-static bool is_started(void) { return __atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) != 0; /* pairs with init */ }
+/* The handlers stay for the life of the process; a harness starts the allocator many times in
+   one. */
+static bool is_started(void) {
+    return __atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) != 0; /* pairs with init */
+}
 
-/* A signal handler that interrupted a generic path of this thread, which may hold any of the locks: its child does as after
- * _Fork. */
+/* A signal handler that interrupted a generic path of this thread, which may hold any of the locks:
+   its child does as after _Fork. */
 static bool is_left_alone(void) { return !is_started() || thread_word() == THREAD_BUSY; }
 
 static void before_fork(void) {
@@ -44,7 +49,8 @@ static void after_fork_in_parent(void) {
     for (int i = 5; i-- > 0;) lock_release(locks[i]);
 }
 
-/* Claims without their mark, and marks without their wake-up, are found by the next collect or poll. */
+/* Claims without their mark, and marks without their wake-up, are found by the next collect or
+   poll. */
 static void mark_everything(struct segment *segment, enum page_kind kind) {
     uint64_t slots = segment_pages_in_use(segment, kind), woken = 0;
     for (uint64_t rest = slots; rest != 0; rest &= rest - 1) {
@@ -57,8 +63,8 @@ static void mark_everything(struct segment *segment, enum page_kind kind) {
     atomic_or_relaxed(&heap->wake, bit64(segment_index(segment)));
 }
 
-/* Whose thread is gone has no local frees any more: another thread may get the heap. All slots, since a page may have been caught
-   while it was made or unmade. */
+/* Whose thread is gone has no local frees any more: another thread may get the heap. All slots,
+   since a page may have been caught while it was made or unmade. */
 static void disown_pages(const struct segment *segment) {
     for (unsigned slot = 0; slot < SLOTS_PER_SEGMENT; slot++) {
         const struct page *page = segment_page(segment, slot);
@@ -68,9 +74,10 @@ static void disown_pages(const struct segment *segment) {
 
 static bool is_intact(const struct heap *heap) { return (heap->seqcount & 1) == 0; }
 
-/* Which heaps go on. Where handlers ran, or the child's first thread comes by, its own: however it stands, it is this thread that
-   stands there. If the first to come by is a thread that the child has made meanwhile, the survivor's heap is one of those with a
-   thread: none of them may be taken away, though the heaps of threads that are gone stay with them. */
+/* Which heaps go on. Where handlers ran, or the child's first thread comes by, its own: however it
+   stands, it is this thread that stands there. If the first to come by is a thread that the child
+   has made meanwhile, the survivor's heap is one of those with a thread: none of them may be taken
+   away, though the heaps of threads that are gone stay with them. */
 struct survivors {
     bool all;
 };
@@ -94,14 +101,18 @@ static void recover_segment(struct segment *segment, struct survivors survivors)
         atomic_store_relaxed(&segment->owner, OWNER_ORPHAN | kind);
         return;
     }
-    atomic_store_relaxed(&segment->remaining, 0); /* nobody counted: who frees next and could be the last looks for itself */
-    /* Without the live map there is nothing to rebuild from: the baseline build trusts what was abandoned as it stands. */
-    atomic_store_relaxed(&segment->owner, OWNER_ABANDONED | (HARDENED_MAP ? OWNER_REBUILD : 0) | kind);
+    /* nobody counted: who frees next and could be the last looks for itself */
+    atomic_store_relaxed(&segment->remaining, 0);
+    /* Without the live map there is nothing to rebuild from: the baseline build trusts what was
+       abandoned as it stands. */
+    atomic_store_relaxed(&segment->owner,
+                         OWNER_ABANDONED | (HARDENED_MAP ? OWNER_REBUILD : 0) | kind);
     abandoned_add((unsigned)kind, segment_index(segment));
 }
 
-/* Every heap that does not go on is free again. Not so if a handler forked that had interrupted this very thread inside the
-   allocator: it may be about to take a heap, or to return its own; the child does without those nobody has. */
+/* Every heap that does not go on is free again. Not so if a handler forked that had interrupted
+   this very thread inside the allocator: it may be about to take a heap, or to return its own; the
+   child does without those nobody has. */
 static void recover_heaps(struct survivors survivors, bool interrupted) {
     struct heap_pool *pool = ro.pool;
     uint32_t top = 0;
@@ -131,7 +142,8 @@ static void recover_as(struct survivors survivors, bool interrupted) {
             if (index < ro.region->window_end) recover_segment(segment_at(index), survivors);
         }
     recover_heaps(survivors, interrupted);
-    for (uint32_t i = 0; i < ro.pool->writable; i++) __builtin_memset(&ro.randoms[i], 0, sizeof(struct random));
+    for (uint32_t i = 0; i < ro.pool->writable; i++)
+        __builtin_memset(&ro.randoms[i], 0, sizeof(struct random));
     struct lock *locks[5];
     all_locks(locks);
     for (int i = 0; i < 5; i++) lock_reset(locks[i]);
@@ -151,18 +163,22 @@ bool fork_register(void) {
     return registered;
 }
 
-/* A program's own handlers must be registered after these: run before them they may allocate, and hold locks that a thread inside
-   moat waits for. So the first malloc, which may come late, is not waited for. */
+/* A program's own handlers must be registered after these: run before them they may allocate, and
+   hold locks that a thread inside moat waits for. So the first malloc, which may come late, is not
+   waited for. */
 __attribute__((constructor(101))) static void register_early(void) { (void)fork_register(); }
 
-/* A child made by _Fork or clone has run no handlers, but the kernel wiped the mark. A lock may be held by a thread that is gone.
- */
+/* A child made by _Fork or clone has run no handlers, but the kernel wiped the mark. A lock may be
+   held by a thread that is gone. */
 void fork_recover(void) {
     uintptr_t outside = thread_enter();
     uint64_t wiped = FORK_WIPED;
-    if (atomic_cas_acquire(ro.fork_mark, &wiped, FORK_RECOVERING)) /* pairs with the store at the end of recover_as */
-        recover_as((struct survivors){.all = os_thread_id() != os_process_id()}, outside == THREAD_BUSY);
+    /* pairs with the store at the end of recover_as */
+    if (atomic_cas_acquire(ro.fork_mark, &wiped, FORK_RECOVERING))
+        recover_as((struct survivors){.all = os_thread_id() != os_process_id()},
+                   outside == THREAD_BUSY);
     else
-        while (atomic_load_acquire(ro.fork_mark) == FORK_RECOVERING) os_yield(); /* pairs likewise */
+        /* pairs likewise */
+        while (atomic_load_acquire(ro.fork_mark) == FORK_RECOVERING) os_yield();
     thread_leave(outside);
 }

@@ -1,9 +1,9 @@
 /*
  * init: from nothing to a working allocator, once (layer 7).
  *
- * Runs inside the first call that needs memory, before constructors if need be. It reserves the region and, in a second
- * reservation, a slot for each table at a random offset with inaccessible memory on both sides; fills `ro` in and makes it
- * read-only.
+ * Runs inside the first call that needs memory, before constructors if need be. It reserves the
+ * region and, in a second reservation, a slot for each table at a random offset with inaccessible
+ * memory on both sides; fills `ro` in and makes it read-only.
  */
 #include "os/lock.h"
 #include "meta/options.h"
@@ -17,7 +17,16 @@
 /* The one lock that exists before there is state. */
 static struct lock init_lock;
 
-enum table { TABLE_STATE, TABLE_SEGMENTS, TABLE_PAGES, TABLE_LOCAL_HEAPS, TABLE_MAPS, TABLE_HEAPS, TABLE_RANDOMS, TABLES };
+enum table {
+    TABLE_STATE,
+    TABLE_SEGMENTS,
+    TABLE_PAGES,
+    TABLE_LOCAL_HEAPS,
+    TABLE_MAPS,
+    TABLE_HEAPS,
+    TABLE_RANDOMS,
+    TABLES
+};
 
 struct layout {
     size_t size[TABLES];
@@ -42,7 +51,8 @@ static void plan_sizes(struct layout *layout, size_t span, size_t heaps) {
 static bool reserve_tables(struct layout *layout, struct random *random, size_t gap) {
     for (; gap >= GAP_MIN; gap /= 4) {
         layout->reserved_size = 0;
-        for (int i = 0; i < TABLES; i++) layout->reserved_size += layout->size[i] + gap + 2 * ro.os_page;
+        for (int i = 0; i < TABLES; i++)
+            layout->reserved_size += layout->size[i] + gap + 2 * ro.os_page;
         layout->reserved = os_reserve(layout->reserved_size, ro.os_page, 0);
         if (layout->reserved == NULL) continue;
         uintptr_t slot = (uintptr_t)layout->reserved;
@@ -73,10 +83,11 @@ static void fill_ro(const struct layout *layout, const struct region_plan *plan)
     ro.zero_size = &state->zero_size;
 }
 
-/* A free looks at the local heap and the owner word of whatever address in the range it is given: zeros say that nothing lives
-   there. */
+/* A free looks at the local heap and the owner word of whatever address in the range it is given:
+   zeros say that nothing lives there. */
 static bool open_tables(const struct layout *layout) {
-    static const enum table read_anywhere[] = {TABLE_SEGMENTS, TABLE_PAGES, TABLE_LOCAL_HEAPS, TABLE_MAPS};
+    static const enum table read_anywhere[] = {TABLE_SEGMENTS, TABLE_PAGES, TABLE_LOCAL_HEAPS,
+                                               TABLE_MAPS};
     if (!os_commit((void *)layout->start[TABLE_STATE], layout->size[TABLE_STATE])) return false;
     for (size_t i = 0; i < sizeof read_anywhere / sizeof read_anywhere[0]; i++) {
         enum table table = read_anywhere[i];
@@ -85,11 +96,13 @@ static bool open_tables(const struct layout *layout) {
     return true;
 }
 
-/* From here on a pointer, NULL too while the base is still 0 elsewhere, may lead to the segment table: it must be readable. */
+/* From here on a pointer, NULL too while the base is still 0 elsewhere, may lead to the segment
+   table: it must be readable. */
 static void publish_range(const struct region_plan *plan) {
     ro_store(region_base, plan->base);
     ro_store(region_granules, plan->span >> GRANULE_SHIFT);
-    __atomic_store_n(&ro.region_span, plan->span, __ATOMIC_RELEASE); /* relaxed loads of free: see ro.h */
+    /* relaxed loads of free: see ro.h */
+    __atomic_store_n(&ro.region_span, plan->span, __ATOMIC_RELEASE);
 }
 
 /* State that is not all-zero at birth. */
@@ -106,10 +119,12 @@ static bool fill_state(const struct region_plan *plan, struct random *random, si
 static void publish(size_t heaps) {
     __atomic_store_n(&ro.heaps_max, heaps, __ATOMIC_RELEASE); /* pairs with alloc_is_ready */
     if (!HARDENED_RO) return;
-    if (os_protect_read(&moat_ro_pages, sizeof moat_ro_pages) && !IN_HARNESS) os_seal(&moat_ro_pages, sizeof moat_ro_pages);
+    if (os_protect_read(&moat_ro_pages, sizeof moat_ro_pages) && !IN_HARNESS)
+        os_seal(&moat_ro_pages, sizeof moat_ro_pages);
 }
 
-/* What a failed start has reserved goes back, and nothing is owned: but for the key, which the next attempt takes up. */
+/* What a failed start has reserved goes back, and nothing is owned: but for the key, which the next
+   attempt takes up. */
 static void take_down(const struct region_plan *plan, const struct layout *layout) {
     uint32_t exit_key = ro.exit_key;
     ro_store(region_span, 0);
@@ -151,7 +166,8 @@ static bool build(struct random *random) {
 bool init_once(void) {
     struct random random;
     uintptr_t outside = thread_enter();
-    if (outside == THREAD_BUSY) heap_report_reentry(); /* moat_default_options() that allocates, or a signal handler */
+    /* moat_default_options() that allocates, or a signal handler */
+    if (outside == THREAD_BUSY) heap_report_reentry();
     lock_acquire(&init_lock);
     bool ready = __atomic_load_n(&ro.heaps_max, __ATOMIC_RELAXED) != 0, first = false;
     if (!ready) {
@@ -159,7 +175,8 @@ bool init_once(void) {
         __builtin_memset(&random, 0, sizeof random);
         ready = first = build(&random);
         __builtin_memset(&random, 0, sizeof random);
-        __asm__ volatile("" : : "r"(&random) : "memory"); /* the keys of the layout do not stay on the stack */
+        /* the keys of the layout do not stay on the stack */
+        __asm__ volatile("" : : "r"(&random) : "memory");
     }
     lock_release(&init_lock);
     thread_leave(outside);

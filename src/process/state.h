@@ -1,8 +1,8 @@
 /*
  * state: everything of the process that changes, in one structure (layer 7).
  *
- * It lies in a mapping of its own at a random address, behind the read-only pointers of `ro`; each member is owned by its
- * room. A harness can save and restore it together with the tables.
+ * It lies in a mapping of its own at a random address, behind the read-only pointers of `ro`; each
+ * member is owned by its room. A harness can save and restore it together with the tables.
  */
 #ifndef MOAT_STATE_H
 #define MOAT_STATE_H
@@ -21,7 +21,8 @@ struct state {
 
 /* Registers the fork handlers; fork.c. False: the C library has no room. */
 bool fork_register(void);
-/* malloc.c: ends the process when a sanitizer's allocator is in it. Not there in a prefixed build, which may run beside one. */
+/* malloc.c: ends the process when a sanitizer's allocator is in it. Not there in a prefixed build,
+   which may run beside one. */
 extern void moat_refuse_sanitizers(void) __attribute__((weak, visibility("hidden")));
 
 #endif

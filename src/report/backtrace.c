@@ -1,8 +1,8 @@
 /*
  * backtrace: the calls that led here (see backtrace.h).
  *
- * The registers of this function are taken first; its own unwind table then leads to its caller, and so on. Machines whose
- * registers are not known here get an empty backtrace.
+ * The registers of this function are taken first; its own unwind table then leads to its caller,
+ * and so on. Machines whose registers are not known here get an empty backtrace.
  */
 #include "report/backtrace.h"
 
@@ -56,9 +56,11 @@ static uintptr_t inside_instruction(const struct cfi_registers *registers) {
     return registers->pc - (registers->pc_is_exact ? 0 : 1);
 }
 
-/* A caller by the frame pointer: the word it points at is the caller's, the next one the return address. Believed only if the
-   stack grows the right way and the return address is in known code. */
-static bool step_by_frame_pointer(struct backtrace_workspace *workspace, struct cfi_registers *registers) {
+/* A caller by the frame pointer: the word it points at is the caller's, the next one the return
+   address. Believed only if the stack grows the right way and the return address is in known
+   code. */
+static bool step_by_frame_pointer(struct backtrace_workspace *workspace,
+                                  struct cfi_registers *registers) {
     struct peek *peek = &workspace->modules.peek;
     uintptr_t frame = registers->value[CFI_FRAME_POINTER];
     uintptr_t next = 0;
@@ -77,11 +79,14 @@ static bool step(struct backtrace_workspace *workspace, struct cfi_registers *re
     struct peek *peek = &workspace->modules.peek;
     uintptr_t address = inside_instruction(registers);
     const struct module *module = module_find(&workspace->modules, address);
-    if (module == NULL || !cfi_find(peek, module, address, &workspace->entry)) return step_by_frame_pointer(workspace, registers);
-    return cfi_run(&workspace->cfi, &workspace->entry, address) && cfi_apply(peek, &workspace->cfi, &workspace->entry, registers);
+    if (module == NULL || !cfi_find(peek, module, address, &workspace->entry))
+        return step_by_frame_pointer(workspace, registers);
+    return cfi_run(&workspace->cfi, &workspace->entry, address) &&
+           cfi_apply(peek, &workspace->cfi, &workspace->entry, registers);
 }
 
-MOAT_NOINLINE void backtrace_capture(struct backtrace_workspace *workspace, struct backtrace *backtrace) {
+MOAT_NOINLINE void backtrace_capture(struct backtrace_workspace *workspace,
+                                     struct backtrace *backtrace) {
     struct cfi_registers registers = {.pc_is_exact = true};
     backtrace->count = 0;
     module_table_reset(&workspace->modules);
@@ -95,7 +100,8 @@ void backtrace_drop_until(struct backtrace *backtrace, uintptr_t return_address)
     while (first < backtrace->count && backtrace->frames[first] != return_address - 1) first++;
     if (first == backtrace->count) return;
     backtrace->count -= first;
-    for (unsigned i = 0; i < backtrace->count; i++) backtrace->frames[i] = backtrace->frames[first + i];
+    for (unsigned i = 0; i < backtrace->count; i++)
+        backtrace->frames[i] = backtrace->frames[first + i];
 }
 
 static void format_frame(struct format *format, const struct module *module, uintptr_t address) {
@@ -117,14 +123,16 @@ static void format_frame(struct format *format, const struct module *module, uin
     }
 }
 
-void backtrace_write(struct backtrace_workspace *workspace, const struct backtrace *backtrace, int fd) {
+void backtrace_write(struct backtrace_workspace *workspace, const struct backtrace *backtrace,
+                     int fd) {
     char text[MODULE_PATH + 2 * BUILD_ID_MAX + 80];
     for (unsigned i = 0; i < backtrace->count; i++) {
         struct format line = format_in(text, sizeof text);
         format_string(&line, "moat:   #");
         format_decimal(&line, i);
         format_string(&line, " ");
-        format_frame(&line, module_find(&workspace->modules, backtrace->frames[i]), backtrace->frames[i]);
+        format_frame(&line, module_find(&workspace->modules, backtrace->frames[i]),
+                     backtrace->frames[i]);
         format_end_line(&line);
         os_write(fd, text, line.length);
     }

@@ -1,10 +1,11 @@
 /*
  * backtrace: the calls that led here (layer 1).
  *
- * Walks the current stack by the unwind tables every program has, so that frame pointers are not needed; where a function has no
- * table, by the frame pointer, if that leads back into known code. The walk trusts nothing it reads (peek), ends after
- * BACKTRACE_DEPTH frames, takes no lock, allocates nothing and is async-signal-safe. The C runtime's own unwinder is none of
- * that: it allocates in static programs, and follows a damaged stack until it faults.
+ * Walks the current stack by the unwind tables every program has, so that frame pointers are not
+ * needed; where a function has no table, by the frame pointer, if that leads back into known code.
+ * The walk trusts nothing it reads (peek), ends after BACKTRACE_DEPTH frames, takes no lock,
+ * allocates nothing and is async-signal-safe. The C runtime's own unwinder is none of that: it
+ * allocates in static programs, and follows a damaged stack until it faults.
  *
  * The workspace is too large for small stacks: keep it static. One walk at a time may use it.
  */
@@ -21,8 +22,8 @@ struct backtrace_workspace {
     struct cfi_entry entry;
 };
 
-/* An address inside each instruction that is being executed, innermost first: the call's own last byte in a caller, the exact
-   instruction where a signal came in. */
+/* An address inside each instruction that is being executed, innermost first: the call's own last
+   byte in a caller, the exact instruction where a signal came in. */
 struct backtrace {
     uintptr_t frames[BACKTRACE_DEPTH];
     unsigned count;
@@ -30,9 +31,12 @@ struct backtrace {
 
 /* Walks from the caller of this function. */
 void backtrace_capture(struct backtrace_workspace *workspace, struct backtrace *backtrace);
-/* Forgets the frames inside the function that returns to `return_address`; does nothing if that is not there. */
+/* Forgets the frames inside the function that returns to `return_address`; does nothing if that is
+   not there. */
 void backtrace_drop_until(struct backtrace *backtrace, uintptr_t return_address);
-/* Writes one line a frame: "moat:   #N MODULE+0xOFFSET build-id HEX". OFFSET is what addr2line -e MODULE wants. */
-void backtrace_write(struct backtrace_workspace *workspace, const struct backtrace *backtrace, int fd);
+/* Writes one line a frame: "moat: #N MODULE+0xOFFSET build-id HEX". OFFSET is what addr2line -e
+   MODULE wants. */
+void backtrace_write(struct backtrace_workspace *workspace, const struct backtrace *backtrace,
+                     int fd);
 
 #endif

@@ -1,14 +1,16 @@
 /*
  * cfi: finding and running call frame information (see cfi.h).
  *
- * An entry (FDE) belongs to a function and names a common one (CIE). Linkers add a sorted index of the entries, which is searched
- * by halving; a static program may have none, and then the entries are read one after the other.
+ * An entry (FDE) belongs to a function and names a common one (CIE). Linkers add a sorted index of
+ * the entries, which is searched by halving; a static program may have none, and then the entries
+ * are read one after the other.
  */
 #include "report/cfi.h"
 
-/* --- Entries --------------------------------------------------------------------------------------------------------------- */
+/* --- Entries --------------------------------------------------------------------------------- */
 
-/* The reader covers one record after this, and `start` is where its next field lies. False at the end of the list. */
+/* The reader covers one record after this, and `start` is where its next field lies. False at the
+   end of the list. */
 static bool open_record(struct dwarf_reader *reader) {
     uint64_t length = dwarf_unsigned(reader, 4);
     if (length == 0xffffffff) length = dwarf_unsigned(reader, 8);
@@ -18,7 +20,8 @@ static bool open_record(struct dwarf_reader *reader) {
 }
 
 /* The letters of a common entry's augmentation string, each with its data. */
-static void read_augmentation(struct dwarf_reader *reader, const char *letters, struct cfi_entry *entry) {
+static void read_augmentation(struct dwarf_reader *reader, const char *letters,
+                              struct cfi_entry *entry) {
     uint64_t size = dwarf_uleb(reader);
     uintptr_t data_end = reader->at + size;
     for (const char *letter = letters + 1; *letter != '\0' && !reader->failed; letter++) {
@@ -33,7 +36,9 @@ static void read_augmentation(struct dwarf_reader *reader, const char *letters, 
         } else if (*letter == 'S') {
             entry->is_signal_frame = true;
         } else if (*letter != 'B') {
-            break; /* unknown: the size says where its data ends, and the letters before it have been read */
+            /* unknown: the size says where its data ends, and the letters before it have been
+               read */
+            break;
         }
     }
     if (data_end < reader->at || data_end > reader->end) reader->failed = true;
@@ -64,7 +69,8 @@ static bool read_entry(struct dwarf_reader reader, uintptr_t floor, struct cfi_e
     if (!open_record(&reader)) return false;
     uintptr_t here = reader.at;
     uint64_t back = dwarf_unsigned(&reader, 4);
-    if (reader.failed || back == 0 || back > here - floor) return false; /* 0: this is a common entry */
+    /* 0: this is a common entry */
+    if (reader.failed || back == 0 || back > here - floor) return false;
     if (!read_common(dwarf_reader_at(reader.peek, here - back, reader.end), entry)) return false;
     entry->start = dwarf_pointer(&reader, entry->pointer_encoding, 0);
     entry->size = dwarf_pointer(&reader, entry->pointer_encoding & DWARF_PTR_FORMAT, 0);
@@ -73,18 +79,22 @@ static bool read_entry(struct dwarf_reader reader, uintptr_t floor, struct cfi_e
     return !reader.failed;
 }
 
-static bool find_one_by_one(struct peek *peek, uintptr_t start, uintptr_t end, uintptr_t address, struct cfi_entry *entry) {
+static bool find_one_by_one(struct peek *peek, uintptr_t start, uintptr_t end, uintptr_t address,
+                            struct cfi_entry *entry) {
     while (start < end) {
         struct dwarf_reader record = dwarf_reader_at(peek, start, end);
         if (!open_record(&record)) return false;
-        if (read_entry(dwarf_reader_at(peek, start, end), 0, entry) && address - entry->start < entry->size) return true;
+        if (read_entry(dwarf_reader_at(peek, start, end), 0, entry) &&
+            address - entry->start < entry->size)
+            return true;
         start = record.end;
     }
     return false;
 }
 
 /* A table of pairs {start of the code, entry}, 32-bit offsets from the index, sorted. */
-static uintptr_t find_in_index(struct peek *peek, uintptr_t index, uintptr_t table, uint64_t count, uintptr_t address) {
+static uintptr_t find_in_index(struct peek *peek, uintptr_t index, uintptr_t table, uint64_t count,
+                               uintptr_t address) {
     uint64_t low = 0;
     uint64_t high = count;
     int32_t pair[2];
@@ -100,12 +110,14 @@ static uintptr_t find_in_index(struct peek *peek, uintptr_t index, uintptr_t tab
     return index + (uintptr_t)(intptr_t)pair[1];
 }
 
-bool cfi_find(struct peek *peek, const struct module *module, uintptr_t address, struct cfi_entry *entry) {
+bool cfi_find(struct peek *peek, const struct module *module, uintptr_t address,
+              struct cfi_entry *entry) {
     enum { SORTED_PAIRS = 0x3b }; /* data-relative, four bytes, signed: what linkers write */
     uintptr_t index = module->eh_frame_hdr;
     if (index == 0)
         return module->eh_frame != 0 &&
-               find_one_by_one(peek, module->eh_frame, module->eh_frame + module->eh_frame_size, address, entry);
+               find_one_by_one(peek, module->eh_frame, module->eh_frame + module->eh_frame_size,
+                               address, entry);
     struct dwarf_reader reader = dwarf_reader_at(peek, index, module->end);
     uint64_t version = dwarf_unsigned(&reader, 1);
     uint8_t frames_encoding = (uint8_t)dwarf_unsigned(&reader, 1);
@@ -119,10 +131,11 @@ bool cfi_find(struct peek *peek, const struct module *module, uintptr_t address,
     if (reader.failed || count > (module->end - reader.at) / 8) return false;
     uintptr_t found = find_in_index(peek, index, reader.at, count, address);
     return found >= module->start && found < module->end &&
-           read_entry(dwarf_reader_at(peek, found, module->end), module->start, entry) && address - entry->start < entry->size;
+           read_entry(dwarf_reader_at(peek, found, module->end), module->start, entry) &&
+           address - entry->start < entry->size;
 }
 
-/* --- Programs -------------------------------------------------------------------------------------------------------------- */
+/* --- Programs -------------------------------------------------------------------------------- */
 
 enum instruction {
     CFA_NOP = 0x00,
@@ -148,7 +161,8 @@ enum instruction {
     CFA_VAL_OFFSET = 0x14,
     CFA_VAL_OFFSET_SF = 0x15,
     CFA_VAL_EXPRESSION = 0x16,
-    CFA_AARCH64_NEGATE_RA_STATE = 0x2d, /* the return address is signed: its signature is taken off in any case */
+    /* the return address is signed: its signature is taken off in any case */
+    CFA_AARCH64_NEGATE_RA_STATE = 0x2d,
     CFA_GNU_ARGS_SIZE = 0x2e,
     /* The operand is in the low six bits of these. */
     CFA_ADVANCE_LOC = 0x40,
@@ -164,16 +178,20 @@ struct run {
     unsigned remembered;
 };
 
-/* Registers that are not followed (vectors, flags) may be saved too: their rules are read and dropped. */
+/* Registers that are not followed (vectors, flags) may be saved too: their rules are read and
+   dropped. */
 static void set_rule(struct run *run, uint64_t number, enum cfi_how how, int64_t operand) {
     if (number < CFI_REGISTERS) run->workspace->row.rules[number] = (struct cfi_rule){how, operand};
 }
 
 static void restore_rule(struct run *run, uint64_t number) {
-    if (number < CFI_REGISTERS) run->workspace->row.rules[number] = run->workspace->initial.rules[number];
+    if (number < CFI_REGISTERS)
+        run->workspace->row.rules[number] = run->workspace->initial.rules[number];
 }
 
-static int64_t factored(const struct run *run, uint64_t count) { return (int64_t)(count * (uint64_t)run->entry->data_factor); }
+static int64_t factored(const struct run *run, uint64_t count) {
+    return (int64_t)(count * (uint64_t)run->entry->data_factor);
+}
 
 static uintptr_t skip_expression(struct run *run) {
     uintptr_t expression = run->reader.at;
@@ -205,27 +223,43 @@ static bool run_base(struct run *run, unsigned instruction) {
         return true;
     case CFA_DEF_CFA_REGISTER: set_base(run, dwarf_uleb(reader), row->base_offset); return true;
     case CFA_DEF_CFA_OFFSET: set_base(run, number, (int64_t)dwarf_uleb(reader)); return true;
-    case CFA_DEF_CFA_OFFSET_SF: set_base(run, number, factored(run, (uint64_t)dwarf_sleb(reader))); return true;
+    case CFA_DEF_CFA_OFFSET_SF:
+        set_base(run, number, factored(run, (uint64_t)dwarf_sleb(reader)));
+        return true;
     case CFA_DEF_CFA_EXPRESSION: row->base_expression = skip_expression(run); return true;
     default: return false;
     }
 }
 
-/* Instructions about one register: a number, then what its rule needs. False if it is none of them. */
+/* Instructions about one register: a number, then what its rule needs. False if it is none of
+   them. */
 static bool run_register(struct run *run, unsigned instruction) {
     struct dwarf_reader *reader = &run->reader;
-    bool is_one = (instruction >= CFA_OFFSET_EXTENDED && instruction <= CFA_REGISTER) || instruction == CFA_EXPRESSION ||
-                  instruction == CFA_OFFSET_EXTENDED_SF || (instruction >= CFA_VAL_OFFSET && instruction <= CFA_VAL_EXPRESSION);
+    bool is_one = (instruction >= CFA_OFFSET_EXTENDED && instruction <= CFA_REGISTER) ||
+                  instruction == CFA_EXPRESSION || instruction == CFA_OFFSET_EXTENDED_SF ||
+                  (instruction >= CFA_VAL_OFFSET && instruction <= CFA_VAL_EXPRESSION);
     if (!is_one) return false;
     uint64_t number = dwarf_uleb(reader);
     switch (instruction) {
-    case CFA_OFFSET_EXTENDED: set_rule(run, number, CFI_AT_OFFSET, factored(run, dwarf_uleb(reader))); break;
-    case CFA_OFFSET_EXTENDED_SF: set_rule(run, number, CFI_AT_OFFSET, factored(run, (uint64_t)dwarf_sleb(reader))); break;
-    case CFA_VAL_OFFSET: set_rule(run, number, CFI_IS_OFFSET, factored(run, dwarf_uleb(reader))); break;
-    case CFA_VAL_OFFSET_SF: set_rule(run, number, CFI_IS_OFFSET, factored(run, (uint64_t)dwarf_sleb(reader))); break;
+    case CFA_OFFSET_EXTENDED:
+        set_rule(run, number, CFI_AT_OFFSET, factored(run, dwarf_uleb(reader)));
+        break;
+    case CFA_OFFSET_EXTENDED_SF:
+        set_rule(run, number, CFI_AT_OFFSET, factored(run, (uint64_t)dwarf_sleb(reader)));
+        break;
+    case CFA_VAL_OFFSET:
+        set_rule(run, number, CFI_IS_OFFSET, factored(run, dwarf_uleb(reader)));
+        break;
+    case CFA_VAL_OFFSET_SF:
+        set_rule(run, number, CFI_IS_OFFSET, factored(run, (uint64_t)dwarf_sleb(reader)));
+        break;
     case CFA_REGISTER: set_rule(run, number, CFI_IN_REGISTER, (int64_t)dwarf_uleb(reader)); break;
-    case CFA_EXPRESSION: set_rule(run, number, CFI_AT_EXPRESSION, (int64_t)skip_expression(run)); break;
-    case CFA_VAL_EXPRESSION: set_rule(run, number, CFI_IS_EXPRESSION, (int64_t)skip_expression(run)); break;
+    case CFA_EXPRESSION:
+        set_rule(run, number, CFI_AT_EXPRESSION, (int64_t)skip_expression(run));
+        break;
+    case CFA_VAL_EXPRESSION:
+        set_rule(run, number, CFI_IS_EXPRESSION, (int64_t)skip_expression(run));
+        break;
     case CFA_UNDEFINED: set_rule(run, number, CFI_UNDEFINED, 0); break;
     case CFA_SAME_VALUE: set_rule(run, number, CFI_SAME, 0); break;
     default: restore_rule(run, number); break;
@@ -241,9 +275,15 @@ static void run_other(struct run *run, unsigned instruction) {
     case CFA_AARCH64_NEGATE_RA_STATE: break;
     case CFA_GNU_ARGS_SIZE: dwarf_uleb(reader); break;
     case CFA_SET_LOC: run->location = dwarf_pointer(reader, run->entry->pointer_encoding, 0); break;
-    case CFA_ADVANCE_LOC1: run->location += dwarf_unsigned(reader, 1) * run->entry->code_factor; break;
-    case CFA_ADVANCE_LOC2: run->location += dwarf_unsigned(reader, 2) * run->entry->code_factor; break;
-    case CFA_ADVANCE_LOC4: run->location += dwarf_unsigned(reader, 4) * run->entry->code_factor; break;
+    case CFA_ADVANCE_LOC1:
+        run->location += dwarf_unsigned(reader, 1) * run->entry->code_factor;
+        break;
+    case CFA_ADVANCE_LOC2:
+        run->location += dwarf_unsigned(reader, 2) * run->entry->code_factor;
+        break;
+    case CFA_ADVANCE_LOC4:
+        run->location += dwarf_unsigned(reader, 4) * run->entry->code_factor;
+        break;
     case CFA_REMEMBER_STATE:
         if (run->remembered == CFI_REMEMBERED)
             reader->failed = true;
@@ -273,7 +313,8 @@ static bool run_until(struct run *run, uintptr_t address) {
         } else if (kind == CFA_OFFSET) {
             set_rule(run, operand, CFI_AT_OFFSET, factored(run, dwarf_uleb(reader)));
         } else if (kind == CFA_RESTORE) {
-            if (operand < CFI_REGISTERS) row->rules[operand] = run->workspace->initial.rules[operand];
+            if (operand < CFI_REGISTERS)
+                row->rules[operand] = run->workspace->initial.rules[operand];
         } else if (!run_base(run, instruction) && !run_register(run, instruction)) {
             run_other(run, instruction);
         }
@@ -284,7 +325,11 @@ static bool run_until(struct run *run, uintptr_t address) {
 bool cfi_run(struct cfi_workspace *workspace, struct cfi_entry *entry, uintptr_t address) {
     workspace->row = (struct cfi_row){.base_register = 0};
     workspace->initial = workspace->row;
-    struct run run = {.workspace = workspace, .entry = entry, .reader = entry->common, .location = entry->start, .remembered = 0};
+    struct run run = {.workspace = workspace,
+                      .entry = entry,
+                      .reader = entry->common,
+                      .location = entry->start,
+                      .remembered = 0};
     if (!run_until(&run, UINTPTR_MAX)) return false;
     workspace->initial = workspace->row;
     run.reader = entry->special;
@@ -292,10 +337,10 @@ bool cfi_run(struct cfi_workspace *workspace, struct cfi_entry *entry, uintptr_t
     return run_until(&run, address);
 }
 
-/* --- Registers ------------------------------------------------------------------------------------------------------------- */
+/* --- Registers ------------------------------------------------------------------------------- */
 
-static bool value_by_rule(struct peek *peek, const struct cfi_rule *rule, uintptr_t base, const struct cfi_registers *registers,
-                          uintptr_t *value) {
+static bool value_by_rule(struct peek *peek, const struct cfi_rule *rule, uintptr_t base,
+                          const struct cfi_registers *registers, uintptr_t *value) {
     uintptr_t place = 0;
     switch (rule->how) {
     case CFI_SAME: return true;
@@ -307,8 +352,10 @@ static bool value_by_rule(struct peek *peek, const struct cfi_rule *rule, uintpt
         *value = registers->value[rule->operand];
         return true;
     case CFI_AT_EXPRESSION:
-        return cfi_expression(peek, (uintptr_t)rule->operand, base, registers, &place) && peek_word(peek, place, value);
-    case CFI_IS_EXPRESSION: return cfi_expression(peek, (uintptr_t)rule->operand, base, registers, value);
+        return cfi_expression(peek, (uintptr_t)rule->operand, base, registers, &place) &&
+               peek_word(peek, place, value);
+    case CFI_IS_EXPRESSION:
+        return cfi_expression(peek, (uintptr_t)rule->operand, base, registers, value);
     default: return false;
     }
 }
@@ -324,8 +371,8 @@ static uintptr_t without_signature(uintptr_t address) {
 static uintptr_t without_signature(uintptr_t address) { return address; }
 #endif
 
-bool cfi_apply(struct peek *peek, const struct cfi_workspace *workspace, const struct cfi_entry *entry,
-               struct cfi_registers *registers) {
+bool cfi_apply(struct peek *peek, const struct cfi_workspace *workspace,
+               const struct cfi_entry *entry, struct cfi_registers *registers) {
     const struct cfi_row *row = &workspace->row;
     struct cfi_registers caller = *registers;
     uintptr_t base = 0;
@@ -335,8 +382,10 @@ bool cfi_apply(struct peek *peek, const struct cfi_workspace *workspace, const s
         base = registers->value[row->base_register] + (uintptr_t)row->base_offset;
     }
     if (entry->return_register >= CFI_REGISTERS) return false;
-    if (row->rules[entry->return_register].how == CFI_UNDEFINED) return false; /* the outermost frame says so */
-    caller.value[CFI_STACK_POINTER] = base; /* unless a rule says otherwise, as a signal frame's does */
+    /* the outermost frame says so */
+    if (row->rules[entry->return_register].how == CFI_UNDEFINED) return false;
+    /* unless a rule says otherwise, as a signal frame's does */
+    caller.value[CFI_STACK_POINTER] = base;
     for (unsigned i = 0; i < CFI_REGISTERS; i++)
         if (!value_by_rule(peek, &row->rules[i], base, registers, &caller.value[i])) return false;
     caller.pc = without_signature(caller.value[entry->return_register]);

@@ -1,10 +1,12 @@
 /*
- * cfi: call frame information, the tables that say where a function keeps its caller's registers (layer 1).
+ * cfi: call frame information, the tables that say where a function keeps its caller's registers
+ * (layer 1).
  *
- * cfi_find() finds the entry for an address, cfi_run() runs its little program up to that address, and cfi_apply() computes the
- * caller's registers from it. All input is treated as damaged: reads go through peek, loops end with their input. Async-signal-
- * safe, allocates nothing. The machine's part (which registers there are) is `struct cfi_registers`.
- * Format: DWARF 5 section 6.4 and the Linux Standard Base, "Exception Frames".
+ * cfi_find() finds the entry for an address, cfi_run() runs its little program up to that address,
+ * and cfi_apply() computes the caller's registers from it. All input is treated as damaged: reads
+ * go through peek, loops end with their input. Async-signal- safe, allocates nothing. The machine's
+ * part (which registers there are) is `struct cfi_registers`. Format: DWARF 5 section 6.4 and the
+ * Linux Standard Base, "Exception Frames".
  */
 #ifndef MOAT_CFI_H
 #define MOAT_CFI_H
@@ -12,7 +14,8 @@
 #include "report/dwarf.h"
 #include "report/module.h"
 
-/* DWARF's numbers of the registers that matter for unwinding: the general ones, and on x86-64 the return address as 16. */
+/* DWARF's numbers of the registers that matter for unwinding: the general ones, and on x86-64 the
+   return address as 16. */
 #if defined(__aarch64__)
 enum { CFI_REGISTERS = 32, CFI_STACK_POINTER = 31, CFI_FRAME_POINTER = 29 };
 #else
@@ -22,12 +25,21 @@ enum { CFI_REGISTERS = 17, CFI_STACK_POINTER = 7, CFI_FRAME_POINTER = 6 };
 struct cfi_registers {
     uintptr_t value[CFI_REGISTERS];
     uintptr_t pc;
-    bool pc_is_exact; /* pc is an instruction that was about to run, not the one behind a call */
+    /* pc is an instruction that was about to run, not the one behind a call */
+    bool pc_is_exact;
 };
 
-/* How a register of the caller is found. The operand is an offset from the frame's base (bytes), a register's number, or the
-   address of an expression's length. */
-enum cfi_how { CFI_SAME, CFI_UNDEFINED, CFI_AT_OFFSET, CFI_IS_OFFSET, CFI_IN_REGISTER, CFI_AT_EXPRESSION, CFI_IS_EXPRESSION };
+/* How a register of the caller is found. The operand is an offset from the frame's base (bytes), a
+   register's number, or the address of an expression's length. */
+enum cfi_how {
+    CFI_SAME,
+    CFI_UNDEFINED,
+    CFI_AT_OFFSET,
+    CFI_IS_OFFSET,
+    CFI_IN_REGISTER,
+    CFI_AT_EXPRESSION,
+    CFI_IS_EXPRESSION
+};
 
 struct cfi_rule {
     enum cfi_how how;
@@ -36,7 +48,8 @@ struct cfi_rule {
 
 struct cfi_row {
     struct cfi_rule rules[CFI_REGISTERS];
-    /* The frame's base: register + offset, or the value of an expression (its address in `base_expression`, else 0). */
+    /* The frame's base: register + offset, or the value of an expression (its address in
+       `base_expression`, else 0). */
     uint64_t base_register;
     int64_t base_offset;
     uintptr_t base_expression;
@@ -64,14 +77,17 @@ struct cfi_workspace {
     struct cfi_row remembered[CFI_REMEMBERED];
 };
 
-bool cfi_find(struct peek *peek, const struct module *module, uintptr_t address, struct cfi_entry *entry);
+bool cfi_find(struct peek *peek, const struct module *module, uintptr_t address,
+              struct cfi_entry *entry);
 /* Leaves the row for `address` in workspace->row. */
 bool cfi_run(struct cfi_workspace *workspace, struct cfi_entry *entry, uintptr_t address);
-/* Replaces the registers by the caller's. False when there is no caller or a value cannot be read. */
-bool cfi_apply(struct peek *peek, const struct cfi_workspace *workspace, const struct cfi_entry *entry,
-               struct cfi_registers *registers);
-/* An expression's value; `address` is that of its length. `base` is pushed first when it is not 0. */
-bool cfi_expression(struct peek *peek, uintptr_t address, uintptr_t base, const struct cfi_registers *registers,
-                    uintptr_t *value);
+/* Replaces the registers by the caller's. False when there is no caller or a value cannot be
+   read. */
+bool cfi_apply(struct peek *peek, const struct cfi_workspace *workspace,
+               const struct cfi_entry *entry, struct cfi_registers *registers);
+/* An expression's value; `address` is that of its length. `base` is pushed first when it is not
+   0. */
+bool cfi_expression(struct peek *peek, uintptr_t address, uintptr_t base,
+                    const struct cfi_registers *registers, uintptr_t *value);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * cfi_expression: DWARF expressions as unwind tables use them (see cfi.h).
  *
- * Signal trampolines and the procedure linkage table describe their frames by expressions. Only what computes a value is here;
- * there are no jumps, so an expression ends with its text. Operations: DWARF 5 section 2.5.
+ * Signal trampolines and the procedure linkage table describe their frames by expressions. Only
+ * what computes a value is here; there are no jumps, so an expression ends with its text.
+ * Operations: DWARF 5 section 2.5.
  */
 #include "report/cfi.h"
 
@@ -78,14 +79,16 @@ static void push_register(struct machine *machine, uint64_t number, int64_t offs
 static void dereference(struct machine *machine, uint64_t size) {
     uint64_t value = 0;
     uint64_t address = pop(machine);
-    if (size == 0 || size > sizeof value || machine->text.failed || !peek_bytes(machine->text.peek, address, &value, size))
+    if (size == 0 || size > sizeof value || machine->text.failed ||
+        !peek_bytes(machine->text.peek, address, &value, size))
         machine->text.failed = true;
     push(machine, value);
 }
 
 /* Operations on the top two; false if it is none of them. */
 static bool run_binary(struct machine *machine, unsigned operation) {
-    if (operation < OP_AND || operation > OP_NE || operation == OP_NEG || operation == OP_NOT || operation == OP_PLUS_UCONST)
+    if (operation < OP_AND || operation > OP_NE || operation == OP_NEG || operation == OP_NOT ||
+        operation == OP_PLUS_UCONST)
         return false;
     uint64_t right = pop(machine);
     uint64_t left = pop(machine);
@@ -166,16 +169,18 @@ static void run_other(struct machine *machine, unsigned operation) {
     }
 }
 
-bool cfi_expression(struct peek *peek, uintptr_t address, uintptr_t base, const struct cfi_registers *registers,
-                    uintptr_t *value) {
-    struct machine machine = {.text = dwarf_reader_at(peek, address, UINTPTR_MAX), .registers = registers, .depth = 0};
+bool cfi_expression(struct peek *peek, uintptr_t address, uintptr_t base,
+                    const struct cfi_registers *registers, uintptr_t *value) {
+    struct machine machine = {
+        .text = dwarf_reader_at(peek, address, UINTPTR_MAX), .registers = registers, .depth = 0};
     uint64_t length = dwarf_uleb(&machine.text);
     if (machine.text.failed || length > machine.text.end - machine.text.at) return false;
     machine.text.end = machine.text.at + length;
     if (base != 0) push(&machine, base);
     while (!machine.text.failed && machine.text.at < machine.text.end) {
         unsigned operation = (unsigned)dwarf_unsigned(&machine.text, 1);
-        if (!run_push(&machine, operation) && !run_binary(&machine, operation)) run_other(&machine, operation);
+        if (!run_push(&machine, operation) && !run_binary(&machine, operation))
+            run_other(&machine, operation);
     }
     *value = pop(&machine);
     return !machine.text.failed;

@@ -1,13 +1,16 @@
 /*
- * dwarf: the encodings of unwind tables (see dwarf.h). Little-endian machines only, as all that have unwind.c's registers are.
+ * dwarf: the encodings of unwind tables (see dwarf.h). Little-endian machines only, as all that
+ * have unwind.c's registers are.
  */
 #include "report/dwarf.h"
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are put together from the low byte up");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "values are put together from the low byte up");
 
 uint64_t dwarf_unsigned(struct dwarf_reader *reader, unsigned size) {
     uint64_t value = 0;
-    if (reader->failed || reader->end - reader->at < size || !peek_bytes(reader->peek, reader->at, &value, size)) {
+    if (reader->failed || reader->end - reader->at < size ||
+        !peek_bytes(reader->peek, reader->at, &value, size)) {
         reader->failed = true;
         return 0;
     }

@@ -1,8 +1,9 @@
 /*
  * module: the programs and libraries of this process (see module.h).
  *
- * Nothing found in memory or in a file is trusted: every address is read through peek, every count is bounded, and a header
- * counts only if one of its executable segments covers the address asked for.
+ * Nothing found in memory or in a file is trusted: every address is read through peek, every count
+ * is bounded, and a header counts only if one of its executable segments covers the address asked
+ * for.
  */
 #include "report/module.h"
 
@@ -20,15 +21,17 @@ void module_table_reset(struct module_table *table) {
 }
 
 static bool is_elf(const Elf64_Ehdr *header) {
-    return header->e_ident[EI_MAG0] == ELFMAG0 && header->e_ident[EI_MAG1] == ELFMAG1 && header->e_ident[EI_MAG2] == ELFMAG2 &&
-           header->e_ident[EI_MAG3] == ELFMAG3 && header->e_ident[EI_CLASS] == ELFCLASS64 &&
-           (header->e_type == ET_EXEC || header->e_type == ET_DYN) && header->e_phentsize == sizeof(Elf64_Phdr) &&
-           header->e_phnum <= PROGRAM_HEADERS_MAX;
+    return header->e_ident[EI_MAG0] == ELFMAG0 && header->e_ident[EI_MAG1] == ELFMAG1 &&
+           header->e_ident[EI_MAG2] == ELFMAG2 && header->e_ident[EI_MAG3] == ELFMAG3 &&
+           header->e_ident[EI_CLASS] == ELFCLASS64 &&
+           (header->e_type == ET_EXEC || header->e_type == ET_DYN) &&
+           header->e_phentsize == sizeof(Elf64_Phdr) && header->e_phnum <= PROGRAM_HEADERS_MAX;
 }
 
-/* --- Build id ------------------------------------------------------------------------------------------------------------ */
+/* --- Build id -------------------------------------------------------------------------------- */
 
-static void read_build_id(struct peek *peek, struct module *module, uintptr_t notes, size_t size, size_t alignment) {
+static void read_build_id(struct peek *peek, struct module *module, uintptr_t notes, size_t size,
+                          size_t alignment) {
     if (alignment < 4) alignment = 4;
     if (!is_power_of_two(alignment)) return;
     for (unsigned i = 0; i < NOTES_MAX && size >= sizeof(Elf64_Nhdr); i++) {
@@ -37,8 +40,10 @@ static void read_build_id(struct peek *peek, struct module *module, uintptr_t no
         if (!peek_bytes(peek, notes, &note, sizeof note)) return;
         size_t name_size = round_up(note.n_namesz, 4);
         size_t whole = round_up(sizeof note + name_size + round_up(note.n_descsz, 4), alignment);
-        if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof name && note.n_descsz <= BUILD_ID_MAX && whole <= size &&
-            peek_bytes(peek, notes + sizeof note, name, sizeof name) && name[0] == 'G' && name[1] == 'N' && name[2] == 'U') {
+        if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof name &&
+            note.n_descsz <= BUILD_ID_MAX && whole <= size &&
+            peek_bytes(peek, notes + sizeof note, name, sizeof name) && name[0] == 'G' &&
+            name[1] == 'N' && name[2] == 'U') {
             if (peek_bytes(peek, notes + sizeof note + name_size, module->build_id, note.n_descsz))
                 module->build_id_size = note.n_descsz;
             return;
@@ -49,14 +54,15 @@ static void read_build_id(struct peek *peek, struct module *module, uintptr_t no
     }
 }
 
-/* --- The mapped header --------------------------------------------------------------------------------------------------- */
+/* --- The mapped header ----------------------------------------------------------------------- */
 
 struct segments_seen {
     bool any;            /* a PT_LOAD was seen: the bias is known */
     bool covers_address; /* an executable one covers the address asked for */
 };
 
-static void note_load(struct module *module, const Elf64_Phdr *load, uintptr_t address, struct segments_seen *seen) {
+static void note_load(struct module *module, const Elf64_Phdr *load, uintptr_t address,
+                      struct segments_seen *seen) {
     /* The first one tells the bias: the header at `start` is byte 0 of the file. */
     if (!seen->any) module->bias = module->start - (load->p_vaddr - load->p_offset);
     seen->any = true;
@@ -65,8 +71,10 @@ static void note_load(struct module *module, const Elf64_Phdr *load, uintptr_t a
     if ((load->p_flags & PF_X) != 0 && address - start < load->p_memsz) seen->covers_address = true;
 }
 
-/* Fills everything but the path from the header at `start`; false if there is none, or none with code at the address. */
-static bool read_header(struct peek *peek, uintptr_t start, uintptr_t address, struct module *module) {
+/* Fills everything but the path from the header at `start`; false if there is none, or none with
+   code at the address. */
+static bool read_header(struct peek *peek, uintptr_t start, uintptr_t address,
+                        struct module *module) {
     Elf64_Ehdr header;
     if (!peek_bytes(peek, start, &header, sizeof header) || !is_elf(&header)) return false;
     *module = (struct module){.start = start, .end = start};
@@ -75,7 +83,9 @@ static bool read_header(struct peek *peek, uintptr_t start, uintptr_t address, s
     for (unsigned pass = 0; pass < 2; pass++) {
         for (unsigned i = 0; i < header.e_phnum; i++) {
             Elf64_Phdr segment;
-            if (!peek_bytes(peek, start + header.e_phoff + i * sizeof segment, &segment, sizeof segment)) return false;
+            if (!peek_bytes(peek, start + header.e_phoff + i * sizeof segment, &segment,
+                            sizeof segment))
+                return false;
             uintptr_t place = module->bias + segment.p_vaddr;
             if (pass == 0 && segment.p_type == PT_LOAD) note_load(module, &segment, address, &seen);
             if (pass == 1 && segment.p_type == PT_GNU_EH_FRAME) module->eh_frame_hdr = place;
@@ -87,7 +97,7 @@ static bool read_header(struct peek *peek, uintptr_t start, uintptr_t address, s
     return true;
 }
 
-/* --- Unwind tables of a program without an index of them ------------------------------------------------------------------ */
+/* --- Unwind tables of a program without an index of them ------------------------------------- */
 
 /* The string table's `name` at `offset` in the file. */
 static bool section_is_named(int fd, uint64_t offset, const char *name, size_t size) {
@@ -102,10 +112,15 @@ static void find_section(int fd, const Elf64_Ehdr *header, struct module *module
     static const char name[] = ".eh_frame";
     Elf64_Shdr names, section;
     if (header->e_shentsize != sizeof section || header->e_shnum > SECTION_HEADERS_MAX) return;
-    if (os_read_at(fd, &names, sizeof names, header->e_shoff + header->e_shstrndx * sizeof names) != sizeof names) return;
+    if (os_read_at(fd, &names, sizeof names, header->e_shoff + header->e_shstrndx * sizeof names) !=
+        sizeof names)
+        return;
     for (unsigned i = 0; i < header->e_shnum; i++) {
-        if (os_read_at(fd, &section, sizeof section, header->e_shoff + i * sizeof section) != sizeof section) return;
-        if ((section.sh_flags & SHF_ALLOC) == 0 || !section_is_named(fd, names.sh_offset + section.sh_name, name, sizeof name))
+        if (os_read_at(fd, &section, sizeof section, header->e_shoff + i * sizeof section) !=
+            sizeof section)
+            return;
+        if ((section.sh_flags & SHF_ALLOC) == 0 ||
+            !section_is_named(fd, names.sh_offset + section.sh_name, name, sizeof name))
             continue;
         module->eh_frame = module->bias + section.sh_addr;
         module->eh_frame_size = section.sh_size;
@@ -113,20 +128,22 @@ static void find_section(int fd, const Elf64_Ehdr *header, struct module *module
     }
 }
 
-/* A static program has its .eh_frame mapped, but only the section headers, which are not mapped, say where. */
+/* A static program has its .eh_frame mapped, but only the section headers, which are not mapped,
+   say where. */
 static void find_eh_frame(struct peek *peek, struct module *module) {
     if (module->eh_frame_hdr != 0 || module->path_length == 0 || module->path_is_cut) return;
     int fd = os_open_read(module->path);
     if (fd < 0) return;
     Elf64_Ehdr on_disk, mapped;
     bool same = os_read_at(fd, &on_disk, sizeof on_disk, 0) == sizeof on_disk &&
-                peek_bytes(peek, module->start, &mapped, sizeof mapped) && on_disk.e_entry == mapped.e_entry &&
-                on_disk.e_shoff == mapped.e_shoff && on_disk.e_shnum == mapped.e_shnum;
+                peek_bytes(peek, module->start, &mapped, sizeof mapped) &&
+                on_disk.e_entry == mapped.e_entry && on_disk.e_shoff == mapped.e_shoff &&
+                on_disk.e_shnum == mapped.e_shnum;
     if (same) find_section(fd, &on_disk, module);
     os_close(fd);
 }
 
-/* --- Finding ------------------------------------------------------------------------------------------------------------- */
+/* --- Finding --------------------------------------------------------------------------------- */
 
 static void keep_path(struct module *module, const struct mapping *mapping) {
     size_t length = mapping->name_length;
@@ -169,7 +186,8 @@ static bool find_by_scan(struct module_table *table, uintptr_t address, struct m
 const struct module *module_find(struct module_table *table, uintptr_t address) {
     unsigned kept = table->count < MODULE_TABLE ? table->count : MODULE_TABLE;
     for (unsigned i = 0; i < kept; i++)
-        if (address >= table->modules[i].start && address < table->modules[i].end) return &table->modules[i];
+        if (address >= table->modules[i].start && address < table->modules[i].end)
+            return &table->modules[i];
     struct module *module = &table->modules[table->count % MODULE_TABLE];
     bool found = false;
     if (proc_maps_open(&table->mappings)) {
@@ -194,7 +212,8 @@ void module_describe_address(struct module_table *table, uintptr_t address, stru
         return;
     }
     bool inside = false;
-    while (!inside && proc_maps_next(&table->mappings, &mapping) && mapping.start <= address) inside = address < mapping.end;
+    while (!inside && proc_maps_next(&table->mappings, &mapping) && mapping.start <= address)
+        inside = address < mapping.end;
     proc_maps_close(&table->mappings);
     if (!inside) {
         format_string(format, "no mapping");

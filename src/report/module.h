@@ -1,10 +1,13 @@
 /*
- * module: the programs and libraries of this process, found from an address in their code (layer 1).
+ * module: the programs and libraries of this process, found from an address in their code (layer
+ * 1).
  *
- * A module is known by its mapped ELF header: from it come the load bias, the build id and the unwind tables. Found through the
- * kernel's list of mappings; where there is none (a sandbox without /proc), by looking for the header page by page below the
- * address, and then the path is unknown. What has been found is kept in a small table, oldest replaced first. Async-signal-safe,
- * allocates nothing, takes no lock (the dynamic linker's list is not touched: another thread may be changing it).
+ * A module is known by its mapped ELF header: from it come the load bias, the build id and the
+ * unwind tables. Found through the kernel's list of mappings; where there is none (a sandbox
+ * without /proc), by looking for the header page by page below the address, and then the path is
+ * unknown. What has been found is kept in a small table, oldest replaced first. Async-signal-safe,
+ * allocates nothing, takes no lock (the dynamic linker's list is not touched: another thread may be
+ * changing it).
  */
 #ifndef MOAT_MODULE_H
 #define MOAT_MODULE_H
@@ -16,12 +19,14 @@
 enum { MODULE_TABLE = 16, MODULE_PATH = 256, BUILD_ID_MAX = 32 };
 
 struct module {
-    uintptr_t start, end;   /* from the ELF header to the end of the last segment */
-    uintptr_t bias;         /* address - bias is what addr2line and a disassembly of the file call it */
+    uintptr_t start, end; /* from the ELF header to the end of the last segment */
+    /* address - bias is what addr2line and a disassembly of the file call it */
+    uintptr_t bias;
     uintptr_t eh_frame_hdr; /* address of the sorted table of unwind entries; 0: none */
-    uintptr_t eh_frame;     /* without one: address and size of the entries themselves; 0: none */
-    size_t eh_frame_size;   /* bytes */
-    size_t build_id_size;   /* bytes; 0: none */
+    /* without one: address and size of the entries themselves; 0: none */
+    uintptr_t eh_frame;
+    size_t eh_frame_size; /* bytes */
+    size_t build_id_size; /* bytes; 0: none */
     uint8_t build_id[BUILD_ID_MAX];
     size_t path_length;     /* 0: unknown */
     bool path_is_cut;       /* the file has a longer name than fits: the end of it is kept */
@@ -39,7 +44,8 @@ struct module_table {
 void module_table_reset(struct module_table *table);
 /* The module that has code at the address, or NULL. Valid until the next call. */
 const struct module *module_find(struct module_table *table, uintptr_t address);
-/* Appends what is mapped at the address: a file's path, "[stack]", "memory that no file backs", "nothing". */
+/* Appends what is mapped at the address: a file's path, "[stack]", "memory that no file backs",
+   "nothing". */
 void module_describe_address(struct module_table *table, uintptr_t address, struct format *format);
 
 #endif

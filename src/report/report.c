@@ -1,12 +1,14 @@
 /*
  * report: the last words of a process whose memory was misused (see report.h).
  *
- * The order is from safe to risky: the first line, from arguments alone, in one write; what is known of the block; the address's
- * mapping; the walk of the stack; abort. Whatever fails later, the earlier lines are out. Signals are blocked meanwhile, so no
- * handler of the program's runs in between; SIGABRT's handler runs at the end, as with any abort().
+ * The order is from safe to risky: the first line, from arguments alone, in one write; what is
+ * known of the block; the address's mapping; the walk of the stack; abort. Whatever fails later,
+ * the earlier lines are out. Signals are blocked meanwhile, so no handler of the program's runs in
+ * between; SIGABRT's handler runs at the end, as with any abort().
  *
- * One word says who reports: process and thread in one, 0 for nobody. It is the only state, and the workspace of the walk belongs
- * to the thread that set it. A forked child finds its parent's word and takes over, because the reporter is not in the child.
+ * One word says who reports: process and thread in one, 0 for nobody. It is the only state, and the
+ * workspace of the walk belongs to the thread that set it. A forked child finds its parent's word
+ * and takes over, because the reporter is not in the child.
  */
 #include "report/report.h"
 
@@ -38,11 +40,14 @@ static uint64_t reporter;
 static struct backtrace_workspace workspace;
 static struct backtrace backtrace;
 
-const char *report_kind_name(enum report_kind kind) { return (unsigned)kind < REPORT_KINDS ? kind_names[kind] : "unknown"; }
+const char *report_kind_name(enum report_kind kind) {
+    return (unsigned)kind < REPORT_KINDS ? kind_names[kind] : "unknown";
+}
 
-/* --- Lines ---------------------------------------------------------------------------------------------------------------- */
+/* --- Lines ----------------------------------------------------------------------------------- */
 
-static void format_first_line(struct format *text, const char *word, enum report_kind kind, const char *what, uintptr_t address) {
+static void format_first_line(struct format *text, const char *word, enum report_kind kind,
+                              const char *what, uintptr_t address) {
     format_string(text, "moat: ");
     format_string(text, word);
     format_string(text, ": ");
@@ -105,9 +110,11 @@ static void format_page(struct format *text, const struct report_facts *facts) {
 }
 
 /* 0 is a value here: free_sized(p, 0) is a wrong size too. */
-static void format_given(struct format *text, enum report_kind kind, const struct report_facts *facts) {
+static void format_given(struct format *text, enum report_kind kind,
+                         const struct report_facts *facts) {
     if (kind != REPORT_SIZE_MISMATCH && kind != REPORT_ALIGNMENT_MISMATCH) return;
-    format_string(text, kind == REPORT_SIZE_MISMATCH ? "moat: size given: " : "moat: alignment given: ");
+    format_string(text,
+                  kind == REPORT_SIZE_MISMATCH ? "moat: size given: " : "moat: alignment given: ");
     format_decimal(text, facts->size_given);
     if (facts->size_expected != 0) {
         format_string(text, ", expected: ");
@@ -116,7 +123,8 @@ static void format_given(struct format *text, enum report_kind kind, const struc
     format_end_line(text);
 }
 
-static void format_facts(struct format *text, enum report_kind kind, const struct report_facts *facts) {
+static void format_facts(struct format *text, enum report_kind kind,
+                         const struct report_facts *facts) {
     if (facts != NULL) {
         format_given(text, kind, facts);
         format_block(text, facts);
@@ -133,7 +141,8 @@ static void format_facts(struct format *text, enum report_kind kind, const struc
 static void write_mapping(uintptr_t address, const struct report_facts *facts) {
     char text_buffer[MODULE_PATH + 80];
     struct format text = format_in(text_buffer, sizeof text_buffer);
-    if (address == 0 || (facts != NULL && (facts->segment_start != 0 || facts->page_start != 0))) return;
+    if (address == 0 || (facts != NULL && (facts->segment_start != 0 || facts->page_start != 0)))
+        return;
     format_string(&text, "moat: the address lies in ");
     module_describe_address(&workspace.modules, address, &text);
     format_end_line(&text);
@@ -153,23 +162,29 @@ static void write_stack(uintptr_t return_address) {
     backtrace_write(&workspace, &backtrace, STDERR);
 }
 
-/* --- Reports -------------------------------------------------------------------------------------------------------------- */
+/* --- Reports --------------------------------------------------------------------------------- */
 
 /* Returns for the first reporter only. */
 static void become_reporter(void) {
     uint64_t process = os_process_id();
     uint64_t self = process << 32 | os_thread_id();
     uint64_t seen = 0;
-    while (!atomic_cas_acquire(&reporter, &seen, self)) { /* pairs with nothing: no data is handed over, one thread wins */
-        if (seen == self) os_abort_at_once();             /* a report inside the report, or inside SIGABRT's handler after it */
-        if (seen >> 32 != process) continue; /* a forked child's copy of its parent's word: `seen` is what it replaces */
-        os_sleep(PATIENCE); /* the abort ends this thread too; unless a handler for SIGABRT has jumped out of it */
+    /* pairs with nothing: no data is handed over, one thread wins */
+    while (!atomic_cas_acquire(&reporter, &seen, self)) {
+        /* a report inside the report, or inside SIGABRT's handler after it */
+        if (seen == self) os_abort_at_once();
+        /* a forked child's copy of its parent's word: `seen` is what it replaces */
+        if (seen >> 32 != process) continue;
+        /* the abort ends this thread too; unless a handler for SIGABRT has jumped out of it */
+        os_sleep(PATIENCE);
         os_abort_at_once();
     }
 }
 
-static MOAT_NORETURN MOAT_NOINLINE void report_and_end(enum report_kind kind, const char *what, uintptr_t address,
-                                                       const struct report_facts *facts, uintptr_t return_address) {
+static MOAT_NORETURN MOAT_NOINLINE void report_and_end(enum report_kind kind, const char *what,
+                                                       uintptr_t address,
+                                                       const struct report_facts *facts,
+                                                       uintptr_t return_address) {
     char text_buffer[TEXT_CAPACITY];
     struct format text = format_in(text_buffer, sizeof text_buffer);
     os_block_signals();
@@ -197,17 +212,20 @@ static void call_harness(enum report_kind kind, uintptr_t address) {
 }
 #endif
 
-void report_fatal(enum report_kind kind, const char *what, uintptr_t address, const struct report_facts *facts) {
+void report_fatal(enum report_kind kind, const char *what, uintptr_t address,
+                  const struct report_facts *facts) {
     call_harness(kind, address);
     report_and_end(kind, what, address, facts, (uintptr_t)__builtin_return_address(0));
 }
 
 MOAT_COLD void moat_check_failed(const char *what, const void *address) {
     call_harness(REPORT_CORRUPT_METADATA, (uintptr_t)address);
-    report_and_end(REPORT_CORRUPT_METADATA, what, (uintptr_t)address, NULL, (uintptr_t)__builtin_return_address(0));
+    report_and_end(REPORT_CORRUPT_METADATA, what, (uintptr_t)address, NULL,
+                   (uintptr_t)__builtin_return_address(0));
 }
 
-void report_and_continue(enum report_kind kind, const char *what, uintptr_t address, const struct report_facts *facts) {
+void report_and_continue(enum report_kind kind, const char *what, uintptr_t address,
+                         const struct report_facts *facts) {
     char text_buffer[TEXT_CAPACITY];
     struct format text = format_in(text_buffer, sizeof text_buffer);
     format_first_line(&text, "error", kind, what, address);
@@ -223,7 +241,8 @@ void report_warning(const char *text, const char *detail, size_t detail_length) 
         while (detail_length <= DETAIL_MAX && detail[detail_length] != '\0') detail_length++;
     format_string(&line, "moat: warning: ");
     format_string(&line, text);
-    if (detail != NULL) format_foreign(&line, detail, detail_length < DETAIL_MAX ? detail_length : DETAIL_MAX);
+    if (detail != NULL)
+        format_foreign(&line, detail, detail_length < DETAIL_MAX ? detail_length : DETAIL_MAX);
     if (detail != NULL && detail_length > DETAIL_MAX) format_string(&line, "...");
     format_end_line(&line);
     os_write(STDERR, text_buffer, line.length);

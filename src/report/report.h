@@ -1,10 +1,11 @@
 /*
  * report: the last words of a process whose memory was misused (layer 1).
  *
- * The first line is an interface: "moat: fatal: <kind>: <what> at 0x<address>", on stderr, nothing before it. The following
- * lines, each starting "moat:", give the block, its page and segment, the thread, and one line per frame of the current stack as
- * module+0xoffset with the module's build id. Then abort. Async-signal-safe: no allocation, no stdio, no lock the failing
- * thread may hold. Of two reports at once the first prints; the others wait for the abort.
+ * The first line is an interface: "moat: fatal: <kind>: <what> at 0x<address>", on stderr, nothing
+ * before it. The following lines, each starting "moat:", give the block, its page and segment, the
+ * thread, and one line per frame of the current stack as module+0xoffset with the module's build
+ * id. Then abort. Async-signal-safe: no allocation, no stdio, no lock the failing thread may hold.
+ * Of two reports at once the first prints; the others wait for the abort.
  */
 #ifndef MOAT_REPORT_H
 #define MOAT_REPORT_H
@@ -31,28 +32,33 @@ const char *report_kind_name(enum report_kind kind);
 
 /* What is known of the block. A zero field is not printed. Strings are static. */
 struct report_facts {
-    uintptr_t block_start;   /* start of the block the address lies in */
-    size_t block_size;       /* bytes */
-    const char *block_state; /* "in use", "free", "freed by another thread, not collected yet", "never allocated"… */
+    uintptr_t block_start; /* start of the block the address lies in */
+    size_t block_size;     /* bytes */
+    /* "in use", "free", "freed by another thread, not collected yet", "never allocated"… */
+    const char *block_state;
     uintptr_t page_start;
     size_t page_size;      /* bytes */
     const char *page_kind; /* "small", "medium", "large", "huge", "zero-size" */
     uintptr_t segment_start;
-    const char *segment_owner; /* "this thread", "another thread", "no thread (abandoned)"… */
-    size_t size_given;         /* for size-mismatch, alignment-mismatch: what the caller said, bytes */
-    size_t size_expected;      /* and what it should have said */
+    /* "this thread", "another thread", "no thread (abandoned)"… */
+    const char *segment_owner;
+    /* for size-mismatch, alignment-mismatch: what the caller said, bytes */
+    size_t size_given;
+    size_t size_expected; /* and what it should have said */
 };
 
-/* `what` is one static phrase such as "second free of a block" (report text is interface: one table in report.c's caller). */
-MOAT_NORETURN MOAT_COLD void report_fatal(enum report_kind kind, const char *what, uintptr_t address,
-                                          const struct report_facts *facts);
+/* `what` is one static phrase such as "second free of a block" (report text is interface: one table
+   in report.c's caller). */
+MOAT_NORETURN MOAT_COLD void report_fatal(enum report_kind kind, const char *what,
+                                          uintptr_t address, const struct report_facts *facts);
 
-/* For sized=report: "moat: error: <kind>: <what> at 0x<address>" and what is known of the block, and returns. Any number of
-   threads may be in it; the lines of one call stay together. */
-MOAT_COLD void report_and_continue(enum report_kind kind, const char *what, uintptr_t address, const struct report_facts *facts);
+/* For sized=report: "moat: error: <kind>: <what> at 0x<address>" and what is known of the block,
+   and returns. Any number of threads may be in it; the lines of one call stay together. */
+MOAT_COLD void report_and_continue(enum report_kind kind, const char *what, uintptr_t address,
+                                   const struct report_facts *facts);
 
-/* Prints "moat: warning: <text><detail>\n" to stderr; detail may be NULL, and ends at its zero when detail_length is 0. Used only
-   for unknown options and refused settings. */
+/* Prints "moat: warning: <text><detail>\n" to stderr; detail may be NULL, and ends at its zero when
+   detail_length is 0. Used only for unknown options and refused settings. */
 void report_warning(const char *text, const char *detail, size_t detail_length);
 
 #ifdef MOAT_HARNESS

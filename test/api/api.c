@@ -42,7 +42,8 @@ void require_exit_zero(int process, const char *name) {
     REQUIRE(WEXITSTATUS(status) == 0, "%s: exit status %d", name, WEXITSTATUS(status));
 }
 
-int run_child(unsigned limit_seconds, void (*act)(void *), void *argument, char *text, size_t capacity) {
+int run_child(unsigned limit_seconds, void (*act)(void *), void *argument, char *text,
+              size_t capacity) {
     int ends[2];
     REQUIRE(pipe(ends) == 0, "pipe: errno %d", errno);
     pid_t child = fork();
@@ -62,7 +63,8 @@ int run_child(unsigned limit_seconds, void (*act)(void *), void *argument, char 
     for (;;) {
         char rest[256];
         bool full = length + 1 >= capacity;
-        ssize_t count = read(ends[0], full ? rest : text + length, full ? sizeof rest : capacity - length - 1);
+        ssize_t count =
+            read(ends[0], full ? rest : text + length, full ? sizeof rest : capacity - length - 1);
         if (count < 0 && errno == EINTR) continue;
         if (count <= 0) break;
         if (!full) length += (size_t)count;
@@ -78,15 +80,19 @@ void require_report(const char *kind, const char *what, void (*act)(void *), voi
     char text[16384], why[512];
     struct report_line line;
     int status = run_child(10, act, argument, text, sizeof text);
-    REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x instead of SIGABRT; stderr: %.300s", status, text);
+    REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
+            "status %#x instead of SIGABRT; stderr: %.300s", status, text);
     REQUIRE(report_line_parse(text, &line, why, sizeof why), "%s", why);
     REQUIRE(strcmp(line.kind, kind) == 0, "kind \"%s\" instead of \"%s\"", line.kind, kind);
     REQUIRE(strcmp(line.what, what) == 0, "phrase \"%s\" instead of \"%s\"", line.what, what);
 }
 
-void require_child_succeeds(const char *name, unsigned limit_seconds, void (*act)(void *), void *argument) {
+void require_child_succeeds(const char *name, unsigned limit_seconds, void (*act)(void *),
+                            void *argument) {
     char text[4096];
     int status = run_child(limit_seconds, act, argument, text, sizeof text);
-    REQUIRE(!WIFSIGNALED(status), "%s: ended by signal %d; stderr: %.300s", name, WTERMSIG(status), text);
-    REQUIRE(WEXITSTATUS(status) == 0, "%s: exit status %d; stderr: %.300s", name, WEXITSTATUS(status), text);
+    REQUIRE(!WIFSIGNALED(status), "%s: ended by signal %d; stderr: %.300s", name, WTERMSIG(status),
+            text);
+    REQUIRE(WEXITSTATUS(status) == 0, "%s: exit status %d; stderr: %.300s", name,
+            WEXITSTATUS(status), text);
 }

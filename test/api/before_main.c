@@ -1,5 +1,6 @@
 /*
- * before_main: allocations before any constructor of the program has run, in the constructors, and frees after main() returned.
+ * before_main: allocations before any constructor of the program has run, in the constructors, and
+ * frees after main() returned.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,9 @@ static void preinit(void) {
 }
 __attribute__((section(".preinit_array"), used)) static void (*const preinit_entry)(void) = preinit;
 
-__attribute__((constructor(101))) static void early(void) { from_early = realloc(from_preinit, 100000); }
+__attribute__((constructor(101))) static void early(void) {
+    from_early = realloc(from_preinit, 100000);
+}
 __attribute__((constructor)) static void late(void) { from_late = calloc(10, 1000); }
 
 static void at_exit(void) {
@@ -33,7 +36,8 @@ __attribute__((destructor)) static void last(void) {
 int main(void) {
     require_moat(20);
     REQUIRE(from_early && from_late, "a constructor got no memory");
-    REQUIRE(family.owns(from_early) && family.owns(from_late), "a constructor's block is not moat's");
+    REQUIRE(family.owns(from_early) && family.owns(from_late),
+            "a constructor's block is not moat's");
     for (size_t i = 0; i < 5000; i++) REQUIRE(from_early[i] == 1, "byte %zu of the first block", i);
     atexit(at_exit);
     return 0;

@@ -1,5 +1,6 @@
 /*
- * contract: the malloc family's table of inputs and results, row by row: alignment, contents, usable size, zero sizes, errors.
+ * contract: the malloc family's table of inputs and results, row by row: alignment, contents,
+ * usable size, zero sizes, errors.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -69,8 +70,10 @@ static void every_size_is_aligned_and_usable_to_its_last_byte(void) {
         fill(blocks[i], usable[i], (unsigned)i);
     }
     for (size_t i = 0; i < size_count; i++) {
-        REQUIRE(malloc_usable_size(blocks[i]) == usable[i], "the usable size of a block of %zu changed", sizes[i]);
-        REQUIRE(is_filled(blocks[i], usable[i], (unsigned)i), "a block of %zu lost its contents", sizes[i]);
+        REQUIRE(malloc_usable_size(blocks[i]) == usable[i],
+                "the usable size of a block of %zu changed", sizes[i]);
+        REQUIRE(is_filled(blocks[i], usable[i], (unsigned)i), "a block of %zu lost its contents",
+                sizes[i]);
     }
     for (size_t i = 0; i < size_count; i++) free(blocks[i]);
     REQUIRE(malloc_usable_size(NULL) == 0, "usable size of NULL");
@@ -81,7 +84,8 @@ static void calloc_is_zero_filled_after_dirty_frees(void) {
         for (size_t i = 0; i < size_count; i++) {
             unsigned char *block = calloc(1, sizes[i]);
             REQUIRE(block != NULL, "calloc(1, %zu)", sizes[i]);
-            for (size_t k = 0; k < sizes[i]; k++) REQUIRE(block[k] == 0, "byte %zu of calloc(1, %zu)", k, sizes[i]);
+            for (size_t k = 0; k < sizes[i]; k++)
+                REQUIRE(block[k] == 0, "byte %zu of calloc(1, %zu)", k, sizes[i]);
             memset(block, 0xA5, malloc_usable_size(block));
             free(block);
         }
@@ -103,13 +107,16 @@ static void zero_sizes_are_unique_and_inaccessible(void) {
         case 3: blocks[i] = aligned_alloc(64, 0); break;
         case 4: blocks[i] = realloc(NULL, 0); break;
         default:
-            REQUIRE(posix_memalign(&aligned, 4096, 0) == 0 && (uintptr_t)aligned % 4096 == 0, "posix_memalign of 0: %p", aligned);
+            REQUIRE(posix_memalign(&aligned, 4096, 0) == 0 && (uintptr_t)aligned % 4096 == 0,
+                    "posix_memalign of 0: %p", aligned);
             blocks[i] = aligned;
         }
-        REQUIRE(blocks[i] != NULL && (uintptr_t)blocks[i] % 16 == 0, "zero-size block %zu is %p", i, blocks[i]);
+        REQUIRE(blocks[i] != NULL && (uintptr_t)blocks[i] % 16 == 0, "zero-size block %zu is %p", i,
+                blocks[i]);
         REQUIRE(malloc_usable_size(blocks[i]) == 0, "usable size of zero-size block %zu", i);
         REQUIRE(is_inaccessible(blocks[i]), "zero-size block %zu can be read", i);
-        for (size_t k = 0; k < i; k++) REQUIRE(blocks[k] != blocks[i], "zero-size blocks %zu and %zu are one", k, i);
+        for (size_t k = 0; k < i; k++)
+            REQUIRE(blocks[k] != blocks[i], "zero-size blocks %zu and %zu are one", k, i);
     }
     for (size_t i = 0; i < COUNT; i++) free(blocks[i]);
     char *grown = realloc(malloc(0), 100);
@@ -123,16 +130,20 @@ static void realloc_keeps_the_contents(void) {
             unsigned char *block = malloc(sizes[i]);
             fill(block, sizes[i], 3);
             size_t kept = sizes[i] < sizes[k] ? sizes[i] : sizes[k];
-            if (kept > 100000) { /* the big ones are looked at in their first and last bytes, for time's sake */
+            /* the big ones are looked at in their first and last bytes, for time's sake */
+            if (kept > 100000) {
                 block = realloc(block, sizes[k]);
-                REQUIRE(block != NULL && is_filled(block, 4096, 3), "realloc of %zu to %zu", sizes[i], sizes[k]);
-                REQUIRE(block[kept - 1] == (unsigned char)(3 + (kept - 1) * 7 + ((kept - 1) >> 8)), "last byte kept of %zu",
-                        kept);
+                REQUIRE(block != NULL && is_filled(block, 4096, 3), "realloc of %zu to %zu",
+                        sizes[i], sizes[k]);
+                REQUIRE(block[kept - 1] == (unsigned char)(3 + (kept - 1) * 7 + ((kept - 1) >> 8)),
+                        "last byte kept of %zu", kept);
             } else {
                 block = realloc(block, sizes[k]);
-                REQUIRE(block != NULL && is_filled(block, kept, 3), "realloc of %zu to %zu", sizes[i], sizes[k]);
+                REQUIRE(block != NULL && is_filled(block, kept, 3), "realloc of %zu to %zu",
+                        sizes[i], sizes[k]);
             }
-            REQUIRE(malloc_usable_size(block) >= sizes[k], "usable size after realloc to %zu", sizes[k]);
+            REQUIRE(malloc_usable_size(block) >= sizes[k], "usable size after realloc to %zu",
+                    sizes[k]);
             free(block);
         }
     }
@@ -166,7 +177,8 @@ static void overflows_and_absurd_sizes_fail_with_enomem(void) {
     require_fails_with(ENOMEM, calloc(1, too_large), "calloc above PTRDIFF_MAX");
     require_fails_with(ENOMEM, realloc(block, too_large), "realloc above PTRDIFF_MAX");
     require_fails_with(ENOMEM, realloc(block, unavailable), "realloc to 64 TiB");
-    require_fails_with(ENOMEM, reallocarray(block, half + 8, 2), "reallocarray with a product of 16 mod 2^64");
+    require_fails_with(ENOMEM, reallocarray(block, half + 8, 2),
+                       "reallocarray with a product of 16 mod 2^64");
     require_fails_with(ENOMEM, reallocarray(NULL, size_max, 2), "reallocarray(NULL) with overflow");
     require_fails_with(ENOMEM, aligned_alloc(16, too_large), "aligned_alloc above PTRDIFF_MAX");
     require_fails_with(ENOMEM, aligned_alloc(one_gib, size_max), "aligned_alloc(1 GiB, SIZE_MAX)");
@@ -184,16 +196,19 @@ static void aligned_alloc_takes_every_power_of_two_to_1_gib(void) {
         for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
             char *block = aligned_alloc(alignment, some[i]);
             REQUIRE(block != NULL, "aligned_alloc(%zu, %zu): errno %d", alignment, some[i], errno);
-            REQUIRE((uintptr_t)block % alignment == 0, "aligned_alloc(%zu, %zu) gave %p", alignment, some[i], (void *)block);
+            REQUIRE((uintptr_t)block % alignment == 0, "aligned_alloc(%zu, %zu) gave %p", alignment,
+                    some[i], (void *)block);
             REQUIRE(malloc_usable_size(block) >= some[i], "its usable size");
             memset(block, 0x5A, malloc_usable_size(block));
             free(block);
         }
     }
-    static const volatile size_t wrong[] = {0, 3, 24, 4097, ((size_t)1 << 30) + 1, (size_t)1 << 31, (size_t)1 << 63, SIZE_MAX};
+    static const volatile size_t wrong[] = {
+        0, 3, 24, 4097, ((size_t)1 << 30) + 1, (size_t)1 << 31, (size_t)1 << 63, SIZE_MAX};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         errno = 0;
-        require_fails_with(EINVAL, aligned_alloc(wrong[i], 64), "aligned_alloc with a wrong alignment");
+        require_fails_with(EINVAL, aligned_alloc(wrong[i], 64),
+                           "aligned_alloc with a wrong alignment");
     }
 }
 
@@ -204,15 +219,20 @@ static void posix_memalign_checks_and_leaves_the_result_alone(void) {
     errno = 77;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         int error = posix_memalign(&result, wrong[i], 64);
-        REQUIRE(error == EINVAL && result == untouched, "posix_memalign with alignment %zu: %d", wrong[i], error);
+        REQUIRE(error == EINVAL && result == untouched, "posix_memalign with alignment %zu: %d",
+                wrong[i], error);
     }
-    REQUIRE(posix_memalign(&result, 64, too_large) == ENOMEM && result == untouched, "posix_memalign above PTRDIFF_MAX");
-    REQUIRE(posix_memalign(&result, 64, unavailable) == ENOMEM && result == untouched, "posix_memalign of 64 TiB");
-    REQUIRE(posix_memalign(&result, (size_t)1 << 31, 64) == ENOMEM && result == untouched, "posix_memalign at 2 GiB");
+    REQUIRE(posix_memalign(&result, 64, too_large) == ENOMEM && result == untouched,
+            "posix_memalign above PTRDIFF_MAX");
+    REQUIRE(posix_memalign(&result, 64, unavailable) == ENOMEM && result == untouched,
+            "posix_memalign of 64 TiB");
+    REQUIRE(posix_memalign(&result, (size_t)1 << 31, 64) == ENOMEM && result == untouched,
+            "posix_memalign at 2 GiB");
     REQUIRE(errno == 77, "posix_memalign set errno to %d", errno);
     for (size_t alignment = sizeof(void *); alignment <= (size_t)1 << 30; alignment *= 2) {
         REQUIRE(posix_memalign(&result, alignment, 333) == 0, "posix_memalign at %zu", alignment);
-        REQUIRE((uintptr_t)result % alignment == 0, "posix_memalign at %zu gave %p", alignment, result);
+        REQUIRE((uintptr_t)result % alignment == 0, "posix_memalign at %zu gave %p", alignment,
+                result);
         memset(result, 1, malloc_usable_size(result));
         free(result);
     }
@@ -228,7 +248,8 @@ static void the_older_aligned_functions_work(void) {
         void *block = memalign(alignment, 40); /* as glibc's: rounded up to a power of two */
         size_t power = 16;
         while (power < alignment) power *= 2;
-        REQUIRE(block != NULL && (uintptr_t)block % power == 0, "memalign(%zu) gave %p", alignment, block);
+        REQUIRE(block != NULL && (uintptr_t)block % power == 0, "memalign(%zu) gave %p", alignment,
+                block);
         free(block);
     }
     errno = 0;
@@ -239,9 +260,12 @@ static void the_older_aligned_functions_work(void) {
         void *whole = pvalloc(some[i]);
         void *block = valloc(some[i]);
         size_t rounded = (some[i] + page - 1) / page * page;
-        REQUIRE(block != NULL && (uintptr_t)block % page == 0, "valloc(%zu) gave %p", some[i], block);
-        REQUIRE(whole != NULL && (uintptr_t)whole % page == 0, "pvalloc(%zu) gave %p", some[i], whole);
-        REQUIRE(malloc_usable_size(whole) >= rounded, "pvalloc(%zu) has %zu bytes", some[i], malloc_usable_size(whole));
+        REQUIRE(block != NULL && (uintptr_t)block % page == 0, "valloc(%zu) gave %p", some[i],
+                block);
+        REQUIRE(whole != NULL && (uintptr_t)whole % page == 0, "pvalloc(%zu) gave %p", some[i],
+                whole);
+        REQUIRE(malloc_usable_size(whole) >= rounded, "pvalloc(%zu) has %zu bytes", some[i],
+                malloc_usable_size(whole));
         memset(whole, 1, rounded);
         free(block);
         old_free(whole);
@@ -291,7 +315,8 @@ static void free_stack(void *unused) {
 
 int main(void) {
     require_moat(250);
-    REQUIRE(family.free_sized && family.free_aligned_sized, "free_sized and free_aligned_sized exist");
+    REQUIRE(family.free_sized && family.free_aligned_sized,
+            "free_sized and free_aligned_sized exist");
     collect_sizes();
     every_size_is_aligned_and_usable_to_its_last_byte();
     calloc_is_zero_filled_after_dirty_frees();
@@ -306,7 +331,8 @@ int main(void) {
     frees_and_successes_keep_errno();
     sized_frees_take_the_right_size();
     require_report("size-mismatch", "sized free with the wrong size", free_with_wrong_size, NULL);
-    require_report("alignment-mismatch", "aligned free with the wrong alignment", free_with_wrong_alignment, NULL);
+    require_report("alignment-mismatch", "aligned free with the wrong alignment",
+                   free_with_wrong_alignment, NULL);
     require_report("invalid-free", "free of an address outside the heap", free_stack, NULL);
     REQUIRE(family.check() > 0, "moat_check() saw no page");
     return 0;

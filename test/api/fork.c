@@ -1,6 +1,7 @@
 /*
- * fork: forks in the middle of other threads' allocations, trees of processes, vfork and posix_spawn, and forks that run no
- * handlers. Every child must be able to allocate, to free what any thread of its parent had allocated, and to start threads.
+ * fork: forks in the middle of other threads' allocations, trees of processes, vfork and
+ * posix_spawn, and forks that run no handlers. Every child must be able to allocate, to free what
+ * any thread of its parent had allocated, and to start threads.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -73,7 +74,8 @@ static void child_uses_everything(bool with_thread) {
     allocate_a_little(NULL);
     if (with_thread) {
         pthread_t thread;
-        REQUIRE(pthread_create(&thread, NULL, allocate_a_little, NULL) == 0, "pthread_create in the child");
+        REQUIRE(pthread_create(&thread, NULL, allocate_a_little, NULL) == 0,
+                "pthread_create in the child");
         REQUIRE(pthread_join(thread, NULL) == 0, "pthread_join in the child");
     }
     REQUIRE(family.check() > 0, "moat_check() in the child saw no page");
@@ -99,7 +101,8 @@ static pid_t vfork_true(void) {
 static void forks_while_others_allocate(void) {
     pthread_t threads[THREADS];
     pthread_barrier_init(&kept_are_made, NULL, THREADS + 1);
-    for (size_t t = 0; t < THREADS; t++) REQUIRE(pthread_create(&threads[t], NULL, churn, kept[t]) == 0, "pthread_create");
+    for (size_t t = 0; t < THREADS; t++)
+        REQUIRE(pthread_create(&threads[t], NULL, churn, kept[t]) == 0, "pthread_create");
     pthread_barrier_wait(&kept_are_made);
     for (unsigned i = 0; i < FORKS; i++) {
         pid_t child = fork();
@@ -135,19 +138,23 @@ static void grow_tree(unsigned depth) {
         }
         allocate_a_little(NULL);
     }
-    for (size_t i = 0; depth > 0 && i < 3; i++) require_exit_zero(children[i], "a process of the tree");
+    for (size_t i = 0; depth > 0 && i < 3; i++)
+        require_exit_zero(children[i], "a process of the tree");
     free(mine);
 }
 
 static pid_t fork_by_handlers(void) { return fork(); }
-static pid_t fork_by_system_call(void) { return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0); }
+static pid_t fork_by_system_call(void) {
+    return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0);
+}
 
 /* glibc 2.34 and later have _Fork(), which runs no handlers. */
 extern pid_t _Fork(void) __attribute__((weak));
 static pid_t fork_without_handlers(void) { return _Fork != NULL ? _Fork() : fork_by_system_call(); }
 
-/* The first calls of such a child come from several threads at once, when many heaps of ended threads lie ready: one thread puts
-   the state in order, the others wait, and no two get one heap. */
+/* The first calls of such a child come from several threads at once, when many heaps of ended
+   threads lie ready: one thread puts the state in order, the others wait, and no two get one
+   heap. */
 enum { ENDED = 400, FRESH = 6, RACES = 8 };
 static pthread_barrier_t all_have_heaps, all_go;
 
@@ -163,7 +170,8 @@ static void *use_own_blocks(void *argument) {
     for (size_t round = 0; round < 50; round++) {
         for (size_t i = 0; i < 64; i++) memset(blocks[i] = malloc(16 + i * 24), mark, 16 + i * 24);
         for (size_t i = 0; i < 64; i++) {
-            for (size_t at = 0; at < 16 + i * 24; at++) REQUIRE(blocks[i][at] == mark, "another thread has the block too");
+            for (size_t at = 0; at < 16 + i * 24; at++)
+                REQUIRE(blocks[i][at] == mark, "another thread has the block too");
             free(blocks[i]);
         }
     }
@@ -176,7 +184,9 @@ static void run_threads(size_t count, void *(*act)(void *), char *arguments) {
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, (size_t)64 << 10);
     for (size_t i = 0; i < count; i++)
-        REQUIRE(pthread_create(&threads[i], &small, act, arguments != NULL ? &arguments[i] : NULL) == 0, "pthread_create");
+        REQUIRE(
+            pthread_create(&threads[i], &small, act, arguments != NULL ? &arguments[i] : NULL) == 0,
+            "pthread_create");
     for (size_t i = 0; i < count; i++) pthread_join(threads[i], NULL);
     pthread_attr_destroy(&small);
 }
@@ -198,11 +208,13 @@ static void threads_race_to_recover(void) {
     }
 }
 
-/* Children of one parent allocate the same sizes. If they went on with the parent's random state they would all get the same
-   addresses; whether by fork(), _Fork() or clone, at least two of them differ. */
+/* Children of one parent allocate the same sizes. If they went on with the parent's random state
+   they would all get the same addresses; whether by fork(), _Fork() or clone, at least two of them
+   differ. */
 static void children_draw_new_randomness(const char *name, pid_t (*make_child)(void)) {
     enum { CHILDREN = 8, DRAWS = 40 };
-    uintptr_t *drawn = mmap(NULL, CHILDREN * DRAWS * sizeof *drawn, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    uintptr_t *drawn = mmap(NULL, CHILDREN * DRAWS * sizeof *drawn, PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(drawn != MAP_FAILED, "mmap: errno %d", errno);
     free(malloc(10));
     for (size_t i = 0; i < CHILDREN; i++) {

@@ -1,8 +1,10 @@
 /*
- * fork_handlers: a program that registers its handlers of fork() before it allocates for the first time.
+ * fork_handlers: a program that registers its handlers of fork() before it allocates for the first
+ * time.
  *
- * Handlers that prepare a fork run in the opposite order of their registration. If moat's had not been there before, the
- * program's would run while moat's locks are held, and wait for a thread that waits for moat; or allocate themselves.
+ * Handlers that prepare a fork run in the opposite order of their registration. If moat's had not
+ * been there before, the program's would run while moat's locks are held, and wait for a thread
+ * that waits for moat; or allocate themselves.
  */
 #include <pthread.h>
 #include <stdlib.h>

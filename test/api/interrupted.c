@@ -1,9 +1,10 @@
 /*
- * interrupted: a signal handler that allocates, delivered before the n-th instruction of a call, for every n.
+ * interrupted: a signal handler that allocates, delivered before the n-th instruction of a call,
+ * for every n.
  *
- * A tracer steps a child through the call and hands it the signal. Either the handler came outside the allocator's own steps, and
- * everything is right afterwards, or the allocator names it as what it is. No third thing may happen: no other report, no block
- * handed out twice, no wait for ever.
+ * A tracer steps a child through the call and hands it the signal. Either the handler came outside
+ * the allocator's own steps, and everything is right afterwards, or the allocator names it as what
+ * it is. No third thing may happen: no other report, no block handed out twice, no wait for ever.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -29,7 +30,7 @@ struct scene {
 static void *blocks[COUNT], *handler_blocks[HANDLER_COUNT];
 static volatile int *done; /* shared with the tracer: the call has returned */
 
-/* --- The calls -------------------------------------------------------------------------------------------------------------- */
+/* --- The calls ------------------------------------------------------------------------------- */
 
 /* Each function was called before: the dynamic linker has found it. */
 static void take_a_few(void) {
@@ -66,7 +67,7 @@ static void call_many(void) {
     for (unsigned i = 0; i < COUNT; i += 2) blocks[i] = malloc(SMALL);
 }
 
-/* --- The child -------------------------------------------------------------------------------------------------------------- */
+/* --- The child ------------------------------------------------------------------------------- */
 
 static void allocate_in_handler(int number) {
     (void)number;
@@ -83,8 +84,10 @@ static void examine(void) {
     for (unsigned i = 0; i < COUNT; i++)
         for (unsigned k = 0; k < COUNT; k++) {
             REQUIRE(more[i] != blocks[k], "a block was handed out twice");
-            REQUIRE(k >= HANDLER_COUNT || more[i] != handler_blocks[k], "the handler's block was handed out twice");
-            REQUIRE(k >= HANDLER_COUNT || !blocks[i] || blocks[i] != handler_blocks[k], "handler and program share a block");
+            REQUIRE(k >= HANDLER_COUNT || more[i] != handler_blocks[k],
+                    "the handler's block was handed out twice");
+            REQUIRE(k >= HANDLER_COUNT || !blocks[i] || blocks[i] != handler_blocks[k],
+                    "handler and program share a block");
         }
     for (unsigned i = 0; i < COUNT; i++) free(more[i]), free(blocks[i]);
     for (unsigned i = 0; i < HANDLER_COUNT; i++) free(handler_blocks[i]);
@@ -104,25 +107,30 @@ static _Noreturn void play(const struct scene *scene) {
     _exit(0);
 }
 
-/* --- The tracer ------------------------------------------------------------------------------------------------------------- */
+/* --- The tracer ------------------------------------------------------------------------------ */
 
 /* Steps the child `steps` instructions on. False: the call has returned before. */
 static bool step_into_call(pid_t child, unsigned steps) {
     int status;
     for (unsigned i = 0; i < steps && !*done; i++) {
         REQUIRE(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) == 0, "the child can be stepped");
-        REQUIRE(waitpid(child, &status, 0) == child && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP, "status %#x", status);
+        REQUIRE(waitpid(child, &status, 0) == child && WIFSTOPPED(status) &&
+                    WSTOPSIG(status) == SIGTRAP,
+                "status %#x", status);
     }
     return !*done;
 }
 
-static void require_right_end(const struct scene *scene, unsigned step, int status, const char *text, unsigned *reported) {
-    static const char expected[] = "moat: fatal: reentrant-call: allocator called from a signal handler that interrupted it at ";
+static void require_right_end(const struct scene *scene, unsigned step, int status,
+                              const char *text, unsigned *reported) {
+    static const char expected[] = "moat: fatal: reentrant-call: allocator called from a signal "
+                                   "handler that interrupted it at ";
     if (status == 0) return;
-    REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%s, signal before instruction %u: status %#x, %.300s",
-            scene->name, step, status, text);
-    REQUIRE(strncmp(text, expected, sizeof expected - 1) == 0, "%s, signal before instruction %u: %.300s", scene->name, step,
+    REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
+            "%s, signal before instruction %u: status %#x, %.300s", scene->name, step, status,
             text);
+    REQUIRE(strncmp(text, expected, sizeof expected - 1) == 0,
+            "%s, signal before instruction %u: %.300s", scene->name, step, text);
     (*reported)++;
 }
 
@@ -140,13 +148,17 @@ static bool interrupt_before(const struct scene *scene, unsigned step, unsigned 
     }
     close(report[1]);
     REQUIRE(waitpid(child, &status, 0) == child, "the child can be waited for");
-    if (WIFEXITED(status) && WEXITSTATUS(status) == TEST_SKIPPED) skip_test("no process may be traced here");
-    REQUIRE(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP, "%s: status %#x before the call", scene->name, status);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == TEST_SKIPPED)
+        skip_test("no process may be traced here");
+    REQUIRE(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP, "%s: status %#x before the call",
+            scene->name, status);
     bool inside = step_into_call(child, step);
-    REQUIRE(ptrace(PTRACE_DETACH, child, NULL, (void *)(uintptr_t)(inside ? SIGUSR1 : 0)) == 0, "the child can be let go");
+    REQUIRE(ptrace(PTRACE_DETACH, child, NULL, (void *)(uintptr_t)(inside ? SIGUSR1 : 0)) == 0,
+            "the child can be let go");
     char text[16384];
     size_t length = 0;
-    for (ssize_t got; (got = read(report[0], text + length, sizeof text - 1 - length)) > 0;) length += (size_t)got;
+    for (ssize_t got; (got = read(report[0], text + length, sizeof text - 1 - length)) > 0;)
+        length += (size_t)got;
     text[length] = 0;
     close(report[0]);
     REQUIRE(waitpid(child, &status, 0) == child, "the child can be waited for");
@@ -157,10 +169,12 @@ static bool interrupt_before(const struct scene *scene, unsigned step, unsigned 
 static void *interrupt_everywhere(void *argument) {
     const struct scene *scene = argument;
     unsigned reported = 0, step = 0, trials = 0;
-    for (; interrupt_before(scene, step, &reported); step += scene->stride + step / 256 * 64) trials++;
-    say("%s: %u instructions with those around the call, %u trials, %u reported", scene->name, step, trials, reported);
-    REQUIRE(reported >= scene->expected_reports && reported < trials, "%s: %u of %u trials reported", scene->name, reported,
-            trials);
+    for (; interrupt_before(scene, step, &reported); step += scene->stride + step / 256 * 64)
+        trials++;
+    say("%s: %u instructions with those around the call, %u trials, %u reported", scene->name, step,
+        trials, reported);
+    REQUIRE(reported >= scene->expected_reports && reported < trials,
+            "%s: %u of %u trials reported", scene->name, reported, trials);
     return NULL;
 }
 
@@ -175,14 +189,17 @@ int main(void) {
         {"huge block", prepare_free, call_huge, 41, 5},
         {"many blocks", prepare_nothing, call_many, 101, 5},
     };
-    static const struct scene first = {"first malloc of a thread", prepare_nothing, call_malloc, 1, 10};
+    static const struct scene first = {"first malloc of a thread", prepare_nothing, call_malloc, 1,
+                                       10};
     require_moat(250);
     done = mmap(NULL, sizeof *done, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(done != MAP_FAILED, "memory can be shared");
-    for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) interrupt_everywhere((void *)(uintptr_t)&scenes[i]);
+    for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++)
+        interrupt_everywhere((void *)(uintptr_t)&scenes[i]);
     /* A child is as new to the allocator as the thread that made it. */
     pthread_t thread;
-    REQUIRE(pthread_create(&thread, NULL, interrupt_everywhere, (void *)(uintptr_t)&first) == 0, "a thread can be made");
+    REQUIRE(pthread_create(&thread, NULL, interrupt_everywhere, (void *)(uintptr_t)&first) == 0,
+            "a thread can be made");
     REQUIRE(pthread_join(thread, NULL) == 0, "the thread ends");
     return 0;
 }

@@ -1,6 +1,7 @@
 /*
- * late_frees: what threads allocate and free while they end: destructors of keys made before and after moat's own, running again
- * and again, strerror()'s buffer that the C library frees last of all; and that threads ending so do not grow the process.
+ * late_frees: what threads allocate and free while they end: destructors of keys made before and
+ * after moat's own, running again and again, strerror()'s buffer that the C library frees last of
+ * all; and that threads ending so do not grow the process.
  */
 #include <errno.h>
 #include <limits.h>
@@ -44,7 +45,8 @@ static void destroy(void *argument) {
 
 static void *touch(void *argument) {
     size_t number = *(size_t *)argument;
-    if (number % 3 == 0) free(malloc(10)); /* some set their keys before their first allocation, some after */
+    /* some set their keys before their first allocation, some after */
+    if (number % 3 == 0) free(malloc(10));
     for (size_t i = 0; i < KEYS; i++) {
         pthread_setspecific(keys[i], make_item(i, PTHREAD_DESTRUCTOR_ITERATIONS - 1));
     }
@@ -73,24 +75,28 @@ static void run_threads(void) {
     }
 }
 
-/* Keys made here, before the program's first malloc of its own, are older than moat's if nothing allocated before. */
+/* Keys made here, before the program's first malloc of its own, are older than moat's if nothing
+   allocated before. */
 __attribute__((constructor(101))) static void make_old_keys(void) {
     for (size_t i = 0; i < KEYS / 2; i++) pthread_key_create(&keys[i], destroy);
 }
 
 int main(void) {
     require_moat(60);
-    for (size_t i = KEYS / 2; i < KEYS; i++) REQUIRE(pthread_key_create(&keys[i], destroy) == 0, "pthread_key_create");
+    for (size_t i = KEYS / 2; i < KEYS; i++)
+        REQUIRE(pthread_key_create(&keys[i], destroy) == 0, "pthread_key_create");
     run_threads();
     struct moat_stats first, second;
     family.stats_get(&first);
     run_threads();
     family.stats_get(&second);
-    REQUIRE(second.segments <= first.segments + 1, "%zu segments after 300 threads, %zu after 600", first.segments,
-            second.segments);
-    REQUIRE(second.heaps <= first.heaps + 1, "%zu heaps after 300 threads, %zu after 600", first.heaps, second.heaps);
+    REQUIRE(second.segments <= first.segments + 1, "%zu segments after 300 threads, %zu after 600",
+            first.segments, second.segments);
+    REQUIRE(second.heaps <= first.heaps + 1, "%zu heaps after 300 threads, %zu after 600",
+            first.heaps, second.heaps);
     for (size_t i = 0; i < KEYS; i++) {
-        REQUIRE(runs[i] >= 2 * THREADS * PTHREAD_DESTRUCTOR_ITERATIONS, "destructors of key %zu ran %u times", i, runs[i]);
+        REQUIRE(runs[i] >= 2 * THREADS * PTHREAD_DESTRUCTOR_ITERATIONS,
+                "destructors of key %zu ran %u times", i, runs[i]);
     }
     pthread_key_t late;
     pthread_t thread;

@@ -1,6 +1,7 @@
 /*
- * libraries: blocks cross between a program and a library that it loads and unloads; with RTLD_DEEPBIND the library has the C
- * library's allocator, and a block of that is recognised by its address when it reaches moat. Argument: the library.
+ * libraries: blocks cross between a program and a library that it loads and unloads; with
+ * RTLD_DEEPBIND the library has the C library's allocator, and a block of that is recognised by its
+ * address when it reaches moat. Argument: the library.
  */
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -40,11 +41,13 @@ int main(int count, char **arguments) {
     }
     void *deep = load(arguments[1], RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
     void *foreign = make(200);
-    REQUIRE(foreign != NULL && !family.owns(foreign), "under RTLD_DEEPBIND the library has moat's malloc");
+    REQUIRE(foreign != NULL && !family.owns(foreign),
+            "under RTLD_DEEPBIND the library has moat's malloc");
     require_report("invalid-free", "free of an address outside the heap", free_foreign, foreign);
     char text[16384];
     int status = run_child(10, resize_foreign, foreign, text, sizeof text);
-    REQUIRE(status != 0 && strncmp(text, "moat: fatal: invalid-free: ", 27) == 0, "realloc of a foreign block: %.100s", text);
+    REQUIRE(status != 0 && strncmp(text, "moat: fatal: invalid-free: ", 27) == 0,
+            "realloc of a foreign block: %.100s", text);
     drop(foreign);
     dlclose(deep);
     return 0;

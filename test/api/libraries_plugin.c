@@ -1,4 +1,5 @@
-/* libraries_plugin: a library that allocates and frees, with a constructor and a destructor that do. */
+/* libraries_plugin: a library that allocates and frees, with a constructor and a destructor that
+   do. */
 #include <stdlib.h>
 #include <string.h>
 

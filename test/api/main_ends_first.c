@@ -1,5 +1,6 @@
 /*
- * main_ends_first: the main thread ends by pthread_exit() while others go on with its blocks; the last of them ends the process.
+ * main_ends_first: the main thread ends by pthread_exit() while others go on with its blocks; the
+ * last of them ends the process.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@ static unsigned alive = THREADS;
 
 static void *go_on(void *argument) {
     char **blocks = argument;
-    if (blocks == from_main[0]) REQUIRE(pthread_join(main_thread, NULL) == 0, "pthread_join of the main thread");
+    if (blocks == from_main[0])
+        REQUIRE(pthread_join(main_thread, NULL) == 0, "pthread_join of the main thread");
     pthread_barrier_wait(&main_has_ended);
     for (unsigned round = 0; round < 20; round++) {
         for (size_t i = 0; i < BLOCKS; i++) {

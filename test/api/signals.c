@@ -1,6 +1,6 @@
 /*
- * signals: a handler that allocates is fine between the program's own allocations; one that interrupted the allocator gets the
- * report that says so, and nothing else.
+ * signals: a handler that allocates is fine between the program's own allocations; one that
+ * interrupted the allocator gets the report that says so, and nothing else.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -46,8 +46,8 @@ static void a_handler_between_allocations_works(void) {
     REQUIRE(handled == 500 && made_by_handler[15] != NULL, "%d signals handled", (int)handled);
 }
 
-/* For 300 ms a timer interrupts a loop that does hardly anything but allocate; most of its signals come while the allocator
-   runs. */
+/* For 300 ms a timer interrupts a loop that does hardly anything but allocate; most of its signals
+   come while the allocator runs. */
 static void interrupt_the_allocator(void *unused) {
     (void)unused;
     set_handler(SIGALRM, SA_RESTART);
@@ -70,13 +70,15 @@ static void interrupt_the_allocator(void *unused) {
 }
 
 static void a_handler_inside_the_allocator_is_reported_as_that(void) {
-    static const char expected[] = "moat: fatal: reentrant-call: allocator called from a signal handler that interrupted it at ";
+    static const char expected[] = "moat: fatal: reentrant-call: allocator called from a signal "
+                                   "handler that interrupted it at ";
     unsigned reported = 0;
     for (unsigned i = 0; i < 5; i++) {
         char text[16384];
         int status = run_child(0, interrupt_the_allocator, NULL, text, sizeof text);
         if (status == 0) continue;
-        REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x; stderr: %.300s", status, text);
+        REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x; stderr: %.300s",
+                status, text);
         REQUIRE(strncmp(text, expected, sizeof expected - 1) == 0, "reported %.200s", text);
         reported++;
     }

@@ -1,6 +1,6 @@
 /*
- * static_threads: a fully static program with moat.o. Threads that allocate, hand over and free, a fork, the C library's own
- * allocations; all of it on moat.
+ * static_threads: a fully static program with moat.o. Threads that allocate, hand over and free, a
+ * fork, the C library's own allocations; all of it on moat.
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -14,13 +14,13 @@
 
 enum { THREADS = 4, ROUNDS = 200, BLOCKS = 300 };
 
-#define EXPECT(condition)                                                                                                        \
-    do {                                                                                                                         \
-        if (!(condition)) {                                                                                                      \
-            printf("failed: %s:%d: %s\n", __FILE__, __LINE__, #condition);                                                       \
-            fflush(stdout);                                                                                                      \
-            _exit(1);                                                                                                            \
-        }                                                                                                                        \
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("failed: %s:%d: %s\n", __FILE__, __LINE__, #condition);                         \
+            fflush(stdout);                                                                        \
+            _exit(1);                                                                              \
+        }                                                                                          \
     } while (0)
 
 static char *handed[THREADS][BLOCKS];

@@ -3,10 +3,11 @@
  *
  *   word-count [--bug] FILE...
  *
- * Readers cut the files into lines, each a block of memory, and hand them over a queue; counters take them, count their words in
- * tables of their own, and free them: every line is allocated by one thread and freed by another. At the end the tables are
- * merged. With --bug a reader frees one line again that a counter has freed already. An ordinary program: it knows of no
- * allocator but malloc.
+ * Readers cut the files into lines, each a block of memory, and hand them over a queue; counters
+ * take them, count their words in tables of their own, and free them: every line is allocated by
+ * one thread and freed by another. At the end the tables are merged. With --bug a reader frees one
+ * line again that a counter has freed already. An ordinary program: it knows of no allocator but
+ * malloc.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -39,7 +40,9 @@ static struct {
     char *lines[QUEUE_LENGTH];
     size_t first, count;
     unsigned readers_left;
-} queue = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .readers_left = READERS};
+} queue = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+           .changed = PTHREAD_COND_INITIALIZER,
+           .readers_left = READERS};
 
 static char **files;
 static size_t file_count;
@@ -70,7 +73,8 @@ static void put_line(char *line) {
 static char *take_line(void) {
     char *line = NULL;
     pthread_mutex_lock(&queue.mutex);
-    while (queue.count == 0 && queue.readers_left > 0) pthread_cond_wait(&queue.changed, &queue.mutex);
+    while (queue.count == 0 && queue.readers_left > 0)
+        pthread_cond_wait(&queue.changed, &queue.mutex);
     if (queue.count > 0) {
         line = queue.lines[queue.first];
         queue.first = (queue.first + 1) % QUEUE_LENGTH;
@@ -121,7 +125,8 @@ static void count_word(struct table *table, const char *text, size_t length, siz
     uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
     for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3;
     struct word **link = &table->buckets[hash % BUCKETS];
-    while (*link && (strncmp((*link)->text, text, length) != 0 || (*link)->text[length] != '\0')) link = &(*link)->next;
+    while (*link && (strncmp((*link)->text, text, length) != 0 || (*link)->text[length] != '\0'))
+        link = &(*link)->next;
     if (!*link) {
         struct word *word = need(malloc(sizeof *word + length + 1));
         *word = (struct word){0};
@@ -174,8 +179,8 @@ static const struct word *most_frequent(const struct table *table) {
     const struct word *best = NULL;
     for (size_t i = 0; i < BUCKETS; i++) {
         for (const struct word *word = table->buckets[i]; word; word = word->next) {
-            bool better =
-                !best || word->count > best->count || (word->count == best->count && strcmp(word->text, best->text) < 0);
+            bool better = !best || word->count > best->count ||
+                          (word->count == best->count && strcmp(word->text, best->text) < 0);
             if (better) best = word;
         }
     }
@@ -211,8 +216,10 @@ int main(int argc, char **argv) {
 
     pthread_t readers[READERS], counters[COUNTERS];
     bool started = true;
-    for (size_t i = 0; i < READERS; i++) started &= pthread_create(&readers[i], NULL, reader, NULL) == 0;
-    for (size_t i = 0; i < COUNTERS; i++) started &= pthread_create(&counters[i], NULL, counter, NULL) == 0;
+    for (size_t i = 0; i < READERS; i++)
+        started &= pthread_create(&readers[i], NULL, reader, NULL) == 0;
+    for (size_t i = 0; i < COUNTERS; i++)
+        started &= pthread_create(&counters[i], NULL, counter, NULL) == 0;
     if (!started) {
         fputs("word-count: cannot start threads\n", stderr);
         exit(1);
@@ -230,8 +237,8 @@ int main(int argc, char **argv) {
     }
 
     const struct word *best = most_frequent(all);
-    printf("%d readers and %d counters: %zu lines, %zu words, %zu different", READERS, COUNTERS, all->lines, all->words,
-           all->different);
+    printf("%d readers and %d counters: %zu lines, %zu words, %zu different", READERS, COUNTERS,
+           all->lines, all->words, all->different);
     if (best) printf(", most often \"%s\" (%zu times)", best->text, best->count);
     putchar('\n');
     print_allocator();

@@ -1,13 +1,16 @@
 /*
- * paths: takes one path of the allocator at a time, for count.py to count its instructions under valgrind's callgrind.
+ * paths: takes one path of the allocator at a time, for count.py to count its instructions under
+ * valgrind's callgrind.
  *
  *   paths --list    the names, one a line
  *   paths PATH      prepares, then does operations of that path, and prints `operations,COUNT`
  *
- * Linked with libmoat.so. Counted is what lies between counting_begins and counting_ends, in all threads: callgrind sets its
- * counters to zero before the one and writes them out before the other (--zero-before, --dump-before). This program's own
- * instructions lie in between too; count.py takes those of libmoat.so alone. The paths named -fast have their blocks put in place
- * first, so that nothing else happens in between; the others are amortised over as many operations as they take. Seeds are fixed.
+ * Linked with libmoat.so. Counted is what lies between counting_begins and counting_ends, in all
+ * threads: callgrind sets its counters to zero before the one and writes them out before the other
+ * (--zero-before, --dump-before). This program's own instructions lie in between too; count.py
+ * takes those of libmoat.so alone. The paths named -fast have their blocks put in place first, so
+ * that nothing else happens in between; the others are amortised over as many operations as they
+ * take. Seeds are fixed.
  */
 #include "prng.h"
 #include "require.h"
@@ -37,7 +40,8 @@ enum {
     HUGE_PAIRS = 200,
     GROWN = 200,
     THREADS = 100,
-    LEFT_SIZE = 96, /* of the blocks an ended thread leaves: of a class that the first thread has no page of */
+    /* of the blocks an ended thread leaves: of a class that the first thread has no page of */
+    LEFT_SIZE = 96,
 };
 
 void free_sized(void *block, size_t size); /* C23 */
@@ -56,7 +60,8 @@ __attribute__((noinline)) void counting_ends(void) { __asm__ volatile("" ::: "me
 static void *blocks[FRESH_SMALL];
 
 /* Like a program's small blocks: most below 64 bytes, a few hundreds. */
-static const uint16_t mixed_sizes[16] = {16, 24, 32, 32, 40, 48, 48, 56, 64, 72, 80, 96, 112, 144, 240, 500};
+static const uint16_t mixed_sizes[16] = {16, 24, 32, 32, 40,  48,  48,  56,
+                                         64, 72, 80, 96, 112, 144, 240, 500};
 
 static size_t mixed_size(uint64_t *state) { return mixed_sizes[prng_below(state, 16)]; }
 
@@ -83,13 +88,13 @@ static void settle(void) {
     for (size_t i = 0; i < APART; i++) blocks[FAST + i] = take(SMALL);
 }
 
-/* --- One block at a time -------------------------------------------------------------------------------------------------- */
+/* --- One block at a time --------------------------------------------------------------------- */
 
-#define COUNTED(times, ...)                                                                                                      \
-    do {                                                                                                                         \
-        counting_begins();                                                                                                       \
-        for (size_t i = 0; i < (times); i++) __VA_ARGS__;                                                                        \
-        counting_ends();                                                                                                         \
+#define COUNTED(times, ...)                                                                        \
+    do {                                                                                           \
+        counting_begins();                                                                         \
+        for (size_t i = 0; i < (times); i++) __VA_ARGS__;                                          \
+        counting_ends();                                                                           \
     } while (0)
 
 static size_t malloc_fast(void) {
@@ -155,7 +160,8 @@ static size_t realloc_in_place(void) {
 static size_t grow(void) {
     size_t calls = 1;
     void *block = NULL;
-    for (size_t size = 16; size <= (size_t)64 * 1024; size *= 2, calls++) block = realloc(block, size);
+    for (size_t size = 16; size <= (size_t)64 * 1024; size *= 2, calls++)
+        block = realloc(block, size);
     free(block);
     return calls;
 }
@@ -166,7 +172,7 @@ static size_t realloc_growing(void) {
     return GROWN * calls;
 }
 
-/* --- Pairs ---------------------------------------------------------------------------------------------------------------- */
+/* --- Pairs ----------------------------------------------------------------------------------- */
 
 static size_t count_pairs(size_t pairs, size_t size) {
     free(malloc(size));
@@ -210,7 +216,7 @@ static size_t batch(void) {
     return (size_t)200 * BATCH;
 }
 
-/* --- New memory: carving, pages, segments, and all of it given back ------------------------------------------------------- */
+/* --- New memory: carving, pages, segments, and all of it given back -------------------------- */
 
 static size_t count_fresh(size_t count, size_t size) {
     free(malloc(SMALL));
@@ -229,7 +235,7 @@ static size_t emptying(void) {
     return FRESH_SMALL;
 }
 
-/* --- Two threads ---------------------------------------------------------------------------------------------------------- */
+/* --- Two threads ----------------------------------------------------------------------------- */
 
 static void take_handed(void *size) { take_many(HANDED, *(const size_t *)size); }
 
@@ -304,14 +310,15 @@ static void one_thread(void) {
     REQUIRE(pthread_join(thread, NULL) == 0, "the thread can be joined");
 }
 
-/* Born, one block allocated and freed, ended: what moat does for it, in it and in the thread that made it. */
+/* Born, one block allocated and freed, ended: what moat does for it, in it and in the thread that
+   made it. */
 static size_t thread_life(void) {
     one_thread();
     COUNTED(THREADS, one_thread());
     return THREADS;
 }
 
-/* -------------------------------------------------------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------------------------------- */
 
 static const struct path {
     const char *name;

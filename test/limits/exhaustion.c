@@ -1,6 +1,7 @@
 /*
- * exhaustion: allocate until there is no more, under a limit that with_limits has set. The end is NULL with ENOMEM and no crash,
- * the heap is whole at every moment, and what is freed can be had again.
+ * exhaustion: allocate until there is no more, under a limit that with_limits has set. The end is
+ * NULL with ENOMEM and no crash, the heap is whole at every moment, and what is freed can be had
+ * again.
  */
 #include "limits.h"
 
@@ -9,7 +10,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* No limit that is set for these tests is as high: without one the scenario says so instead of eating the machine. */
+/* No limit that is set for these tests is as high: without one the scenario says so instead of
+   eating the machine. */
 #define FAR_TOO_MUCH (2048 * MIB)
 
 /* Exhausts with blocks of one size; `least`: the bytes that must have been had before the end. */
@@ -23,7 +25,8 @@ static void exhaust_with(size_t size, size_t least) {
         REQUIRE(pile.bytes >= least, "at least %zu MiB can be had", least / MIB);
         moat_check();
         if (round == 0) first_bytes = pile.bytes;
-        REQUIRE(pile.bytes >= first_bytes / 4 * 3, "after everything was freed it can be had again");
+        REQUIRE(pile.bytes >= first_bytes / 4 * 3,
+                "after everything was freed it can be had again");
         pile_free(&pile);
         moat_check();
     }
@@ -41,12 +44,15 @@ static void exhaust_in_turn(const char *least) {
         struct pile pile = {NULL, 0, 0};
         pile_fill(&pile, sizes[i], FAR_TOO_MUCH);
         say("%zu MiB in blocks of %zu bytes", pile.bytes / MIB, sizes[i]);
-        REQUIRE(pile.bytes >= size_from(least), "at least %s can be had in blocks of %zu bytes", least, sizes[i]);
+        REQUIRE(pile.bytes >= size_from(least), "at least %s can be had in blocks of %zu bytes",
+                least, sizes[i]);
         pile_free(&pile);
     }
 }
 
-static void require_refused(const void *block, const char *what) { REQUIRE(!block && errno == ENOMEM, "%s: NULL, ENOMEM", what); }
+static void require_refused(const void *block, const char *what) {
+    REQUIRE(!block && errno == ENOMEM, "%s: NULL, ENOMEM", what);
+}
 
 /* Every way to ask for memory, when there is none: refused, and what one has is untouched. */
 static void every_function(const char *argument) {
@@ -73,7 +79,8 @@ static void every_function(const char *argument) {
     errno = EXDEV;
     REQUIRE(posix_memalign(&untouched, 4096, 8 * MIB) == ENOMEM, "posix_memalign: ENOMEM");
     REQUIRE(untouched == kept, "posix_memalign leaves its result alone");
-    REQUIRE(memcmp(launder(kept), copy, sizeof copy) == 0, "a failing realloc leaves the block alone");
+    REQUIRE(memcmp(launder(kept), copy, sizeof copy) == 0,
+            "a failing realloc leaves the block alone");
     moat_check();
     pile_free(&pile);
     REQUIRE(launder(realloc(launder(kept), 8 * MIB)), "and it works when there is memory again");
@@ -109,14 +116,16 @@ static void other_threads(const char *argument) {
     worker_end(&fresh);
 }
 
-/* MOAT_OPTIONS=verbose=1: the refusal names the limit. `expected`: a part of what is to stand on standard error. */
+/* MOAT_OPTIONS=verbose=1: the refusal names the limit. `expected`: a part of what is to stand on
+   standard error. */
 static void names_the_limit(const char *expected) {
     struct pile pile = {NULL, 0, 0};
     static char seen[8192];
     FILE *heard = tmpfile();
     REQUIRE(heard, "a temporary file can be made");
     int saved = dup(STDERR_FILENO);
-    REQUIRE(saved >= 0 && dup2(fileno(heard), STDERR_FILENO) >= 0, "standard error can be listened to");
+    REQUIRE(saved >= 0 && dup2(fileno(heard), STDERR_FILENO) >= 0,
+            "standard error can be listened to");
     pile_fill(&pile, 5 * MIB, FAR_TOO_MUCH);
     pile_free(&pile);
     REQUIRE(dup2(saved, STDERR_FILENO) >= 0, "standard error can be given back");
@@ -126,7 +135,13 @@ static void names_the_limit(const char *expected) {
 }
 
 const struct scenario exhaustion_scenarios[] = {
-    {"exhaust-small", exhaust_small}, {"exhaust-medium", exhaust_medium},   {"exhaust-large", exhaust_large},
-    {"exhaust-huge", exhaust_huge},   {"exhaust-in-turn", exhaust_in_turn}, {"every-function", every_function},
-    {"other-threads", other_threads}, {"names-the-limit", names_the_limit}, {NULL, NULL},
+    {"exhaust-small", exhaust_small},
+    {"exhaust-medium", exhaust_medium},
+    {"exhaust-large", exhaust_large},
+    {"exhaust-huge", exhaust_huge},
+    {"exhaust-in-turn", exhaust_in_turn},
+    {"every-function", every_function},
+    {"other-threads", other_threads},
+    {"names-the-limit", names_the_limit},
+    {NULL, NULL},
 };

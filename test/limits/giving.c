@@ -1,6 +1,6 @@
 /*
- * giving: memory that is not needed any more goes back to the kernel, by itself while the program does ordinary things, and at
- * once when malloc_trim asks. Measured by the kernel: resident memory.
+ * giving: memory that is not needed any more goes back to the kernel, by itself while the program
+ * does ordinary things, and at once when malloc_trim asks. Measured by the kernel: resident memory.
  */
 #include "limits.h"
 
@@ -19,8 +19,8 @@ static uint64_t now_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* What a program that is not busy does: a few small blocks, now and then. True once resident memory is below the bound, which
-   must be within two seconds. */
+/* What a program that is not busy does: a few small blocks, now and then. True once resident memory
+   is below the bound, which must be within two seconds. */
 static bool ordinary_activity_until(size_t bound) {
     uint64_t seed = 1, limit = now_ms() + 2000;
     void *few[100] = {NULL};
@@ -53,8 +53,8 @@ static size_t task_size;
 static void fill_task(void *pile) { fill_and_touch(pile, task_size); }
 
 static void require_back(void) {
-    REQUIRE(ordinary_activity_until(LEFT_BY_ITSELF), "memory goes back within two seconds: %zu MiB are resident",
-            process_resident(0) / MIB);
+    REQUIRE(ordinary_activity_until(LEFT_BY_ITSELF),
+            "memory goes back within two seconds: %zu MiB are resident", process_resident(0) / MIB);
 }
 
 static void by_itself(const char *size) {
@@ -104,22 +104,25 @@ static void by_trim(const char *size) {
     fill_and_touch(&pile, size_from(size));
     pile_free(&pile);
     REQUIRE(malloc_trim(0) == 1, "malloc_trim gives memory back");
-    REQUIRE(process_resident(0) < LEFT_BY_TRIM, "malloc_trim gives it back at once: %zu MiB are resident",
-            process_resident(0) / MIB);
+    REQUIRE(process_resident(0) < LEFT_BY_TRIM,
+            "malloc_trim gives it back at once: %zu MiB are resident", process_resident(0) / MIB);
     REQUIRE(malloc_trim(0) == 0, "a second time there is nothing to give");
 }
 
-/* purge_delay=0: nothing waits but for the next look at the clock, which counts milliseconds. Allocations without a pause bring
-   such looks with them; a fast machine makes thousands of them in the millisecond of the peak. */
+/* purge_delay=0: nothing waits but for the next look at the clock, which counts milliseconds.
+   Allocations without a pause bring such looks with them; a fast machine makes thousands of them in
+   the millisecond of the peak. */
 static void without_delay(const char *size) {
     struct pile pile = {NULL, 0, 0};
     uint64_t seed = 1, limit;
     bool below = false;
     fill_and_touch(&pile, size_from(size));
     pile_free(&pile);
-    for (limit = now_ms() + 100; !below && now_ms() < limit; below = process_resident(0) < LEFT_BY_ITSELF)
+    for (limit = now_ms() + 100; !below && now_ms() < limit;
+         below = process_resident(0) < LEFT_BY_ITSELF)
         for (unsigned i = 0; i < 2000; i++) free(launder(malloc(1 + prng_below(&seed, 4000))));
-    REQUIRE(below, "without a delay memory goes back soon: %zu MiB are resident", process_resident(0) / MIB);
+    REQUIRE(below, "without a delay memory goes back soon: %zu MiB are resident",
+            process_resident(0) / MIB);
 }
 
 const struct scenario giving_scenarios[] = {

@@ -1,22 +1,27 @@
 /*
- * limits: plays one scenario; the process ends with status 0 if everything held, 77 if it cannot be played here.
+ * limits: plays one scenario; the process ends with status 0 if everything held, 77 if it cannot be
+ * played here.
  *
  *   limits --list
  *   limits SCENARIO [ARGUMENT]
  */
 #include "limits.h"
 
-static const struct scenario *const tables[] = {exhaustion_scenarios, mapping_scenarios, giving_scenarios, working_scenarios};
+static const struct scenario *const tables[] = {exhaustion_scenarios, mapping_scenarios,
+                                                giving_scenarios, working_scenarios};
 
 struct piled {
     struct piled *below;
     size_t size, number;
 };
 
-static size_t *last_word(struct piled *block) { return (size_t *)(void *)((char *)block + (block->size & ~(size_t)7)) - 1; }
+static size_t *last_word(struct piled *block) {
+    return (size_t *)(void *)((char *)block + (block->size & ~(size_t)7)) - 1;
+}
 
 bool pile_add(struct pile *pile, size_t size) {
-    REQUIRE(size >= sizeof(struct piled) + sizeof(size_t), "a block has space for what it is to hold");
+    REQUIRE(size >= sizeof(struct piled) + sizeof(size_t),
+            "a block has space for what it is to hold");
     errno = 0;
     struct piled *block = launder(malloc(size));
     if (!block) {
@@ -34,7 +39,8 @@ void pile_free(struct pile *pile) {
     while (pile->top) {
         struct piled *block = pile->top;
         pile->count--;
-        REQUIRE(block->number == pile->count && *last_word(block) == pile->count, "a block keeps its contents");
+        REQUIRE(block->number == pile->count && *last_word(block) == pile->count,
+                "a block keeps its contents");
         pile->top = block->below;
         free(block);
     }

@@ -1,7 +1,9 @@
 /*
- * limits: scenarios of a process that runs into the end of something, and of one that must give back what it does not need.
+ * limits: scenarios of a process that runs into the end of something, and of one that must give
+ * back what it does not need.
  *
- * Each is one CTest test, most of them started by with_limits (with_limits.c), which sets the limit and becomes the program.
+ * Each is one CTest test, most of them started by with_limits (with_limits.c), which sets the limit
+ * and becomes the program.
  */
 #ifndef LIMITS_LIMITS_H
 #define LIMITS_LIMITS_H
@@ -25,10 +27,12 @@ struct scenario {
     void (*play)(const char *argument); /* from the command line, "" if there is none */
 };
 
-extern const struct scenario exhaustion_scenarios[], mapping_scenarios[], giving_scenarios[], working_scenarios[];
+extern const struct scenario exhaustion_scenarios[], mapping_scenarios[], giving_scenarios[],
+    working_scenarios[];
 
-/* Blocks chained through their own first words: as many as there are, with no memory of the test's own. Each block's last word
-   says its number, so that a block that was handed out twice, or lost its contents, is noticed. */
+/* Blocks chained through their own first words: as many as there are, with no memory of the test's
+   own. Each block's last word says its number, so that a block that was handed out twice, or lost
+   its contents, is noticed. */
 struct pile {
     struct piled *top;
     size_t count, bytes;

@@ -1,6 +1,7 @@
 /*
- * mappings_full: the kernel's limit on the number of mappings (vm.max_map_count) is reached. Protecting, guarding and giving back
- * may all be refused then; allocation fails cleanly or succeeds, frees always work, and everything works again afterwards.
+ * mappings_full: the kernel's limit on the number of mappings (vm.max_map_count) is reached.
+ * Protecting, guarding and giving back may all be refused then; allocation fails cleanly or
+ * succeeds, frees always work, and everything works again afterwards.
  */
 #include "limits.h"
 
@@ -17,7 +18,8 @@ static size_t filler_size;
 static void fill_mappings(void) {
     long most = read_number("/proc/sys/vm/max_map_count", 65530);
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    if (most > MOST_MAPPINGS) skip_test("vm.max_map_count is %ld: filling it would take too long", most);
+    if (most > MOST_MAPPINGS)
+        skip_test("vm.max_map_count is %ld: filling it would take too long", most);
     filler_size = ((size_t)most + 1000) * page;
     filler = mmap(NULL, filler_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     REQUIRE(filler != MAP_FAILED, "address space can be reserved");
@@ -28,7 +30,9 @@ static void fill_mappings(void) {
     (void)mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-static void release_mappings(void) { REQUIRE(munmap(filler, filler_size) == 0, "the mappings can be released"); }
+static void release_mappings(void) {
+    REQUIRE(munmap(filler, filler_size) == 0, "the mappings can be released");
+}
 
 static const size_t sizes[] = {48, 1000, 4096, 20 * KIB, 300 * KIB, 3 * MIB, 9 * MIB};
 enum { SIZES = sizeof sizes / sizeof *sizes, EACH = 12 };
@@ -37,7 +41,9 @@ static void require_each(bool must_succeed) {
     for (unsigned i = 0; i < SIZES; i++) {
         struct pile pile = {NULL, 0, 0};
         while (pile.count < 200 && pile.bytes < 64 * MIB && pile_add(&pile, sizes[i])) continue;
-        if (must_succeed) REQUIRE(pile.count == 200 || pile.bytes >= 64 * MIB, "blocks of %zu bytes can be had", sizes[i]);
+        if (must_succeed)
+            REQUIRE(pile.count == 200 || pile.bytes >= 64 * MIB, "blocks of %zu bytes can be had",
+                    sizes[i]);
         pile_free(&pile);
     }
 }
@@ -54,12 +60,14 @@ static void allocate_when_full(const char *argument) {
     require_each(true);
 }
 
-/* Blocks of every kind, which were allocated before, are freed when the kernel refuses to take their memory apart. */
+/* Blocks of every kind, which were allocated before, are freed when the kernel refuses to take
+   their memory apart. */
 static void free_when_full(const char *argument) {
     struct pile piles[SIZES] = {{NULL, 0, 0}};
     (void)argument;
     for (unsigned i = 0; i < SIZES; i++) {
-        for (unsigned k = 0; k < EACH; k++) REQUIRE(pile_add(&piles[i], sizes[i]), "blocks of %zu bytes can be had", sizes[i]);
+        for (unsigned k = 0; k < EACH; k++)
+            REQUIRE(pile_add(&piles[i], sizes[i]), "blocks of %zu bytes can be had", sizes[i]);
     }
     fill_mappings();
     for (unsigned i = 0; i < SIZES; i++) pile_free(&piles[i]);
@@ -91,7 +99,8 @@ static void resize_when_full(const char *argument) {
     require_each(true);
 }
 
-/* Guards cost no mappings where the kernel can install them inside one: the count must not grow with the heap. */
+/* Guards cost no mappings where the kernel can install them inside one: the count must not grow
+   with the heap. */
 static void guards_cost_no_mappings(const char *argument) {
     struct pile pile = {NULL, 0, 0};
     struct moat_stats stats;
@@ -99,7 +108,8 @@ static void guards_cost_no_mappings(const char *argument) {
     char *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     (void)argument;
     REQUIRE(probe != MAP_FAILED, "a page can be mapped");
-    if (madvise(probe, page, 102 /* MADV_GUARD_INSTALL */) != 0) skip_test("this kernel has no MADV_GUARD_INSTALL (Linux 6.13)");
+    if (madvise(probe, page, 102 /* MADV_GUARD_INSTALL */) != 0)
+        skip_test("this kernel has no MADV_GUARD_INSTALL (Linux 6.13)");
     size_t before = process_mappings();
     pile_fill(&pile, 1000, 400 * MIB);
     size_t mappings = process_mappings() - before;

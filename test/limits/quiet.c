@@ -1,4 +1,5 @@
-/* quiet: a program that does what many do at their start, says so, and waits for the end of its input. For start_cost. */
+/* quiet: a program that does what many do at their start, says so, and waits for the end of its
+   input. For start_cost. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

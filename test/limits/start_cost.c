@@ -1,10 +1,13 @@
 /*
  * start_cost: what moat adds to the start of a program, counted by the kernel.
  *
- *   start_cost calls LIBRARY MOST PROGRAM ARGS…   system calls of PROGRAM with LIBRARY preloaded, at most MOST more than without
- *   start_cost dirty LIBRARY MOST PROGRAM ARGS…   KiB of private dirty memory when PROGRAM has written a line, likewise
+ *   start_cost calls LIBRARY MOST PROGRAM ARGS…   system calls
+ *   start_cost dirty LIBRARY MOST PROGRAM ARGS…   KiB of private memory after a line of output
  *
- * Not linked with moat. The calls of the program loader for the library itself (open, map, protect) count too.
+ * Of either, PROGRAM with LIBRARY preloaded may have MOST more than without.
+ *
+ * Not linked with moat. The calls of the program loader for the library itself (open, map, protect)
+ * count too.
  */
 #include "process.h"
 #include "require.h"
@@ -39,9 +42,11 @@ static unsigned count_calls(char **argv, const char *library, unsigned *by_numbe
         become(argv, library);
     }
     REQUIRE(waitpid(child, &status, 0) == child, "the child stops");
-    if (WIFEXITED(status) && WEXITSTATUS(status) == TEST_SKIPPED) skip_test("ptrace is not allowed here");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == TEST_SKIPPED)
+        skip_test("ptrace is not allowed here");
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
-    REQUIRE(ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)options) == 0, "the child can be traced");
+    REQUIRE(ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)options) == 0,
+            "the child can be traced");
     bool running = false;
     for (long number = 0;;) {
         REQUIRE(ptrace(PTRACE_SYSCALL, child, NULL, (void *)number) == 0, "the child goes on");
@@ -52,7 +57,8 @@ static unsigned count_calls(char **argv, const char *library, unsigned *by_numbe
             running = true;
         } else if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
             struct __ptrace_syscall_info info = {0};
-            REQUIRE(ptrace(PTRACE_GET_SYSCALL_INFO, child, (void *)sizeof info, &info) > 0, "the call can be read (Linux 5.3)");
+            REQUIRE(ptrace(PTRACE_GET_SYSCALL_INFO, child, (void *)sizeof info, &info) > 0,
+                    "the call can be read (Linux 5.3)");
             if (!running || info.op != PTRACE_SYSCALL_INFO_ENTRY) continue;
             total++;
             if (info.entry.nr < CALL_NUMBERS) by_number[info.entry.nr]++;
@@ -60,15 +66,18 @@ static unsigned count_calls(char **argv, const char *library, unsigned *by_numbe
             number = WSTOPSIG(status);
         }
     }
-    REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s ends well (status 0x%x)", argv[0], (unsigned)status);
+    REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s ends well (status 0x%x)", argv[0],
+            (unsigned)status);
     return total;
 }
 
 static void compare_calls(const char *library, size_t most, char **argv) {
-    unsigned without = count_calls(argv, NULL, counts[0]), with = count_calls(argv, library, counts[1]);
+    unsigned without = count_calls(argv, NULL, counts[0]),
+             with = count_calls(argv, library, counts[1]);
     say("%u system calls without, %u with", without, with);
     for (unsigned i = 0; i < CALL_NUMBERS; i++) {
-        if (counts[0][i] != counts[1][i]) say("  call number %u: %u without, %u with", i, counts[0][i], counts[1][i]);
+        if (counts[0][i] != counts[1][i])
+            say("  call number %u: %u without, %u with", i, counts[0][i], counts[1][i]);
     }
     REQUIRE(with > without, "the preloaded library is loaded");
     REQUIRE(with <= without + most, "at most %zu more", most);

@@ -3,13 +3,13 @@
  *
  *   with_limits [OPTION VALUE]… -- PROGRAM ARGS…
  *     --as SIZE, --data SIZE      RLIMIT_AS, RLIMIT_DATA
- *     --files N                   RLIMIT_NOFILE; all descriptors but the first three are closed in any case
- *     --guard-install errno|kill  seccomp: madvise(MADV_GUARD_INSTALL) fails with EINVAL, or ends the process
+ *     --files N                   RLIMIT_NOFILE; descriptors above the third are closed in any case
+ *     --guard-install errno|kill  seccomp: MADV_GUARD_INSTALL gives EINVAL, or ends the process
  *     --huge-pages MODE           transparent huge pages for the whole machine, put back afterwards
  *     --overcommit N              vm.overcommit_memory for the whole machine, put back afterwards
  *
- * What cannot be set is a skipped test (status 77) with the reason. A setting of the whole machine lasts at most 60 seconds: the
- * program is killed then. Not linked with moat.
+ * What cannot be set is a skipped test (status 77) with the reason. A setting of the whole machine
+ * lasts at most 60 seconds: the program is killed then. Not linked with moat.
  */
 #include "process.h"
 #include "require.h"
@@ -36,11 +36,14 @@ enum { MACHINE_SECONDS = 60 };
 static struct { char path[128], before[64]; } machine_setting;
 static pid_t program;
 
-static struct rlimit limit_from(const char *value) { return (struct rlimit){size_from(value), size_from(value)}; }
+static struct rlimit limit_from(const char *value) {
+    return (struct rlimit){size_from(value), size_from(value)};
+}
 
 static void sandbox(const char *how) {
     bool kill_it = strcmp(how, "kill") == 0;
-    if (!sandbox_add(SYS_madvise, MADV_GUARD_INSTALL, kill_it ? SANDBOX_KILL : SANDBOX_ERRNO, EINVAL)) {
+    if (!sandbox_add(SYS_madvise, MADV_GUARD_INSTALL, kill_it ? SANDBOX_KILL : SANDBOX_ERRNO,
+                     EINVAL)) {
         skip_test("this kernel has no seccomp filters");
     }
 }
@@ -69,19 +72,21 @@ static void read_setting(const char *path) {
 static void change_machine(const char *path, const char *value) {
     read_setting(path);
     if (!write_text(path, value))
-        skip_test("%s cannot be set to %s (%s): root's alone, or a container", path, value, strerror(errno));
+        skip_test("%s cannot be set to %s (%s): root's alone, or a container", path, value,
+                  strerror(errno));
 }
 
 static void put_back(void) {
     if (machine_setting.path[0]) write_text(machine_setting.path, machine_setting.before);
 }
 
-/* Its refusals hit every program of the machine, so it takes an explicit yes, and space for what runs already. */
+/* Its refusals hit every program of the machine, so it takes an explicit yes, and space for what
+   runs already. */
 static void overcommit(const char *value) {
     const char *allowed = getenv("MOAT_TEST_OVERCOMMIT");
     if (!allowed || strcmp(allowed, "1") != 0) {
-        skip_test(
-            "vm.overcommit_memory is the whole machine's: set MOAT_TEST_OVERCOMMIT=1 to let this test change it for a moment");
+        skip_test("vm.overcommit_memory is the whole machine's: set MOAT_TEST_OVERCOMMIT=1 to let "
+                  "this test change it for a moment");
     }
     change_machine("/proc/sys/vm/overcommit_memory", value);
 }
@@ -131,7 +136,8 @@ static void apply(const char *option, const char *value) {
 int main(int argc, char **argv) {
     int at = 1;
     for (; at + 1 < argc && strcmp(argv[at], "--") != 0; at += 2) apply(argv[at], argv[at + 1]);
-    REQUIRE(at + 1 < argc && strcmp(argv[at], "--") == 0, "usage: with_limits [OPTION VALUE]… -- PROGRAM ARGS…");
+    REQUIRE(at + 1 < argc && strcmp(argv[at], "--") == 0,
+            "usage: with_limits [OPTION VALUE]… -- PROGRAM ARGS…");
     for (int fd = 3; fd < 1024; fd++) close(fd);
     if (machine_setting.path[0]) run_and_put_back(argv + at + 1);
     execv(argv[at + 1], argv + at + 1);

@@ -1,5 +1,6 @@
 /*
- * working: ordinary work that must succeed, under whatever limit with_limits has set; and what it may cost.
+ * working: ordinary work that must succeed, under whatever limit with_limits has set; and what it
+ * may cost.
  */
 #include "limits.h"
 
@@ -16,7 +17,8 @@ static void use_memory(uint64_t seed) {
     REQUIRE(set, "ordinary work: calloc");
     for (unsigned step = 0; step < 20000; step++) {
         size_t i = prng_below(&seed, SET);
-        size_t size = 1 + (prng_below(&seed, 50) ? prng_below(&seed, 2000) : prng_below(&seed, 400 * KIB));
+        size_t size =
+            1 + (prng_below(&seed, 50) ? prng_below(&seed, 2000) : prng_below(&seed, 400 * KIB));
         if (prng_below(&seed, 4) == 0) {
             char *resized = launder(realloc(set[i], size));
             REQUIRE(resized, "ordinary work: realloc(%zu)", size);
@@ -53,11 +55,13 @@ static void work(const char *argument) {
         moat_check();
         _exit(0);
     }
-    REQUIRE(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child works too");
+    REQUIRE(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0,
+            "the child works too");
     worker_end(&one);
 }
 
-/* Guards by mprotect on purpose, or because the kernel refused the other way: there are some, and none is missing. */
+/* Guards by mprotect on purpose, or because the kernel refused the other way: there are some, and
+   none is missing. */
 static void work_guarded(const char *argument) {
     struct moat_stats stats;
     work(argument);
@@ -65,16 +69,19 @@ static void work_guarded(const char *argument) {
     REQUIRE(stats.guards_missing == 0, "every guard is there");
 }
 
-/* No descriptor is open but the three that with_limits leaves, whatever was allocated, forked and ended. */
+/* No descriptor is open but the three that with_limits leaves, whatever was allocated, forked and
+   ended. */
 static void no_descriptors(const char *argument) {
-    REQUIRE(process_descriptors() == 3, "%zu descriptors are open at the start", process_descriptors());
+    REQUIRE(process_descriptors() == 3, "%zu descriptors are open at the start",
+            process_descriptors());
     work(argument);
     malloc_trim(0);
-    REQUIRE(process_descriptors() == 3, "%zu descriptors are open at the end", process_descriptors());
+    REQUIRE(process_descriptors() == 3, "%zu descriptors are open at the end",
+            process_descriptors());
 }
 
-/* A small program with a few threads, each with blocks of many classes, stays small. `most`: bytes of private memory it may
- * write. */
+/* A small program with a few threads, each with blocks of many classes, stays small. `most`: bytes
+   of private memory it may write. */
 static void use_little_task(void *argument) {
     uint64_t seed = (uintptr_t)argument;
     for (unsigned i = 0; i < 500; i++) {
@@ -99,5 +106,9 @@ static void stay_small(const char *most) {
 }
 
 const struct scenario working_scenarios[] = {
-    {"work", work}, {"work-guarded", work_guarded}, {"no-descriptors", no_descriptors}, {"stay-small", stay_small}, {NULL, NULL},
+    {"work", work},
+    {"work-guarded", work_guarded},
+    {"no-descriptors", no_descriptors},
+    {"stay-small", stay_small},
+    {NULL, NULL},
 };

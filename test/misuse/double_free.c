@@ -1,8 +1,8 @@
 /*
  * double_free: the second free of a block, by each pair of paths and for each kind of page.
  *
- * In every scene a neighbour of the block stays allocated, but for the scenes named "alone", where the first free empties the
- * page. All of these must be stopped at the second free itself.
+ * In every scene a neighbour of the block stays allocated, but for the scenes named "alone", where
+ * the first free empties the page. All of these must be stopped at the second free itself.
  */
 #include "scene.h"
 
@@ -67,7 +67,8 @@ static void take_task(void *slot) {
     blocks[1] = take(SMALL);
 }
 
-/* The block belongs to a thread that lives and does nothing; this thread frees it twice, or after its owner. */
+/* The block belongs to a thread that lives and does nothing; this thread frees it twice, or after
+   its owner. */
 static void of_other_thread_twice(size_t size) {
     (void)size;
     void *blocks[2];
@@ -97,7 +98,8 @@ static void alone_remote_remote(size_t size) {
     worker_do(&one, free_again_task, block);
 }
 
-/* What stands in the freed memory must not matter: all zero, all one, or a word that looks like nothing. */
+/* What stands in the freed memory must not matter: all zero, all one, or a word that looks like
+   nothing. */
 static void overwrite_local(size_t size, int fill) {
     void *block = prepare(size);
     size_t usable = malloc_usable_size(block);
@@ -130,7 +132,8 @@ static void overwritten_remote_local(size_t size) {
 static void *take_aligned(size_t alignment) {
     void *block = NULL;
     worker_start(&one);
-    REQUIRE(posix_memalign(&block, alignment, 100) == 0, "posix_memalign(%zu, 100) works", alignment);
+    REQUIRE(posix_memalign(&block, alignment, 100) == 0, "posix_memalign(%zu, 100) works",
+            alignment);
     return launder(block);
 }
 

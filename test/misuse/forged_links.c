@@ -1,9 +1,10 @@
 /*
  * forged_links: an attacker who can read and write freed memory, and so knows the page's secret.
  *
- * link = rotl(address of the next block, 42) ^ secret ^ own address: two blocks freed one after the other give the
- * secret away. With it every forged link decodes as it should, and what is left is the structural promise: a link can name
- * nothing but a free block of its own page. The walk finds the forgery, and never gets a live, misaligned or foreign address.
+ * link = rotl(address of the next block, 42) ^ secret ^ own address: two blocks freed one after the
+ * other give the secret away. With it every forged link decodes as it should, and what is left is
+ * the structural promise: a link can name nothing but a free block of its own page. The walk finds
+ * the forgery, and never gets a live, misaligned or foreign address.
  */
 #include "scene.h"
 
@@ -29,7 +30,8 @@ static uint64_t secret_from(const char *block, const char *next) {
     return word_at(block) ^ rotate((uintptr_t)next) ^ (uintptr_t)block;
 }
 
-/* Frees blocks of one page one after the other, learns the secret, and returns one in the middle of the list. */
+/* Frees blocks of one page one after the other, learns the secret, and returns one in the middle of
+   the list. */
 static char *learn(size_t size) {
     unsigned found = 0;
     for (unsigned i = 0; i < TAKEN; i++) blocks[i] = take(size);
@@ -52,7 +54,8 @@ static uint64_t offset_of(const char *block) { return (uintptr_t)block & PAGE_MA
 
 /* At `address`, a link as moat would write it there, that names `offset` of chain[]'s page. */
 static void write_link(char *address, uint64_t offset) {
-    uint64_t link = rotate(((uintptr_t)chain[0] & ~PAGE_MASK) + offset) ^ secret ^ (uintptr_t)address;
+    uint64_t link =
+        rotate(((uintptr_t)chain[0] & ~PAGE_MASK) + offset) ^ secret ^ (uintptr_t)address;
     memcpy(address, &link, sizeof link);
 }
 
@@ -91,14 +94,18 @@ static void names_misaligned(size_t size) {
     forge_prepared(block, blocks[0] + 1, size);
 }
 
-/* A block of the page that was never handed out nor put on a list: the last whole one that the segment's guard leaves in any
- * page. */
+/* A block of the page that was never handed out nor put on a list: the last whole one that the
+   segment's guard leaves in any page. */
 static void names_never_carved(size_t size) {
     char *block = learn(size);
-    forge_prepared(block, block - offset_of(block) + ((PAGE_MASK - (uintptr_t)getpagesize()) / size - 1) * size, size);
+    forge_prepared(block,
+                   block - offset_of(block) +
+                       ((PAGE_MASK - (uintptr_t)getpagesize()) / size - 1) * size,
+                   size);
 }
 
-/* For a size that divides the page, the first block of the page behind: writable, as the segment is. */
+/* For a size that divides the page, the first block of the page behind: writable, as the segment
+   is. */
 static void names_next_page(size_t size) {
     char *block = learn(size);
     char *next_page = block - offset_of(block) + PAGE_MASK + 1;

@@ -1,5 +1,6 @@
 /*
- * guards: accesses beyond what malloc gave that run into inaccessible memory. The processor stops them; moat says nothing.
+ * guards: accesses beyond what malloc gave that run into inaccessible memory. The processor stops
+ * them; moat says nothing.
  */
 #include "scene.h"
 
@@ -44,13 +45,15 @@ static void write_past_resized(size_t size) {
     passed();
 }
 
-/* A buffer overflow that goes on and on leaves neither the segment of its block nor its huge block. */
+/* A buffer overflow that goes on and on leaves neither the segment of its block nor its huge
+   block. */
 static void run_over(size_t size) {
     enum { BLOCKS = 40 };
     char *highest = NULL;
     for (unsigned i = 0; i < BLOCKS; i++) {
         char *block = take(size);
-        if (((uintptr_t)block & (SEGMENT - 1)) > ((uintptr_t)highest & (SEGMENT - 1))) highest = block;
+        if (((uintptr_t)block & (SEGMENT - 1)) > ((uintptr_t)highest & (SEGMENT - 1)))
+            highest = block;
     }
     uintptr_t end = ((uintptr_t)highest & ~(SEGMENT - 1)) + SEGMENT;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -59,7 +62,8 @@ static void run_over(size_t size) {
     passed();
 }
 
-/* The other direction: what lies below the first byte of a segment is the guard of the segment before. */
+/* The other direction: what lies below the first byte of a segment is the guard of the segment
+   before. */
 static void run_under(size_t size) {
     char *block = take(size);
     uintptr_t start = (uintptr_t)block & ~(SEGMENT - 1);
@@ -82,7 +86,8 @@ static void write_zero_size(size_t offset) {
     passed();
 }
 
-/* A freed huge block may wait a while for the next request of its size; once it went back, it is inaccessible. */
+/* A freed huge block may wait a while for the next request of its size; once it went back, it is
+   inaccessible. */
 static void write_freed_huge(size_t size) {
     char *block = take(size);
     touch_write(block);

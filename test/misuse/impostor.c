@@ -1,6 +1,7 @@
 /*
- * impostor: plays cases that a judge must see through, and a few that it must accept. It stands in for the misuse program, with
- * made-up output and made-up deaths, so that the judge is tested without an allocator: see judged.c.
+ * impostor: plays cases that a judge must see through, and a few that it must accept. It stands in
+ * for the misuse program, with made-up output and made-up deaths, so that the judge is tested
+ * without an allocator: see judged.c.
  */
 #include "require.h"
 
@@ -20,7 +21,8 @@ struct act {
 };
 
 #define EXPECT "expect double-free 0x1230 0x1230 second free of a block\n"
-#define REPORT "moat: fatal: double-free: second free of a block at 0x1230\nmoat: block of 48 bytes\n"
+#define REPORT                                                                                     \
+    "moat: fatal: double-free: second free of a block at 0x1230\nmoat: block of 48 bytes\n"
 
 static const struct act acts[] = {
     {"good", "at-once", EXPECT, REPORT, SIGABRT, 0},
@@ -34,19 +36,26 @@ static const struct act acts[] = {
     {"silent-abort", "at-once", EXPECT, "", SIGABRT, 0},
     {"wrong-signal", "at-once", EXPECT, REPORT, SIGSEGV, 0},
     {"exit-after-report", "at-once", EXPECT, REPORT, 0, 1},
-    {"wrong-kind", "at-once", EXPECT, "moat: fatal: invalid-free: second free of a block at 0x1230\nmoat: x\n", SIGABRT, 0},
-    {"kind-with-tail", "at-once", EXPECT, "moat: fatal: double-freed: second free of a block at 0x1230\nmoat: x\n", SIGABRT, 0},
-    {"wrong-phrase", "at-once", EXPECT, "moat: fatal: double-free: third free at 0x1230\nmoat: x\n", SIGABRT, 0},
-    {"wrong-address", "at-once", EXPECT, "moat: fatal: double-free: second free of a block at 0x1240\nmoat: x\n", SIGABRT, 0},
+    {"wrong-kind", "at-once", EXPECT,
+     "moat: fatal: invalid-free: second free of a block at 0x1230\nmoat: x\n", SIGABRT, 0},
+    {"kind-with-tail", "at-once", EXPECT,
+     "moat: fatal: double-freed: second free of a block at 0x1230\nmoat: x\n", SIGABRT, 0},
+    {"wrong-phrase", "at-once", EXPECT, "moat: fatal: double-free: third free at 0x1230\nmoat: x\n",
+     SIGABRT, 0},
+    {"wrong-address", "at-once", EXPECT,
+     "moat: fatal: double-free: second free of a block at 0x1240\nmoat: x\n", SIGABRT, 0},
     {"noise-before", "at-once", EXPECT, "noise\n" REPORT, SIGABRT, 0},
     {"noise-between", "at-once", EXPECT, REPORT "noise\n" REPORT, SIGABRT, 0},
-    {"first-line-only", "at-once", EXPECT, "moat: fatal: double-free: second free of a block at 0x1230\n", SIGABRT, 0},
-    {"cut-off", "at-once", EXPECT, "moat: fatal: double-free: second free of a block at 0x1230\nmoat: blo", SIGABRT, 0},
+    {"first-line-only", "at-once", EXPECT,
+     "moat: fatal: double-free: second free of a block at 0x1230\n", SIGABRT, 0},
+    {"cut-off", "at-once", EXPECT,
+     "moat: fatal: double-free: second free of a block at 0x1230\nmoat: blo", SIGABRT, 0},
     {"not-announced", "at-once", "", REPORT, SIGABRT, 0},
     {"handed-out", "later", EXPECT "passed misuse\nhanded out 0x1230\n", "", 0, 1},
     {"scene-failed", "later", EXPECT "failed: scene\n", REPORT, SIGABRT, 0},
     {"fault-elsewhere", "fault", "expect guard 0x1000 0x1fff -\nfault 0x2000\n", "", SIGSEGV, 0},
-    {"fault-with-noise", "fault", "expect guard 0x1000 0x1fff -\nfault 0x1800\n", "noise\n", SIGSEGV, 0},
+    {"fault-with-noise", "fault", "expect guard 0x1000 0x1fff -\nfault 0x1800\n", "noise\n",
+     SIGSEGV, 0},
     {"fault-unknown", "fault", "expect guard 0x1000 0x1fff -\n", "", SIGSEGV, 0},
     {"no-fault", "fault", "expect guard 0x1000 0x1fff -\npassed misuse\nfinished\n", "", 0, 0},
     {"abort-for-fault", "fault", "expect guard 0x1000 0x1fff -\n", REPORT, SIGABRT, 0},

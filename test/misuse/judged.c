@@ -1,6 +1,6 @@
 /*
- * judged: the judge is judged. Every act of the impostor whose name begins with "good" must be accepted, "skip" skipped, and
- * every other one refused, for the reason that is written here.
+ * judged: the judge is judged. Every act of the impostor whose name begins with "good" must be
+ * accepted, "skip" skipped, and every other one refused, for the reason that is written here.
  *
  *   judged JUDGE IMPOSTOR
  */
@@ -55,12 +55,14 @@ static void check_act(char *judge, char *impostor, char *name) {
     if (strncmp(name, "good", 4) == 0) {
         REQUIRE(status == 0, "%s is accepted, but: %s", name, result.out.bytes);
     } else if (strcmp(name, "skip") == 0) {
-        REQUIRE(status == TEST_SKIPPED && strstr(result.out.bytes, "for a reason"), "skip is passed on with its reason");
+        REQUIRE(status == TEST_SKIPPED && strstr(result.out.bytes, "for a reason"),
+                "skip is passed on with its reason");
     } else {
         const char *reason = reason_for(name);
         REQUIRE(reason, "a reason is written down for %s", name);
         REQUIRE(status == 1, "%s is refused", name);
-        REQUIRE(strstr(result.out.bytes, reason), "%s is refused because \"%s\", but: %s", name, reason, result.out.bytes);
+        REQUIRE(strstr(result.out.bytes, reason), "%s is refused because \"%s\", but: %s", name,
+                reason, result.out.bytes);
     }
     child_discard(&result);
 }
@@ -70,7 +72,8 @@ int main(int argc, char **argv) {
     unsigned count = 0;
     REQUIRE(argc == 3, "usage: judged JUDGE IMPOSTOR");
     child_run((char *[]){argv[2], "--list", NULL}, NULL, 20000, &listed);
-    for (char *name = strtok(listed.out.bytes, "\n"); name; name = strtok(NULL, "\n"), count++) check_act(argv[1], argv[2], name);
+    for (char *name = strtok(listed.out.bytes, "\n"); name; name = strtok(NULL, "\n"), count++)
+        check_act(argv[1], argv[2], name);
     REQUIRE(count == sizeof reasons / sizeof *reasons + 6, "every act was judged (%u)", count);
     say("%u acts judged", count);
     return 0;

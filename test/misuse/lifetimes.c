@@ -1,6 +1,7 @@
 /*
- * lifetimes: second frees that come when something else has happened in between: other operations on the page, another life of
- * the page's memory, the end of the owner, a fork, the end of the program.
+ * lifetimes: second frees that come when something else has happened in between: other operations
+ * on the page, another life of the page's memory, the end of the owner, a fork, the end of the
+ * program.
  */
 #include "scene.h"
 
@@ -43,8 +44,9 @@ static void many_owners(size_t size) {
 }
 
 /*
- * The page's memory now holds blocks of another size, of the same owner, and the stale address lies inside one of them. (If it
- * were the start of one, no allocator without tags could tell its free from a right one.)
+ * The page's memory now holds blocks of another size, of the same owner, and the stale address lies
+ * inside one of them. (If it were the start of one, no allocator without tags could tell its free
+ * from a right one.)
  */
 static void page_reused(size_t size) {
     enum { OLD = 40000, KEEP = 4000 };
@@ -122,7 +124,9 @@ static void abandoned_last_block(size_t size) {
     worker_do(&one, free_last_twice_task, left.block);
 }
 
-static void abandoned_freed_by_owner(size_t size) { free_wrongly(FREED_AGAIN, left_by_ended_thread(size, true)); }
+static void abandoned_freed_by_owner(size_t size) {
+    free_wrongly(FREED_AGAIN, left_by_ended_thread(size, true));
+}
 
 static void abandoned_then_other(size_t size) {
     void *block = left_by_ended_thread(size, false);
@@ -134,7 +138,8 @@ static void allocate_task(void *size) {
     for (unsigned i = 0; i < 200; i++) take(*(const size_t *)size);
 }
 
-/* Another thread has most likely taken the segment over by allocating; then come two frees from here. */
+/* Another thread has most likely taken the segment over by allocating; then come two frees from
+   here. */
 static void reclaimed(size_t size) {
     void *block = left_by_ended_thread(size, false);
     worker_do(&one, allocate_task, &size);
@@ -205,7 +210,8 @@ static void in_exit_handler(size_t size) {
     exit(0);
 }
 
-/* A destructor of a key made first runs, in each pass, before moat's own: it puts itself off until moat's exit hook has run. */
+/* A destructor of a key made first runs, in each pass, before moat's own: it puts itself off until
+   moat's exit hook has run. */
 static pthread_key_t late_key;
 static void late_destructor(void *block) {
     static __thread unsigned pass;
@@ -246,11 +252,15 @@ const struct misuse_case lifetime_cases[] = {
     CASE("double-free", "abandoned-twice.medium", AT_ONCE, abandoned_free_free, MEDIUM),
     CASE("double-free", "abandoned-twice.large", AT_ONCE, abandoned_free_free, LARGE),
     CASE("double-free", "abandoned-twice.huge", AT_ONCE, abandoned_free_free, HUGE),
-    CASE("double-free|invalid-free", "abandoned-last-block.48", AT_ONCE, abandoned_last_block, SMALL),
-    CASE("double-free|invalid-free", "abandoned-last-block.medium", AT_ONCE, abandoned_last_block, MEDIUM),
-    CASE("double-free|invalid-free", "abandoned-last-block.large", AT_ONCE, abandoned_last_block, LARGE),
+    CASE("double-free|invalid-free", "abandoned-last-block.48", AT_ONCE, abandoned_last_block,
+         SMALL),
+    CASE("double-free|invalid-free", "abandoned-last-block.medium", AT_ONCE, abandoned_last_block,
+         MEDIUM),
+    CASE("double-free|invalid-free", "abandoned-last-block.large", AT_ONCE, abandoned_last_block,
+         LARGE),
     CASE("double-free", "abandoned-freed-by-owner.48", AT_ONCE, abandoned_freed_by_owner, SMALL),
-    CASE("double-free", "abandoned-freed-by-owner.4096", AT_ONCE, abandoned_freed_by_owner, SMALL_PAGE),
+    CASE("double-free", "abandoned-freed-by-owner.4096", AT_ONCE, abandoned_freed_by_owner,
+         SMALL_PAGE),
     CASE("double-free", "abandoned-freed-by-owner.large", AT_ONCE, abandoned_freed_by_owner, LARGE),
     CASE("double-free", "abandoned-then-other.48", AT_ONCE, abandoned_then_other, SMALL),
     CASE("double-free", "abandoned-then-other.large", AT_ONCE, abandoned_then_other, LARGE),

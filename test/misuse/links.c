@@ -1,8 +1,9 @@
 /*
  * links: writes to freed memory, blind or by overflow from the neighbour below.
  *
- * A damaged link is found when its block, or the one it names, comes up for allocation: each scene walks the list to its end. The
- * report names an address of the damaged page. Whatever is found when, no walk ever gets a live block.
+ * A damaged link is found when its block, or the one it names, comes up for allocation: each scene
+ * walks the list to its end. The report names an address of the damaged page. Whatever is found
+ * when, no walk ever gets a live block.
  */
 #include "scene.h"
 
@@ -23,7 +24,8 @@ static void expect_damage(const void *block, size_t size) {
     expect_within(DAMAGED_LIST, page, page | mask);
 }
 
-/* TAKEN blocks, the odd ones freed again; a freed one that is neither end of the list is returned. The others are held. */
+/* TAKEN blocks, the odd ones freed again; a freed one that is neither end of the list is returned.
+   The others are held. */
 static char *freed_among_held(size_t size) {
     for (unsigned i = 0; i < TAKEN; i++) blocks[i] = take(size);
     for (unsigned i = 1; i < TAKEN; i += 2) give(blocks[i]);
@@ -67,7 +69,9 @@ static void write_word(char *block, uint64_t word, size_t size) {
 
 /* What an attacker of an unencoded list would write: an address that is to be handed out. */
 static char target[64] __attribute__((aligned(16)));
-static void address_of_static(size_t size) { write_word(freed_among_held(size), (uintptr_t)target, size); }
+static void address_of_static(size_t size) {
+    write_word(freed_among_held(size), (uintptr_t)target, size);
+}
 
 static void address_of_itself(size_t size) {
     char *block = freed_among_held(size);
@@ -85,7 +89,8 @@ static void link_of_another(size_t size) {
     walk_damaged(block, size);
 }
 
-/* A program that keeps using an object after its free: it counts up a field, such as a reference count. */
+/* A program that keeps using an object after its free: it counts up a field, such as a reference
+   count. */
 static void increment(size_t size) {
     char *block = freed_among_held(size);
     uint64_t word;
@@ -107,8 +112,9 @@ static void tail(size_t size) {
 }
 
 /*
- * The links of an earlier life of two blocks, one naming the other, `named`, which is in use now and holds its old link as its
- * contents. The page's secret is the same, so both links are right, and only the maps can tell.
+ * The links of an earlier life of two blocks, one naming the other, `named`, which is in use now
+ * and holds its old link as its contents. The page's secret is the same, so both links are right,
+ * and only the maps can tell.
  */
 static void replayed(size_t size) {
     for (unsigned i = 0; i < TAKEN; i++) blocks[i] = take(size);
@@ -139,7 +145,8 @@ static char *find_above(size_t size, char **below) {
     for (unsigned i = 0; i < TAKEN_MAX; i++) blocks[i] = take(size);
     for (unsigned i = 0; i < TAKEN_MAX; i++) {
         for (unsigned j = 0; j < TAKEN_MAX; j++) {
-            bool same_page = ((uintptr_t)blocks[i] & ~PAGE_MASK) == ((uintptr_t)blocks[j] & ~PAGE_MASK);
+            bool same_page =
+                ((uintptr_t)blocks[i] & ~PAGE_MASK) == ((uintptr_t)blocks[j] & ~PAGE_MASK);
             if (blocks[j] != blocks[i] + size || !same_page) continue;
             *below = blocks[i];
             return blocks[j];
@@ -167,7 +174,8 @@ static void overflow(size_t bytes) {
     walk_damaged(block, SMALL);
 }
 
-/* The classic: a string's terminating zero one byte too far. Harmless only if that byte of the link was zero. */
+/* The classic: a string's terminating zero one byte too far. Harmless only if that byte of the link
+   was zero. */
 static void overflow_zero(size_t size) {
     char *below, *block = find_above(size, &below);
     give(block);
@@ -194,7 +202,8 @@ static void from_other_thread(size_t size) {
     walk_damaged(block, size);
 }
 
-/* Claimed blocks have no link: a write before they are collected damages nothing, and the walk is clean. */
+/* Claimed blocks have no link: a write before they are collected damages nothing, and the walk is
+   clean. */
 static void claimed(size_t size) {
     worker_start(&one);
     for (unsigned i = 0; i < TAKEN; i++) blocks[i] = take(size);

@@ -15,11 +15,13 @@ const struct misuse_case *misuse_playing;
 unsigned scene_round;
 
 static const struct misuse_case *const tables[] = {
-    double_free_cases, racing_cases,      lifetime_cases, no_block_cases,  resize_cases, sized_cases,
-    link_cases,        forged_link_cases, guard_cases,    reentrant_cases, right_cases,
+    double_free_cases, racing_cases,    lifetime_cases, no_block_cases,
+    resize_cases,      sized_cases,     link_cases,     forged_link_cases,
+    guard_cases,       reentrant_cases, right_cases,
 };
 
-static const char *const outcome_names[] = {"at-once", "later", "later-or-harmless", "fault", "clean"};
+static const char *const outcome_names[] = {"at-once", "later", "later-or-harmless", "fault",
+                                            "clean"};
 
 /* Of two possible kinds the first names the case. */
 static void name_of(const struct misuse_case *entry, char *text, size_t size) {
@@ -54,7 +56,8 @@ int main(int argc, char **argv) {
     }
     if (argc == 3 && strcmp(argv[1], "--describe") == 0) {
         const struct misuse_case *entry = require_case(argv[2]);
-        say("%s %u %s", outcome_names[entry->outcome], entry->rounds, entry->options ? entry->options : "-");
+        say("%s %u %s", outcome_names[entry->outcome], entry->rounds,
+            entry->options ? entry->options : "-");
         return 0;
     }
     REQUIRE(argc == 2 || argc == 3, "usage: misuse --list | --describe CASE | CASE [ROUND]");

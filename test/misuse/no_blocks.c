@@ -1,8 +1,9 @@
 /*
  * no_blocks: frees of addresses that malloc never returned.
  *
- * Inside a block, misaligned, beyond the last block of a page; the stack, static data, code, other mappings of the process,
- * addresses that no process can have. None may be dereferenced by the allocator: each is reported, and none faults.
+ * Inside a block, misaligned, beyond the last block of a page; the stack, static data, code, other
+ * mappings of the process, addresses that no process can have. None may be dereferenced by the
+ * allocator: each is reported, and none faults.
  */
 #include "scene.h"
 
@@ -44,7 +45,9 @@ static void inside_aligned(size_t alignment) {
     free_wrongly(FREED_INSIDE, (char *)block + alignment);
 }
 
-static void inside_zero_size(size_t offset) { free_wrongly(FREED_ANY_ADDRESS, (char *)take(0) + offset); }
+static void inside_zero_size(size_t offset) {
+    free_wrongly(FREED_ANY_ADDRESS, (char *)take(0) + offset);
+}
 
 /* Just past the last byte that may be used: for a huge block that is guarded memory. */
 static void past_the_end(size_t size) {
@@ -52,9 +55,12 @@ static void past_the_end(size_t size) {
     free_wrongly(FREED_ANY_ADDRESS, block + malloc_usable_size(block));
 }
 
-static void before_the_start(size_t size) { free_wrongly(FREED_ANY_ADDRESS, (char *)take(size) - 16); }
+static void before_the_start(size_t size) {
+    free_wrongly(FREED_ANY_ADDRESS, (char *)take(size) - 16);
+}
 
-/* The block sizes of a page of 4096-byte blocks, up to its end: all but one were never handed out. */
+/* The block sizes of a page of 4096-byte blocks, up to its end: all but one were never handed
+   out. */
 static void never_allocated(size_t index) {
     char *block = take(SMALL_PAGE);
     uintptr_t page = (uintptr_t)block & ~(uintptr_t)0xffff;
@@ -68,12 +74,14 @@ static void guard_of_segment(size_t size) {
     free_wrongly(FREED_ANY_ADDRESS, launder((void *)((block & ~(SEGMENT - 1)) + SEGMENT - 16)));
 }
 
-/* Reserved and never used: some whole segments above or below a live block, still inside the region. */
+/* Reserved and never used: some whole segments above or below a live block, still inside the
+   region. */
 static void reserved(size_t distance) {
     char *block = take(SMALL);
     char *address = launder(block + distance);
     if (!family.owns(address)) address = launder(block - distance);
-    REQUIRE(family.owns(address), "the region reaches %zu MiB above or below a block", distance >> 20);
+    REQUIRE(family.owns(address), "the region reaches %zu MiB above or below a block",
+            distance >> 20);
     free_wrongly(FREED_ANY_ADDRESS, address);
 }
 
@@ -119,8 +127,12 @@ static void *map(size_t size, int protection) {
     return mapping;
 }
 
-static void in_mapping(size_t size) { free_wrongly(FREED_FOREIGN, (char *)map(size, PROT_READ | PROT_WRITE) + 16); }
-static void in_inaccessible_mapping(size_t size) { free_wrongly(FREED_FOREIGN, map(size, PROT_NONE)); }
+static void in_mapping(size_t size) {
+    free_wrongly(FREED_FOREIGN, (char *)map(size, PROT_READ | PROT_WRITE) + 16);
+}
+static void in_inaccessible_mapping(size_t size) {
+    free_wrongly(FREED_FOREIGN, map(size, PROT_NONE));
+}
 
 static void in_unmapped(size_t size) {
     void *mapping = map(size, PROT_NONE);
@@ -128,7 +140,8 @@ static void in_unmapped(size_t size) {
     free_wrongly(FREED_FOREIGN, mapping);
 }
 
-/* One mapping of the process after the other, moat's own tables among them: an address in its middle that can be no block. */
+/* One mapping of the process after the other, moat's own tables among them: an address in its
+   middle that can be no block. */
 static void every_mapping(size_t size) {
     uintptr_t start, end;
     take(size);
@@ -145,7 +158,8 @@ static void random_word(size_t size) {
     free_wrongly(FREED_ANY_ADDRESS, launder((void *)(uintptr_t)(prng_next(&state) | 1)));
 }
 
-/* A word below 2^47: more often a canonical address of user space, and sometimes inside the region. */
+/* A word below 2^47: more often a canonical address of user space, and sometimes inside the
+   region. */
 static void random_user_address(size_t size) {
     uint64_t state = ~(uint64_t)scene_round;
     take(size);

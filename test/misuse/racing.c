@@ -1,15 +1,17 @@
 /*
  * racing: two frees of one block at the same time, one process a round.
  *
- * Where an atomic exchange decides (two remote frees, huge, zero-size) the loser is stopped at its free. When one of the two is
- * the owner, the report may wait until the owner takes or collects that block; so each scene goes on allocating from the same
- * page, and whatever happens, the block is not handed out without a report.
+ * Where an atomic exchange decides (two remote frees, huge, zero-size) the loser is stopped at its
+ * free. When one of the two is the owner, the report may wait until the owner takes or collects
+ * that block; so each scene goes on allocating from the same page, and whatever happens, the block
+ * is not handed out without a report.
  */
 #include "scene.h"
 
 static struct worker one, other;
 
-/* The second thread's start is shifted by the round, so that each pair of steps of the two frees meets in some round. */
+/* The second thread's start is shifted by the round, so that each pair of steps of the two frees
+   meets in some round. */
 static void race_late(void *block) {
     gate_pass((scene_round * 7) % 120);
     give(block);
@@ -55,7 +57,8 @@ static void owner_and_remote(size_t size) {
     walk(size);
 }
 
-/* The same in a page that is full and set aside: the remote free also wakes, the owner's brings the page back. */
+/* The same in a page that is full and set aside: the remote free also wakes, the owner's brings the
+   page back. */
 static void owner_and_remote_full(size_t size) {
     start_both(size);
     void *block = take(size);
@@ -79,7 +82,8 @@ static void leave_task(void *argument) {
     left->block = take(left->size);
 }
 
-/* The owner has ended; one of the two may become the new owner while the other is remote. Either may own the page afterwards. */
+/* The owner has ended; one of the two may become the new owner while the other is remote. Either
+   may own the page afterwards. */
 static void abandoned(size_t size) {
     struct worker owner;
     struct left_block left = {size, NULL};
@@ -93,7 +97,8 @@ static void abandoned(size_t size) {
     walk(size);
 }
 
-/* A free and a resize of one block: one of the two comes second and is stopped, then or at the next take of the block. */
+/* A free and a resize of one block: one of the two comes second and is stopped, then or at the next
+   take of the block. */
 static void race_resize(void *block) {
     gate_pass((scene_round * 7) % 120);
     void *moved = realloc(launder(block), SMALL_PAGE);
@@ -125,10 +130,13 @@ const struct misuse_case racing_cases[] = {
     CASE_ROUNDS("double-free", "two-at-once-owner.large", LATER, owner_and_remote, LARGE, 40),
     CASE_ROUNDS("double-free", "two-at-once-owner.huge", AT_ONCE, owner_and_remote, HUGE, 40),
     CASE_ROUNDS("double-free", "two-at-once-owner.zero-size", AT_ONCE, owner_and_remote, 0, 40),
-    CASE_ROUNDS("double-free", "two-at-once-owner-full.48", LATER, owner_and_remote_full, SMALL, 60),
-    CASE_ROUNDS("double-free", "two-at-once-owner-full.4096", LATER, owner_and_remote_full, SMALL_PAGE, 60),
+    CASE_ROUNDS("double-free", "two-at-once-owner-full.48", LATER, owner_and_remote_full, SMALL,
+                60),
+    CASE_ROUNDS("double-free", "two-at-once-owner-full.4096", LATER, owner_and_remote_full,
+                SMALL_PAGE, 60),
     CASE_ROUNDS("double-free", "two-at-once-abandoned.48", LATER, abandoned, SMALL, 80),
     CASE_ROUNDS("double-free", "two-at-once-abandoned.4096", LATER, abandoned, SMALL_PAGE, 80),
-    CASE_ROUNDS("double-free", "two-at-once-free-and-realloc.48", LATER, free_and_resize, SMALL, 60),
+    CASE_ROUNDS("double-free", "two-at-once-free-and-realloc.48", LATER, free_and_resize, SMALL,
+                60),
     CASES_END,
 };

@@ -1,8 +1,8 @@
 /*
  * reentrant: the allocator called from a signal handler that interrupted it.
  *
- * No timing: a seccomp filter turns a system call that the allocator makes in its generic path into a SIGSYS, so the handler runs
- * in the middle of that path, every time.
+ * No timing: a seccomp filter turns a system call that the allocator makes in its generic path into
+ * a SIGSYS, so the handler runs in the middle of that path, every time.
  */
 #include "scene.h"
 
@@ -34,12 +34,14 @@ static void free_in_handler(int number) {
     handler_block = NULL;
 }
 
-/* After a first allocation: the scene is about a thread that has its heap, in a process that is set up. */
+/* After a first allocation: the scene is about a thread that has its heap, in a process that is set
+   up. */
 static void interrupt_with(void (*handler)(int)) {
     take(SMALL);
     struct sigaction action = {.sa_handler = handler};
     REQUIRE(sigaction(SIGSYS, &action, NULL) == 0, "a handler can be set");
-    if (!sandbox_add(SYS_mprotect, SANDBOX_ANY_ARGUMENT, SANDBOX_TRAP, 0)) skip_test("this kernel has no seccomp filters");
+    if (!sandbox_add(SYS_mprotect, SANDBOX_ANY_ARGUMENT, SANDBOX_TRAP, 0))
+        skip_test("this kernel has no seccomp filters");
 }
 
 /* A request for which memory must be committed, interrupted, and another such in the handler. */
@@ -56,12 +58,14 @@ static void free_in_generic(size_t size) {
     for (unsigned i = 0; i < 64; i++) take(size);
 }
 
-/* The first call of a thread: its heap is being made, or has just been. A filter is a thread's own, so it is set there. */
+/* The first call of a thread: its heap is being made, or has just been. A filter is a thread's own,
+   so it is set there. */
 static void first_call_task(void *size) {
     struct sigaction action = {.sa_handler = allocate_in_handler};
     handler_size = *(const size_t *)size;
     REQUIRE(sigaction(SIGSYS, &action, NULL) == 0, "a handler can be set");
-    if (!sandbox_add(SYS_mprotect, SANDBOX_ANY_ARGUMENT, SANDBOX_TRAP, 0)) skip_test("this kernel has no seccomp filters");
+    if (!sandbox_add(SYS_mprotect, SANDBOX_ANY_ARGUMENT, SANDBOX_TRAP, 0))
+        skip_test("this kernel has no seccomp filters");
     for (unsigned i = 0; i < 64; i++) take(handler_size);
 }
 

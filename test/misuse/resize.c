@@ -1,7 +1,8 @@
 /*
  * resize: realloc and malloc_usable_size of addresses that are no live block.
  *
- * To the same block size as well as to others: a resize that stays in place must look at the block as a moving one does.
+ * To the same block size as well as to others: a resize that stays in place must look at the block
+ * as a moving one does.
  */
 #include "scene.h"
 
@@ -183,8 +184,10 @@ const struct misuse_case resize_cases[] = {
     CASE("double-free", "realloc-moved.larger", AT_ONCE, of_moved, 1000),
     CASE("double-free", "free-after-move.4096", AT_ONCE, freed_after_move, SMALL_PAGE),
     CASE("double-free", "free-after-move.huge", AT_ONCE, freed_after_move, HUGE),
-    CASE("double-free", "free-after-realloc-to-zero.48", AT_ONCE, freed_after_resize_to_zero, SMALL),
-    CASE("double-free", "free-after-realloc-to-zero.huge", AT_ONCE, freed_after_resize_to_zero, HUGE),
+    CASE("double-free", "free-after-realloc-to-zero.48", AT_ONCE, freed_after_resize_to_zero,
+         SMALL),
+    CASE("double-free", "free-after-realloc-to-zero.huge", AT_ONCE, freed_after_resize_to_zero,
+         HUGE),
     CASE("double-free", "reallocarray.same-class", AT_ONCE, array_of_freed, 24),
     CASE("double-free", "reallocarray.larger", AT_ONCE, array_of_freed, 600),
     CASE("double-free", "usable-size.48", AT_ONCE, size_of_freed, SMALL),

@@ -1,5 +1,6 @@
 /*
- * right: the lawful twin of each path. None of these may be reported: a check that fires here would stop a correct program.
+ * right: the lawful twin of each path. None of these may be reported: a check that fires here would
+ * stop a correct program.
  */
 #include "scene.h"
 
@@ -92,7 +93,8 @@ static void child_task(void *argument) {
     family.check();
 }
 
-/* Blocks of a thread that the child does not have are freed in the child, some of them already claimed by nobody. */
+/* Blocks of a thread that the child does not have are freed in the child, some of them already
+   claimed by nobody. */
 static void fork_child(size_t size) {
     static struct left_block left;
     left.size = size;
@@ -113,9 +115,11 @@ static void resized(size_t size) {
     family.check();
 }
 
-/* Any size that leads to the same block is right: what was asked for, what may be used, and what lies between. */
+/* Any size that leads to the same block is right: what was asked for, what may be used, and what
+   lies between. */
 static void sized(size_t size) {
-    REQUIRE(family.free_sized && family.free_aligned_sized && family.delete_sized, "the sized frees are there");
+    REQUIRE(family.free_sized && family.free_aligned_sized && family.delete_sized,
+            "the sized frees are there");
     family.free_sized(NULL, size);
     family.free_sized(take(size), size);
     void *block = take(size);
@@ -145,10 +149,12 @@ static void errno_kept(size_t size) {
     give(block);
     give(NULL);
     REQUIRE(errno == EXDEV, "free keeps errno");
-    REQUIRE(!malloc((size_t)launder((void *)SIZE_MAX)) && errno == ENOMEM, "a size above PTRDIFF_MAX is ENOMEM");
+    REQUIRE(!malloc((size_t)launder((void *)SIZE_MAX)) && errno == ENOMEM,
+            "a size above PTRDIFF_MAX is ENOMEM");
 }
 
-/* Links do not reach the next owner: a fresh block carries nothing that was written by the allocator. */
+/* Links do not reach the next owner: a fresh block carries nothing that was written by the
+   allocator. */
 static void links_erased(size_t size) {
     enum { COUNT = 300 };
     static uint64_t *blocks[COUNT];

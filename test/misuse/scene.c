@@ -28,10 +28,13 @@ void *take(size_t size) {
 void give(void *block) { free(launder(block)); }
 
 void expect_within(const char *what, uintptr_t lowest, uintptr_t highest) {
-    say("expect %s 0x%lx 0x%lx %s", misuse_playing->kind, (unsigned long)lowest, (unsigned long)highest, what);
+    say("expect %s 0x%lx 0x%lx %s", misuse_playing->kind, (unsigned long)lowest,
+        (unsigned long)highest, what);
 }
 
-void expect(const char *what, const void *address) { expect_within(what, (uintptr_t)address, (uintptr_t)address); }
+void expect(const char *what, const void *address) {
+    expect_within(what, (uintptr_t)address, (uintptr_t)address);
+}
 
 /* Says where, then lets the same access fault again with the default action. */
 static void on_fault(int number, siginfo_t *info, void *context) {
@@ -75,7 +78,8 @@ void hold(const void *block, size_t size) {
     held[held_count++].size = size;
 }
 
-/* More than the pages that a scene has used can hold: half a MiB of small blocks, two segments of larger ones. */
+/* More than the pages that a scene has used can hold: half a MiB of small blocks, two segments of
+   larger ones. */
 static size_t walk_length(size_t size) {
     if (size > LARGE) return 8;
     if (size > 2 * SMALL_PAGE) return 2 * SEGMENT / size;

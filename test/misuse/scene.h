@@ -1,16 +1,18 @@
 /*
  * scene: how a misuse is staged, announced and followed.
  *
- * A case is one row of a table: what kind of report it must raise, by which path, and when. The program that plays it
- * (misuse.c) is run by the judge (judge.c), which reads from its standard output
+ * A case is one row of a table: what kind of report it must raise, by which path, and when. The
+ * program that plays it (misuse.c) is run by the judge (judge.c), which reads from its standard
+ * output
  *
- *     expect <kinds> 0x<lowest> 0x<highest> <what>   just before the misuse: the report's kind, address and phrase (expressions)
+ *     expect <kinds> 0x<lowest> 0x<highest> <what>   before the misuse: kind, address, phrase
  *     passed misuse                                  just after it
- *     fault 0x<address>                              from the SIGSEGV handler of a case that must hit inaccessible memory
+ *     fault 0x<address>                              by the SIGSEGV handler, where it must fault
  *     handed out 0x<address>                         a block was given to two owners: always wrong
  *     finished                                       the scene is over and nothing stopped it
  *
- * and from standard error the report, alone. Rows begin with CASE so that CMake finds one test for each.
+ * (kind and phrase are expressions) and from standard error the report, alone. Rows begin with CASE
+ * so that CMake finds one test for each.
  */
 #ifndef MISUSE_SCENE_H
 #define MISUSE_SCENE_H
@@ -23,8 +25,8 @@
 #include <string.h>
 
 enum outcome {
-    AT_ONCE,           /* stopped at the misuse: "passed misuse" never appears */
-    LATER,             /* stopped before the scene is over, at the latest before the block has two owners */
+    AT_ONCE, /* stopped at the misuse: "passed misuse" never appears */
+    LATER,   /* stopped before the scene is over, at the latest before the block has two owners */
     LATER_OR_HARMLESS, /* may go unnoticed, but no block ever has two owners */
     FAULT,             /* SIGSEGV at the misuse, in the announced range, and no report */
     CLEAN              /* no misuse at all: nothing may be reported */
@@ -40,19 +42,21 @@ struct misuse_case {
     const char *options; /* MOAT_OPTIONS, or NULL */
 };
 
-#define CASE(kind, path, outcome, play, size)                                                                                    \
+#define CASE(kind, path, outcome, play, size)                                                      \
     { kind, path, outcome, play, size, 1, NULL }
-#define CASE_ROUNDS(kind, path, outcome, play, size, rounds)                                                                     \
+#define CASE_ROUNDS(kind, path, outcome, play, size, rounds)                                       \
     { kind, path, outcome, play, size, rounds, NULL }
-#define CASE_OPTIONS(kind, path, outcome, play, size, options)                                                                   \
+#define CASE_OPTIONS(kind, path, outcome, play, size, options)                                     \
     { kind, path, outcome, play, size, 1, options }
-#define CASES_END                                                                                                                \
+#define CASES_END                                                                                  \
     { NULL, NULL, CLEAN, NULL, 0, 0, NULL }
 
-extern const struct misuse_case double_free_cases[], racing_cases[], lifetime_cases[], no_block_cases[], resize_cases[],
-    sized_cases[], link_cases[], forged_link_cases[], guard_cases[], reentrant_cases[], right_cases[];
+extern const struct misuse_case double_free_cases[], racing_cases[], lifetime_cases[],
+    no_block_cases[], resize_cases[], sized_cases[], link_cases[], forged_link_cases[],
+    guard_cases[], reentrant_cases[], right_cases[];
 
-/* Which of the case's processes this is, from 0; a scene may vary its timing or its address by it. */
+/* Which of the case's processes this is, from 0; a scene may vary its timing or its address by
+   it. */
 extern unsigned scene_round;
 
 /* One size of each page kind, and the two kinds without pages. */
@@ -76,7 +80,8 @@ extern unsigned scene_round;
 void *take(size_t size);
 void give(void *block);
 
-/* Announces the report that must come; the kind is the case's. `address` is what the report must name. */
+/* Announces the report that must come; the kind is the case's. `address` is what the report must
+   name. */
 void expect(const char *what, const void *address);
 void expect_within(const char *what, uintptr_t lowest, uintptr_t highest);
 /* Announces a fault in [lowest, highest]. */
@@ -93,8 +98,8 @@ void free_again_task(void *block);
 
 /* Registers a block of the test as live; everything taken by walk() must not overlap it. */
 void hold(const void *block, size_t size);
-/* Allocates until the free lists of the size's pages have surely been walked, holding every block; says "handed out" and ends if
-   one overlaps a held block. */
+/* Allocates until the free lists of the size's pages have surely been walked, holding every block;
+   says "handed out" and ends if one overlaps a held block. */
 void walk(size_t size);
 void walk_task(void *size);
 

@@ -1,5 +1,6 @@
 /*
- * sized: frees that say a size or an alignment, and say a wrong one; and right ones of a block that is free.
+ * sized: frees that say a size or an alignment, and say a wrong one; and right ones of a block that
+ * is free.
  */
 #include "scene.h"
 
@@ -14,7 +15,8 @@ static size_t said;
 static void free_sized_task(void *block) { family.free_sized(launder(block), said); }
 
 static void require_family(void) {
-    REQUIRE(family.free_sized && family.free_aligned_sized && family.delete_sized && family.delete_sized_aligned,
+    REQUIRE(family.free_sized && family.free_aligned_sized && family.delete_sized &&
+                family.delete_sized_aligned,
             "the sized frees are there");
 }
 
@@ -90,7 +92,8 @@ static void sized_of_inside(size_t offset) {
     passed();
 }
 
-/* The alignment that is said is one the block cannot have been asked for with: 48 bytes at 64 would lie in a larger block. */
+/* The alignment that is said is one the block cannot have been asked for with: 48 bytes at 64 would
+   lie in a larger block. */
 static void wrong_alignment(size_t wrong) {
     require_family();
     void *block = launder(aligned_alloc(16, 48));

@@ -1,16 +1,20 @@
 /*
- * watch: runs a program and writes down, for it and every process it starts, whether a library was mapped at its end.
+ * watch: runs a program and writes down, for it and every process it starts, whether a library was
+ * mapped at its end.
  *
  *     watch --record FILE --library LIB [--preload] -- PROGRAM ARGS...
  *
- * A preload can fail without a word: the loader warns and goes on, a wrapper clears the environment, a helper is linked
- * statically. So each process is stopped at its exit, when its memory is still there (PTRACE_EVENT_EXIT), and /proc/PID/maps is
- * read then. One line a process, fields separated by tabs: pid, name of the executable, "mapped" or "unmapped", "brk" if the
- * system allocator's heap (the memory behind the program break) is in use or "nobrk", and "exit:N" or "signal:N".
+ * A preload can fail without a word: the loader warns and goes on, a wrapper clears the
+ * environment, a helper is linked statically. So each process is stopped at its exit, when its
+ * memory is still there (PTRACE_EVENT_EXIT), and /proc/PID/maps is read then. One line a process,
+ * fields separated by tabs: pid, name of the executable, "mapped" or "unmapped", "brk" if the
+ * system allocator's heap (the memory behind the program break) is in use or "nobrk", and "exit:N"
+ * or "signal:N".
  *
- * With --preload the program gets LD_PRELOAD=LIB, without it none. Threads are not traced, so that they run and race as they
- * always do; a process that a thread other than the first one starts goes unrecorded. The result is that of PROGRAM (128 + N for
- * signal N), or 125 when watch itself fails. The program and its descendants are killed if watch is.
+ * With --preload the program gets LD_PRELOAD=LIB, without it none. Threads are not traced, so that
+ * they run and race as they always do; a process that a thread other than the first one starts goes
+ * unrecorded. The result is that of PROGRAM (128 + N for signal N), or 125 when watch itself fails.
+ * The program and its descendants are killed if watch is.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -44,8 +48,8 @@ static _Noreturn void usage(void) {
     exit(WATCH_FAILED);
 }
 
-/* Where the program break began: field 47 of /proc/PID/stat; 0 when it cannot be read. The name in field 2 may hold anything,
- * so fields are counted from the last bracket. */
+/* Where the program break began: field 47 of /proc/PID/stat; 0 when it cannot be read. The name in
+   field 2 may hold anything, so fields are counted from the last bracket. */
 static unsigned long start_of_brk(pid_t pid) {
     char path[64], text[4096];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -79,9 +83,11 @@ static struct proc_maps look_at_maps(pid_t pid, const char *library) {
         unsigned long start, end;
         int name_at = 0;
         line[strcspn(line, "\n")] = '\0';
-        if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &name_at) < 2 || name_at == 0) continue;
+        if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &name_at) < 2 || name_at == 0)
+            continue;
         if (strcmp(line + name_at, library) == 0) found.library = true;
-        /* The kernel also calls the end of .bss [heap] when the break happens to begin right behind it. */
+        /* The kernel also calls the end of .bss [heap] when the break happens to begin right behind
+           it. */
         if (strcmp(line + name_at, "[heap]") == 0 && end > brk) found.brk = true;
     }
     free(line);
@@ -98,25 +104,29 @@ static void record_exit(FILE *record, pid_t pid, const struct settings *settings
     executable[length > 0 ? length : 0] = '\0';
     const char *slash = strrchr(executable, '/');
     struct proc_maps found = look_at_maps(pid, settings->library);
-    if (!found.readable || length <= 0) return; /* killed in the meantime: nothing is left to look at */
+    /* killed in the meantime: nothing is left to look at */
+    if (!found.readable || length <= 0) return;
     if (ptrace(PTRACE_GETEVENTMSG, pid, NULL, &status) != 0) return;
     int code = (int)status;
-    fprintf(record, "%d\t%s\t%s\t%s\t%s:%d\n", (int)pid, slash ? slash + 1 : executable, found.library ? "mapped" : "unmapped",
-            found.brk ? "brk" : "nobrk", WIFSIGNALED(code) ? "signal" : "exit",
+    fprintf(record, "%d\t%s\t%s\t%s\t%s:%d\n", (int)pid, slash ? slash + 1 : executable,
+            found.library ? "mapped" : "unmapped", found.brk ? "brk" : "nobrk",
+            WIFSIGNALED(code) ? "signal" : "exit",
             WIFSIGNALED(code) ? WTERMSIG(code) : WEXITSTATUS(code));
     fflush(record);
 }
 
 static void let_run(pid_t pid, int signal) {
     /* ESRCH: it was killed while it stood still, and the next wait tells. */
-    if (ptrace(PTRACE_CONT, pid, NULL, (void *)(long)signal) != 0 && errno != ESRCH) die("PTRACE_CONT");
+    if (ptrace(PTRACE_CONT, pid, NULL, (void *)(long)signal) != 0 && errno != ESRCH)
+        die("PTRACE_CONT");
 }
 
 static void handle_stop(FILE *record, pid_t pid, int status, const struct settings *settings) {
     int signal = WSTOPSIG(status);
     int event = status >> 16;
     if (event == PTRACE_EVENT_EXIT) record_exit(record, pid, settings);
-    if (event == PTRACE_EVENT_STOP && (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU)) {
+    if (event == PTRACE_EVENT_STOP &&
+        (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU)) {
         /* Stopped by job control: it stays so until SIGCONT, as it would untraced. */
         if (ptrace(PTRACE_LISTEN, pid, NULL, NULL) != 0 && errno != ESRCH) die("PTRACE_LISTEN");
         return;
@@ -134,14 +144,16 @@ static pid_t start(const struct settings *settings) {
     if (child == 0) {
         close(gate[1]);
         if (read(gate[0], &byte, 1) != 1) _exit(WATCH_FAILED);
-        if (settings->preload ? setenv("LD_PRELOAD", settings->library, 1) : unsetenv("LD_PRELOAD")) die("environment");
+        if (settings->preload ? setenv("LD_PRELOAD", settings->library, 1) : unsetenv("LD_PRELOAD"))
+            die("environment");
         execvp(settings->command[0], settings->command);
         die(settings->command[0]);
     }
     close(gate[0]);
-    unsigned long options =
-        PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL;
-    if (ptrace(PTRACE_SEIZE, child, NULL, (void *)options) != 0) die("this system does not allow tracing (PTRACE_SEIZE)");
+    unsigned long options = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC |
+                            PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL;
+    if (ptrace(PTRACE_SEIZE, child, NULL, (void *)options) != 0)
+        die("this system does not allow tracing (PTRACE_SEIZE)");
     if (write(gate[1], &byte, 1) != 1) die("pipe");
     close(gate[1]);
     return child;
@@ -164,7 +176,8 @@ static struct settings parse(int count, char **arguments) {
     }
     if (at + 1 >= count || !settings.record || !settings.library) usage();
     if (strpbrk(settings.library, " :")) {
-        fprintf(stderr, "watch: LD_PRELOAD cannot carry a path with a space or a colon: %s\n", settings.library);
+        fprintf(stderr, "watch: LD_PRELOAD cannot carry a path with a space or a colon: %s\n",
+                settings.library);
         exit(WATCH_FAILED);
     }
     settings.command = arguments + at + 1;

@@ -1,4 +1,5 @@
-/* child: see child.h. Both pipes are read to their end with poll(), so that neither can fill up and stop the child. */
+/* child: see child.h. Both pipes are read to their end with poll(), so that neither can fill up and
+   stop the child. */
 #include "child.h"
 
 #include <errno.h>
@@ -51,13 +52,15 @@ static _Noreturn void become(char *const argv[], const char *const changes[], in
 static bool read_some(int fd, struct child_text *text) {
     char spill[4096];
     bool fits = text->length < TEXT_CAPACITY - 1;
-    ssize_t count = fits ? read(fd, text->bytes + text->length, TEXT_CAPACITY - 1 - text->length) : read(fd, spill, sizeof spill);
+    ssize_t count = fits ? read(fd, text->bytes + text->length, TEXT_CAPACITY - 1 - text->length)
+                         : read(fd, spill, sizeof spill);
     if (count < 0) return errno == EINTR;
     if (fits) text->length += (size_t)count;
     return count > 0;
 }
 
-static void collect_output(pid_t child, const int fds[2], unsigned limit_ms, struct child_result *result) {
+static void collect_output(pid_t child, const int fds[2], unsigned limit_ms,
+                           struct child_result *result) {
     struct child_text *texts[2] = {&result->out, &result->err};
     struct pollfd polled[2] = {{fds[0], POLLIN, 0}, {fds[1], POLLIN, 0}};
     uint64_t limit = now_ms() + limit_ms;
@@ -72,12 +75,14 @@ static void collect_output(pid_t child, const int fds[2], unsigned limit_ms, str
         }
         if (poll(polled, 2, (int)(limit - now)) < 0 && errno != EINTR) broken_machine("poll");
         for (int i = 0; i < 2; i++) {
-            if (polled[i].fd >= 0 && polled[i].revents != 0 && !read_some(fds[i], texts[i])) polled[i].fd = -1;
+            if (polled[i].fd >= 0 && polled[i].revents != 0 && !read_some(fds[i], texts[i]))
+                polled[i].fd = -1;
         }
     }
 }
 
-void child_run(char *const argv[], const char *const changes[], unsigned limit_ms, struct child_result *result) {
+void child_run(char *const argv[], const char *const changes[], unsigned limit_ms,
+               struct child_result *result) {
     int out[2], err[2];
     memset(result, 0, sizeof *result);
     result->out.bytes = calloc(1, TEXT_CAPACITY);
@@ -108,7 +113,8 @@ const char *child_ending(const struct child_result *result, char *text, size_t s
     if (result->timed_out) {
         snprintf(text, size, "killed at its time limit");
     } else if (WIFSIGNALED(result->status)) {
-        snprintf(text, size, "signal %d (%s)", WTERMSIG(result->status), strsignal(WTERMSIG(result->status)));
+        snprintf(text, size, "signal %d (%s)", WTERMSIG(result->status),
+                 strsignal(WTERMSIG(result->status)));
     } else {
         snprintf(text, size, "exit status %d", WEXITSTATUS(result->status));
     }

@@ -1,8 +1,9 @@
 /*
  * child: runs a program, keeps what it printed and how it ended.
  *
- * For judges, which are not linked with moat: it allocates with the system's allocator and ends the judge when the machine itself
- * fails (no pipe, no process). A child gets no core file and is killed at its time limit.
+ * For judges, which are not linked with moat: it allocates with the system's allocator and ends the
+ * judge when the machine itself fails (no pipe, no process). A child gets no core file and is
+ * killed at its time limit.
  */
 #ifndef TEST_CHILD_H
 #define TEST_CHILD_H
@@ -21,8 +22,10 @@ struct child_result {
     struct child_text out, err;
 };
 
-/* `changes`: NULL-terminated list of "NAME=VALUE" to set and "NAME" to remove in the child's environment; may be NULL. */
-void child_run(char *const argv[], const char *const changes[], unsigned limit_ms, struct child_result *result);
+/* `changes`: NULL-terminated list of "NAME=VALUE" to set and "NAME" to remove in the child's
+   environment; may be NULL. */
+void child_run(char *const argv[], const char *const changes[], unsigned limit_ms,
+               struct child_result *result);
 void child_discard(struct child_result *result);
 /* "exit status 3", "signal 6 (Aborted)", "killed at its time limit". */
 const char *child_ending(const struct child_result *result, char *text, size_t size);

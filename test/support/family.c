@@ -6,7 +6,8 @@
 
 struct family family;
 
-/* ISO C has no conversion from an object pointer to a function pointer; POSIX makes the copy of its bits good. */
+/* ISO C has no conversion from an object pointer to a function pointer; POSIX makes the copy of its
+   bits good. */
 static void find(void *slot, const char *name) {
     void *address = dlsym(RTLD_DEFAULT, name);
     memcpy(slot, &address, sizeof address);

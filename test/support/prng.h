@@ -1,6 +1,6 @@
 /*
- * prng: repeatable pseudo-random numbers for tests (splitmix64). One state word a thread; the seed is part of the test, so that a
- * failure can be run again.
+ * prng: repeatable pseudo-random numbers for tests (splitmix64). One state word a thread; the seed
+ * is part of the test, so that a failure can be run again.
  */
 #ifndef TEST_PRNG_H
 #define TEST_PRNG_H
@@ -16,6 +16,8 @@ static inline uint64_t prng_next(uint64_t *state) {
 }
 
 /* 0 .. bound - 1; the bias is of no interest to a test. */
-static inline size_t prng_below(uint64_t *state, size_t bound) { return (size_t)(prng_next(state) % bound); }
+static inline size_t prng_below(uint64_t *state, size_t bound) {
+    return (size_t)(prng_next(state) % bound);
+}
 
 #endif

@@ -49,8 +49,12 @@ static size_t field(pid_t process, const char *file, const char *name) {
 
 size_t process_resident(pid_t process) { return field(process, "status", "\nVmRSS:"); }
 size_t process_virtual(pid_t process) { return field(process, "status", "\nVmSize:"); }
-size_t process_private_dirty(pid_t process) { return field(process, "smaps_rollup", "\nPrivate_Dirty:"); }
-size_t process_huge_pages(pid_t process) { return field(process, "smaps_rollup", "\nAnonHugePages:"); }
+size_t process_private_dirty(pid_t process) {
+    return field(process, "smaps_rollup", "\nPrivate_Dirty:");
+}
+size_t process_huge_pages(pid_t process) {
+    return field(process, "smaps_rollup", "\nAnonHugePages:");
+}
 
 /* `text` holds a megabyte; a full map count has four times that, so count as it streams by. */
 size_t process_mappings(void) {
@@ -104,4 +108,6 @@ size_t process_descriptors(void) {
     return found - 1;
 }
 
-long read_number(const char *path, long otherwise) { return slurp(path) ? strtol(text, NULL, 10) : otherwise; }
+long read_number(const char *path, long otherwise) {
+    return slurp(path) ? strtol(text, NULL, 10) : otherwise;
+}

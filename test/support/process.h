@@ -1,8 +1,8 @@
 /*
  * process: what the kernel says about a process: memory, mappings, descriptors.
  *
- * Reads /proc with plain system calls into buffers of its own; allocates nothing, so that a test can measure itself. Not
- * thread-safe (one static buffer).
+ * Reads /proc with plain system calls into buffers of its own; allocates nothing, so that a test
+ * can measure itself. Not thread-safe (one static buffer).
  */
 #ifndef TEST_PROCESS_H
 #define TEST_PROCESS_H
@@ -20,11 +20,13 @@ size_t process_huge_pages(pid_t process);
 size_t process_virtual(pid_t process);
 /* Number of mappings of the caller (lines of maps). */
 size_t process_mappings(void);
-/* The caller's mapping number `index` (modulo their count): a static buffer is parsed, nothing is touched. */
+/* The caller's mapping number `index` (modulo their count): a static buffer is parsed, nothing is
+   touched. */
 void process_mapping(size_t index, uintptr_t *start, uintptr_t *end);
 /* Open descriptors of the caller, not counting the one that looks. */
 size_t process_descriptors(void);
-/* First number in a small file such as /proc/sys/vm/max_map_count; `otherwise` if it cannot be read. */
+/* First number in a small file such as /proc/sys/vm/max_map_count; `otherwise` if it cannot be
+   read. */
 long read_number(const char *path, long otherwise);
 
 #endif

@@ -31,7 +31,8 @@ static bool parse_first(const char *text, struct report_line *line) {
 bool report_line_parse(const char *text, struct report_line *line, char *why, size_t why_size) {
     memset(line, 0, sizeof *line);
     if (!parse_first(text, line)) {
-        snprintf(why, why_size, "standard error does not begin with a report: \"%.*s\"", (int)strcspn(text, "\n"), text);
+        snprintf(why, why_size, "standard error does not begin with a report: \"%.*s\"",
+                 (int)strcspn(text, "\n"), text);
         return false;
     }
     unsigned others = 0;
@@ -39,7 +40,8 @@ bool report_line_parse(const char *text, struct report_line *line, char *why, si
     while (*rest == '\n' && rest[1] != '\0') {
         rest++;
         if (strncmp(rest, "moat:", 5) != 0) {
-            snprintf(why, why_size, "a line of the report does not start with moat: \"%.*s\"", (int)strcspn(rest, "\n"), rest);
+            snprintf(why, why_size, "a line of the report does not start with moat: \"%.*s\"",
+                     (int)strcspn(rest, "\n"), rest);
             return false;
         }
         others++;
@@ -59,7 +61,8 @@ bool report_line_parse(const char *text, struct report_line *line, char *why, si
 bool matches_whole(const char *text, const char *pattern) {
     char anchored[256];
     regex_t expression;
-    if ((size_t)snprintf(anchored, sizeof anchored, "^(%s)$", pattern) >= sizeof anchored) return false;
+    if ((size_t)snprintf(anchored, sizeof anchored, "^(%s)$", pattern) >= sizeof anchored)
+        return false;
     if (regcomp(&expression, anchored, REG_EXTENDED | REG_NOSUB) != 0) return false;
     bool matched = regexec(&expression, text, 0, NULL, 0) == 0;
     regfree(&expression);

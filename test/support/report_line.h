@@ -1,8 +1,8 @@
 /*
  * report_line: reads moat's report as a user's script would.
  *
- * The first line is an interface: "moat: fatal: <kind>: <what> at 0x<address>". Nothing may stand before it, every line after it
- * starts with "moat:", and there is at least one such line.
+ * The first line is an interface: "moat: fatal: <kind>: <what> at 0x<address>". Nothing may stand
+ * before it, every line after it starts with "moat:", and there is at least one such line.
  */
 #ifndef TEST_REPORT_LINE_H
 #define TEST_REPORT_LINE_H

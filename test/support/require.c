@@ -1,4 +1,5 @@
-/* require: see require.h. Formats on the stack (vsnprintf with plain conversions does not allocate) and writes once a line. */
+/* require: see require.h. Formats on the stack (vsnprintf with plain conversions does not allocate)
+   and writes once a line. */
 #include "require.h"
 
 #include <errno.h>

@@ -1,8 +1,9 @@
 /*
- * sandbox: a seccomp filter on this process and its children, by plain BPF, as container run times install them.
+ * sandbox: a seccomp filter on this process and its children, by plain BPF, as container run times
+ * install them.
  *
- * One rule: a system call (any arguments, or one value of its third) fails with an errno, kills the process, or raises SIGSYS
- * in the calling thread. Further rules stack.
+ * One rule: a system call (any arguments, or one value of its third) fails with an errno, kills the
+ * process, or raises SIGSYS in the calling thread. Further rules stack.
  */
 #ifndef TEST_SANDBOX_H
 #define TEST_SANDBOX_H
@@ -14,7 +15,8 @@ enum sandbox_action { SANDBOX_ERRNO, SANDBOX_KILL, SANDBOX_TRAP };
 
 #define SANDBOX_ANY_ARGUMENT UINT32_MAX
 
-/* `third`: the low half of the call's third argument (the advice of madvise), or SANDBOX_ANY_ARGUMENT. False: no seccomp here. */
+/* `third`: the low half of the call's third argument (the advice of madvise), or
+   SANDBOX_ANY_ARGUMENT. False: no seccomp here. */
 bool sandbox_add(long call, uint32_t third, enum sandbox_action action, int error);
 
 #endif

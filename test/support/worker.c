@@ -21,7 +21,8 @@ static void *serve(void *argument) {
 
 void worker_start(struct worker *worker) {
     worker->task = NULL;
-    REQUIRE(sem_init(&worker->wanted, 0, 0) == 0 && sem_init(&worker->done, 0, 0) == 0, "a semaphore can be made");
+    REQUIRE(sem_init(&worker->wanted, 0, 0) == 0 && sem_init(&worker->done, 0, 0) == 0,
+            "a semaphore can be made");
     REQUIRE(pthread_create(&worker->thread, NULL, serve, worker) == 0, "a thread can be made");
 }
 

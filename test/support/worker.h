@@ -1,8 +1,8 @@
 /*
  * worker: a second thread that does what it is told, one thing at a time.
  *
- * Started before the scene begins, so that creating it (which allocates) cannot disturb the blocks under test; posting and
- * waiting allocate nothing.
+ * Started before the scene begins, so that creating it (which allocates) cannot disturb the blocks
+ * under test; posting and waiting allocate nothing.
  */
 #ifndef TEST_WORKER_H
 #define TEST_WORKER_H
@@ -13,7 +13,8 @@
 struct worker {
     pthread_t thread;
     sem_t wanted, done;
-    void (*task)(void *); /* NULL: end. Written before `wanted` is posted, read after it is taken */
+    /* NULL: end. Written before `wanted` is posted, read after it is taken */
+    void (*task)(void *);
     void *argument;
 };
 

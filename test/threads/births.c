@@ -1,12 +1,13 @@
 /*
- * births: threads are born and end by the thousand, and leave blocks behind. Heaps must be used again, abandoned segments found,
- * and nothing that everybody has freed may stay.
+ * births: threads are born and end by the thousand, and leave blocks behind. Heaps must be used
+ * again, abandoned segments found, and nothing that everybody has freed may stay.
  */
 #include "crowd.h"
 
 enum { ALIVE = 8, LEFT = 24 };
 
-/* One generation's legacy for the next: written before the thread ends, read after it was joined. */
+/* One generation's legacy for the next: written before the thread ends, read after it was
+   joined. */
 struct life {
     uint64_t seed;
     struct stamped left[LEFT];
@@ -45,7 +46,8 @@ static void generations(void) {
         for (unsigned k = 0; k < LEFT; k++) stamped_give(lives[i].left[k]);
     }
     moat_stats_get(&stats);
-    REQUIRE(stats.heaps <= 2 * ALIVE + 4, "heaps are used again: %zu for %d threads at a time", stats.heaps, ALIVE);
+    REQUIRE(stats.heaps <= 2 * ALIVE + 4, "heaps are used again: %zu for %d threads at a time",
+            stats.heaps, ALIVE);
 }
 
 /* Threads that end without having allocated, or after a single block, one after the other. */
@@ -57,12 +59,15 @@ static void *live_briefly(void *argument) {
 static void thousands_of_short_lives(void) {
     static int something;
     size_t before = committed_now();
-    for (unsigned i = 0; i < 6000 / SLOWER; i++) thread_join(thread_begin(live_briefly, i % 2 ? &something : NULL));
+    for (unsigned i = 0; i < 6000 / SLOWER; i++)
+        thread_join(thread_begin(live_briefly, i % 2 ? &something : NULL));
     size_t after = committed_now();
-    REQUIRE(after <= before + ((size_t)16 << 20), "short lives leave nothing: %zu KiB, then %zu", before >> 10, after >> 10);
+    REQUIRE(after <= before + ((size_t)16 << 20), "short lives leave nothing: %zu KiB, then %zu",
+            before >> 10, after >> 10);
 }
 
-/* A thread fills 4 MiB and ends; what it left is freed by the main thread, or by a thread that never allocates. */
+/* A thread fills 4 MiB and ends; what it left is freed by the main thread, or by a thread that
+   never allocates. */
 enum { ESTATE = 40000 };
 static void *estate[ESTATE];
 
@@ -97,14 +102,16 @@ static void repeat_estates(bool by_other_thread) {
         if (round == 8) settled = committed_now();
     }
     size_t after = committed_now();
-    REQUIRE(after <= settled + ((size_t)8 << 20), "abandoned memory is used again: %zu KiB after 8 rounds, %zu at the end",
-            settled >> 10, after >> 10);
+    REQUIRE(after <= settled + ((size_t)8 << 20),
+            "abandoned memory is used again: %zu KiB after 8 rounds, %zu at the end", settled >> 10,
+            after >> 10);
 }
 
 static void estates_freed_by_main(void) { repeat_estates(false); }
 static void estates_freed_by_stranger(void) { repeat_estates(true); }
 
-/* Each thread frees every other block before it ends; the holes in the pages it leaves serve those who come after. */
+/* Each thread frees every other block before it ends; the holes in the pages it leaves serve those
+   who come after. */
 enum { HOLED_ROUNDS = 30, HELD_EACH = ESTATE / 2 };
 static void *kept[HOLED_ROUNDS][HELD_EACH];
 
@@ -124,10 +131,12 @@ static void *leave_holes(void *round_kept) {
 static void holes_are_filled(void) {
     size_t before = committed_now();
     unsigned rounds = HOLED_ROUNDS / (SLOWER > 1 ? 3 : 1);
-    for (unsigned round = 0; round < rounds; round++) thread_join(thread_begin(leave_holes, kept[round]));
+    for (unsigned round = 0; round < rounds; round++)
+        thread_join(thread_begin(leave_holes, kept[round]));
     size_t grown = committed_now() - before, live = (size_t)rounds * HELD_EACH * 96;
-    REQUIRE(grown <= live + live / 2 + ((size_t)16 << 20), "holes in abandoned pages are filled: %zu KiB for %zu KiB of blocks",
-            grown >> 10, live >> 10);
+    REQUIRE(grown <= live + live / 2 + ((size_t)16 << 20),
+            "holes in abandoned pages are filled: %zu KiB for %zu KiB of blocks", grown >> 10,
+            live >> 10);
     for (unsigned round = 0; round < rounds; round++) {
         for (unsigned i = 0; i < HELD_EACH; i++) moat_free(kept[round][i]);
     }

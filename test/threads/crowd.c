@@ -6,7 +6,8 @@
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)
 
-/* Blocks that the C library may keep for itself (stacks it caches, message buffers) beyond those it had at the start. */
+/* Blocks that the C library may keep for itself (stacks it caches, message buffers) beyond those it
+   had at the start. */
 enum { KEPT_BY_LIBRARY = 100 };
 
 static size_t used_at_start;
@@ -55,14 +56,17 @@ void stamped_resize(struct stamped *item, size_t size, uint64_t *seed) {
     if (size == 0) size = 1;
     void *moved = moat_realloc(item->block, size);
     REQUIRE(moved, "realloc to %zu gives a block", size);
-    if (size >= 8 && item->size >= 16) REQUIRE(memcmp(moved, &item->stamp, 8) == 0, "realloc keeps the contents");
+    if (size >= 8 && item->size >= 16)
+        REQUIRE(memcmp(moved, &item->stamp, 8) == 0, "realloc keeps the contents");
     *item = (struct stamped){moved, size, prng_next(seed)};
     write_ends(item);
 }
 
 void handover_open(struct handover *queue) {
     memset(queue, 0, sizeof *queue);
-    REQUIRE(pthread_mutex_init(&queue->lock, NULL) == 0 && pthread_cond_init(&queue->changed, NULL) == 0, "a queue can be made");
+    REQUIRE(pthread_mutex_init(&queue->lock, NULL) == 0 &&
+                pthread_cond_init(&queue->changed, NULL) == 0,
+            "a queue can be made");
 }
 
 void handover_put(struct handover *queue, struct stamped item) {
@@ -102,7 +106,9 @@ pthread_t thread_begin(void *(*main)(void *), void *argument) {
     return thread;
 }
 
-void thread_join(pthread_t thread) { REQUIRE(pthread_join(thread, NULL) == 0, "a thread can be joined"); }
+void thread_join(pthread_t thread) {
+    REQUIRE(pthread_join(thread, NULL) == 0, "a thread can be joined");
+}
 
 static struct moat_stats stats_now(void) {
     struct moat_stats stats;
@@ -121,6 +127,6 @@ void require_rest(void) {
     moat_trim();
     moat_check();
     struct moat_stats stats = stats_now();
-    REQUIRE(stats.used_blocks <= used_at_start + KEPT_BY_LIBRARY, "%zu blocks are used at the end, %zu at the start",
-            stats.used_blocks, used_at_start);
+    REQUIRE(stats.used_blocks <= used_at_start + KEPT_BY_LIBRARY,
+            "%zu blocks are used at the end, %zu at the start", stats.used_blocks, used_at_start);
 }

@@ -1,9 +1,11 @@
 /*
- * crowd: what the thread tests share: stamped blocks, a bounded queue, and the state of the heap when all is over.
+ * crowd: what the thread tests share: stamped blocks, a bounded queue, and the state of the heap
+ * when all is over.
  *
- * The tests call the prefixed names, so that the same programs run on libmoat.so (where the C library's own allocations go
- * through moat too) and, under a sanitizer, beside its allocator. A block carries its size and a stamp at both ends; whoever gets
- * it checks them, so that two owners of one block, or a block that lost its contents, are noticed by the next reader.
+ * The tests call the prefixed names, so that the same programs run on libmoat.so (where the C
+ * library's own allocations go through moat too) and, under a sanitizer, beside its allocator. A
+ * block carries its size and a stamp at both ends; whoever gets it checks them, so that two owners
+ * of one block, or a block that lost its contents, are noticed by the next reader.
  */
 #ifndef THREADS_CROWD_H
 #define THREADS_CROWD_H
@@ -27,7 +29,8 @@ struct scenario {
     void (*play)(void);
 };
 
-extern const struct scenario handing_scenarios[], birth_scenarios[], server_scenarios[], ending_scenarios[];
+extern const struct scenario handing_scenarios[], birth_scenarios[], server_scenarios[],
+    ending_scenarios[];
 
 struct stamped {
     void *block;
@@ -35,7 +38,8 @@ struct stamped {
     uint64_t stamp;
 };
 
-/* Sizes as programs ask for them: mostly small, some of every kind of page, a few huge, now and then none at all. */
+/* Sizes as programs ask for them: mostly small, some of every kind of page, a few huge, now and
+   then none at all. */
 size_t size_like_programs(uint64_t *seed);
 /* Up to 1 KiB. */
 size_t size_small(uint64_t *seed);
@@ -68,8 +72,8 @@ void thread_join(pthread_t thread);
 
 /* Bytes that may be touched, now. */
 size_t committed_now(void);
-/* At rest: nothing of the test is allocated any more. Tests the invariants, and that no block is counted as used that nobody has.
- */
+/* At rest: nothing of the test is allocated any more. Tests the invariants, and that no block is
+   counted as used that nobody has. */
 void require_rest(void);
 /* Called once before the scenario: what the process itself uses. */
 void remember_start(void);

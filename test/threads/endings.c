@@ -1,5 +1,6 @@
 /*
- * endings: frees and allocations when a thread, or the process, is nearly over; and forks among threads that allocate.
+ * endings: frees and allocations when a thread, or the process, is nearly over; and forks among
+ * threads that allocate.
  */
 #include "crowd.h"
 
@@ -8,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Its runtime finishes with a thread in the last round of destructors, and does not know the main thread as one that can be
- * joined. */
+/* Its runtime finishes with a thread in the last round of destructors, and does not know the main
+   thread as one that can be joined. */
 #if defined(__SANITIZE_THREAD__)
 #define WITH_THREAD_SANITIZER true
 #elif defined(__has_feature)
@@ -23,7 +24,8 @@
 
 enum { PASSES = WITH_THREAD_SANITIZER ? 2 : 4 };
 
-/* A destructor that allocates, frees, and asks to be called again: it runs before, between and after moat's own exit hook. */
+/* A destructor that allocates, frees, and asks to be called again: it runs before, between and
+   after moat's own exit hook. */
 static pthread_key_t key;
 static atomic_uint passes_seen;
 
@@ -61,7 +63,8 @@ static void *outlive(void *argument) {
     (void)argument;
     thread_join(main_thread);
     for (unsigned i = 0; i < 500; i++) stamped_give(of_main[i]);
-    for (unsigned i = 0; i < 5000; i++) stamped_give(stamped_take(size_like_programs(&seed), &seed));
+    for (unsigned i = 0; i < 5000; i++)
+        stamped_give(stamped_take(size_like_programs(&seed), &seed));
     require_rest();
     exit(0);
 }
@@ -85,7 +88,8 @@ static void *allocate_for_ever(void *argument) {
 static void exit_among_threads(void) {
     uint64_t seed = 1;
     for (uintptr_t i = 1; i <= 3; i++) thread_begin(allocate_for_ever, (void *)i);
-    for (unsigned i = 0; i < 2000; i++) stamped_give(stamped_take(size_like_programs(&seed), &seed));
+    for (unsigned i = 0; i < 2000; i++)
+        stamped_give(stamped_take(size_like_programs(&seed), &seed));
     exit(0);
 }
 
@@ -103,7 +107,8 @@ static void *exchange(void *argument) {
     return NULL;
 }
 
-/* Frees everything that the threads, which are not here, have left, and allocates from all kinds of pages. */
+/* Frees everything that the threads, which are not here, have left, and allocates from all kinds of
+   pages. */
 static void use_everything(uint64_t seed) {
     static struct stamped own[300];
     for (unsigned i = 0; i < 64; i++) moat_free(atomic_exchange(&shared[i], NULL));
@@ -116,7 +121,8 @@ static void require_good_end(pid_t child) {
     int status;
     REQUIRE(child > 0, "a process can be made");
     REQUIRE(waitpid(child, &status, 0) == child, "a child can be waited for");
-    REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child ends well (status 0x%x)", (unsigned)status);
+    REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child ends well (status 0x%x)",
+            (unsigned)status);
 }
 
 static _Noreturn void child_life(unsigned number) {

@@ -1,6 +1,6 @@
 /*
- * handing: blocks allocated by one thread and freed by another. Every free is a remote one, pages fill up at one end and are
- * emptied from the other, and owners must find out.
+ * handing: blocks allocated by one thread and freed by another. Every free is a remote one, pages
+ * fill up at one end and are emptied from the other, and owners must find out.
  */
 #include "crowd.h"
 
@@ -41,8 +41,9 @@ static void producers_and_consumers(void) {
     for (unsigned i = 0; i < CONSUMERS; i++) thread_join(consumers[i]);
 }
 
-/* One thread in a circle: it takes what comes from its left, resizes some, frees some and makes others in their place, and hands
-   on to its right until the blocks that it was given to begin with have gone round. */
+/* One thread in a circle: it takes what comes from its left, resizes some, frees some and makes
+   others in their place, and hands on to its right until the blocks that it was given to begin with
+   have gone round. */
 struct player {
     struct handover *left, *right;
     uint64_t seed;
@@ -104,12 +105,14 @@ static void threads_that_only_free(void) {
     }
     moat_trim();
     size_t after = committed_now();
-    /* The queue holds 256 blocks of 3 MiB at the very most; measured it is far less. What stays is what the owner keeps. */
-    REQUIRE(after <= before + ((size_t)32 << 20), "memory comes back: %zu KiB before, %zu after", before >> 10, after >> 10);
+    /* The queue holds 256 blocks of 3 MiB at the very most; measured it is far less. What stays is
+       what the owner keeps. */
+    REQUIRE(after <= before + ((size_t)32 << 20), "memory comes back: %zu KiB before, %zu after",
+            before >> 10, after >> 10);
 }
 
-/* Every page of the owner is full and set aside when another thread frees it all: each must be found again, or the process grows.
- */
+/* Every page of the owner is full and set aside when another thread frees it all: each must be
+   found again, or the process grows. */
 enum { FILL = 20000 };
 static void *filled[FILL];
 
@@ -132,8 +135,9 @@ static void full_pages_come_back(void) {
         if (round == 8) settled = committed_now();
     }
     size_t after = committed_now();
-    REQUIRE(after <= settled + ((size_t)4 << 20), "full pages are used again: %zu KiB after 8 rounds, %zu at the end",
-            settled >> 10, after >> 10);
+    REQUIRE(after <= settled + ((size_t)4 << 20),
+            "full pages are used again: %zu KiB after 8 rounds, %zu at the end", settled >> 10,
+            after >> 10);
 }
 
 /* Two threads free into the same pages while the owner goes on allocating from them. */
@@ -163,7 +167,8 @@ static void owner_goes_on(void) {
     thread_join(second);
     for (unsigned i = 0; i < 512; i++) moat_free(atomic_exchange(&slots[i], NULL));
     size_t after = committed_now();
-    REQUIRE(after <= settled + ((size_t)8 << 20), "memory stays bounded: %zu KiB, then %zu", settled >> 10, after >> 10);
+    REQUIRE(after <= settled + ((size_t)8 << 20), "memory stays bounded: %zu KiB, then %zu",
+            settled >> 10, after >> 10);
 }
 
 const struct scenario handing_scenarios[] = {

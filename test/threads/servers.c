@@ -1,6 +1,7 @@
 /*
- * servers: random replacement as a server's worker threads do it (after Larson and Krishnan, 1998): each works on a set of
- * blocks, ends, and leaves the set to a successor, so that blocks outlive their owners and are freed by strangers.
+ * servers: random replacement as a server's worker threads do it (after Larson and Krishnan, 1998):
+ * each works on a set of blocks, ends, and leaves the set to a successor, so that blocks outlive
+ * their owners and are freed by strangers.
  */
 #include "crowd.h"
 
@@ -24,14 +25,16 @@ static void *work(void *argument) {
 static void *work_by_resizing(void *argument) {
     struct set *set = argument;
     for (unsigned i = 0; i < 4000 / SLOWER; i++) {
-        stamped_resize(&set->items[prng_below(&set->seed, SET)], size_like_programs(&set->seed), &set->seed);
+        stamped_resize(&set->items[prng_below(&set->seed, SET)], size_like_programs(&set->seed),
+                       &set->seed);
     }
     return NULL;
 }
 
 static void *fill_set(void *argument) {
     struct set *set = argument;
-    for (unsigned i = 0; i < SET; i++) set->items[i] = stamped_take(size_small(&set->seed), &set->seed);
+    for (unsigned i = 0; i < SET; i++)
+        set->items[i] = stamped_take(size_small(&set->seed), &set->seed);
     return NULL;
 }
 
@@ -43,7 +46,8 @@ static void serve(void *(*work_on)(void *)) {
         thread_join(thread_begin(fill_set, &sets[i]));
     }
     for (unsigned round = 0; round < 12; round++) {
-        for (unsigned i = 0; i < WORKERS; i++) threads[i] = thread_begin(work_on, &sets[(i + round) % WORKERS]);
+        for (unsigned i = 0; i < WORKERS; i++)
+            threads[i] = thread_begin(work_on, &sets[(i + round) % WORKERS]);
         for (unsigned i = 0; i < WORKERS; i++) thread_join(threads[i]);
         moat_check();
     }
@@ -55,14 +59,16 @@ static void serve(void *(*work_on)(void *)) {
 static void replacing(void) { serve(work); }
 static void resizing(void) { serve(work_by_resizing); }
 
-/* The kinds without an owner, and aligned blocks, from hand to hand: huge, zero-size, aligned to a line, a page, a segment. */
+/* The kinds without an owner, and aligned blocks, from hand to hand: huge, zero-size, aligned to a
+   line, a page, a segment. */
 static struct handover queue;
 
 static void *make_special(void *argument) {
     uint64_t seed = *(const uint64_t *)argument;
     static const size_t alignments[] = {64, 4096, 65536, (size_t)4 << 20};
     for (unsigned i = 0; i < 1500 / SLOWER; i++) {
-        size_t dice = prng_below(&seed, 4), size = dice == 0 ? 0 : 1 + prng_below(&seed, (size_t)3 << 20);
+        size_t dice = prng_below(&seed, 4),
+               size = dice == 0 ? 0 : 1 + prng_below(&seed, (size_t)3 << 20);
         if (dice < 2) {
             handover_put(&queue, stamped_take(size, &seed));
             continue;
@@ -99,7 +105,8 @@ static void special_kinds(void) {
     for (unsigned i = 0; i < 2; i++) thread_join(takers[i]);
 }
 
-/* Small blocks take no lock, whatever the threads do with them: the count of locks stands still once the heaps have warmed up. */
+/* Small blocks take no lock, whatever the threads do with them: the count of locks stands still
+   once the heaps have warmed up. */
 static void *churn(void *argument) {
     struct set *set = argument;
     for (unsigned i = 0; i < 100000 / SLOWER; i++) {

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-static const struct scenario *const tables[] = {handing_scenarios, birth_scenarios, server_scenarios, ending_scenarios};
+static const struct scenario *const tables[] = {handing_scenarios, birth_scenarios,
+                                                server_scenarios, ending_scenarios};
 
 int main(int argc, char **argv) {
     REQUIRE(argc == 2, "usage: threads --list | threads SCENARIO");

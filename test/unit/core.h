@@ -1,9 +1,10 @@
 /*
  * core: what the unit tests of the allocator's files share.
  *
- * A fresh allocator with a fixed seed, reports as values, virtual threads (several thread words played by one real thread, so
- * that a test decides every interleaving), and actions that come between any two accesses to shared words. Everything is for one
- * test in one process (Check forks); a report leaves the allocator by a jump, after which only core_start() may follow.
+ * A fresh allocator with a fixed seed, reports as values, virtual threads (several thread words
+ * played by one real thread, so that a test decides every interleaving), and actions that come
+ * between any two accesses to shared words. Everything is for one test in one process (Check
+ * forks); a report leaves the allocator by a jump, after which only core_start() may follow.
  */
 #ifndef TEST_UNIT_CORE_H
 #define TEST_UNIT_CORE_H
@@ -31,7 +32,7 @@
 #define CORE_SANITIZED 0
 #endif
 
-/* --- The allocator, anew --------------------------------------------------------------------------------------------------- */
+/* --- The allocator, anew --------------------------------------------------------------------- */
 
 /* Nothing is left of an allocator that ran before. */
 static inline void core_stop(void) {
@@ -67,15 +68,17 @@ static inline uint64_t core_next(uint64_t *state) {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
 }
-static inline size_t core_below(uint64_t *state, size_t bound) { return (size_t)(core_next(state) % bound); }
+static inline size_t core_below(uint64_t *state, size_t bound) {
+    return (size_t)(core_next(state) % bound);
+}
 
 /* ck_assert() tells the runner of each time it holds: too slow for a million. */
-#define core_require(condition)                                                                                                  \
-    do {                                                                                                                         \
-        if (!(condition)) ck_abort_msg("%s", #condition);                                                                        \
+#define core_require(condition)                                                                    \
+    do {                                                                                           \
+        if (!(condition)) ck_abort_msg("%s", #condition);                                          \
     } while (0)
 
-/* --- Reports as values ------------------------------------------------------------------------------------------------------ */
+/* --- Reports as values ----------------------------------------------------------------------- */
 
 static jmp_buf core_jump;
 static enum report_kind core_kind;
@@ -106,7 +109,7 @@ static inline const char *core_kind_name(enum report_kind kind) {
     return kind < REPORT_KINDS ? report_kind_name(kind) : "no report";
 }
 
-#define core_expect_report(kind, call, argument)                                                                                 \
+#define core_expect_report(kind, call, argument)                                                   \
     ck_assert_str_eq(core_kind_name(core_report_of((call), (argument))), core_kind_name(kind))
 
 static void core_free(void *block) { alloc_free(block); }
@@ -118,7 +121,7 @@ static void core_check(void *unused) {
 
 #define core_expect_free_report(kind, block) core_expect_report((kind), core_free, (block))
 
-/* --- Virtual threads -------------------------------------------------------------------------------------------------------- */
+/* --- Virtual threads ------------------------------------------------------------------------- */
 
 struct core_thread {
     uintptr_t word;
@@ -127,7 +130,9 @@ struct core_thread {
 #define CORE_THREAD ((struct core_thread){THREAD_NEW})
 
 /* From now on the calling real thread is that virtual one; NULL: itself again. */
-static inline void core_be(struct core_thread *thread) { harness_set_thread_word(thread != NULL ? &thread->word : NULL); }
+static inline void core_be(struct core_thread *thread) {
+    harness_set_thread_word(thread != NULL ? &thread->word : NULL);
+}
 static inline struct stats core_stats(void) {
     struct stats stats;
     stats_collect(&stats);
@@ -139,7 +144,9 @@ static inline void core_check_as(struct core_thread *thread) {
     check_all();
 }
 
-static inline struct heap *core_heap(const struct core_thread *thread) { return (struct heap *)thread->word; }
+static inline struct heap *core_heap(const struct core_thread *thread) {
+    return (struct heap *)thread->word;
+}
 
 /* What the exit hook does, and the first time a thread allocates. */
 static inline void core_end(struct core_thread *thread) {
@@ -166,13 +173,17 @@ static inline void core_give(struct core_thread *thread, void *block) {
     alloc_free(block);
 }
 
-/* --- Pages ------------------------------------------------------------------------------------------------------------------ */
+/* --- Pages ----------------------------------------------------------------------------------- */
 
 static inline enum page_kind core_kind_of(const void *block) {
     return owner_page_kind(atomic_load_relaxed(&segment_of((uintptr_t)block)->owner));
 }
-static inline struct page *core_page(const void *block) { return page_of((uintptr_t)block, core_kind_of(block)); }
-static inline struct segment *core_segment(const void *block) { return segment_of((uintptr_t)block); }
+static inline struct page *core_page(const void *block) {
+    return page_of((uintptr_t)block, core_kind_of(block));
+}
+static inline struct segment *core_segment(const void *block) {
+    return segment_of((uintptr_t)block);
+}
 static inline size_t core_page_bytes(const struct page *page) {
     return segment_page_bytes(size_class_page_kind(page->size_class), page_slot(page));
 }
@@ -183,8 +194,10 @@ static inline bool core_is_claimed(const void *block) {
     return (map_word_of((uintptr_t)block)->claim & map_bit_of((uintptr_t)block)) != 0;
 }
 
-/* One after the other into `blocks` until the page of the first has no more; returns how many it has. */
-static inline size_t core_fill_page(struct core_thread *thread, size_t size, void **blocks, size_t capacity) {
+/* One after the other into `blocks` until the page of the first has no more; returns how many it
+   has. */
+static inline size_t core_fill_page(struct core_thread *thread, size_t size, void **blocks,
+                                    size_t capacity) {
     blocks[0] = core_alloc(thread, size);
     struct page *page = core_page(blocks[0]);
     size_t count = 1;
@@ -197,16 +210,17 @@ static inline size_t core_fill_page(struct core_thread *thread, size_t size, voi
     return count;
 }
 
-/* --- Interleavings ---------------------------------------------------------------------------------------------------------- */
+/* --- Interleavings --------------------------------------------------------------------------- */
 
-/* Whether the code under test holds a lock now: whoever else needs it would wait until it is released. */
+/* Whether the code under test holds a lock now: whoever else needs it would wait until it is
+   released. */
 static inline bool core_lock_is_held(void) {
-    return ro.heaps_max != 0 && (ro.pool->lock.word | ro.pool->late_lock.word | ro.huge->lock.word | ro.zero_size->lock.word |
-                                 ro.region->lock.word) != 0;
+    return ro.heaps_max != 0 && (ro.pool->lock.word | ro.pool->late_lock.word | ro.huge->lock.word |
+                                 ro.zero_size->lock.word | ro.region->lock.word) != 0;
 }
 
-/* Runs core_at_step just before the given atomic access (from 1) of the code under test, or before the first one after it without
-   a lock held; its own accesses do not count. */
+/* Runs core_at_step just before the given atomic access (from 1) of the code under test, or before
+   the first one after it without a lock held; its own accesses do not count. */
 static uint64_t core_step, core_step_wanted;
 static void (*core_at_step)(void);
 
@@ -232,7 +246,7 @@ static inline bool core_interleave_end(void) {
     return ran;
 }
 
-/* --- A Check program -------------------------------------------------------------------------------------------------------- */
+/* --- A Check program ------------------------------------------------------------------------- */
 
 static inline int core_run(Suite *suite) {
     SRunner *runner = srunner_create(suite);

@@ -1,6 +1,7 @@
 /*
- * test_alloc: the verbs (src/alloc/alloc.h): contents, sizes and alignment against a model, arithmetic at the limits, sized
- * frees, and a mixed workload with each system call failing in turn.
+ * test_alloc: the verbs (src/alloc/alloc.h): contents, sizes and alignment against a model,
+ * arithmetic at the limits, sized frees, and a mixed workload with each system call failing in
+ * turn.
  */
 #define _GNU_SOURCE
 #include "core.h"
@@ -20,7 +21,7 @@ static struct stats look(void) {
     return stats;
 }
 
-/* --- The model -------------------------------------------------------------------------------------------------------------- */
+/* --- The model ------------------------------------------------------------------------------- */
 
 enum { SLOTS = 200 };
 
@@ -42,14 +43,16 @@ static unsigned char expected_byte(const struct slot *slot, size_t at) {
     return (unsigned char)(slot->seed + at * 7 + (at >> 9));
 }
 
-/* The positions that are written and compared: all of a small block, a sample of a large one, the last usable byte. */
+/* The positions that are written and compared: all of a small block, a sample of a large one, the
+   last usable byte. */
 static size_t next_position(size_t at, size_t usable) {
     size_t next = usable <= 4096 ? at + 1 : at + 509;
     return at + 1 < usable && next >= usable ? usable - 1 : next;
 }
 
 static void model_fill(struct slot *slot) {
-    for (size_t at = 0; at < slot->usable; at = next_position(at, slot->usable)) slot->block[at] = expected_byte(slot, at);
+    for (size_t at = 0; at < slot->usable; at = next_position(at, slot->usable))
+        slot->block[at] = expected_byte(slot, at);
 }
 
 static void model_compare(const struct slot *slot, size_t length) {
@@ -60,7 +63,8 @@ static void model_compare(const struct slot *slot, size_t length) {
 static void model_no_overlap(const struct model *model, const struct slot *slot) {
     for (const struct slot *s = model->slots; s < model->slots + SLOTS; s++) {
         if (s == slot || s->block == NULL) continue;
-        size_t length = s->usable != 0 ? s->usable : GRANULE, own = slot->usable != 0 ? slot->usable : GRANULE;
+        size_t length = s->usable != 0 ? s->usable : GRANULE,
+               own = slot->usable != 0 ? slot->usable : GRANULE;
         core_require(s->block + length <= slot->block || slot->block + own <= s->block);
     }
 }
@@ -70,7 +74,8 @@ static size_t some_size(uint64_t *random) {
     return core_below(random, limits[core_below(random, core_below(random, 4) == 0 ? 8 : 6)]);
 }
 
-static void model_adopt(struct model *model, struct slot *slot, void *block, size_t size, size_t alignment) {
+static void model_adopt(struct model *model, struct slot *slot, void *block, size_t size,
+                        size_t alignment) {
     slot->block = block;
     slot->size = size;
     slot->alignment = alignment;
@@ -83,15 +88,20 @@ static void model_adopt(struct model *model, struct slot *slot, void *block, siz
 
 static void model_allocate(struct model *model, struct slot *slot) {
     size_t size = some_size(&model->random), alignment = 1, what = core_below(&model->random, 3);
-    if (what == 2 && size != 0) alignment = (size_t)1 << core_below(&model->random, core_below(&model->random, 8) == 0 ? 23 : 13);
-    void *block = what == 0 ? alloc_block(size) : what == 1 ? alloc_zeroed(size) : alloc_aligned(alignment, size);
+    if (what == 2 && size != 0)
+        alignment =
+            (size_t)1 << core_below(&model->random, core_below(&model->random, 8) == 0 ? 23 : 13);
+    void *block = what == 0   ? alloc_block(size)
+                  : what == 1 ? alloc_zeroed(size)
+                              : alloc_aligned(alignment, size);
     if (block == NULL) {
         model->refused++;
         return;
     }
     model_adopt(model, slot, block, size, alignment);
     if (what == 1)
-        for (size_t at = 0; at < slot->size; at = next_position(at, slot->usable)) core_require(slot->block[at] == 0);
+        for (size_t at = 0; at < slot->size; at = next_position(at, slot->usable))
+            core_require(slot->block[at] == 0);
     model_fill(slot);
 }
 
@@ -120,7 +130,8 @@ static void model_resize(struct model *model, struct slot *slot) {
     moved.block = block;
     moved.usable = common; /* what must have been kept */
     for (size_t at = 0; at < common; at++)
-        core_require(at % 13 != 0 || slot->usable > 4096 || moved.block[at] == expected_byte(slot, at));
+        core_require(at % 13 != 0 || slot->usable > 4096 ||
+                     moved.block[at] == expected_byte(slot, at));
     if (common > 0 && slot->usable > 4096) core_require(moved.block[0] == expected_byte(slot, 0));
     model_adopt(model, slot, block, size, 1);
     model_fill(slot);
@@ -175,9 +186,10 @@ START_TEST(blocks_agree_with_a_model) {
 }
 END_TEST
 
-/* --- Failures --------------------------------------------------------------------------------------------------------------- */
+/* --- Failures -------------------------------------------------------------------------------- */
 
-/* A workload that reaches every system call: growth, huge blocks made, resized, moved and freed, purges, a thread's end. */
+/* A workload that reaches every system call: growth, huge blocks made, resized, moved and freed,
+   purges, a thread's end. */
 static void workload(void) {
     struct model *model = model_new(77);
     for (unsigned step = 0; step < 400; step++) {
@@ -205,7 +217,8 @@ static void workload(void) {
 }
 
 /* True if the failure was met. */
-static bool workload_with_failure(enum os_call kind, uint64_t n, bool for_long, const char *options) {
+static bool workload_with_failure(enum os_call kind, uint64_t n, bool for_long,
+                                  const char *options) {
     core_start(options);
     if (for_long) {
         harness_fail_from(kind, n);
@@ -229,14 +242,20 @@ static const enum os_call swept[] = {OS_RESERVE, OS_RELEASE, OS_COMMIT, OS_DECOM
 START_TEST(each_system_call_failing_in_turn_leaves_everything_in_order) {
     enum os_call kind = swept[_i];
     uint64_t n = 1; /* under a sanitizer a sample of the later ones */
-    for (; workload_with_failure(kind, n, false, "region=1G"); n += n < 10 || !CORE_SANITIZED ? 1 : 9) ck_assert_uint_lt(n, 3000);
-    if (kind == OS_COMMIT || kind == OS_DECOMMIT || kind == OS_REMAP || kind == OS_PURGE) ck_assert_uint_gt(n, 1); /* was met */
+    for (; workload_with_failure(kind, n, false, "region=1G");
+         n += n < 10 || !CORE_SANITIZED ? 1 : 9)
+        ck_assert_uint_lt(n, 3000);
+    /* was met */
+    if (kind == OS_COMMIT || kind == OS_DECOMMIT || kind == OS_REMAP || kind == OS_PURGE)
+        ck_assert_uint_gt(n, 1);
 }
 END_TEST
 
 START_TEST(calls_that_fail_for_a_while_leave_everything_in_order) {
     enum os_call kind = swept[_i];
-    for (uint64_t n = 1; n < 2000 && workload_with_failure(kind, n, true, "region=1G:guards=mprotect"); n += 7) continue;
+    for (uint64_t n = 1;
+         n < 2000 && workload_with_failure(kind, n, true, "region=1G:guards=mprotect"); n += 7)
+        continue;
 }
 END_TEST
 
@@ -254,10 +273,11 @@ START_TEST(at_a_memory_limit_requests_are_refused_and_state_is_kept) {
 }
 END_TEST
 
-/* --- Arithmetic ------------------------------------------------------------------------------------------------------------- */
+/* --- Arithmetic ------------------------------------------------------------------------------ */
 
 START_TEST(sizes_near_every_limit_are_served_or_refused) {
-    static const size_t limits[] = {LINEAR_MAX, DIRECT_MAX, SMALL_MAX, MEDIUM_MAX, LARGE_MAX, SEGMENT_SIZE, 64 * MIB};
+    static const size_t limits[] = {LINEAR_MAX, DIRECT_MAX,   SMALL_MAX, MEDIUM_MAX,
+                                    LARGE_MAX,  SEGMENT_SIZE, 64 * MIB};
     core_be(&owner);
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         for (size_t size = limits[i] - 2; size <= limits[i] + 2; size++) {
@@ -285,7 +305,8 @@ START_TEST(every_alignment_is_kept_for_every_size) {
     core_start_ready("region=8G");
     owner = CORE_THREAD;
     core_be(&owner);
-    static const size_t sizes[] = {1, 15, 16, 17, 100, 1000, 5000, 60000, 300000, LARGE_MAX, LARGE_MAX + 1};
+    static const size_t sizes[] = {1,    15,    16,     17,        100,          1000,
+                                   5000, 60000, 300000, LARGE_MAX, LARGE_MAX + 1};
     for (size_t alignment = 1; alignment <= 64 * MIB; alignment *= 2)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             char *blocks[5];
@@ -343,8 +364,8 @@ START_TEST(zeroed_memory_is_zero_however_often_it_was_used) {
 }
 END_TEST
 
-/* Medium pages are not filled while their blocks were never used. A link that names a used one, free but on the other list, must
-   not pass for such. */
+/* Medium pages are not filled while their blocks were never used. A link that names a used one,
+   free but on the other list, must not pass for such. */
 START_TEST(a_forged_link_does_not_make_calloc_show_what_was_freed) {
     size_t size = 9 * KIB;
     core_alloc(&owner, size);
@@ -364,7 +385,8 @@ END_TEST
 
 static void free_as_16(void *block) { alloc_free_sized(block, 16); }
 
-/* Zeros are what an overflow writes most often, and what the tables hold of segments that nobody uses. */
+/* Zeros are what an overflow writes most often, and what the tables hold of segments that nobody
+   uses. */
 START_TEST(a_thread_word_of_zero_reads_nothing_that_is_not_there) {
     char *block = core_alloc(&owner, 48);
     for (size_t away = 1; away < 1000; away += away) {
@@ -378,10 +400,12 @@ START_TEST(a_thread_word_of_zero_reads_nothing_that_is_not_there) {
 }
 END_TEST
 
-/* Entries of the table of local heaps that name nobody hold 0 too: that is no reason to take a page for one's own. */
+/* Entries of the table of local heaps that name nobody hold 0 too: that is no reason to take a page
+   for one's own. */
 START_TEST(a_thread_word_of_zero_owns_nothing) {
     void *first = core_alloc(&owner, 20 * KIB), *second = core_alloc(&owner, 20 * KIB);
-    for (unsigned i = 0; i < 8; i++) second = core_alloc(&owner, 20 * KIB); /* beyond the page's first slot */
+    /* beyond the page's first slot */
+    for (unsigned i = 0; i < 8; i++) second = core_alloc(&owner, 20 * KIB);
     ck_assert_uint_ge((size_t)((char *)second - (char *)core_page(second)->start), SLOT_SIZE);
     struct core_thread nobody = {0};
     core_give(&nobody, first);
@@ -414,7 +438,7 @@ START_TEST(errno_is_kept_by_everything_that_frees) {
 }
 END_TEST
 
-/* --- Misuse that the verbs see themselves ----------------------------------------------------------------------------------- */
+/* --- Misuse that the verbs see themselves ---------------------------------------------------- */
 
 static void free_as_other(void *block) { core_give(&other, block); }
 static void free_as_owner(void *block) { core_give(&owner, block); }
@@ -430,7 +454,8 @@ START_TEST(a_second_free_is_reported_by_whomever_it_is_made) {
             void *block = core_alloc(&owner, sizes[i]);
             core_alloc(&owner, sizes[i]);
             verbs[pair / 2](block);
-            if (sizes[i] != 0 && sizes[i] < MIB) memset(block, 0x41, sizes[i]); /* the freed memory is not asked */
+            /* the freed memory is not asked */
+            if (sizes[i] != 0 && sizes[i] < MIB) memset(block, 0x41, sizes[i]);
             core_expect_report(REPORT_DOUBLE_FREE, verbs[pair % 2], block);
             ck_assert_uint_eq(core_address, (uintptr_t)block);
         }
@@ -441,21 +466,25 @@ static size_t wrong_size;
 static void free_wrongly(void *block) { alloc_free_sized(block, wrong_size); }
 
 START_TEST(a_sized_free_must_lead_to_the_blocks_size) {
-    static const size_t sizes[] = {1, 100, 1024, 8 * KIB, 9000, 64 * KIB, LARGE_MAX, LARGE_MAX + 1, 5 * MIB, 0};
+    static const size_t sizes[] = {1,        100,       1024,          8 * KIB, 9000,
+                                   64 * KIB, LARGE_MAX, LARGE_MAX + 1, 5 * MIB, 0};
     core_be(&owner);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         size_t usable = size_class_bytes(size_class_of(sizes[i] != 0 ? sizes[i] : 1));
-        const size_t wrong[] = {0, 1, sizes[i] / 2, 2 * usable + 1, usable + 4097, PTRDIFF_MAX, SIZE_MAX};
+        const size_t wrong[] = {0,           1,       sizes[i] / 2, 2 * usable + 1, usable + 4097,
+                                PTRDIFF_MAX, SIZE_MAX};
         for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
             wrong_size = wrong[k];
-            if (wrong_size == sizes[i] || (i == 0 && k == 1) || (sizes[i] <= 2 && wrong_size <= 16 && wrong_size != 0)) continue;
+            if (wrong_size == sizes[i] || (i == 0 && k == 1) ||
+                (sizes[i] <= 2 && wrong_size <= 16 && wrong_size != 0))
+                continue;
             setup();
             core_be(&owner);
             void *block = alloc_block(sizes[i]);
             if (sizes[i] == 0 && wrong_size == 0) continue;
             enum report_kind kind = core_report_of(free_wrongly, block);
-            ck_assert_msg(kind == REPORT_SIZE_MISMATCH, "block of %zu freed as %zu: %s", sizes[i], wrong_size,
-                          core_kind_name(kind));
+            ck_assert_msg(kind == REPORT_SIZE_MISMATCH, "block of %zu freed as %zu: %s", sizes[i],
+                          wrong_size, core_kind_name(kind));
         }
         setup();
         core_be(&owner);
@@ -473,7 +502,8 @@ int main(void) {
     tcase_add_loop_test(group, blocks_agree_with_a_model, 0, 6);
     tcase_add_loop_test(group, each_system_call_failing_in_turn_leaves_everything_in_order, 0,
                         (int)(sizeof swept / sizeof *swept));
-    tcase_add_loop_test(group, calls_that_fail_for_a_while_leave_everything_in_order, 0, (int)(sizeof swept / sizeof *swept));
+    tcase_add_loop_test(group, calls_that_fail_for_a_while_leave_everything_in_order, 0,
+                        (int)(sizeof swept / sizeof *swept));
     tcase_add_test(group, at_a_memory_limit_requests_are_refused_and_state_is_kept);
     tcase_add_test(group, sizes_near_every_limit_are_served_or_refused);
     tcase_add_test(group, every_alignment_is_kept_for_every_size);

@@ -1,6 +1,6 @@
 /*
- * test_backtrace: walking the stack of a process that may be damaged (src/report/backtrace.h and what is under it: peek,
- * mappings, module, dwarf, cfi).
+ * test_backtrace: walking the stack of a process that may be damaged (src/report/backtrace.h and
+ * what is under it: peek, mappings, module, dwarf, cfi).
  *
  * The C library's own backtrace() is the reference wherever the stack is sound.
  */
@@ -41,7 +41,7 @@ static void *theirs[BACKTRACE_DEPTH + 8];
 static int theirs_count;
 static volatile unsigned sink;
 
-/* --- Counting allocations -------------------------------------------------------------------------------------------------- */
+/* --- Counting allocations -------------------------------------------------------------------- */
 
 static volatile unsigned long allocations;
 
@@ -64,7 +64,7 @@ void *realloc(void *block, size_t size) {
 }
 #endif
 
-/* --- The reference --------------------------------------------------------------------------------------------------------- */
+/* --- The reference --------------------------------------------------------------------------- */
 
 /* Both walks, from the same function. */
 static MOAT_NOINLINE void walk_both(void) {
@@ -73,8 +73,9 @@ static MOAT_NOINLINE void walk_both(void) {
     sink++; /* not a jump to the walk, which would leave this frame out */
 }
 
-/* Frame by frame the same calls: theirs are return addresses, ours lie inside the call (or are exact, behind a signal). The first
-   is in walk_both() in both, at two different calls; a sanitizer's wrapper around theirs may stand before it. */
+/* Frame by frame the same calls: theirs are return addresses, ours lie inside the call (or are
+   exact, behind a signal). The first is in walk_both() in both, at two different calls; a
+   sanitizer's wrapper around theirs may stand before it. */
 static void assert_same_walk(unsigned at_least) {
     ck_assert_uint_ge(ours.count, at_least);
     void **reference = theirs;
@@ -184,7 +185,8 @@ static void walk_once_in_handler(int signal) {
     interrupted = true;
 }
 
-/* A timer stops the process at instructions nobody chose, prologues among them: the unwind rows of every instruction are used. */
+/* A timer stops the process at instructions nobody chose, prologues among them: the unwind rows of
+   every instruction are used. */
 START_TEST(a_walk_is_right_at_any_instruction) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
@@ -239,7 +241,7 @@ START_TEST(frames_below_a_return_address_are_dropped) {
 }
 END_TEST
 
-/* --- Damage ---------------------------------------------------------------------------------------------------------------- */
+/* --- Damage ---------------------------------------------------------------------------------- */
 
 static uint64_t random_state = 88172645463325252u;
 
@@ -250,7 +252,8 @@ static uint64_t next_random(void) {
     return random_state;
 }
 
-/* A word an overflow could leave: bytes of text, small numbers, and pointers into the stack, code, and nothing. */
+/* A word an overflow could leave: bytes of text, small numbers, and pointers into the stack, code,
+   and nothing. */
 static uintptr_t damaged_word(uintptr_t stack) {
     uint64_t random = next_random();
     switch (random % 8) {
@@ -266,7 +269,8 @@ static uintptr_t damaged_word(uintptr_t stack) {
 }
 
 /* Overwrites everything above its own frame again and again and walks each time. Cannot return. */
-__attribute__((noinline, noreturn, no_sanitize("address"), no_sanitize("thread"))) static void damage_and_walk(unsigned rounds) {
+__attribute__((noinline, noreturn, no_sanitize("address"), no_sanitize("thread"))) static void
+damage_and_walk(unsigned rounds) {
     volatile uintptr_t *frame = __builtin_frame_address(0);
     for (unsigned round = 0; round < rounds; round++) {
         for (unsigned i = 0; i < 256; i++) frame[i] = damaged_word((uintptr_t)frame);
@@ -291,8 +295,8 @@ static void in_child(void (*body)(void), int expected_status) {
     }
     int status = 0;
     ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == expected_status, "the child ended with status 0x%x",
-                  (unsigned)status);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == expected_status,
+                  "the child ended with status 0x%x", (unsigned)status);
 }
 
 static void damage_a_thread(void) {
@@ -305,7 +309,8 @@ static void damage_a_thread(void) {
 START_TEST(a_walk_over_a_damaged_stack_ends) { in_child(damage_a_thread, 0); }
 END_TEST
 
-/* Random programs and expressions, as a damaged or hostile table would hold them: no crash, no endless loop. */
+/* Random programs and expressions, as a damaged or hostile table would hold them: no crash, no
+   endless loop. */
 START_TEST(damaged_tables_end_the_walk) {
     static uint8_t text[64];
     static struct cfi_workspace cfi;
@@ -320,7 +325,8 @@ START_TEST(damaged_tables_end_the_walk) {
         cfi_expression(&peek, (uintptr_t)text, round, &registers, &value);
         uintptr_t half = (uintptr_t)text + sizeof text / 2;
         struct cfi_entry entry = {.common = dwarf_reader_at(&peek, (uintptr_t)text, half),
-                                  .special = dwarf_reader_at(&peek, half, (uintptr_t)text + sizeof text),
+                                  .special =
+                                      dwarf_reader_at(&peek, half, (uintptr_t)text + sizeof text),
                                   .code_factor = next_random() % 4,
                                   .data_factor = -8,
                                   .return_register = next_random() % (CFI_REGISTERS + 4)};
@@ -360,18 +366,22 @@ START_TEST(expressions_compute) {
     for (unsigned i = 0; i < CFI_REGISTERS; i++) registers.value[i] = 1000 + i;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uintptr_t value = 0;
-        ck_assert_msg(cfi_expression(&peek, (uintptr_t)cases[i].text, cases[i].base, &registers, &value), "case %zu", i);
+        ck_assert_msg(
+            cfi_expression(&peek, (uintptr_t)cases[i].text, cases[i].base, &registers, &value),
+            "case %zu", i);
         ck_assert_msg(value == cases[i].expected, "case %zu gave %zd", i, (ssize_t)value);
     }
-    static const uint8_t bad[][4] = {{1, 0x22}, {1, 0x13}, {1, 0x06}, {0}, {2, 0x8f, 0x80}, {1, 0xff}, {2, 0x30, 0x06}};
+    static const uint8_t bad[][4] = {{1, 0x22},       {1, 0x13}, {1, 0x06},      {0},
+                                     {2, 0x8f, 0x80}, {1, 0xff}, {2, 0x30, 0x06}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         uintptr_t value = 0;
-        ck_assert_msg(!cfi_expression(&peek, (uintptr_t)bad[i], 0, &registers, &value), "bad case %zu", i);
+        ck_assert_msg(!cfi_expression(&peek, (uintptr_t)bad[i], 0, &registers, &value),
+                      "bad case %zu", i);
     }
 }
 END_TEST
 
-/* --- Code without tables ---------------------------------------------------------------------------------------------------- */
+/* --- Code without tables --------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
 START_TEST(a_walk_passes_through_generated_code_by_the_frame_pointer) {
@@ -397,7 +407,7 @@ START_TEST(a_walk_passes_through_generated_code_by_the_frame_pointer) {
 END_TEST
 #endif
 
-/* --- What is printed -------------------------------------------------------------------------------------------------------- */
+/* --- What is printed ------------------------------------------------------------------------- */
 
 /* What the dynamic linker knows of the module that an address lies in. */
 struct known {
@@ -411,7 +421,8 @@ static void note_build_id(struct known *known, const char *notes, size_t size) {
         const Elf64_Nhdr *note = (const void *)(notes + at);
         const uint8_t *id = (const uint8_t *)(note + 1) + round_up(note->n_namesz, 4);
         if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4)
-            for (unsigned i = 0; i < note->n_descsz; i++) sprintf(known->build_id + 2 * i, "%02x", id[i]);
+            for (unsigned i = 0; i < note->n_descsz; i++)
+                sprintf(known->build_id + 2 * i, "%02x", id[i]);
         at += sizeof *note + round_up(note->n_namesz, 4) + round_up(note->n_descsz, 4);
     }
 }
@@ -423,12 +434,15 @@ static void look_up(uintptr_t address, struct known *known) {
     const Elf64_Ehdr *header = info.dli_fbase;
     const Elf64_Phdr *segments = (const void *)((const char *)info.dli_fbase + header->e_phoff);
     known->bias = header->e_type == ET_EXEC ? 0 : (uintptr_t)info.dli_fbase;
-    /* The program's own name is what it was called by, which may be relative to a directory left since. */
-    if (realpath(strstr(info.dli_fname, ".so") != NULL ? info.dli_fname : "/proc/self/exe", known->path) == NULL)
+    /* The program's own name is what it was called by, which may be relative to a directory left
+       since. */
+    if (realpath(strstr(info.dli_fname, ".so") != NULL ? info.dli_fname : "/proc/self/exe",
+                 known->path) == NULL)
         snprintf(known->path, sizeof known->path, "%s", info.dli_fname);
     for (unsigned i = 0; i < header->e_phnum; i++)
         if (segments[i].p_type == PT_NOTE && known->build_id[0] == '\0')
-            note_build_id(known, (const char *)(known->bias + segments[i].p_vaddr), segments[i].p_memsz);
+            note_build_id(known, (const char *)(known->bias + segments[i].p_vaddr),
+                          segments[i].p_memsz);
 }
 
 static char printed[32768];
@@ -451,9 +465,11 @@ START_TEST(each_frame_is_a_line_with_module_offset_and_build_id) {
         struct known known;
         char expected[8192];
         look_up(ours.frames[i], &known);
-        snprintf(expected, sizeof expected, "moat:   #%u %s+0x%" PRIxPTR "%s%s\n", i, known.path, ours.frames[i] - known.bias,
-                 known.build_id[0] != '\0' ? " build-id " : "", known.build_id);
-        ck_assert_msg(strncmp(rest, expected, strlen(expected)) == 0, "frame %u is\n%s\nand not\n%s", i, rest, expected);
+        snprintf(expected, sizeof expected, "moat:   #%u %s+0x%" PRIxPTR "%s%s\n", i, known.path,
+                 ours.frames[i] - known.bias, known.build_id[0] != '\0' ? " build-id " : "",
+                 known.build_id);
+        ck_assert_msg(strncmp(rest, expected, strlen(expected)) == 0,
+                      "frame %u is\n%s\nand not\n%s", i, rest, expected);
         rest += strlen(expected);
     }
     ck_assert_str_eq(rest, "");
@@ -481,14 +497,19 @@ static void walk_without_descriptors(void) {
 }
 
 /* No list of mappings, as in a sandbox without /proc: the same frames, named by build id alone. */
-START_TEST(without_a_list_of_mappings_modules_are_found_all_the_same) { in_child(walk_without_descriptors, 0); }
+START_TEST(without_a_list_of_mappings_modules_are_found_all_the_same) {
+    in_child(walk_without_descriptors, 0);
+}
 END_TEST
 
 static void *walk_after_main(void *main_thread) {
     pthread_join(*(pthread_t *)main_thread, NULL);
     backtrace_capture(&workspace, &ours);
     print_frames();
-    _exit(ours.count >= 2 && strstr(printed, "[unknown]") == NULL && strstr(printed, "test_backtrace") != NULL ? 0 : 1);
+    _exit(ours.count >= 2 && strstr(printed, "[unknown]") == NULL &&
+                  strstr(printed, "test_backtrace") != NULL
+              ? 0
+              : 1);
 }
 
 static void end_the_first_thread(void) {
@@ -519,12 +540,13 @@ START_TEST(an_address_is_described_by_what_is_mapped_there) {
         struct format format = format_in(text_buffer, sizeof text_buffer - 1);
         module_describe_address(&workspace.modules, cases[i].address, &format);
         text_buffer[format.length] = '\0';
-        ck_assert_msg(strstr(text_buffer, cases[i].part) != NULL, "case %zu gave %s", i, text_buffer);
+        ck_assert_msg(strstr(text_buffer, cases[i].part) != NULL, "case %zu gave %s", i,
+                      text_buffer);
     }
 }
 END_TEST
 
-/* --- Reading ---------------------------------------------------------------------------------------------------------------- */
+/* --- Reading --------------------------------------------------------------------------------- */
 
 START_TEST(reading_stops_where_memory_ends) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -560,7 +582,9 @@ START_TEST(the_list_of_mappings_is_read_line_by_line) {
     struct mapping mapping;
     /* More lines than one buffer holds, and so none that is moved meanwhile. */
     for (unsigned i = 0; i < 200; i++)
-        ck_assert_ptr_ne(mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), MAP_FAILED);
+        ck_assert_ptr_ne(
+            mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0),
+            MAP_FAILED);
     FILE *file = fopen("/proc/self/maps", "r");
     ck_assert_ptr_nonnull(file);
     ck_assert(proc_maps_open(&mappings));
@@ -569,8 +593,9 @@ START_TEST(the_list_of_mappings_is_read_line_by_line) {
         uintptr_t start = 0, end = 0, offset = 0, inode = 0;
         unsigned major = 0, minor = 0;
         char permissions[8] = "", name[4096] = "";
-        int fields = sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %7s %" SCNxPTR " %x:%x %" SCNuPTR " %4095[^\n]", &start, &end,
-                            permissions, &offset, &major, &minor, &inode, name);
+        int fields =
+            sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %7s %" SCNxPTR " %x:%x %" SCNuPTR " %4095[^\n]",
+                   &start, &end, permissions, &offset, &major, &minor, &inode, name);
         ck_assert_int_ge(fields, 7);
         ck_assert(proc_maps_next(&mappings, &mapping));
         ck_assert_uint_eq(mapping.start, start);
@@ -591,7 +616,8 @@ START_TEST(the_list_of_mappings_is_read_line_by_line) {
 END_TEST
 
 int main(void) {
-    backtrace(theirs, 1); /* loads the C library's unwinder, which allocates: not in a signal handler */
+    /* loads the C library's unwinder, which allocates: not in a signal handler */
+    backtrace(theirs, 1);
     Suite *suite = suite_create("backtrace");
     TCase *walks = tcase_create("walks");
     tcase_set_timeout(walks, 60);

@@ -1,5 +1,6 @@
 /*
- * test_check: moat_check() (src/alloc/check.c) says nothing of a sound allocator in any state, and finds each kind of damage.
+ * test_check: moat_check() (src/alloc/check.c) says nothing of a sound allocator in any state, and
+ * finds each kind of damage.
  */
 #include "core.h"
 
@@ -38,7 +39,8 @@ START_TEST(the_pages_looked_at_are_counted) {
 }
 END_TEST
 
-/* Something of everything: pages in queues and set aside, with claims waiting, abandoned segments, huge and zero-size blocks. */
+/* Something of everything: pages in queues and set aside, with claims waiting, abandoned segments,
+   huge and zero-size blocks. */
 static void build_everything(void) {
     static void *page[64];
     core_be(&other);
@@ -69,14 +71,17 @@ START_TEST(a_sound_allocator_passes_in_any_state) {
 }
 END_TEST
 
-/* A signal handler that comes while its thread holds a lock must be told so, or it waits for itself for ever. */
+/* A signal handler that comes while its thread holds a lock must be told so, or it waits for itself
+   for ever. */
 static size_t looks_at_locks;
 static void require_busy_under_locks(const volatile void *word) {
-    const struct lock *locks[] = {&ro.region->lock, &ro.pool->lock, &ro.pool->late_lock, &ro.huge->lock, &ro.zero_size->lock};
+    const struct lock *locks[] = {&ro.region->lock, &ro.pool->lock, &ro.pool->late_lock,
+                                  &ro.huge->lock, &ro.zero_size->lock};
     for (size_t i = 0; i < sizeof locks / sizeof *locks; i++) {
         if (locks[i]->word == 0 || word == &locks[i]->word) continue;
         looks_at_locks++;
-        ck_assert_msg(owner.word == THREAD_BUSY, "lock %zu is held, and the thread's word is %#lx", i, (unsigned long)owner.word);
+        ck_assert_msg(owner.word == THREAD_BUSY, "lock %zu is held, and the thread's word is %#lx",
+                      i, (unsigned long)owner.word);
     }
 }
 
@@ -97,19 +102,25 @@ START_TEST(a_thread_that_holds_a_lock_is_busy) {
 }
 END_TEST
 
-/* --- Damage, each undone by building anew ----------------------------------------------------------------------------------- */
+/* --- Damage, each undone by building anew ---------------------------------------------------- */
 
 static void damage_link(void) {
     struct page *page = core_page(keep[10]);
     *(uint64_t *)(page->free) ^= 2;
 }
 static void damage_used(void) { core_page(keep[10])->free_count--; }
-static void damage_live_bit(void) { map_word_of((uintptr_t)keep[10])->live ^= map_bit_of((uintptr_t)keep[10]); }
-static void damage_class(void) { core_page(keep[10])->size_class = (uint8_t)size_class_of(100 * KIB); }
+static void damage_live_bit(void) {
+    map_word_of((uintptr_t)keep[10])->live ^= map_bit_of((uintptr_t)keep[10]);
+}
+static void damage_class(void) {
+    core_page(keep[10])->size_class = (uint8_t)size_class_of(100 * KIB);
+}
 static void damage_free_pages(void) { core_segment(keep[10])->free_pages ^= 1; }
 static void damage_pages_used(void) { core_segment(keep[10])->pages_used--; }
 static void damage_direct(void) { core_heap(&owner)->direct[7] = core_page(keep[8]); }
-static void damage_queue(void) { core_heap(&owner)->queues[core_page(keep[10])->size_class].last = 0; }
+static void damage_queue(void) {
+    core_heap(&owner)->queues[core_page(keep[10])->size_class].last = 0;
+}
 static void damage_owner(void) { core_segment(keep[10])->owner += HEAP_SIZE; }
 static void damage_segment_count(void) { core_heap(&owner)->segments++; }
 static void damage_list(void) {
@@ -157,7 +168,8 @@ START_TEST(an_abandoned_segment_that_cannot_be_found_is_damage) {
     uint32_t index = 0;
     ck_assert(abandoned_find(PAGE_MEDIUM, 0, &index)); /* and never put back */
     core_be(&owner);
-    ck_assert_str_eq(core_kind_name(core_report_of(core_check, NULL)), core_kind_name(REPORT_CORRUPT_METADATA));
+    ck_assert_str_eq(core_kind_name(core_report_of(core_check, NULL)),
+                     core_kind_name(REPORT_CORRUPT_METADATA));
 }
 END_TEST
 

@@ -1,6 +1,7 @@
 /*
- * test_diagnose: what an address is that was wrongly taken for a block (src/alloc/diagnose.h): each phrase of the first line, for
- * each verb, in each place an address can lie. The phrases are an interface; the process that prints one is a forked child.
+ * test_diagnose: what an address is that was wrongly taken for a block (src/alloc/diagnose.h): each
+ * phrase of the first line, for each verb, in each place an address can lie. The phrases are an
+ * interface; the process that prints one is a forked child.
  */
 #define _GNU_SOURCE
 #include "core.h"
@@ -33,18 +34,21 @@ static const char *last_words(void (*call)(void *), void *argument) {
     }
     close(ends[1]);
     size_t length = 0;
-    for (ssize_t got; (got = read(ends[0], text + length, sizeof text - 1 - length)) > 0;) length += (size_t)got;
+    for (ssize_t got; (got = read(ends[0], text + length, sizeof text - 1 - length)) > 0;)
+        length += (size_t)got;
     text[length] = '\0';
     close(ends[0]);
     ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "ended with status %x: %s", (unsigned)status, text);
+    ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "ended with status %x: %s",
+                  (unsigned)status, text);
     return text;
 }
 
 static void expect_line(void (*call)(void *), void *block, const char *kind, const char *what) {
     char line[256];
     const char *text = last_words(call, block);
-    snprintf(line, sizeof line, "moat: fatal: %s: %s at 0x%lx\n", kind, what, (unsigned long)(uintptr_t)block);
+    snprintf(line, sizeof line, "moat: fatal: %s: %s at 0x%lx\n", kind, what,
+             (unsigned long)(uintptr_t)block);
     ck_assert_msg(strncmp(text, line, strlen(line)) == 0, "expected: %sgot: %.200s", line, text);
 }
 
@@ -56,9 +60,11 @@ static void free_as_aligned_64(void *block) { alloc_free_aligned_sized(block, 64
 /* The three families of phrases, and sized free, which speaks as free does. */
 enum place { FREED, INSIDE, NO_BLOCK, OUTSIDE };
 static void expect_all(void *block, enum place place) {
-    static const char *const frees[] = {"second free of a block", "free of an address inside a block",
-                                        "free of an address that is no block", "free of an address outside the heap"};
-    static const char *const rest[] = {"of a freed block", "of an address inside a block", "of an address that is no block",
+    static const char *const frees[] = {
+        "second free of a block", "free of an address inside a block",
+        "free of an address that is no block", "free of an address outside the heap"};
+    static const char *const rest[] = {"of a freed block", "of an address inside a block",
+                                       "of an address that is no block",
                                        "of an address outside the heap"};
     char phrase[100];
     const char *kind = place == FREED ? "double-free" : "invalid-free";
@@ -133,9 +139,10 @@ END_TEST
 START_TEST(an_address_that_is_no_block) {
     char *block = core_alloc(&owner, 100);
     struct page *page = core_page(block);
-    expect_all((char *)page->start + page->limit, NO_BLOCK);                              /* not carved yet */
-    expect_all((char *)segment_start(core_segment(block)) + SEGMENT_SIZE - 16, NO_BLOCK); /* the guard */
-    expect_all((char *)ro.region_base, NO_BLOCK);                                         /* never used */
+    expect_all((char *)page->start + page->limit, NO_BLOCK); /* not carved yet */
+    /* the guard */
+    expect_all((char *)segment_start(core_segment(block)) + SEGMENT_SIZE - 16, NO_BLOCK);
+    expect_all((char *)ro.region_base, NO_BLOCK); /* never used */
     expect_all((char *)ro.region_base + ro.region_span - 16, NO_BLOCK);
     char *huge = core_alloc(&owner, 5 * MIB);
     expect_all(huge + 7 * MIB, NO_BLOCK); /* of the run, behind the block */
@@ -160,9 +167,12 @@ START_TEST(an_address_outside_the_heap) {
 END_TEST
 
 START_TEST(a_wrong_size) {
-    expect_line(free_as_100, core_alloc(&owner, 200), "size-mismatch", "sized free with the wrong size");
-    expect_line(free_as_100, core_alloc(&owner, 3 * MIB), "size-mismatch", "sized free with the wrong size");
-    expect_line(free_as_100, core_alloc(&owner, 0), "size-mismatch", "sized free with the wrong size");
+    expect_line(free_as_100, core_alloc(&owner, 200), "size-mismatch",
+                "sized free with the wrong size");
+    expect_line(free_as_100, core_alloc(&owner, 3 * MIB), "size-mismatch",
+                "sized free with the wrong size");
+    expect_line(free_as_100, core_alloc(&owner, 0), "size-mismatch",
+                "sized free with the wrong size");
     alloc_free_sized(core_alloc(&owner, 97), 100); /* the same class */
 }
 END_TEST
@@ -170,7 +180,8 @@ END_TEST
 START_TEST(a_wrong_alignment) {
     char *block = core_alloc(&owner, 112);
     while ((uintptr_t)block % 64 == 0) block = core_alloc(&owner, 112);
-    expect_line(free_as_aligned_64, block, "alignment-mismatch", "aligned free with the wrong alignment");
+    expect_line(free_as_aligned_64, block, "alignment-mismatch",
+                "aligned free with the wrong alignment");
     core_be(&owner);
     alloc_free_aligned_sized(alloc_aligned(64, 100), 64, 100);
 }
@@ -184,12 +195,14 @@ START_TEST(a_damaged_list) {
     char line[200];
     *next ^= 1;
     const char *text = last_words(core_take, &size);
-    snprintf(line, sizeof line, "moat: fatal: corrupt-link: free list is damaged at 0x%lx\n", (unsigned long)(uintptr_t)next);
+    snprintf(line, sizeof line, "moat: fatal: corrupt-link: free list is damaged at 0x%lx\n",
+             (unsigned long)(uintptr_t)next);
     ck_assert_msg(strncmp(text, line, strlen(line)) == 0, "%.200s", text);
 }
 END_TEST
 
-/* The list was made to name a block in use, whose contents are no link: that is not the block which was written to. */
+/* The list was made to name a block in use, whose contents are no link: that is not the block which
+   was written to. */
 START_TEST(a_list_that_leads_to_a_block_in_use) {
     char *victim = core_alloc(&owner, 64);
     memset(victim, 'A', 64);
@@ -200,7 +213,8 @@ START_TEST(a_list_that_leads_to_a_block_in_use) {
     size_t size = 64;
     char line[200];
     const char *text = last_words(core_take, &size);
-    snprintf(line, sizeof line, "moat: fatal: corrupt-link: free list is damaged at 0x%lx\n", (unsigned long)(uintptr_t)victim);
+    snprintf(line, sizeof line, "moat: fatal: corrupt-link: free list is damaged at 0x%lx\n",
+             (unsigned long)(uintptr_t)victim);
     ck_assert_msg(strncmp(text, line, strlen(line)) == 0, "%.200s", text);
     ck_assert_msg(strstr(text, "state: in use, and on a free list\n") != NULL, "%.400s", text);
 }
@@ -212,16 +226,18 @@ static void interrupt_and_take(void *heap) {
 }
 
 START_TEST(a_call_from_a_signal_handler) {
-    static const char line[] = "moat: fatal: reentrant-call: allocator called from a signal handler that interrupted it at 0x";
+    static const char line[] = "moat: fatal: reentrant-call: allocator called from a signal "
+                               "handler that interrupted it at 0x";
     const char *text = last_words(interrupt_and_take, core_begin(&owner));
     ck_assert_msg(strncmp(text, line, sizeof line - 1) == 0, "%.200s", text);
 }
 END_TEST
 
-/* --- The lines after the first: each scene is built in the child, so that a fork changes nothing about who owns what ---------
- */
+/* --- The lines after the first: each scene is built in the child, so that a fork changes nothing
+   about who owns what --------- */
 
-/* A block of 100 bytes, its address printed before the report, and a free inside it by that thread. */
+/* A block of 100 bytes, its address printed before the report, and a free inside it by that
+   thread. */
 static void free_inside(struct core_thread *thread, bool owner_ends) {
     setup();
     char *block = core_alloc(&owner, 100);
@@ -250,14 +266,18 @@ static void expect_facts(void (*scene)(void *), const char *const facts[]) {
     ck_assert_ptr_nonnull(rest);
     rest = strchr(rest + 1, '\n');
     ck_assert_msg(rest != NULL && strstr(rest, block) != NULL, "no %s in: %s", block, text);
-    for (; *facts != NULL; facts++) ck_assert_msg(strstr(rest, *facts) != NULL, "no '%s' in: %s", *facts, text);
+    for (; *facts != NULL; facts++)
+        ck_assert_msg(strstr(rest, *facts) != NULL, "no '%s' in: %s", *facts, text);
 }
 
 START_TEST(the_facts_of_a_report_are_those_of_the_block) {
     core_stop();
-    expect_facts(free_inside_own, (const char *const[]){"112", "in use", "small", "this thread", NULL});
-    expect_facts(free_inside_others, (const char *const[]){"112", "in use", "small", "another thread", NULL});
-    expect_facts(free_inside_abandoned, (const char *const[]){"112", "in use", "small", "no thread (abandoned)", NULL});
+    expect_facts(free_inside_own,
+                 (const char *const[]){"112", "in use", "small", "this thread", NULL});
+    expect_facts(free_inside_others,
+                 (const char *const[]){"112", "in use", "small", "another thread", NULL});
+    expect_facts(free_inside_abandoned,
+                 (const char *const[]){"112", "in use", "small", "no thread (abandoned)", NULL});
     expect_facts(free_with_wrong_size, (const char *const[]){"100", "320", NULL});
 }
 END_TEST
@@ -277,7 +297,9 @@ START_TEST(with_sized_report_the_program_goes_on) {
     ssize_t got = read(ends[0], text, sizeof text - 1);
     ck_assert_int_gt(got, 0);
     text[got] = '\0';
-    ck_assert_msg(strncmp(text, "moat: error: size-mismatch: sized free with the wrong size at 0x", 64) == 0, "%s", text);
+    ck_assert_msg(
+        strncmp(text, "moat: error: size-mismatch: sized free with the wrong size at 0x", 64) == 0,
+        "%s", text);
     ck_assert(!core_is_live(block));
     core_start_ready("region=1G:sized=off");
     owner = CORE_THREAD;

@@ -1,9 +1,11 @@
 /*
- * The fuzzing engine itself: its format, its mutator, its shadow model, and that a run catches what it is there to catch.
+ * The fuzzing engine itself: its format, its mutator, its shadow model, and that a run catches what
+ * it is there to catch.
  *
- * The subject is a small allocator with a switch for each fault that can be planted in it. With none planted no run may fail;
- * with one, some run must, and with the words for that fault. The allocator takes new addresses from a large reservation, keeps
- * a record of each block, and uses a freed block again when the size fits.
+ * The subject is a small allocator with a switch for each fault that can be planted in it. With
+ * none planted no run may fail; with one, some run must, and with the words for that fault. The
+ * allocator takes new addresses from a large reservation, keeps a record of each block, and uses a
+ * freed block again when the size fits.
  */
 #include <check.h>
 #include <errno.h>
@@ -17,7 +19,7 @@
 #include "engine_mutate.h"
 #include "engine_run.h"
 
-/* --- The subject ---------------------------------------------------------------------------------------------------------- */
+/* --- The subject ----------------------------------------------------------------------------- */
 
 enum fault {
     FAULT_NONE,
@@ -79,12 +81,15 @@ static enum fault planted;
 static void (*report_to)(enum report_kind kind, uintptr_t address);
 
 /* Every so many calls, from the 20th on: so that the fault is not there from the start. */
-static bool strikes(enum fault fault, unsigned every) { return planted == fault && calls > 20 && calls % every == 0; }
+static bool strikes(enum fault fault, unsigned every) {
+    return planted == fault && calls > 20 && calls % every == 0;
+}
 
 static void toy_begin(uint64_t seed, void (*on_report)(enum report_kind kind, uintptr_t address)) {
     (void)seed;
     if (!arena)
-        arena = (uintptr_t)mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        arena = (uintptr_t)mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     ck_assert_ptr_ne((void *)arena, MAP_FAILED);
     arena = round_up(arena, 4 * MIB);
     record_count = calls = live_count = 0;
@@ -98,7 +103,8 @@ static void toy_end(void) { madvise((void *)arena, round_up(top - arena, 4096), 
 static struct record *find(uintptr_t address, bool inside) {
     for (unsigned i = 0; i < record_count; i++) {
         struct record *record = &records[i];
-        if (record->start == address || (inside && address > record->start && address < record->start + record->usable))
+        if (record->start == address ||
+            (inside && address > record->start && address < record->start + record->usable))
             return record;
     }
     return NULL;
@@ -110,7 +116,8 @@ static void report(enum report_kind kind, uintptr_t address) {
     report_to(kind, address);
 }
 
-/* The live record at an address, or a report of what is there instead; NULL when a planted fault lets the misuse pass. */
+/* The live record at an address, or a report of what is there instead; NULL when a planted fault
+   lets the misuse pass. */
 static struct record *expect_live(const void *block) {
     struct record *record = find((uintptr_t)block, false);
     if (record && record->live) return record;
@@ -136,7 +143,8 @@ static void *toy_aligned_alloc(size_t alignment, size_t size) {
     if (alignment < GRANULE) alignment = GRANULE;
     struct record *record = NULL;
     for (unsigned i = 0; i < record_count && !record; i++)
-        if (!records[i].live && records[i].usable == usable && records[i].start % alignment == 0) record = &records[i];
+        if (!records[i].live && records[i].usable == usable && records[i].start % alignment == 0)
+            record = &records[i];
     if (!record) {
         if (record_count == RECORDS) abort();
         record = &records[record_count++];
@@ -195,8 +203,10 @@ static void toy_free_aligned_sized(void *block, size_t alignment, size_t size) {
     struct record *record = expect_live(block);
     if (!record) return;
     bool size_fits = round_up(size, GRANULE) == record->usable;
-    if (!is_power_of_two(alignment) || record->start % alignment != 0) report(REPORT_ALIGNMENT_MISMATCH, (uintptr_t)block);
-    if (!size_fits && planted != FAULT_WRONG_SIZE_MISSED) report(REPORT_SIZE_MISMATCH, (uintptr_t)block);
+    if (!is_power_of_two(alignment) || record->start % alignment != 0)
+        report(REPORT_ALIGNMENT_MISMATCH, (uintptr_t)block);
+    if (!size_fits && planted != FAULT_WRONG_SIZE_MISSED)
+        report(REPORT_SIZE_MISMATCH, (uintptr_t)block);
     release(record);
 }
 
@@ -241,7 +251,8 @@ static int toy_posix_memalign(void **result, size_t alignment, size_t size) {
 static size_t toy_usable_size(const void *block) {
     struct record *record = block ? expect_live(block) : NULL;
     if (!record) return 0;
-    return planted == FAULT_USABLE_CHANGES && record->asked++ > 0 ? record->usable + GRANULE : record->usable;
+    return planted == FAULT_USABLE_CHANGES && record->asked++ > 0 ? record->usable + GRANULE
+                                                                  : record->usable;
 }
 
 static bool toy_owns(const void *address) { return (uintptr_t)address - arena < top - arena; }
@@ -283,7 +294,7 @@ static const struct subject toy = {
     .fault_kinds = 0,
 };
 
-/* --- Runs ----------------------------------------------------------------------------------------------------------------- */
+/* --- Runs ------------------------------------------------------------------------------------ */
 
 static struct run run;
 static struct input input, other_input;
@@ -295,7 +306,8 @@ static void take_failure(const char *text) {
     siglongjmp(failed, 1);
 }
 
-/* False when the run failed; the text is in `failure`. One thread: the jump out of a failure must stay on it. */
+/* False when the run failed; the text is in `failure`. One thread: the jump out of a failure must
+   stay on it. */
 static bool run_alone(enum fault fault) {
     planted = fault;
     failure[0] = 0;
@@ -305,7 +317,8 @@ static bool run_alone(enum fault fault) {
         return false;
     }
     run_begin(&run, &toy, &input);
-    for (; run.op_index < input.op_count && !run.over; run.op_index++) run_op(&run, &input.ops[run.op_index], 0);
+    for (; run.op_index < input.op_count && !run.over; run.op_index++)
+        run_op(&run, &input.ops[run.op_index], 0);
     if (!run.over) run_drain(&run, 0, 1, 0);
     if (!run.over) run_at_rest(&run);
     run_end(&run);
@@ -321,7 +334,7 @@ static void make_input(uint64_t seed, unsigned threads) {
         if (input.ops[i].code == OP_MALLOC_MANY) input.ops[i].other %= 5;
 }
 
-/* --- Format --------------------------------------------------------------------------------------------------------------- */
+/* --- Format ---------------------------------------------------------------------------------- */
 
 START_TEST(an_input_survives_being_written_and_read) {
     static uint8_t bytes[INPUT_MAX_SIZE], again[INPUT_MAX_SIZE];
@@ -364,7 +377,8 @@ START_TEST(taking_out_an_operation_leaves_the_schedule_as_it_was) {
     ck_assert_uint_gt(input.schedule_length, 4);
     ck_assert_uint_gt(input.op_count, 4);
     size_t size = input_encode(&input, bytes, sizeof bytes);
-    memmove(bytes + INPUT_HEADER_SIZE, bytes + INPUT_HEADER_SIZE + INPUT_OP_SIZE, size - INPUT_HEADER_SIZE - INPUT_OP_SIZE);
+    memmove(bytes + INPUT_HEADER_SIZE, bytes + INPUT_HEADER_SIZE + INPUT_OP_SIZE,
+            size - INPUT_HEADER_SIZE - INPUT_OP_SIZE);
     bytes[8]--;
     ck_assert(input_decode(&other_input, bytes, size - INPUT_OP_SIZE));
     ck_assert_uint_eq(other_input.op_count, input.op_count - 1);
@@ -374,7 +388,7 @@ START_TEST(taking_out_an_operation_leaves_the_schedule_as_it_was) {
 }
 END_TEST
 
-/* --- Mutator -------------------------------------------------------------------------------------------------------------- */
+/* --- Mutator --------------------------------------------------------------------------------- */
 
 START_TEST(the_mutator_writes_valid_inputs_only) {
     static uint8_t bytes[INPUT_MAX_SIZE], crossed[INPUT_MAX_SIZE];
@@ -382,19 +396,22 @@ START_TEST(the_mutator_writes_valid_inputs_only) {
     size_t size = 0;
     for (uint64_t seed = 1; seed < 20000; seed++) {
         size_t capacity = seed % 3 == 0 ? 600 : sizeof bytes;
-        size = mutate_bytes(bytes, size > capacity ? capacity : size, capacity, seed % 5000 < 2500 ? 1 : 4, seed);
+        size = mutate_bytes(bytes, size > capacity ? capacity : size, capacity,
+                            seed % 5000 < 2500 ? 1 : 4, seed);
         ck_assert_uint_le(size, capacity);
         ck_assert(input_decode(&input, bytes, size));
         ck_assert(input_is_valid(&input));
         for (unsigned i = 0; i < input.op_count; i++) seen[input.ops[i].code] = 1;
         if (seed % 100 == 0) {
-            size_t length = mutate_cross_bytes(bytes, size, crossed, sizeof crossed, crossed, sizeof crossed, 1, seed);
+            size_t length = mutate_cross_bytes(bytes, size, crossed, sizeof crossed, crossed,
+                                               sizeof crossed, 1, seed);
             ck_assert(input_decode(&input, crossed, length));
             ck_assert(input_is_valid(&input));
         }
         if (seed % 2500 == 0) size = 0; /* from nothing again */
     }
-    for (unsigned code = 0; code < OP_CODES; code++) ck_assert_msg(seen[code], "the mutator never made %s", op_name(code));
+    for (unsigned code = 0; code < OP_CODES; code++)
+        ck_assert_msg(seen[code], "the mutator never made %s", op_name(code));
 }
 END_TEST
 
@@ -425,7 +442,7 @@ START_TEST(sizes_and_alignments_stay_in_their_ranges) {
 }
 END_TEST
 
-/* --- Shadow model --------------------------------------------------------------------------------------------------------- */
+/* --- Shadow model ---------------------------------------------------------------------------- */
 
 static struct shadow shadow;
 
@@ -443,13 +460,16 @@ START_TEST(the_shadow_model_agrees_with_a_plain_array) {
                 if (cover[i] == index) cover[i] = SHADOW_NONE;
             shadow_death(&shadow, index);
         } else {
-            unsigned at = engine_below(&random, SPACE / 16 - 20), length = 16 * (1 + engine_below(&random, 12));
-            struct shadow_block facts = {.start = BASE + at * 16, .requested = length, .usable = length, .alignment = 1};
+            unsigned at = engine_below(&random, SPACE / 16 - 20),
+                     length = 16 * (1 + engine_below(&random, 12));
+            struct shadow_block facts = {
+                .start = BASE + at * 16, .requested = length, .usable = length, .alignment = 1};
             bool taken = false;
             for (unsigned i = 0; i < length; i++) taken |= cover[at * 16 + i] != SHADOW_NONE;
             uint16_t index = SHADOW_NONE;
             const char *broken = shadow_birth(&shadow, facts, &index);
-            ck_assert_msg((broken != NULL) == taken, "round %u: %s", round, broken ? broken : "an overlap was missed");
+            ck_assert_msg((broken != NULL) == taken, "round %u: %s", round,
+                          broken ? broken : "an overlap was missed");
             for (unsigned i = 0; !broken && i < length; i++) cover[at * 16 + i] = index;
         }
         if (round % 500 == 0) ck_assert_ptr_null(shadow_validate(&shadow));
@@ -465,7 +485,8 @@ START_TEST(contents_are_compared_to_the_last_byte) {
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         size_t size = sizes[i], wrong = 0;
         shadow_reset(&shadow, i, 128 * 1024);
-        struct shadow_block facts = {.start = (uintptr_t)memory, .requested = size, .usable = size, .alignment = 16};
+        struct shadow_block facts = {
+            .start = (uintptr_t)memory, .requested = size, .usable = size, .alignment = 16};
         uint16_t index;
         ck_assert_ptr_null(shadow_birth(&shadow, facts, &index));
         memory[size] = 0x77;
@@ -492,7 +513,7 @@ START_TEST(contents_are_compared_to_the_last_byte) {
 }
 END_TEST
 
-/* --- Whole runs ----------------------------------------------------------------------------------------------------------- */
+/* --- Whole runs ------------------------------------------------------------------------------ */
 
 enum { RUNS = 200 };
 
@@ -503,7 +524,8 @@ START_TEST(a_right_allocator_is_never_blamed) {
         ck_assert_msg(run_alone(FAULT_NONE), "seed %llu: %s", (unsigned long long)seed, failure);
         if (run.reported >= 0) reports++;
     }
-    ck_assert_msg(reports > RUNS / 20, "only %u runs ended in a report: misuses are not reached", reports);
+    ck_assert_msg(reports > RUNS / 20, "only %u runs ended in a report: misuses are not reached",
+                  reports);
 }
 END_TEST
 
@@ -513,8 +535,8 @@ START_TEST(a_planted_fault_is_caught) {
     for (uint64_t seed = 0; seed < RUNS && caught == 0; seed++) {
         make_input(seed, 1);
         if (run_alone(fault)) continue;
-        ck_assert_msg(strstr(failure, fault_words[fault]) != NULL, "seed %llu: fault %d was called: %s", (unsigned long long)seed,
-                      _i, failure);
+        ck_assert_msg(strstr(failure, fault_words[fault]) != NULL,
+                      "seed %llu: fault %d was called: %s", (unsigned long long)seed, _i, failure);
         caught++;
     }
     ck_assert_msg(caught > 0, "fault %d went unseen in %d runs", _i, RUNS);
@@ -546,7 +568,8 @@ START_TEST(threads_take_turns_in_the_same_order_each_time) {
         if (run.reported >= 0) reports++;
         for (unsigned i = 0; i < 2; i++) {
             crew_run(&run, &toy, &input);
-            ck_assert_msg(run.trace == trace, "seed %llu: the runs differ", (unsigned long long)seed);
+            ck_assert_msg(run.trace == trace, "seed %llu: the runs differ",
+                          (unsigned long long)seed);
         }
     }
     ck_assert_msg(reports > 1, "only %u runs ended in a report", reports);

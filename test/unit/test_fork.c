@@ -1,6 +1,7 @@
 /*
- * test_fork: what a child makes of its parent's state (src/process/fork.c): blocks of vanished threads, threads caught at any
- * step, children without handlers, children of children. A test initialises the allocator once, as a process does.
+ * test_fork: what a child makes of its parent's state (src/process/fork.c): blocks of vanished
+ * threads, threads caught at any step, children without handlers, children of children. A test
+ * initialises the allocator once, as a process does.
  */
 #define _GNU_SOURCE
 #include "core.h"
@@ -31,14 +32,16 @@ static void make_block(unsigned i) {
 }
 static void expect_block(unsigned i) {
     core_require(core_is_live(blocks[i]) && !core_is_claimed(blocks[i]));
-    for (size_t at = 0; at < size_of(i); at += 61) core_require(blocks[i][at] == (unsigned char)(i + at));
+    for (size_t at = 0; at < size_of(i); at += 61)
+        core_require(blocks[i][at] == (unsigned char)(i + at));
 }
 
 static void expect_good_end(pid_t child) {
     int status = 0;
     ck_assert_int_gt(child, 0);
     ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status 0x%x", (unsigned)status);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status 0x%x",
+                  (unsigned)status);
 }
 
 static void in_child(void (*body)(void)) {
@@ -63,15 +66,17 @@ static void allocate_apart(void) {
     }
 }
 
-/* Where the memory has been used for something else since, the report may call the address no block. */
+/* Where the memory has been used for something else since, the report may call the address no
+   block. */
 static void expect_second_free_reported(void) {
     for (unsigned i = 0; i < COUNT; i += 3) {
         enum report_kind kind = core_report_of(core_free, blocks[i]);
-        ck_assert_msg(kind == REPORT_DOUBLE_FREE || kind == REPORT_INVALID_FREE, "block %u: %s", i, core_kind_name(kind));
+        ck_assert_msg(kind == REPORT_DOUBLE_FREE || kind == REPORT_INVALID_FREE, "block %u: %s", i,
+                      core_kind_name(kind));
     }
 }
 
-/* --- Blocks of threads that did not come along ------------------------------------------------------------------------------ */
+/* --- Blocks of threads that did not come along ----------------------------------------------- */
 
 static pthread_barrier_t gate;
 
@@ -93,7 +98,8 @@ static void use_what_is_left(void) {
     core_require(check_all() > 0);
     unsigned again = 0;
     /* Rebuilt pages are used, at the latest when the thread's own segment is. */
-    for (unsigned i = 0; i < SEGMENT_SIZE / 100 + COUNT; i++) again += alloc_block(100) == blocks[1];
+    for (unsigned i = 0; i < SEGMENT_SIZE / 100 + COUNT; i++)
+        again += alloc_block(100) == blocks[1];
     core_require(again == 1);
 }
 
@@ -108,16 +114,19 @@ static void free_everything_twice(void) {
     expect_second_free_reported();
 }
 
-/* A new thread may get the heap of one that vanished: the pages of that one must not look like its own. */
+/* A new thread may get the heap of one that vanished: the pages of that one must not look like its
+   own. */
 static void meet_no_page_of_ones_own(void) {
     for (unsigned i = 0; i < COUNT; i++)
-        if (owner_has_pages(core_segment(blocks[i])->owner)) core_require(page_local_heap(core_page(blocks[i])) == 0);
+        if (owner_has_pages(core_segment(blocks[i])->owner))
+            core_require(page_local_heap(core_page(blocks[i])) == 0);
 }
 
 START_TEST(a_child_uses_the_blocks_of_threads_that_vanished) {
     pthread_t thread;
     ck_assert_int_eq(pthread_barrier_init(&gate, NULL, 2), 0);
-    if (_i != 0) alloc_free(alloc_block(100)); /* the forking thread has a heap of its own, or none */
+    /* the forking thread has a heap of its own, or none */
+    if (_i != 0) alloc_free(alloc_block(100));
     ck_assert_int_eq(pthread_create(&thread, NULL, make_all, NULL), 0);
     pthread_barrier_wait(&gate);
     in_child(meet_no_page_of_ones_own);
@@ -176,7 +185,7 @@ START_TEST(claims_that_were_waiting_count_as_frees) {
 }
 END_TEST
 
-/* --- Caught at any step ----------------------------------------------------------------------------------------------------- */
+/* --- Caught at any step ---------------------------------------------------------------------- */
 
 static struct core_thread *forker;
 static void (*child_body)(void);
@@ -221,9 +230,13 @@ static void be_caught(enum caught what, struct core_thread *maker) {
         alloc_free(blocks[COUNT - 1]);
 }
 
-/* A thread is anywhere within that step when another one forks: the child has lost nothing but, perhaps, that one block. */
+/* A thread is anywhere within that step when another one forks: the child has lost nothing but,
+   perhaps, that one block. */
 START_TEST(a_thread_may_vanish_at_any_step) {
-    unsigned stride = (_i == IN_THREAD_END ? 17 : _i == IN_ALLOCATION ? 5 : 1) * (CORE_SANITIZED ? 11 : 1);
+    unsigned stride = (_i == IN_THREAD_END   ? 17
+                       : _i == IN_ALLOCATION ? 5
+                                             : 1) *
+                      (CORE_SANITIZED ? 11 : 1);
     core_begin(&owner);
     forker = &owner;
     child_body = others_are_whole;
@@ -281,8 +294,8 @@ START_TEST(a_heap_caught_in_its_generic_path_is_left_alone) {
 }
 END_TEST
 
-/* The child is the thread that was interrupted: a call is reported as the handler's, and its heap goes on when the handler
- * returns. */
+/* The child is the thread that was interrupted: a call is reported as the handler's, and its heap
+   goes on when the handler returns. */
 static struct heap *interrupted;
 
 static void go_on_after_the_handler(void) {
@@ -349,7 +362,8 @@ static void claim_is_collected(void) {
     core_require(check_all() > 0);
 }
 
-/* A remote free that had claimed and not yet said so, into a page of the thread that forks: set aside, or in its queue. */
+/* A remote free that had claimed and not yet said so, into a page of the thread that forks: set
+   aside, or in its queue. */
 START_TEST(a_thread_caught_between_the_claim_and_its_mark) {
     core_be(&owner);
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
@@ -362,7 +376,7 @@ START_TEST(a_thread_caught_between_the_claim_and_its_mark) {
 }
 END_TEST
 
-/* --- Without handlers ------------------------------------------------------------------------------------------------------- */
+/* --- Without handlers ------------------------------------------------------------------------ */
 
 static pid_t fork_without_handlers(void) { return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); }
 
@@ -386,9 +400,9 @@ START_TEST(a_child_made_without_handlers_recovers) {
 }
 END_TEST
 
-/* A handler forks that has interrupted this thread inside the allocator, where it may be about to take a heap or to return its
-   own: in the child none lies ready that it could have in hand, and no exchange it is about to make finds the word it has seen.
- */
+/* A handler forks that has interrupted this thread inside the allocator, where it may be about to
+   take a heap or to return its own: in the child none lies ready that it could have in hand, and no
+   exchange it is about to make finds the word it has seen. */
 START_TEST(a_fork_by_a_handler_inside_the_allocator_leaves_no_heap_ready) {
     core_begin(&owner);
     core_begin(&other);
@@ -418,7 +432,8 @@ static struct heap_random parents;
 static void expect_other_numbers(void) {
     struct heap *heap = core_heap(&owner);
     alloc_block(9000); /* a new page: draws */
-    core_require(memcmp(heap_random(heap)->key, parents.random.key, sizeof parents.random.key) != 0);
+    core_require(memcmp(heap_random(heap)->key, parents.random.key, sizeof parents.random.key) !=
+                 0);
     core_require(heap_random(heap)->seeded != 0);
 }
 
@@ -438,7 +453,7 @@ START_TEST(a_child_draws_other_numbers) {
 }
 END_TEST
 
-/* --- While everybody works -------------------------------------------------------------------------------------------------- */
+/* --- While everybody works ------------------------------------------------------------------- */
 
 static bool done;
 static void *churn(void *seed) {
@@ -447,7 +462,8 @@ static void *churn(void *seed) {
     while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
         size_t which = core_below(&random, 50);
         alloc_free(mine[which]);
-        mine[which] = alloc_block(core_below(&random, core_below(&random, 20) == 0 ? 2 * MIB : 5000));
+        mine[which] =
+            alloc_block(core_below(&random, core_below(&random, 20) == 0 ? 2 * MIB : 5000));
     }
     for (unsigned i = 0; i < 50; i++) alloc_free(mine[i]);
     return NULL;
@@ -456,7 +472,8 @@ static void *churn(void *seed) {
 START_TEST(a_storm_of_forks_while_threads_allocate) {
     pthread_t threads[3];
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
-    for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)i), 0);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)i), 0);
     for (unsigned i = 0; i < (CORE_SANITIZED ? 5 : 25); i++) in_child(use_what_is_left);
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);

@@ -48,7 +48,8 @@ START_TEST(numbers_are_printed_as_by_printf) {
     format_decimal(&format, value);
     format_string(&format, " ");
     format_hex(&format, value);
-    snprintf(expected, sizeof expected, "%llu 0x%llx", (unsigned long long)value, (unsigned long long)value);
+    snprintf(expected, sizeof expected, "%llu 0x%llx", (unsigned long long)value,
+             (unsigned long long)value);
     assert_text(&format, expected);
 }
 END_TEST
@@ -57,10 +58,12 @@ START_TEST(sizes_take_the_largest_unit_that_divides_them) {
     static const struct {
         size_t bytes;
         const char *text;
-    } cases[] = {
-        {0, "0 bytes"},       {1, "1 byte"},           {48, "48 bytes"},     {1023, "1023 bytes"}, {1024, "1 KiB"},
-        {1025, "1025 bytes"}, {64 * KIB, "64 KiB"},    {1536, "1536 bytes"}, {4 * MIB, "4 MiB"},   {4 * MIB + KIB, "4097 KiB"},
-        {2 * GIB, "2 GiB"},   {4096 * GIB, "4096 GiB"}};
+    } cases[] = {{0, "0 bytes"},       {1, "1 byte"},
+                 {48, "48 bytes"},     {1023, "1023 bytes"},
+                 {1024, "1 KiB"},      {1025, "1025 bytes"},
+                 {64 * KIB, "64 KiB"}, {1536, "1536 bytes"},
+                 {4 * MIB, "4 MiB"},   {4 * MIB + KIB, "4097 KiB"},
+                 {2 * GIB, "2 GiB"},   {4096 * GIB, "4096 GiB"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct format format = format_of(ROOM);
         format_size(&format, cases[i].bytes);
@@ -115,7 +118,8 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("format");
     TCase *group = tcase_create("format");
-    tcase_add_loop_test(group, numbers_are_printed_as_by_printf, 0, sizeof numbers / sizeof *numbers);
+    tcase_add_loop_test(group, numbers_are_printed_as_by_printf, 0,
+                        sizeof numbers / sizeof *numbers);
     tcase_add_test(group, sizes_take_the_largest_unit_that_divides_them);
     tcase_add_test(group, build_id_bytes_have_two_digits_each);
     tcase_add_test(group, foreign_bytes_cannot_add_lines_or_steer_a_terminal);

@@ -1,10 +1,10 @@
 /*
- * test_link: the codec of free-list links (src/heap/freelist.h): the boundary test for all offsets, round trips, and what damage
- * can do.
+ * test_link: the codec of free-list links (src/heap/freelist.h): the boundary test for all offsets,
+ * round trips, and what damage can do.
  *
- * A link decodes to an address, of which an offset in the low 22 bits counts; 42 more must be the start's. They come from the low
- * 42 bits of the stored word, so what changes only those is always caught; what changes the upper 22 alone may name another block
- * of the same page.
+ * A link decodes to an address, of which an offset in the low 22 bits counts; 42 more must be the
+ * start's. They come from the low 42 bits of the stored word, so what changes only those is always
+ * caught; what changes the upper 22 alone may name another block of the same page.
  */
 #include "core.h"
 
@@ -24,9 +24,11 @@ struct sample {
 static size_t some_blocks(const struct sample *sample) { return sample->limit / sample->size; }
 
 static struct sample make_sample(uint32_t size_class) {
-    size_t size = size_class_bytes(size_class), page = page_kind_size(size_class_page_kind(size_class));
+    size_t size = size_class_bytes(size_class),
+           page = page_kind_size(size_class_page_kind(size_class));
     size_t blocks = 1 + core_below(&random_state, (page - 4 * KIB) / size);
-    struct sample sample = {.secret = core_next(&random_state), .reciprocal = block_reciprocal(size), .size = size};
+    struct sample sample = {
+        .secret = core_next(&random_state), .reciprocal = block_reciprocal(size), .size = size};
     sample.limit = (uint32_t)(blocks * size);
     sample.start = (core_next(&random_state) & 0x7fffffffffff) / page * page;
     sample.from = sample.start + core_below(&random_state, blocks) * size;
@@ -50,7 +52,8 @@ static enum verdict judge(const struct sample *sample, uint64_t link, uintptr_t 
 START_TEST(the_boundary_test_is_the_remainder_for_every_offset_of_every_class) {
     for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
         uint64_t reciprocal = block_reciprocal(size_class_bytes(size_class));
-        size_t size = size_class_bytes(size_class), page = page_kind_size(size_class_page_kind(size_class)), remainder = 0;
+        size_t size = size_class_bytes(size_class),
+               page = page_kind_size(size_class_page_kind(size_class)), remainder = 0;
         for (size_t offset = 0; offset < page; offset++) {
             if (offset_on_boundary(offset, reciprocal) != (remainder == 0))
                 ck_abort_msg("block size %zu, offset %zu", size_class_bytes(size_class), offset);
@@ -75,7 +78,8 @@ START_TEST(a_link_decodes_to_what_was_encoded) {
     for (unsigned i = 0; i < 200000; i++) {
         struct sample sample = make_sample(i % SIZE_CLASSES);
         core_require(freelist_decode(sample.link, sample.secret, sample.from) == sample.next);
-        core_require(freelist_is_block(sample.next - sample.start, sample.limit, sample.reciprocal));
+        core_require(
+            freelist_is_block(sample.next - sample.start, sample.limit, sample.reciprocal));
     }
 }
 END_TEST
@@ -102,7 +106,9 @@ START_TEST(a_linear_overflow_of_one_to_five_bytes_is_always_caught) {
     for (unsigned i = 0; i < 400000; i++) {
         struct sample sample = make_sample(i % SIZE_CLASSES);
         unsigned bytes = 1 + i % 5;
-        uint64_t mask = low_mask(8 * bytes), written = i % 3 == 0 ? 0 : i % 3 == 1 ? ~(uint64_t)0 : core_next(&random_state);
+        uint64_t mask = low_mask(8 * bytes), written = i % 3 == 0   ? 0
+                                                       : i % 3 == 1 ? ~(uint64_t)0
+                                                                    : core_next(&random_state);
         uint64_t link = (sample.link & ~mask) | (written & mask);
         if (link == sample.link) continue; /* the bytes that stood there */
         core_require(judge(&sample, link, sample.from) == CAUGHT);
@@ -116,7 +122,8 @@ START_TEST(every_value_of_each_of_the_first_five_bytes_is_caught) {
         struct sample sample = make_sample(i % SIZE_CLASSES);
         for (unsigned byte = 0; byte < 5; byte++)
             for (uint64_t change = 1; change < 256; change++)
-                core_require(judge(&sample, sample.link ^ change << (8 * byte), sample.from) == CAUGHT);
+                core_require(judge(&sample, sample.link ^ change << (8 * byte), sample.from) ==
+                             CAUGHT);
     }
 }
 END_TEST
@@ -142,14 +149,17 @@ START_TEST(links_copied_between_any_two_small_blocks_are_caught) {
             uintptr_t next = sample.start + (from * 7 + to * 3) % sample.limit / 16 * 16;
             uint64_t link = freelist_encode(next, sample.secret, sample.start + from),
                      decoded = freelist_decode(link, sample.secret, sample.start + to);
-            core_require(!freelist_is_block(decoded - sample.start, sample.limit, sample.reciprocal));
+            core_require(
+                !freelist_is_block(decoded - sample.start, sample.limit, sample.reciprocal));
         }
 }
 END_TEST
 
-/* Eight blind bytes pass with 2^-42 at most; none of half a million may, nor the words programs leave behind. */
+/* Eight blind bytes pass with 2^-42 at most; none of half a million may, nor the words programs
+   leave behind. */
 START_TEST(blind_words_are_caught) {
-    static const uint64_t typical[] = {0, 1, ~(uint64_t)0, 0x4141414141414141, 0x7fff12345678, 0xdeadbeefdeadbeef, 16, 4096};
+    static const uint64_t typical[] = {
+        0, 1, ~(uint64_t)0, 0x4141414141414141, 0x7fff12345678, 0xdeadbeefdeadbeef, 16, 4096};
     for (unsigned i = 0; i < 500000; i++) {
         struct sample sample = make_sample(i % SIZE_CLASSES);
         core_require(judge(&sample, core_next(&random_state), sample.from) == CAUGHT);

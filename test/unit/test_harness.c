@@ -1,6 +1,6 @@
 /*
- * test_harness: what tests and fuzzers rely on (src/harness/harness.h): fault plans, records of ranges, determinism and the
- * reset.
+ * test_harness: what tests and fuzzers rely on (src/harness/harness.h): fault plans, records of
+ * ranges, determinism and the reset.
  */
 #define _GNU_SOURCE
 #include "harness/harness.h"
@@ -31,9 +31,11 @@ static void setup(void) {
 static void teardown(void) { harness_reset(); }
 
 static char *at(size_t index) { return base + index * page; }
-static enum harness_state state_at(size_t index) { return harness_range_state((uintptr_t)at(index)); }
+static enum harness_state state_at(size_t index) {
+    return harness_range_state((uintptr_t)at(index));
+}
 
-/* --- Faults --- */
+/* --- Faults ---------------------------------------------------------------------------------- */
 
 START_TEST(nth_call_fails_once) {
     harness_fail_nth(OS_COMMIT, 3);
@@ -126,7 +128,7 @@ START_TEST(commit_limit_refuses_what_would_pass_it) {
 }
 END_TEST
 
-/* --- Ranges --- */
+/* --- Ranges ---------------------------------------------------------------------------------- */
 
 START_TEST(each_call_moves_a_range_to_its_state) {
     ck_assert_int_eq(state_at(0), HARNESS_RESERVED);
@@ -240,12 +242,16 @@ START_TEST(a_visit_shows_maximal_ranges_in_order) {
     ck_assert(os_commit(at(1), 3 * page));
     ck_assert(os_commit(at(4), 3 * page));
     ck_assert(os_protect_none(at(7), page));
-    harness_os_note(HARNESS_GUARD_INSTALL, at(8), page); /* another way to be guarded, the same state */
+    /* another way to be guarded, the same state */
+    harness_os_note(HARNESS_GUARD_INSTALL, at(8), page);
     harness_visit_ranges(remember, &visited);
     static const struct {
         size_t first, count;
         enum harness_state state;
-    } expected[] = {{0, 1, HARNESS_RESERVED}, {1, 6, HARNESS_COMMITTED}, {7, 2, HARNESS_GUARDED}, {9, 7, HARNESS_RESERVED}};
+    } expected[] = {{0, 1, HARNESS_RESERVED},
+                    {1, 6, HARNESS_COMMITTED},
+                    {7, 2, HARNESS_GUARDED},
+                    {9, 7, HARNESS_RESERVED}};
     ck_assert_uint_eq(visited.count, 4);
     for (size_t i = 0; i < 4; i++) {
         ck_assert_uint_eq(visited.start[i], (uintptr_t)at(expected[i].first));
@@ -272,7 +278,8 @@ static bool dies_saying(void (*act)(void), const char *text) {
     close(ends[1]);
     char said[512] = "";
     size_t length = 0;
-    for (ssize_t got = 0; length < sizeof said - 1 && (got = read(ends[0], said + length, sizeof said - 1 - length)) > 0;)
+    for (ssize_t got = 0; length < sizeof said - 1 &&
+                          (got = read(ends[0], said + length, sizeof said - 1 - length)) > 0;)
         length += (size_t)got;
     close(ends[0]);
     int status = 0;
@@ -288,7 +295,8 @@ static void release_twice(void) {
 static void reserve_over(void) { harness_os_note(HARNESS_RESERVE, at(15), 2 * page); }
 
 START_TEST(misuse_of_the_seam_ends_the_process) {
-    ck_assert(dies_saying(commit_past_the_end, "moat harness: a call over a range that is not all held"));
+    ck_assert(
+        dies_saying(commit_past_the_end, "moat harness: a call over a range that is not all held"));
     ck_assert(dies_saying(release_twice, "moat harness: a call over a range that is not all held"));
     ck_assert(dies_saying(reserve_over, "moat harness: a reservation overlaps"));
 }
@@ -297,16 +305,19 @@ END_TEST
 static void *churn(void *own) {
     char *mine = own;
     for (unsigned i = 0; i < 500; i++) {
-        if (!os_commit(mine, page) || harness_range_state((uintptr_t)mine) != HARNESS_COMMITTED) return NULL;
+        if (!os_commit(mine, page) || harness_range_state((uintptr_t)mine) != HARNESS_COMMITTED)
+            return NULL;
         *mine = 1;
-        if (!os_decommit(mine, page) || harness_range_state((uintptr_t)mine) != HARNESS_RESERVED) return NULL;
+        if (!os_decommit(mine, page) || harness_range_state((uintptr_t)mine) != HARNESS_RESERVED)
+            return NULL;
     }
     return own;
 }
 
 START_TEST(threads_record_at_the_same_time) {
     pthread_t threads[4];
-    for (size_t i = 0; i < 4; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, at(2 * i)), 0);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, at(2 * i)), 0);
     for (size_t i = 0; i < 4; i++) {
         void *result = NULL;
         ck_assert_int_eq(pthread_join(threads[i], &result), 0);
@@ -317,7 +328,7 @@ START_TEST(threads_record_at_the_same_time) {
 }
 END_TEST
 
-/* --- Determinism --- */
+/* --- Determinism ----------------------------------------------------------------------------- */
 
 START_TEST(the_seed_decides_the_random_bytes) {
     unsigned char first[100];
@@ -370,7 +381,7 @@ START_TEST(the_clock_moves_only_when_told) {
 }
 END_TEST
 
-/* --- Threads and atomics --- */
+/* --- Threads and atomics --------------------------------------------------------------------- */
 
 static void *address_of_own_word(void *unused) {
     (void)unused;
@@ -412,7 +423,7 @@ START_TEST(the_hook_sees_the_word_before_each_access) {
 }
 END_TEST
 
-/* --- The reset --- */
+/* --- The reset ------------------------------------------------------------------------------- */
 
 START_TEST(a_reset_leaves_nothing) {
     ro.heaps_max = 3;
@@ -435,7 +446,8 @@ START_TEST(a_reset_leaves_nothing) {
     ck_assert_uint_eq(harness_reserved_bytes(), 0);
     ck_assert_uint_eq(harness_mapping_count(), 0);
     ck_assert_uint_eq(harness_failures(), 0);
-    for (int kind = 0; kind <= OS_CALLS; kind++) ck_assert_uint_eq(harness_call_count((enum os_call)kind), 0);
+    for (int kind = 0; kind <= OS_CALLS; kind++)
+        ck_assert_uint_eq(harness_call_count((enum os_call)kind), 0);
     char *again = os_reserve(16 * page, page, where);
     ck_assert_uint_eq((uintptr_t)again, where); /* the kernel has it back, and no plan is left */
     ck_assert(os_commit(again, page));
@@ -472,7 +484,9 @@ START_TEST(a_child_can_use_the_seam) {
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         alarm(20); /* a lock that came over held */
-        _exit(os_commit(at(8), page) && harness_range_state((uintptr_t)at(8)) == HARNESS_COMMITTED ? 0 : 1);
+        _exit(os_commit(at(8), page) && harness_range_state((uintptr_t)at(8)) == HARNESS_COMMITTED
+                  ? 0
+                  : 1);
     }
     int status = -1;
     ck_assert_int_eq(waitpid(child, &status, 0), child);

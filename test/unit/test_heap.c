@@ -1,5 +1,6 @@
 /*
- * test_heap: a thread's pages (src/heap/heap.h, heap_queue.c, heap_pool.c): queues and full pages, and whose heap is whose.
+ * test_heap: a thread's pages (src/heap/heap.h, heap_queue.c, heap_pool.c): queues and full pages,
+ * and whose heap is whose.
  */
 #include "core.h"
 
@@ -15,11 +16,12 @@ static void *blocks[ROOM];
 
 static size_t queue_length(const struct heap *heap, uint32_t size_class) {
     size_t length = 0;
-    for (uint32_t index = heap->queues[size_class].first; index != 0; index = page_at(index)->next) length++;
+    for (uint32_t index = heap->queues[size_class].first; index != 0; index = page_at(index)->next)
+        length++;
     return length;
 }
 
-/* --- Queues ----------------------------------------------------------------------------------------------------------------- */
+/* --- Queues ---------------------------------------------------------------------------------- */
 
 START_TEST(the_direct_table_follows_the_queues) {
     struct heap *heap = core_begin(&owner);
@@ -39,7 +41,8 @@ START_TEST(any_work_of_one_thread_keeps_the_heap_valid) {
     size_t count = 0, largest = (size_t)64 << (2 * _i);
     for (unsigned step = 0; step < 12000; step++) {
         if (core_below(&random, 100) < (step / 3000 % 2 == 0 ? 60 : 40) && count < ROOM) {
-            blocks[count++] = core_alloc(&owner, 1 + core_below(&random, 1 + core_below(&random, largest)));
+            blocks[count++] =
+                core_alloc(&owner, 1 + core_below(&random, 1 + core_below(&random, largest)));
         } else if (count > 0) {
             size_t which = core_below(&random, count);
             core_give(&owner, blocks[which]);
@@ -59,7 +62,8 @@ START_TEST(any_work_of_one_thread_keeps_the_heap_valid) {
 }
 END_TEST
 
-/* Large blocks: the page goes when it is empty, also when blocks were taken and lists have moved since its events were set. */
+/* Large blocks: the page goes when it is empty, also when blocks were taken and lists have moved
+   since its events were set. */
 START_TEST(an_empty_page_of_large_blocks_goes_at_once) {
     uint64_t random = (uint64_t)_i;
     enum { SIZE = 20 * KIB, MOST = 12 };
@@ -101,8 +105,9 @@ START_TEST(a_full_page_leaves_the_queue_and_local_frees_bring_it_back) {
 }
 END_TEST
 
-/* What was freed into full pages, too little to bring them back, is there when there is nothing else; and where memory is short
- * one block is enough, or every malloc at the limit would look through the whole heap. */
+/* What was freed into full pages, too little to bring them back, is there when there is nothing
+   else; and where memory is short one block is enough, or every malloc at the limit would look
+   through the whole heap. */
 START_TEST(blocks_that_wait_in_full_pages_are_found_before_memory_runs_out) {
     enum { SIZE = 64 };
     size_t count = core_fill_page(&owner, SIZE, blocks, ROOM);
@@ -115,7 +120,8 @@ START_TEST(blocks_that_wait_in_full_pages_are_found_before_memory_runs_out) {
     harness_limit_committed(harness_committed_bytes());
     core_be(&owner);
     int found = 0;
-    for (void *block; (block = alloc_block(SIZE)) != NULL;) found += block == waiting[0] || block == waiting[1];
+    for (void *block; (block = alloc_block(SIZE)) != NULL;)
+        found += block == waiting[0] || block == waiting[1];
     ck_assert_int_eq(found, 2);
     ck_assert(page->in_full);
     alloc_free(blocks[--count]);
@@ -135,7 +141,8 @@ START_TEST(a_full_page_freed_into_by_another_thread_is_used_again) {
     core_give(&other, blocks[5]);
     core_check_as(&owner);
     bool again = false;
-    for (unsigned i = 0; i < 3 * count && !again; i++) again = core_alloc(&owner, 1000) == blocks[5];
+    for (unsigned i = 0; i < 3 * count && !again; i++)
+        again = core_alloc(&owner, 1000) == blocks[5];
     ck_assert(again);
     check_all();
 }
@@ -173,7 +180,7 @@ START_TEST(an_empty_segment_serves_another_kind_of_page) {
 }
 END_TEST
 
-/* --- Whose heap ------------------------------------------------------------------------------------------------------------- */
+/* --- Whose heap ------------------------------------------------------------------------------ */
 
 static void enter_twice(void *heap) {
     heap_enter(heap);
@@ -318,7 +325,7 @@ START_TEST(a_second_free_of_a_late_block_is_reported) {
 }
 END_TEST
 
-/* --- Damage ----------------------------------------------------------------------------------------------------------------- */
+/* --- Damage ---------------------------------------------------------------------------------- */
 
 START_TEST(a_damaged_heap_does_not_validate) {
     void *block = core_alloc(&owner, 100);

@@ -1,5 +1,6 @@
 /*
- * heap_pool: the stack of heaps that came back, with other threads' births and ends at each step of one.
+ * heap_pool: the stack of heaps that came back, with other threads' births and ends at each step of
+ * one.
  */
 #include "core.h"
 
@@ -12,7 +13,8 @@ static void take_both_and_return_the_first(void) {
     core_be(&aba_taker);
 }
 
-/* At each step of one thread's birth, a second takes the same heap and returns it, and a third keeps the next. */
+/* At each step of one thread's birth, a second takes the same heap and returns it, and a third
+   keeps the next. */
 /* The other way round: at each step of one thread's end, a heap is taken, another returned. */
 static void take_one_and_return_another(void) {
     core_begin(&aba_keeper);
@@ -40,7 +42,8 @@ START_TEST(no_heap_is_lost_or_returned_twice_however_ends_interleave) {
         ck_assert_uint_eq(ro.pool->made, made); /* both came back */
         core_begin(&later[2]);
         ck_assert_uint_eq(ro.pool->made, made + 1); /* and nothing else */
-        for (unsigned i = 0; i < 3; i++) ck_assert_ptr_ne(core_heap(&later[i]), core_heap(&aba_keeper));
+        for (unsigned i = 0; i < 3; i++)
+            ck_assert_ptr_ne(core_heap(&later[i]), core_heap(&aba_keeper));
         ck_assert_ptr_ne(core_heap(&later[0]), core_heap(&later[1]));
         core_be(NULL);
         core_teardown();

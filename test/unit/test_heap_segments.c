@@ -1,5 +1,6 @@
 /*
- * test_heap_segments: segments that threads leave behind, and memory that goes back (src/heap/heap_segments.c).
+ * test_heap_segments: segments that threads leave behind, and memory that goes back
+ * (src/heap/heap_segments.c).
  */
 #include "core.h"
 
@@ -13,7 +14,7 @@ static void setup(void) {
 enum { ROOM = 8192 };
 static void *blocks[ROOM];
 
-/* --- Abandoned and adopted -------------------------------------------------------------------------------------------------- */
+/* --- Abandoned and adopted ------------------------------------------------------------------- */
 
 /* Something for the generic path to do, so that it looks at the clock. */
 static void be_active(struct core_thread *thread) {
@@ -27,13 +28,15 @@ static size_t leave_blocks(struct core_thread *thread, size_t size, size_t count
         memset(blocks[i], (int)i, size);
     }
     core_end(thread);
-    for (size_t i = 0; i < count; i++) ck_assert_uint_ne(core_segment(blocks[i])->owner & OWNER_ABANDONED, 0);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_uint_ne(core_segment(blocks[i])->owner & OWNER_ABANDONED, 0);
     return count;
 }
 
 static void expect_contents(size_t size, size_t count) {
     for (size_t i = 0; i < count; i++)
-        for (size_t at = 0; at < size; at++) core_require(((unsigned char *)blocks[i])[at] == (unsigned char)i);
+        for (size_t at = 0; at < size; at++)
+            core_require(((unsigned char *)blocks[i])[at] == (unsigned char)i);
 }
 
 START_TEST(what_an_ended_thread_left_is_adopted_by_who_needs_memory) {
@@ -44,7 +47,8 @@ START_TEST(what_an_ended_thread_left_is_adopted_by_who_needs_memory) {
         size_t segments = core_stats().segments;
         ck_assert_uint_ge(core_stats().abandoned, 1);
         core_check_as(&other);
-        for (unsigned k = 0; k < 10 && core_stats().abandoned > 0; k++) core_alloc(&other, sizes[i]);
+        for (unsigned k = 0; k < 10 && core_stats().abandoned > 0; k++)
+            core_alloc(&other, sizes[i]);
         ck_assert_uint_eq(core_stats().abandoned, 0);
         if (sizes[i] < 100 * KIB) ck_assert_uint_eq(core_stats().segments, segments);
         expect_contents(sizes[i], count);
@@ -75,7 +79,8 @@ START_TEST(frees_in_a_row_into_an_abandoned_segment_take_it_over) {
 }
 END_TEST
 
-/* Else a few threads would gather everything that ended ones have left, and new threads would find nothing to allocate from. */
+/* Else a few threads would gather everything that ended ones have left, and new threads would find
+   nothing to allocate from. */
 START_TEST(frees_here_and_there_leave_abandoned_segments_to_others) {
     struct core_thread makers[2] = {CORE_THREAD, CORE_THREAD};
     enum { EACH = 4 * FREES_TO_RECLAIM };
@@ -103,9 +108,11 @@ START_TEST(frees_here_and_there_leave_abandoned_segments_to_others) {
 }
 END_TEST
 
-/* A list of nodes with a buffer each: its frees alternate between two kinds of pages, and are in a row for each of them. */
+/* A list of nodes with a buffer each: its frees alternate between two kinds of pages, and are in a
+   row for each of them. */
 START_TEST(frees_in_a_row_are_counted_for_each_kind_of_page) {
-    for (size_t i = 0; i < 2 * FREES_TO_RECLAIM; i++) blocks[i] = core_alloc(&owner, i % 2 != 0 ? 20 * KIB : 48);
+    for (size_t i = 0; i < 2 * FREES_TO_RECLAIM; i++)
+        blocks[i] = core_alloc(&owner, i % 2 != 0 ? 20 * KIB : 48);
     core_end(&owner);
     core_begin(&other);
     for (size_t i = 0; i < 2 * FREES_TO_RECLAIM; i++) core_give(&other, blocks[i]);
@@ -138,7 +145,8 @@ START_TEST(an_abandoned_segment_without_pages_is_adopted_for_any_kind) {
     struct core_thread maker = CORE_THREAD;
     core_begin(&maker);
     for (size_t i = 0; i < 40; i++) blocks[i] = core_alloc(&maker, MIB);
-    for (size_t i = 0; i < 40; i++) core_give(&maker, blocks[i]); /* all but one of the empty ones are left to others */
+    /* all but one of the empty ones are left to others */
+    for (size_t i = 0; i < 40; i++) core_give(&maker, blocks[i]);
     size_t segments = core_stats().segments;
     ck_assert_uint_ge(core_stats().abandoned, 2);
     core_alloc(&other, 100);
@@ -180,7 +188,8 @@ START_TEST(what_an_ended_thread_left_empty_is_used_first_and_goes_back_after_the
 }
 END_TEST
 
-/* A thread that only frees must not grow the process: who frees the last block gives the segment back. */
+/* A thread that only frees must not grow the process: who frees the last block gives the segment
+   back. */
 START_TEST(the_last_free_gives_an_abandoned_segment_back) {
     for (unsigned round = 0; round < 50; round++) {
         struct core_thread maker = CORE_THREAD;
@@ -220,13 +229,15 @@ static void *adopt_all(void *unused) {
     return NULL;
 }
 
-/* Two threads that free and one that looks for memory reach for the same abandoned segments at once. */
+/* Two threads that free and one that looks for memory reach for the same abandoned segments at
+   once. */
 START_TEST(claims_by_free_and_by_bitmap_at_once_have_one_winner) {
     for (unsigned round = 0; round < 30; round++) {
         setup();
         pthread_t threads[3];
         struct core_thread maker = CORE_THREAD;
-        for (size_t i = 0; i < 600; i++) blocks[i] = core_alloc(&maker, i % 2 != 0 ? 2500 : 20 * KIB);
+        for (size_t i = 0; i < 600; i++)
+            blocks[i] = core_alloc(&maker, i % 2 != 0 ? 2500 : 20 * KIB);
         core_end(&maker);
         core_be(NULL);
         ck_assert_int_eq(pthread_create(&threads[0], NULL, free_half, (void *)0), 0);
@@ -260,12 +271,12 @@ static void sweep_all(void) {
 
 /* The next free into the segment of small pages is one that takes it over. */
 static void prime(struct core_thread *thread, void *block) {
-    core_heap(thread)->stray_frees[PAGE_SMALL] =
-        (struct stray_frees){.segment = segment_index(core_segment(block)), .count = FREES_TO_RECLAIM - 1};
+    core_heap(thread)->stray_frees[PAGE_SMALL] = (struct stray_frees){
+        .segment = segment_index(core_segment(block)), .count = FREES_TO_RECLAIM - 1};
 }
 
-/* At each point of a free into an abandoned segment, another thread adopts it, or sweeps it; the free is by a thread without a
- * heap, with one, and by one that takes the segment over. */
+/* At each point of a free into an abandoned segment, another thread adopts it, or sweeps it; the
+   free is by a thread without a heap, with one, and by one that takes the segment over. */
 START_TEST(an_adoption_at_any_point_of_a_free_loses_nothing) {
     static void (*const acts[])(void) = {take_over, sweep_all};
     enum { NO_HEAP, HEAP, TAKES_OVER, FREERS };
@@ -284,13 +295,15 @@ START_TEST(an_adoption_at_any_point_of_a_free_loses_nothing) {
                 free_the_block(NULL);
                 bool ran = core_interleave_end();
                 if (!ran && freer == TAKES_OVER)
-                    ck_assert_ptr_eq(owner_heap(core_segment(blocks[3])->owner), &core_heap(&other)->owner);
+                    ck_assert_ptr_eq(owner_heap(core_segment(blocks[3])->owner),
+                                     &core_heap(&other)->owner);
                 struct core_thread last = CORE_THREAD;
                 core_begin(&last);
                 struct core_thread *const all[] = {&third, &other, &last};
                 for (unsigned i = 0; i < 3; i++) {
                     core_be(all[i]);
-                    if (is_heap(all[i]->word)) ck_assert_int_eq(core_report_of(core_check, NULL), REPORT_KINDS);
+                    if (is_heap(all[i]->word))
+                        ck_assert_int_eq(core_report_of(core_check, NULL), REPORT_KINDS);
                 }
                 core_expect_free_report(REPORT_DOUBLE_FREE, blocks[3]);
                 ck_assert_uint_lt(step, 5000);
@@ -306,7 +319,8 @@ static void look_for_memory(void) {
     core_be(maker);
 }
 
-/* At each point of a thread's end another one looks for abandoned segments: it gets them, or they can be found afterwards. */
+/* At each point of a thread's end another one looks for abandoned segments: it gets them, or they
+   can be found afterwards. */
 START_TEST(a_search_at_any_point_of_a_threads_end_loses_no_segment) {
     for (uint64_t step = 1;; step += step < 60 ? 1 : 7) {
         setup();
@@ -351,7 +365,7 @@ START_TEST(threads_born_and_ending_do_not_grow_the_process) {
 }
 END_TEST
 
-/* --- Giving memory back ----------------------------------------------------------------------------------------------------- */
+/* --- Giving memory back ---------------------------------------------------------------------- */
 
 START_TEST(unused_memory_goes_back_after_the_delay) {
     be_active(&owner);
@@ -366,16 +380,19 @@ START_TEST(unused_memory_goes_back_after_the_delay) {
         harness_clock_advance(ro.options.purge_delay_ms);
         be_active(&owner);
     }
-    ck_assert_uint_le(harness_committed_bytes(), baseline + 2 * SEGMENT_SIZE); /* what be_active() itself uses */
+    /* what be_active() itself uses */
+    ck_assert_uint_le(harness_committed_bytes(), baseline + 2 * SEGMENT_SIZE);
     alloc_collect(true);
     ck_assert_uint_le(harness_committed_bytes(),
-                      baseline + TABLE_CHUNK * 2 * (PAGE_TABLE_BYTES_PER_SEGMENT + MAP_BYTES_PER_SEGMENT) * 4);
+                      baseline + TABLE_CHUNK * 2 *
+                                     (PAGE_TABLE_BYTES_PER_SEGMENT + MAP_BYTES_PER_SEGMENT) * 4);
     check_all();
 }
 END_TEST
 
-/* However many segments a heap has, one call looks at sixteen of them; the walk comes to its end, and gives everything back, also
- * when the segment before which it stands leaves the heap meanwhile. */
+/* However many segments a heap has, one call looks at sixteen of them; the walk comes to its end,
+   and gives everything back, also when the segment before which it stands leaves the heap
+   meanwhile. */
 START_TEST(a_step_of_the_purge_walk_looks_at_few_segments) {
     enum { SEGMENTS = 1280, STEP = 16, EACH = 4 };
     core_start_ready("region=8G");
@@ -422,7 +439,8 @@ static unsigned dirty_segments(const struct heap *heap) {
     return count;
 }
 
-/* A call that gives memory back does so for two segments; the next ones go on, each of them, until there is no more. */
+/* A call that gives memory back does so for two segments; the next ones go on, each of them, until
+   there is no more. */
 START_TEST(what_is_due_goes_back_in_short_steps_that_follow_at_each_call) {
     enum { SEGMENTS = 120, SIZE = 64 * KIB, STEP = 2 };
     core_start_ready("region=8G");
@@ -447,7 +465,8 @@ START_TEST(what_is_due_goes_back_in_short_steps_that_follow_at_each_call) {
         before = after;
     }
     heap_leave(heap);
-    ck_assert_uint_le(calls, dirty / STEP + 64); /* some find nothing: at the walk's beginning, or in short lists */
+    /* some find nothing: at the walk's beginning, or in short lists */
+    ck_assert_uint_le(calls, dirty / STEP + 64);
     check_all();
 }
 END_TEST
@@ -459,7 +478,8 @@ START_TEST(abandoned_memory_goes_back_after_the_delay) {
     ck_assert_uint_ge(core_stats().abandoned, 5);
     core_be(&owner);
     for (size_t i = 0; i < 200; i++)
-        if (i % 40 != 0) remote_free(core_segment(blocks[i]), core_kind_of(blocks[i]), (uintptr_t)blocks[i]);
+        if (i % 40 != 0)
+            remote_free(core_segment(blocks[i]), core_kind_of(blocks[i]), (uintptr_t)blocks[i]);
     for (unsigned i = 0; i < 8; i++) {
         harness_clock_advance(ro.options.purge_delay_ms);
         be_active(&other);
@@ -492,8 +512,9 @@ START_TEST(a_trim_reaches_another_heap_at_its_threads_next_generic_call) {
     core_begin(&owner);
     uint64_t purges = harness_call_count(OS_PURGE);
     alloc_trim();
-    ck_assert_uint_eq(harness_call_count(OS_PURGE), purges); /* nobody but its thread touches its pages */
-    core_alloc(&other, 30000);                               /* no time has passed: nothing else is due */
+    /* nobody but its thread touches its pages */
+    ck_assert_uint_eq(harness_call_count(OS_PURGE), purges);
+    core_alloc(&other, 30000); /* no time has passed: nothing else is due */
     ck_assert_uint_ge(harness_call_count(OS_PURGE), purges + 4);
     purges = harness_call_count(OS_PURGE);
     core_give(&other, blocks[0]);
@@ -521,7 +542,8 @@ int main(void) {
     tcase_add_test(group, only_segments_of_the_kind_that_is_needed_are_adopted);
     tcase_add_test(group, an_abandoned_segment_without_pages_is_adopted_for_any_kind);
     tcase_add_test(group, claims_that_came_before_the_end_are_taken_in);
-    tcase_add_test(group, what_an_ended_thread_left_empty_is_used_first_and_goes_back_after_the_delay);
+    tcase_add_test(group,
+                   what_an_ended_thread_left_empty_is_used_first_and_goes_back_after_the_delay);
     tcase_add_test(group, the_last_free_gives_an_abandoned_segment_back);
     tcase_add_test(group, who_may_not_sweep_leaves_it_to_the_next);
     tcase_add_test(group, claims_by_free_and_by_bitmap_at_once_have_one_winner);

@@ -1,5 +1,6 @@
 /*
- * test_huge: allocations in runs of segments (src/heap/huge.h): extent and guards, the cache, resizing, and who wins a free.
+ * test_huge: allocations in runs of segments (src/heap/huge.h): extent and guards, the cache,
+ * resizing, and who wins a free.
  */
 #include "core.h"
 
@@ -13,7 +14,8 @@ static void fill(char *block, size_t size, char seed) {
     block[size - 1] = seed;
 }
 static void expect_filled(const char *block, size_t size, char seed) {
-    for (size_t at = 0; at + ro.os_page < size; at += ro.os_page) core_require(block[at] == (char)(seed + (char)(at >> 12)));
+    for (size_t at = 0; at + ro.os_page < size; at += ro.os_page)
+        core_require(block[at] == (char)(seed + (char)(at >> 12)));
 }
 
 static char *make(size_t size) {
@@ -33,19 +35,22 @@ static struct stats look(void) {
     return stats;
 }
 
-/* What a block of that size is made to have: eight lengths a doubling from 1 to 64 MiB, OS pages below and above. */
+/* What a block of that size is made to have: eight lengths a doubling from 1 to 64 MiB, OS pages
+   below and above. */
 static size_t length_of(size_t size) {
     if (size > LARGE_MAX)
         for (size_t power = MIB; power < 64 * MIB; power *= 2)
             for (size_t eighths = 9; eighths <= 16; eighths++) {
                 size_t length = power / 8 * eighths;
                 bool guard_fits = length % SEGMENT_SIZE != 0 || size > length - ro.os_page;
-                if (size <= length) return guard_fits ? length : length - ro.os_page; /* else it needs a segment more */
+                /* else it needs a segment more */
+                if (size <= length) return guard_fits ? length : length - ro.os_page;
             }
     return round_up(size, ro.os_page);
 }
 
-/* The block's whole length is usable, what follows is inaccessible, and so is what stands before it. */
+/* The block's whole length is usable, what follows is inaccessible, and so is what stands before
+   it. */
 static void expect_extent(const char *block, size_t size) {
     size_t bytes = length_of(size);
     core_require((uintptr_t)block % SEGMENT_SIZE == 0);
@@ -57,8 +62,9 @@ static void expect_extent(const char *block, size_t size) {
 }
 
 START_TEST(a_block_has_its_length_and_inaccessible_memory_around_it) {
-    static const size_t sizes[] = {1,           4096,    LARGE_MAX + 1, SEGMENT - 4097, SEGMENT - 4096,
-                                   SEGMENT - 1, SEGMENT, SEGMENT + 1,   9 * MIB,        100 * MIB};
+    static const size_t sizes[] = {
+        1,           4096,    LARGE_MAX + 1, SEGMENT - 4097, SEGMENT - 4096,
+        SEGMENT - 1, SEGMENT, SEGMENT + 1,   9 * MIB,        100 * MIB};
     size_t before = ro.region->committed;
     size_t sum = 0;
     char *blocks[sizeof sizes / sizeof *sizes];
@@ -124,7 +130,7 @@ START_TEST(a_zeroed_block_is_zero_from_the_cache_too) {
 }
 END_TEST
 
-/* --- The cache -------------------------------------------------------------------------------------------------------------- */
+/* --- The cache ------------------------------------------------------------------------------- */
 
 START_TEST(a_freed_run_is_used_again) {
     char *block = make(5 * MIB);
@@ -200,14 +206,17 @@ START_TEST(cached_runs_go_back_after_the_delay) {
 }
 END_TEST
 
-/* Of the cached runs that are long enough the one is taken that fits best: as it is, if it was of that class. */
+/* Of the cached runs that are long enough the one is taken that fits best: as it is, if it was of
+   that class. */
 START_TEST(a_block_is_served_by_the_cached_run_of_its_class) {
     static const size_t lengths[] = {2 * MIB, 2 * MIB + 256 * KIB, 3 * MIB + 512 * KIB, 3 * MIB};
     char *cached[sizeof lengths / sizeof *lengths];
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) cached[i] = make(lengths[i]);
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) ck_assert_int_eq(give(cached[i]), HUGE_OK);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        ck_assert_int_eq(give(cached[i]), HUGE_OK);
     size_t committed = ro.region->committed;
-    for (size_t i = sizeof lengths / sizeof *lengths; i-- > 0;) ck_assert_ptr_eq(make(lengths[i] - 100 * KIB), cached[i]);
+    for (size_t i = sizeof lengths / sizeof *lengths; i-- > 0;)
+        ck_assert_ptr_eq(make(lengths[i] - 100 * KIB), cached[i]);
     ck_assert_uint_eq(ro.region->committed, committed);
     check_all();
 }
@@ -265,7 +274,7 @@ START_TEST(a_full_region_is_served_from_the_cache_given_back) {
 }
 END_TEST
 
-/* --- Resizing --------------------------------------------------------------------------------------------------------------- */
+/* --- Resizing -------------------------------------------------------------------------------- */
 
 static char *resize(char *block, size_t size) { return alloc_resize(block, size); }
 
@@ -412,7 +421,7 @@ START_TEST(a_huge_block_becomes_a_small_one_and_back) {
 }
 END_TEST
 
-/* --- Frees ------------------------------------------------------------------------------------------------------------------ */
+/* --- Frees ----------------------------------------------------------------------------------- */
 
 START_TEST(a_second_free_loses_in_every_state) {
     char *block = make(5 * MIB);
@@ -470,7 +479,8 @@ static void *race_to_free(void *unused) {
 START_TEST(of_frees_at_once_one_wins) {
     pthread_t threads[3];
     ck_assert_int_eq(pthread_barrier_init(&gate, NULL, 4), 0);
-    for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, race_to_free, NULL), 0);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, race_to_free, NULL), 0);
     for (unsigned i = 1; i <= 400; i++) {
         char *block = make(LARGE_MAX + i * 3000);
         raced = core_segment(block);
@@ -489,7 +499,8 @@ END_TEST
 static enum huge_result second_result;
 static void free_it_too(void) { second_result = huge_free(raced, raced_word); }
 
-/* At each point of a free or a resize another free of the same block comes: one of the two loses. */
+/* At each point of a free or a resize another free of the same block comes: one of the two
+   loses. */
 START_TEST(a_free_at_any_point_of_another_one_loses) {
     for (unsigned resizing = 0; resizing < 2; resizing++)
         for (uint64_t step = 1;; step++) {
@@ -499,12 +510,15 @@ START_TEST(a_free_at_any_point_of_another_one_loses) {
             raced = core_segment(block);
             raced_word = raced->owner;
             core_interleave(step, free_it_too);
-            enum huge_result first =
-                resizing != 0 ? huge_resize(raced, raced_word, 7 * MIB, &resized) : huge_free(raced, raced_word);
+            enum huge_result first = resizing != 0
+                                         ? huge_resize(raced, raced_word, 7 * MIB, &resized)
+                                         : huge_free(raced, raced_word);
             bool ran = core_interleave_end();
             if (!ran) break;
-            bool lawful = resizing != 0 && first == HUGE_OK && step > 2; /* freed after the resize was done */
-            ck_assert_int_eq((first == HUGE_OK) + (second_result == HUGE_OK), lawful && second_result == HUGE_OK ? 2 : 1);
+            /* freed after the resize was done */
+            bool lawful = resizing != 0 && first == HUGE_OK && step > 2;
+            ck_assert_int_eq((first == HUGE_OK) + (second_result == HUGE_OK),
+                             lawful && second_result == HUGE_OK ? 2 : 1);
             ck_assert_uint_lt(step, 1000);
         }
 }

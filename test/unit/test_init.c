@@ -1,5 +1,6 @@
 /*
- * test_init: from nothing to a working allocator (src/process/init.c): what is where, and each system call failing in turn.
+ * test_init: from nothing to a working allocator (src/process/init.c): what is where, and each
+ * system call failing in turn.
  */
 #define _GNU_SOURCE
 #include "core.h"
@@ -56,7 +57,8 @@ START_TEST(every_table_has_inaccessible_memory_around_it) {
         ck_assert_int_eq(harness_range_state(tables[i].start - 1), HARNESS_RESERVED);
         ck_assert_int_eq(harness_range_state(end), HARNESS_RESERVED);
         for (size_t j = 0; j < i; j++)
-            ck_assert(tables[j].start + tables[j].size < tables[i].start || tables[i].start < tables[j].start);
+            ck_assert(tables[j].start + tables[j].size < tables[i].start ||
+                      tables[i].start < tables[j].start);
     }
     ck_assert_int_eq(harness_range_state((uintptr_t)ro.region), HARNESS_COMMITTED);
     for (uint32_t i = 0; i < segments; i++) ck_assert(os_can_read((const uint64_t *)segment_at(i)));
@@ -67,7 +69,8 @@ static void query(void *block) { ck_assert_uint_eq(alloc_usable_size(block), 0);
 static void resize(void *block) { ck_assert_ptr_null(alloc_resize(block, 10)); }
 static void free_sized(void *block) { alloc_free_sized(block, 10); }
 
-/* A wild pointer anywhere into the region is reported, whether or not there was ever a segment: no verb faults on it. */
+/* A wild pointer anywhere into the region is reported, whether or not there was ever a segment: no
+   verb faults on it. */
 START_TEST(wild_pointers_into_the_region_are_reported) {
     static void (*const verbs[])(void *) = {core_free, query, resize, free_sized};
     uint64_t random = 1;
@@ -101,12 +104,13 @@ START_TEST(every_start_has_its_own_layout) {
         seen[i][1] = ro.heaps_base - (uintptr_t)ro.segments;
         seen[i][2] = (uintptr_t)ro.region - (uintptr_t)ro.pages;
         for (unsigned j = 0; j < i; j++)
-            for (unsigned k = CORE_SANITIZED ? 1 : 0; k < 3; k++) ck_assert_uint_ne(seen[i][k], seen[j][k]);
+            for (unsigned k = CORE_SANITIZED ? 1 : 0; k < 3; k++)
+                ck_assert_uint_ne(seen[i][k], seen[j][k]);
     }
 }
 END_TEST
 
-/* --- Failures --------------------------------------------------------------------------------------------------------------- */
+/* --- Failures -------------------------------------------------------------------------------- */
 
 /* One start with its n-th call of a kind failing. True: the plan was met. */
 static bool start_with_failure(enum os_call kind, uint64_t n) {
@@ -118,7 +122,8 @@ static bool start_with_failure(enum os_call kind, uint64_t n) {
     harness_fail_none();
     if (block != NULL) memset(block, 1, 100);
     char *later = alloc_block(100);
-    ck_assert_msg(later != NULL, "after failure %u of kind %d: no memory for ever", (unsigned)n, (int)kind);
+    ck_assert_msg(later != NULL, "after failure %u of kind %d: no memory for ever", (unsigned)n,
+                  (int)kind);
     memset(later, 2, 100);
     if (block != NULL) ck_assert_int_eq(block[99], 1);
     alloc_free(block);
@@ -134,12 +139,14 @@ START_TEST(each_system_call_failing_in_turn_is_survived) {
         if (kind == OS_RANDOM) continue; /* test_random: the process ends with a message */
         uint64_t n = 1;
         while (start_with_failure((enum os_call)kind, n)) n++;
-        if (kind == OS_RESERVE || kind == OS_COMMIT || kind == HARNESS_ANY_CALL) ck_assert_uint_gt(n, 2);
+        if (kind == OS_RESERVE || kind == OS_COMMIT || kind == HARNESS_ANY_CALL)
+            ck_assert_uint_gt(n, 2);
     }
 }
 END_TEST
 
-/* All calls of a kind from the n-th on, not one alone: nothing but NULL can come, until memory is there again. */
+/* All calls of a kind from the n-th on, not one alone: nothing but NULL can come, until memory is
+   there again. */
 START_TEST(calls_that_fail_for_long_are_survived) {
     for (int kind = OS_RESERVE; kind <= HARNESS_ANY_CALL; kind++) {
         if (kind == OS_RANDOM) continue;
@@ -149,7 +156,8 @@ START_TEST(calls_that_fail_for_long_are_survived) {
             for (int i = 0; i < 3; i++) alloc_free(alloc_block(100));
             harness_fail_none();
             void *block = alloc_block(100);
-            ck_assert_msg(block != NULL, "after failures from %u of kind %d: no memory for ever", (unsigned)n, (int)kind);
+            ck_assert_msg(block != NULL, "after failures from %u of kind %d: no memory for ever",
+                          (unsigned)n, (int)kind);
             alloc_free(block);
             check_all();
         }
@@ -157,10 +165,11 @@ START_TEST(calls_that_fail_for_long_are_survived) {
 }
 END_TEST
 
-/* What a failed start took, it gives back: a program that tries again and again does not use anything up. */
+/* What a failed start took, it gives back: a program that tries again and again does not use
+   anything up. */
 START_TEST(failed_starts_leave_nothing_behind) {
-    for (uint64_t n = 1; n <= 3; n++)
-        for (int i = 0; i < (n < 3 ? 10 : 1200); i++) { /* more than there are keys of thread-specific data */
+    for (uint64_t n = 1; n <= 3; n++) /* more than there are keys of thread-specific data */
+        for (int i = 0; i < (n < 3 ? 10 : 1200); i++) {
             harness_fail_nth(OS_COMMIT, n);
             ck_assert_ptr_null(alloc_block(100));
             ck_assert_uint_eq(harness_reserved_bytes(), 0);
@@ -182,7 +191,7 @@ START_TEST(without_a_start_nothing_is_owned) {
 }
 END_TEST
 
-/* --- Limits ----------------------------------------------------------------------------------------------------------------- */
+/* --- Limits ---------------------------------------------------------------------------------- */
 
 START_TEST(a_small_region_is_enough) {
     core_start("region=32M");
@@ -240,7 +249,8 @@ START_TEST(threads_that_start_together_start_once) {
         pthread_barrier_t gate;
         core_start("region=1G");
         ck_assert_int_eq(pthread_barrier_init(&gate, NULL, 4), 0);
-        for (int i = 0; i < 4; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, start_here, &gate), 0);
+        for (int i = 0; i < 4; i++)
+            ck_assert_int_eq(pthread_create(&threads[i], NULL, start_here, &gate), 0);
         for (int i = 0; i < 4; i++) {
             void *block = NULL;
             ck_assert_int_eq(pthread_join(threads[i], &block), 0);

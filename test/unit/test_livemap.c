@@ -1,5 +1,6 @@
 /*
- * test_livemap: two bits for every granule (src/meta/livemap.h): where they lie, and the steps of DESIGN.md's table on them.
+ * test_livemap: two bits for every granule (src/meta/livemap.h): where they lie, and the steps of
+ * DESIGN.md's table on them.
  */
 #include "core.h"
 
@@ -20,7 +21,8 @@ static void setup(void) {
 START_TEST(every_granule_has_a_bit_of_its_own) {
     for (uintptr_t offset = 0; offset < SEGMENTS * SEGMENT_SIZE; offset += GRANULE) {
         size_t granule = offset / GRANULE;
-        if (map_word_of(base + offset) != &words[granule / 64] || map_word_of_granule(granule) != &words[granule / 64] ||
+        if (map_word_of(base + offset) != &words[granule / 64] ||
+            map_word_of_granule(granule) != &words[granule / 64] ||
             map_bit_of(base + offset) != (uint64_t)1 << granule % 64)
             ck_abort_msg("offset %zu", (size_t)offset);
     }
@@ -36,7 +38,8 @@ START_TEST(the_bytes_of_a_granule_share_its_bit) {
 END_TEST
 
 static struct map_word word_with(bool live, bool claim, uint64_t bit, uint64_t others) {
-    return (struct map_word){(others & ~bit) | (live ? bit : 0), (~others & ~bit) | (claim ? bit : 0)};
+    return (struct map_word){(others & ~bit) | (live ? bit : 0),
+                             (~others & ~bit) | (claim ? bit : 0)};
 }
 
 /* The table of what each step requires and leaves, whatever the neighbours' bits are. */
@@ -82,7 +85,8 @@ START_TEST(the_bits_of_a_segment_can_be_written_once_it_is_taken) {
     uint32_t index = 0;
     core_require(region_take(1, 1, 1, &index));
     uintptr_t start = segment_address(index);
-    core_require(harness_range_is((uintptr_t)map_word_of(start), MAP_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
+    core_require(
+        harness_range_is((uintptr_t)map_word_of(start), MAP_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
     for (uintptr_t at = start; at < start + SEGMENT_SIZE; at += MAP_WORD_SPAN) {
         core_require(map_word_of(at)->live == 0);
         core_require(map_word_of(at)->claim == 0);

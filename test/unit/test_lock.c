@@ -1,5 +1,6 @@
 /*
- * test_lock: the futex mutex (src/os/lock.h): exclusion, the three states of its word, and the hand-over to sleepers.
+ * test_lock: the futex mutex (src/os/lock.h): exclusion, the three states of its word, and the
+ * hand-over to sleepers.
  */
 #define _GNU_SOURCE
 #include "os/lock.h"
@@ -14,7 +15,8 @@
 enum { THREADS = 4, ROUNDS = 20000 };
 
 static struct lock lock;
-static unsigned guarded; /* written under the lock only, by plain stores: a lost update shows two holders */
+/* written under the lock only, by plain stores: a lost update shows two holders */
+static unsigned guarded;
 static unsigned finished;
 
 static void setup(void) {
@@ -23,7 +25,9 @@ static void setup(void) {
     finished = 0;
 }
 
-static void start(pthread_t *thread, void *(*body)(void *)) { ck_assert_int_eq(pthread_create(thread, NULL, body, NULL), 0); }
+static void start(pthread_t *thread, void *(*body)(void *)) {
+    ck_assert_int_eq(pthread_create(thread, NULL, body, NULL), 0);
+}
 
 /* Ends with the test's time limit if it never comes true. */
 static void wait_until_word_is(uint32_t value) {
@@ -59,7 +63,8 @@ static void *count_under_lock(void *unused) {
         lock_acquire(&lock);
         unsigned seen = guarded;
         __asm__ volatile("" : : : "memory");
-        if (i % 64 == 0) os_yield(); /* hand the processor over in mid-update, so that others meet a held lock */
+        /* hand the processor over in mid-update, so that others meet a held lock */
+        if (i % 64 == 0) os_yield();
         guarded = seen + 1;
         lock_release(&lock);
     }
@@ -82,7 +87,8 @@ static void *pass_once(void *unused) {
     return unused;
 }
 
-/* Given a held lock and waiters that announced themselves, when it is released once, then each waiter gets it in turn. */
+/* Given a held lock and waiters that announced themselves, when it is released once, then each
+   waiter gets it in turn. */
 START_TEST(each_of_many_waiters_gets_the_lock) {
     pthread_t threads[THREADS];
     lock_acquire(&lock);
@@ -116,7 +122,8 @@ static void release_in_the_end(const volatile void *word) {
     if (word == &lock.word && ++steps == 500) __atomic_store_n(&lock.word, 0, __ATOMIC_RELEASE);
 }
 
-/* Given virtual threads, when one waits, then it comes back to a scheduling point and does not put the real thread to sleep. */
+/* Given virtual threads, when one waits, then it comes back to a scheduling point and does not put
+   the real thread to sleep. */
 START_TEST(a_waiting_virtual_thread_keeps_meeting_scheduling_points) {
     steps = 0;
     lock_acquire(&lock);

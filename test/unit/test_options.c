@@ -1,7 +1,8 @@
 /*
  * test_options: what MOAT_OPTIONS and moat_default_options() may set (src/meta/options.h).
  *
- * Each test has a process of its own (Check forks), so that the environment and descriptor 2 can be changed at will.
+ * Each test has a process of its own (Check forks), so that the environment and descriptor 2 can be
+ * changed at will.
  */
 #include "meta/options.h"
 
@@ -18,7 +19,7 @@ static const char *program_options;
 /* As a program would. */
 const char *moat_default_options(void) { return program_options; }
 
-/* --- Catching what is printed --------------------------------------------------------------------------------------------- */
+/* --- Catching what is printed ---------------------------------------------------------------- */
 
 static char printed[4096];
 
@@ -74,7 +75,7 @@ static struct options defaults(void) {
                             .region_limit = 0};
 }
 
-/* --- Values --------------------------------------------------------------------------------------------------------------- */
+/* --- Values ---------------------------------------------------------------------------------- */
 
 START_TEST(no_text_leaves_the_documented_defaults) {
     struct options expected = defaults();
@@ -170,15 +171,17 @@ START_TEST(a_bad_value_is_one_warning_and_changes_nothing) {
     char warning[256];
     struct options options = parsed(bad[_i], false);
     assert_same(&options, &expected);
-    snprintf(warning, sizeof warning, "moat: warning: bad value of an option, ignored: %s\n", bad[_i]);
+    snprintf(warning, sizeof warning, "moat: warning: bad value of an option, ignored: %s\n",
+             bad[_i]);
     ck_assert_str_eq(printed, warning);
 }
 END_TEST
 
 static const struct {
     const char *text, *named;
-} unknown[] = {{"colour=blue", "colour"},  {"guard=off", "guard"}, {"guardss=off", "guardss"}, {"GUARDS=off", "GUARDS"},
-               {" guards=off", " guards"}, {"=off", "(no name)"},  {"help", "help"},           {"\x1b[2J\n=1", "?[2J?"}};
+} unknown[] = {{"colour=blue", "colour"}, {"guard=off", "guard"},     {"guardss=off", "guardss"},
+               {"GUARDS=off", "GUARDS"},  {" guards=off", " guards"}, {"=off", "(no name)"},
+               {"help", "help"},          {"\x1b[2J\n=1", "?[2J?"}};
 
 START_TEST(an_unknown_key_is_one_warning_that_names_it) {
     struct options expected = defaults();
@@ -212,24 +215,27 @@ START_TEST(a_long_item_is_cut_in_its_warning) {
 }
 END_TEST
 
-/* --- Privileged processes -------------------------------------------------------------------------------------------------- */
+/* --- Privileged processes -------------------------------------------------------------------- */
 
-static const char *const weakening[] = {"guards=off",          "sized=report", "sized=off",  "purge_delay=11",
-                                        "purge_delay=3600000", "verbose=1",    "region=16M", "region=64T"};
+static const char *const weakening[] = {"guards=off",     "sized=report",        "sized=off",
+                                        "purge_delay=11", "purge_delay=3600000", "verbose=1",
+                                        "region=16M",     "region=64T"};
 
 START_TEST(a_privileged_process_refuses_what_weakens) {
     struct options expected = defaults();
     char warning[256];
     struct options options = parsed(weakening[_i], true);
     assert_same(&options, &expected);
-    snprintf(warning, sizeof warning, "moat: warning: a privileged process does not take this from its environment: %s\n",
+    snprintf(warning, sizeof warning,
+             "moat: warning: a privileged process does not take this from its environment: %s\n",
              weakening[_i]);
     ck_assert_str_eq(printed, warning);
 }
 END_TEST
 
 START_TEST(a_privileged_process_takes_what_hardens_or_is_neutral) {
-    struct options options = parsed("guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=7:verbose=0:region=0", true);
+    struct options options = parsed(
+        "guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=7:verbose=0:region=0", true);
     struct options expected = {GUARDS_MPROTECT, SIZED_ABORT, false, 7, false, 0};
     assert_same(&options, &expected);
     ck_assert_str_eq(printed, "");
@@ -258,7 +264,7 @@ START_TEST(a_privileged_process_still_warns_of_bad_values) {
 }
 END_TEST
 
-/* --- Sources -------------------------------------------------------------------------------------------------------------- */
+/* --- Sources --------------------------------------------------------------------------------- */
 
 START_TEST(the_environment_comes_after_the_program) {
     struct options options;
@@ -289,8 +295,10 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     options_load(&options);
     release_stderr();
     static const char start[] = "moat: options: ";
-    ck_assert_str_eq(printed,
-                     "moat: options: guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824\n");
+    ck_assert_str_eq(
+        printed,
+        "moat: options: "
+        "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824\n");
     char text[256];
     ck_assert_uint_lt(strlen(printed), sizeof text);
     memcpy(text, printed + sizeof start - 1, strlen(printed) - sizeof start + 2);

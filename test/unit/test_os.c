@@ -1,5 +1,6 @@
 /*
- * test_os: the memory calls (src/os/os.h): what each does, how it fails, and that the caller's errno survives every call.
+ * test_os: the memory calls (src/os/os.h): what each does, how it fails, and that the caller's
+ * errno survives every call.
  */
 #define _GNU_SOURCE
 #include "os/os.h"
@@ -34,7 +35,7 @@ static void teardown(void) { harness_reset(); }
 
 static char *at(size_t index) { return base + index * page; }
 
-/* --- What a child process shows --- */
+/* --- What a child process shows -------------------------------------------------------------- */
 
 /* The wait status of a child that runs `act` with default signals. */
 static int status_of(void (*act)(void *), void *argument) {
@@ -55,11 +56,14 @@ static int status_of(void (*act)(void *), void *argument) {
 
 static void load(void *address) { (void)*(volatile char *)address; }
 static void store(void *address) { *(volatile char *)address = 1; }
-static bool died_by(int status, int signal_number) { return WIFSIGNALED(status) && WTERMSIG(status) == signal_number; }
+static bool died_by(int status, int signal_number) {
+    return WIFSIGNALED(status) && WTERMSIG(status) == signal_number;
+}
 static bool readable(char *address) { return status_of(load, address) == 0; }
 static bool writable(char *address) { return status_of(store, address) == 0; }
 static bool inaccessible(char *address) {
-    return died_by(status_of(load, address), SIGSEGV) && died_by(status_of(store, address), SIGSEGV);
+    return died_by(status_of(load, address), SIGSEGV) &&
+           died_by(status_of(store, address), SIGSEGV);
 }
 
 static bool all_zero(const char *start, size_t size) {
@@ -91,13 +95,14 @@ static unsigned kernel_mappings(const char *start, size_t size) {
     while (fgets(line, sizeof line, maps) != NULL) {
         unsigned long low = 0;
         unsigned long high = 0;
-        if (sscanf(line, "%lx-%lx", &low, &high) == 2) found += low < (uintptr_t)start + size && high > (uintptr_t)start;
+        if (sscanf(line, "%lx-%lx", &low, &high) == 2)
+            found += low < (uintptr_t)start + size && high > (uintptr_t)start;
     }
     fclose(maps);
     return found;
 }
 
-/* --- What the machine is --- */
+/* --- What the machine is --------------------------------------------------------------------- */
 
 START_TEST(machine_is_described_as_the_c_library_does) {
     ck_assert_uint_eq(os_page_size(), (size_t)sysconf(_SC_PAGESIZE));
@@ -111,14 +116,15 @@ END_TEST
 START_TEST(address_space_limit_is_the_soft_one) {
     struct rlimit limit;
     ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
-    ck_assert_uint_eq(os_address_space_limit(), limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : limit.rlim_cur);
+    ck_assert_uint_eq(os_address_space_limit(),
+                      limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : limit.rlim_cur);
     limit.rlim_cur = (rlim_t)1 << 45;
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
     ck_assert_uint_eq(os_address_space_limit(), (size_t)1 << 45);
 }
 END_TEST
 
-/* --- Reserving --- */
+/* --- Reserving ------------------------------------------------------------------------------- */
 
 START_TEST(a_reservation_is_inaccessible_and_uncharged) {
     size_t before = charged_bytes();
@@ -144,7 +150,8 @@ START_TEST(a_reservation_has_its_alignment_and_nothing_beside_it) {
         ck_assert(harness_range_is((uintptr_t)start, 3 * page, HARNESS_RESERVED));
     }
     ck_assert_uint_eq(harness_reserved_bytes(), (PAGES + 8 * 3) * page);
-    ck_assert_uint_lt(mapped_bytes(), before + 8 * 3 * page + 2 * MIB); /* space for what the test itself maps */
+    /* space for what the test itself maps */
+    ck_assert_uint_lt(mapped_bytes(), before + 8 * 3 * page + 2 * MIB);
 }
 END_TEST
 
@@ -152,7 +159,8 @@ START_TEST(a_hint_is_obeyed_exactly_or_nothing_is_reserved) {
     size_t held = harness_reserved_bytes();
     char *free_place = at(4);
     ck_assert(os_unreserve(free_place, 4 * page));
-    ck_assert_ptr_null(os_reserve(5 * page, page, (uintptr_t)free_place)); /* runs into what is held */
+    /* runs into what is held */
+    ck_assert_ptr_null(os_reserve(5 * page, page, (uintptr_t)free_place));
     ck_assert_ptr_null(os_reserve(page, page, (uintptr_t)at(0)));
     ck_assert_ptr_null(os_reserve(page, page, (uintptr_t)free_place + 8));
     ck_assert_ptr_null(os_reserve(page, 1 * GIB, ((uintptr_t)free_place & ~(GIB - 1)) + page));
@@ -168,7 +176,7 @@ START_TEST(a_size_that_cannot_be_is_refused) {
 }
 END_TEST
 
-/* --- Committing and giving back --- */
+/* --- Committing and giving back -------------------------------------------------------------- */
 
 START_TEST(committed_memory_is_zero_and_writable_and_only_there) {
     ck_assert(os_commit(at(2), 3 * page));
@@ -227,7 +235,7 @@ START_TEST(purged_memory_is_zero_and_still_committed) {
 }
 END_TEST
 
-/* --- Protection --- */
+/* --- Protection ------------------------------------------------------------------------------ */
 
 START_TEST(read_protection_gives_zeros_and_no_store) {
     ck_assert(os_protect_read(at(1), 2 * page));
@@ -317,7 +325,7 @@ START_TEST(a_harness_seals_nothing) {
 }
 END_TEST
 
-/* --- Moving pages --- */
+/* --- Moving pages ---------------------------------------------------------------------------- */
 
 START_TEST(moved_pages_keep_their_contents_and_close_the_source) {
     char *from = at(1);
@@ -362,8 +370,8 @@ static void limit_to(int resource, size_t bytes) {
     ck_assert_int_eq(syscall(SYS_prlimit64, 0, resource, &limit, NULL), 0);
 }
 
-/* Given a limit under which the kernel gives up with the destination unmapped already, when a move fails, then what was there
-   stays and the destination is held as before. */
+/* Given a limit under which the kernel gives up with the destination unmapped already, when a move
+   fails, then what was there stays and the destination is held as before. */
 START_TEST(a_failed_move_changes_nothing) {
     ck_assert(os_commit(at(1), 2 * page));
     *at(1) = 5;
@@ -380,7 +388,7 @@ START_TEST(a_failed_move_changes_nothing) {
 }
 END_TEST
 
-/* --- Faults and errno --- */
+/* --- Faults and errno ------------------------------------------------------------------------ */
 
 static bool call_reserve(void) { return os_reserve(page, page, 0) != NULL; }
 static bool call_unreserve(void) { return os_unreserve(at(0), page); }
@@ -403,10 +411,12 @@ static const struct {
     enum os_call kind;
     bool (*call)(void);
 } calls[] = {
-    {OS_RESERVE, call_reserve},      {OS_RELEASE, call_unreserve},    {OS_COMMIT, call_commit},
-    {OS_DECOMMIT, call_decommit},    {OS_PROTECT, call_protect_read}, {OS_PROTECT, call_protect_none},
-    {OS_PROTECT, call_wipe_on_fork}, {OS_PURGE, call_purge},          {OS_GUARD, call_guard_install},
-    {OS_GUARD, call_guard_remove},   {OS_REMAP, call_move},           {OS_SEAL, call_seal},
+    {OS_RESERVE, call_reserve},      {OS_RELEASE, call_unreserve},
+    {OS_COMMIT, call_commit},        {OS_DECOMMIT, call_decommit},
+    {OS_PROTECT, call_protect_read}, {OS_PROTECT, call_protect_none},
+    {OS_PROTECT, call_wipe_on_fork}, {OS_PURGE, call_purge},
+    {OS_GUARD, call_guard_install},  {OS_GUARD, call_guard_remove},
+    {OS_REMAP, call_move},           {OS_SEAL, call_seal},
     {OS_RANDOM, call_random},
 };
 
@@ -415,7 +425,8 @@ static void describe(void *context, uintptr_t start, size_t size, enum harness_s
     *digest = (((*digest * 31 + start) * 31 + size) * 31 + (uint64_t)state) * 31;
 }
 
-/* Given a call that would succeed, when it is made to fail, then it changes nothing, and the next one succeeds; errno is kept. */
+/* Given a call that would succeed, when it is made to fail, then it changes nothing, and the next
+   one succeeds; errno is kept. */
 START_TEST(a_refused_call_changes_nothing_and_the_next_succeeds) {
     uint64_t before = 0;
     uint64_t after = 0;
@@ -452,7 +463,8 @@ START_TEST(a_call_the_kernel_refuses_keeps_errno) {
     ck_assert(!os_wipe_on_fork(gap, page));
     ck_assert(!os_guard_install(gap, page));
     ck_assert(!os_move_pages(gap, at(10), page));
-    ck_assert(!os_unreserve(base + 1, page)); /* no page boundary; the record that it freed comes back */
+    /* no page boundary; the record that it freed comes back */
+    ck_assert(!os_unreserve(base + 1, page));
     ck_assert_uint_eq(os_read_file("/nonexistent/file", (char[8]){0}, 8), 0);
     os_write(-1, "x", 1);
     ck_assert_int_eq(errno, ERRNO_MARK);
@@ -483,7 +495,7 @@ START_TEST(calls_that_cannot_fail_keep_errno) {
 }
 END_TEST
 
-/* --- Random --- */
+/* --- Random ---------------------------------------------------------------------------------- */
 
 START_TEST(random_fills_all_of_a_large_buffer) {
     static unsigned char bytes[MIB + 5];
@@ -491,7 +503,8 @@ START_TEST(random_fills_all_of_a_large_buffer) {
     ck_assert(os_random(bytes, sizeof bytes));
     size_t zeros = 0;
     for (size_t i = 0; i < sizeof bytes; i++) zeros += bytes[i] == 0;
-    ck_assert_uint_gt(zeros, sizeof bytes / 256 * 9 / 10); /* one in 256, and ten standard deviations are a sixth */
+    /* one in 256, and ten standard deviations are a sixth */
+    ck_assert_uint_gt(zeros, sizeof bytes / 256 * 9 / 10);
     ck_assert_uint_lt(zeros, sizeof bytes / 256 * 11 / 10);
     ck_assert(!all_zero((char *)bytes + sizeof bytes - 16, 16));
     ck_assert(os_random(more, sizeof more));
@@ -499,7 +512,7 @@ START_TEST(random_fills_all_of_a_large_buffer) {
 }
 END_TEST
 
-/* --- Which limit it was --- */
+/* --- Which limit it was ---------------------------------------------------------------------- */
 
 START_TEST(without_a_limit_it_was_memory) {
     ck_assert_int_eq(os_diagnose_limit(page), OS_LIMIT_MEMORY);
@@ -530,7 +543,8 @@ START_TEST(the_data_limit_is_told) {
 }
 END_TEST
 
-/* Given a process at the kernel's limit of mappings, when one more split is refused, then that is what is told. */
+/* Given a process at the kernel's limit of mappings, when one more split is refused, then that is
+   what is told. */
 START_TEST(the_limit_of_mappings_is_told) {
     char text[32] = "";
     ck_assert_uint_gt(os_read_file("/proc/sys/vm/max_map_count", text, sizeof text - 1), 0);
@@ -569,7 +583,8 @@ static void add_memory_tests(TCase *group) {
     tcase_add_test(group, moved_pages_keep_their_contents_and_close_the_source);
     tcase_add_test(group, the_source_of_a_move_is_not_charged_any_more);
     tcase_add_test(group, a_failed_move_changes_nothing);
-    tcase_add_loop_test(group, a_refused_call_changes_nothing_and_the_next_succeeds, 0, sizeof calls / sizeof *calls);
+    tcase_add_loop_test(group, a_refused_call_changes_nothing_and_the_next_succeeds, 0,
+                        sizeof calls / sizeof *calls);
 }
 
 static void add_other_tests(TCase *group) {

@@ -1,5 +1,6 @@
 /*
- * test_os_process: the calls of src/os/os.h that are not about memory: environment, files, waiting, and the end of the process.
+ * test_os_process: the calls of src/os/os.h that are not about memory: environment, files, waiting,
+ * and the end of the process.
  */
 #define _GNU_SOURCE
 #include "os/os.h"
@@ -53,13 +54,15 @@ static void *drain(void *descriptor) {
     static char bytes[MUCH];
     size_t done = 0;
     int fd = *(int *)descriptor;
-    for (ssize_t got = 0; (got = read(fd, bytes + done, sizeof bytes - done)) > 0;) done += (size_t)got;
+    for (ssize_t got = 0; (got = read(fd, bytes + done, sizeof bytes - done)) > 0;)
+        done += (size_t)got;
     for (size_t i = 0; i < done; i++)
         if (bytes[i] != (char)(i * 7)) return NULL;
     return done == MUCH ? descriptor : NULL;
 }
 
-/* Given a pipe smaller than the text, with a reader, when it is written, blocking or not, then all arrives in order. */
+/* Given a pipe smaller than the text, with a reader, when it is written, blocking or not, then all
+   arrives in order. */
 START_TEST(a_long_text_is_written_whole) {
     static char text[MUCH];
     int ends[2];
@@ -94,7 +97,8 @@ static void *wait_for_one(void *unused) {
 
 START_TEST(a_futex_wake_ends_each_wait) {
     pthread_t threads[3];
-    for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, wait_for_one, NULL), 0);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, wait_for_one, NULL), 0);
     os_yield();
     __atomic_store_n(&futex_word, 1, __ATOMIC_RELEASE);
     os_futex_wake(&futex_word, UINT32_MAX);
@@ -102,7 +106,7 @@ START_TEST(a_futex_wake_ends_each_wait) {
 }
 END_TEST
 
-/* --- The end --- */
+/* --- The end --------------------------------------------------------------------------------- */
 
 /* The wait status of a child that runs `act` with no core dump. */
 static int status_of(void (*act)(void *), void *argument) {
@@ -120,7 +124,9 @@ static int status_of(void (*act)(void *), void *argument) {
     return status;
 }
 
-static bool died_by(int status, int signal_number) { return WIFSIGNALED(status) && WTERMSIG(status) == signal_number; }
+static bool died_by(int status, int signal_number) {
+    return WIFSIGNALED(status) && WTERMSIG(status) == signal_number;
+}
 
 static int handled_to[2];
 
@@ -163,7 +169,8 @@ START_TEST(abort_ends_by_its_signal_whatever_was_set) {
     ck_assert(died_by(status_of(abort_with_handler, &ignoring), SIGABRT));
     ck_assert(died_by(status_of(abort_with_handler, &returning), SIGABRT));
     close(handled_to[1]);
-    ck_assert_int_eq(read(handled_to[0], calls_seen, sizeof calls_seen), 1); /* the handler ran, once */
+    /* the handler ran, once */
+    ck_assert_int_eq(read(handled_to[0], calls_seen, sizeof calls_seen), 1);
     int status = status_of(abort_with_handler, &leaving);
     ck_assert(WIFEXITED(status));
     ck_assert_int_eq(WEXITSTATUS(status), 42);

@@ -1,6 +1,6 @@
 /*
- * test_page: a run of blocks of one size (src/heap/page.h): carving, the lists, the table of live and claim bits, rebuilding,
- * damage.
+ * test_page: a run of blocks of one size (src/heap/page.h): carving, the lists, the table of live
+ * and claim bits, rebuilding, damage.
  *
  * The pages here lie in a segment of the test's own; no heap knows them.
  */
@@ -42,12 +42,15 @@ static enum remote_result give_remotely(void *block) {
 }
 
 static void pop(void *page) { page_pop(page); }
-static void collect(void *page) { page_collect(page, size_class_page_kind(((struct page *)page)->size_class)); }
+static void collect(void *page) {
+    page_collect(page, size_class_page_kind(((struct page *)page)->size_class));
+}
 static void retire(void *page) { page_retire(page); }
 
-/* --- Carving ---------------------------------------------------------------------------------------------------------------- */
+/* --- Carving --------------------------------------------------------------------------------- */
 
-/* Given a new page of each class, when blocks are taken till it is full, then each block of it came once, and all of them. */
+/* Given a new page of each class, when blocks are taken till it is full, then each block of it came
+   once, and all of them. */
 START_TEST(carving_yields_each_block_exactly_once) {
     for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
         struct page *page = make_page(size_class);
@@ -84,7 +87,8 @@ START_TEST(a_step_of_carving_touches_about_an_os_page) {
         page_carve(page, &generator);
         size_t touched = (size_t)page->carved * size_class_bytes(size_class);
         ck_assert_uint_ge(page->carved, 1);
-        if (page->carved > 4) ck_assert_uint_le(touched, 4 * KIB); /* a few blocks at least, for the order's sake */
+        /* a few blocks at least, for the order's sake */
+        if (page->carved > 4) ck_assert_uint_le(touched, 4 * KIB);
         ck_assert(is_valid(page));
     }
 }
@@ -109,12 +113,13 @@ START_TEST(the_order_of_fresh_blocks_cannot_be_foretold) {
             before = block;
         }
     }
-    ck_assert_uint_gt(distinct, 40);                /* of 64 draws among 256; about 56 are expected */
-    ck_assert_uint_lt(successor * 100, pairs * 80); /* 3 in 4 are expected before the held back ones come */
+    ck_assert_uint_gt(distinct, 40); /* of 64 draws among 256; about 56 are expected */
+    /* 3 in 4 are expected before the held back ones come */
+    ck_assert_uint_lt(successor * 100, pairs * 80);
 }
 END_TEST
 
-/* --- Lists ------------------------------------------------------------------------------------------------------------------ */
+/* --- Lists ----------------------------------------------------------------------------------- */
 
 START_TEST(any_sequence_of_steps_keeps_the_page_valid) {
     uint64_t random = (uint64_t)_i;
@@ -200,7 +205,7 @@ START_TEST(blocks_are_zeroed_until_a_used_one_can_come_back) {
 }
 END_TEST
 
-/* --- The table of live and claim bits --------------------------------------------------------------------------------------- */
+/* --- The table of live and claim bits -------------------------------------------------------- */
 
 static void set_state(const void *block, bool live, bool claim) {
     struct map_word *word = map_word_of((uintptr_t)block);
@@ -209,7 +214,8 @@ static void set_state(const void *block, bool live, bool claim) {
     word->claim = claim ? word->claim | bit : word->claim & ~bit;
 }
 
-/* malloc, pop: requires live 0, claim 0. A claim on a free block is a second free, a live bit a forged link, whatever else. */
+/* malloc, pop: requires live 0, claim 0. A claim on a free block is a second free, a live bit a
+   forged link, whatever else. */
 START_TEST(a_pop_takes_free_blocks_only) {
     static const enum report_kind expected[2][2] = {{REPORT_KINDS, REPORT_DOUBLE_FREE},
                                                     {REPORT_CORRUPT_LINK, REPORT_CORRUPT_LINK}};
@@ -266,7 +272,8 @@ START_TEST(a_claim_that_names_no_block_is_reported) {
 END_TEST
 
 START_TEST(a_page_with_a_live_or_claimed_block_cannot_be_retired) {
-    static const enum report_kind expected[] = {REPORT_KINDS, REPORT_CORRUPT_METADATA, REPORT_DOUBLE_FREE, REPORT_CORRUPT_LINK};
+    static const enum report_kind expected[] = {REPORT_KINDS, REPORT_CORRUPT_METADATA,
+                                                REPORT_DOUBLE_FREE, REPORT_CORRUPT_LINK};
     for (unsigned state = 0; state < 4; state++) {
         struct page *page = make_page(3);
         void *block = take(page);
@@ -278,11 +285,12 @@ START_TEST(a_page_with_a_live_or_claimed_block_cannot_be_retired) {
 }
 END_TEST
 
-/* --- Claims ----------------------------------------------------------------------------------------------------------------- */
+/* --- Claims ---------------------------------------------------------------------------------- */
 
 /* Every group of map words of every kind of page, the two that share a bit included. */
 START_TEST(every_claim_is_found_wherever_its_block_lies) {
-    static const size_t sizes[] = {16, 48, 1024, 8 * KIB, 9 * KIB, 16 * KIB, 64 * KIB, 72 * KIB, 128 * KIB, MIB};
+    static const size_t sizes[] = {16,       48,       1024,     8 * KIB,   9 * KIB,
+                                   16 * KIB, 64 * KIB, 72 * KIB, 128 * KIB, MIB};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct page *page = make_page(size_class_of(sizes[i]));
         enum page_kind kind = size_class_page_kind(page->size_class);
@@ -339,9 +347,10 @@ START_TEST(a_page_is_marked_full_only_if_no_claim_has_come) {
 }
 END_TEST
 
-/* --- Damage ----------------------------------------------------------------------------------------------------------------- */
+/* --- Damage ---------------------------------------------------------------------------------- */
 
-/* Of a remote free that tested the block in an earlier life of the page, and claims in this one, where no block begins there. */
+/* Of a remote free that tested the block in an earlier life of the page, and claims in this one,
+   where no block begins there. */
 START_TEST(a_claim_between_the_starts_of_blocks_is_reported_at_the_end_of_the_page) {
     struct page *page = make_page(size_class_of(5000));
     take(page);
@@ -368,7 +377,8 @@ START_TEST(an_overwritten_link_is_reported_when_its_block_is_taken) {
 }
 END_TEST
 
-/* An attacker who knows everything still gets no block that is in use: the list names it, the maps say no. */
+/* An attacker who knows everything still gets no block that is in use: the list names it, the maps
+   say no. */
 START_TEST(a_forged_link_to_a_live_block_is_reported) {
     struct page *page = make_page(1);
     char *victim = take(page);
@@ -380,7 +390,8 @@ START_TEST(a_forged_link_to_a_live_block_is_reported) {
 }
 END_TEST
 
-/* Freed twice at once, and written to: the second free is what is reported, whatever the block holds. */
+/* Freed twice at once, and written to: the second free is what is reported, whatever the block
+   holds. */
 START_TEST(a_claim_on_a_free_block_is_a_double_free_whatever_it_holds) {
     struct page *page = make_page(1);
     take(page);
@@ -427,7 +438,8 @@ START_TEST(links_of_an_earlier_life_are_worthless) {
         page_init(page, page->start, bytes, page->size_class, false, &generator);
         page_carve(page, &generator);
         ck_assert_uint_ne(page->secret, secret);
-        caught += !freelist_is_block(freelist_decode(link, page->secret, at) - page->start, page->limit, page->reciprocal);
+        caught += !freelist_is_block(freelist_decode(link, page->secret, at) - page->start,
+                                     page->limit, page->reciprocal);
     }
     ck_assert_uint_eq(caught, 100);
 }
@@ -476,9 +488,10 @@ START_TEST(a_damaged_record_does_not_validate) {
 }
 END_TEST
 
-/* --- After a fork ----------------------------------------------------------------------------------------------------------- */
+/* --- After a fork ---------------------------------------------------------------------------- */
 
-/* Whatever the lists and counts were when the thread vanished, live and not claimed blocks are in use, all others free. */
+/* Whatever the lists and counts were when the thread vanished, live and not claimed blocks are in
+   use, all others free. */
 START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
     uint64_t random = (uint64_t)_i + 40;
     struct page *page = make_page((uint32_t)core_below(&random, SIZE_CLASSES));
@@ -486,7 +499,8 @@ START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
     static void *blocks[ROOM];
     static bool kept[ROOM];
     size_t count = 0, in_use = 0;
-    while (page_used(page) < page->capacity && core_below(&random, 200) != 0) blocks[count++] = take(page);
+    while (page_used(page) < page->capacity && core_below(&random, 200) != 0)
+        blocks[count++] = take(page);
     for (size_t i = 0; i < count; i++) {
         size_t what = core_below(&random, 3);
         kept[i] = what == 0;
@@ -503,7 +517,8 @@ START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
     page_rebuild(page, core_page_bytes(page), &generator);
     ck_assert(is_valid(page));
     ck_assert_int_eq(page_used(page), (int32_t)in_use);
-    for (size_t i = 0; i < count; i++) core_require(core_is_live(blocks[i]) == kept[i] && !core_is_claimed(blocks[i]));
+    for (size_t i = 0; i < count; i++)
+        core_require(core_is_live(blocks[i]) == kept[i] && !core_is_claimed(blocks[i]));
     while (page_used(page) < page->capacity) {
         void *block = take(page);
         for (size_t i = 0; i < count; i++) core_require(!kept[i] || blocks[i] != block);

@@ -1,5 +1,6 @@
 /*
- * test_random: the generator (src/meta/random.h): its block function, erasure, reseeding after a wipe, and the range reduction.
+ * test_random: the generator (src/meta/random.h): its block function, erasure, reseeding after a
+ * wipe, and the range reduction.
  */
 #define _GNU_SOURCE
 #include "meta/random.h"
@@ -31,11 +32,12 @@ static bool holds(const struct random *random, uint64_t word) {
     return memmem(random, sizeof *random, &word, sizeof word) != NULL;
 }
 
-/* RFC 8439, section 2.3.2: key 00 01 … 1f, nonce 00 00 00 09 00 00 00 4a 00 00 00 00, counter 1. */
+/* RFC 8439, section 2.3.2: key 00 01 … 1f, nonce 000000090000004a00000000, counter 1. */
 START_TEST(block_function_gives_the_standards_example) {
     static const uint32_t nonce[3] = {0x09000000, 0x4a000000, 0};
-    static const uint32_t expected[16] = {0xe4e7f110, 0x15593bd1, 0x1fdd0f50, 0xc47120a3, 0xc7f4d1c7, 0x0368c033,
-                                          0x9aaa2204, 0x4e6cd4c3, 0x466482d2, 0x09aa9f07, 0x05d7c214, 0xa2028bd9,
+    static const uint32_t expected[16] = {0xe4e7f110, 0x15593bd1, 0x1fdd0f50, 0xc47120a3,
+                                          0xc7f4d1c7, 0x0368c033, 0x9aaa2204, 0x4e6cd4c3,
+                                          0x466482d2, 0x09aa9f07, 0x05d7c214, 0xa2028bd9,
                                           0xd19c12b5, 0xb94e16de, 0xe883d0cb, 0x4e3c50a2};
     uint32_t key[8];
     uint32_t out[16];
@@ -45,7 +47,8 @@ START_TEST(block_function_gives_the_standards_example) {
 }
 END_TEST
 
-/* The stream is what the header says: of four blocks the first 32 bytes are the next key, the rest the words. */
+/* The stream is what the header says: of four blocks the first 32 bytes are the next key, the rest
+   the words. */
 START_TEST(stream_is_the_block_function_under_successive_keys) {
     static const uint32_t nonce[3] = {0, 0, 0};
     uint32_t key[8] = {0x55667788, 0x11223344, 0, 0, 0, 0, 0, 0};
@@ -54,9 +57,11 @@ START_TEST(stream_is_the_block_function_under_successive_keys) {
     for (unsigned refill = 0; refill < 3; refill++) {
         uint32_t stream[4][16];
         uint64_t words[32];
-        for (uint32_t block = 0; block < 4; block++) random_chacha20_block(stream[block], key, block, nonce);
+        for (uint32_t block = 0; block < 4; block++)
+            random_chacha20_block(stream[block], key, block, nonce);
         memcpy(words, stream, sizeof words);
-        for (unsigned i = 0; i < RANDOM_WORDS; i++) ck_assert_uint_eq(random_next(&random), words[4 + RANDOM_WORDS - 1 - i]);
+        for (unsigned i = 0; i < RANDOM_WORDS; i++)
+            ck_assert_uint_eq(random_next(&random), words[4 + RANDOM_WORDS - 1 - i]);
         memcpy(key, stream, sizeof key);
     }
 }
@@ -109,7 +114,8 @@ START_TEST(a_refill_replaces_the_key) {
             ck_assert_mem_eq(random.key, before, sizeof before);
         }
         random_next(&random); /* this one refills */
-        for (unsigned i = 0; i < 4; i++) ck_assert_msg(!holds(&random, before[i]), "part %u of the old key remains", i);
+        for (unsigned i = 0; i < 4; i++)
+            ck_assert_msg(!holds(&random, before[i]), "part %u of the old key remains", i);
     }
 }
 END_TEST
@@ -128,7 +134,8 @@ START_TEST(a_wiped_generator_seeds_itself_again) {
 }
 END_TEST
 
-/* Given a generator in wipe-on-fork memory, when the process forks in mid-stream, then neither side sees the other's numbers. */
+/* Given a generator in wipe-on-fork memory, when the process forks in mid-stream, then neither side
+   sees the other's numbers. */
 START_TEST(parent_and_forked_child_draw_different_numbers) {
     enum { DRAWS = 2 * RANDOM_WORDS };
     struct random *random = make_random();
@@ -155,7 +162,8 @@ START_TEST(parent_and_forked_child_draw_different_numbers) {
 }
 END_TEST
 
-/* Given a kernel that gives no random bytes, when a generator must be seeded, then the process ends and says why. */
+/* Given a kernel that gives no random bytes, when a generator must be seeded, then the process ends
+   and says why. */
 START_TEST(no_entropy_ends_the_process_with_a_message) {
     int ends[2];
     ck_assert_int_eq(pipe(ends), 0);
@@ -201,7 +209,8 @@ START_TEST(below_stays_below_its_bound) {
 }
 END_TEST
 
-/* Chi-square over the cells, against the value exceeded with a chance of 10^-6; the seed is fixed, so the result is too. */
+/* Chi-square over the cells, against the value exceeded with a chance of 10^-6; the seed is fixed,
+   so the result is too. */
 START_TEST(below_is_uniform) {
     static const struct {
         uint32_t cells;
@@ -215,7 +224,8 @@ START_TEST(below_is_uniform) {
     for (unsigned i = 0; i < DRAWS; i++) hits[random_below(&random, cells)]++;
     double expected = (double)DRAWS / cells;
     double chi_square = 0;
-    for (uint32_t i = 0; i < cells; i++) chi_square += (hits[i] - expected) * (hits[i] - expected) / expected;
+    for (uint32_t i = 0; i < cells; i++)
+        chi_square += (hits[i] - expected) * (hits[i] - expected) / expected;
     ck_assert_double_lt(chi_square, cases[_i].limit);
 }
 END_TEST

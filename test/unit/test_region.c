@@ -1,6 +1,6 @@
 /*
- * test_region: the address range of the segments (src/meta/region.h): runs against a model, exhaustion, growth under a limit,
- * guards.
+ * test_region: the address range of the segments (src/meta/region.h): runs against a model,
+ * exhaustion, growth under a limit, guards.
  */
 #define _GNU_SOURCE
 #include "core.h"
@@ -18,7 +18,7 @@ static void check_region(void) {
     core_require(region_lock()->word == 0);
 }
 
-/* --- Runs ------------------------------------------------------------------------------------------------------------------- */
+/* --- Runs ------------------------------------------------------------------------------------ */
 
 START_TEST(a_run_is_where_the_region_is_and_never_the_first_segment) {
     for (int i = 0; i < 100; i++) {
@@ -54,7 +54,9 @@ static void model_mark(struct model *model, uint32_t first, uint32_t count, bool
     for (uint32_t i = first; i < first + count; i++) model->taken[i] = taken;
 }
 
-static bool is_aligned(uint32_t index, uint32_t align) { return (segment_address(index) >> SEGMENT_SHIFT) % align == 0; }
+static bool is_aligned(uint32_t index, uint32_t align) {
+    return (segment_address(index) >> SEGMENT_SHIFT) % align == 0;
+}
 
 static void take_and_compare(struct model *model, uint32_t count, uint32_t align) {
     uint32_t index = UINT32_MAX;
@@ -99,7 +101,8 @@ START_TEST(runs_agree_with_a_model) {
             take_and_compare(&model, 1 + (uint32_t)core_below(&random, 1 + core_below(&random, 12)),
                              1u << core_below(&random, 5));
         else if (what == 2 && model.runs > 0)
-            extend_and_compare(&model, (uint32_t)core_below(&random, model.runs), 1 + (uint32_t)core_below(&random, 3));
+            extend_and_compare(&model, (uint32_t)core_below(&random, model.runs),
+                               1 + (uint32_t)core_below(&random, 3));
         else if (model.runs > 0)
             give_and_forget(&model, (uint32_t)core_below(&random, model.runs));
         uint32_t taken = 0;
@@ -144,12 +147,17 @@ START_TEST(a_run_of_which_few_tables_are_needed_makes_few_writable) {
     uint32_t index = 0;
     ck_assert(region_take(100, 64, 1, &index));
     size_t chunk_end = round_up(index + 1, TABLE_CHUNK);
-    ck_assert(harness_range_is((uintptr_t)page_at(index * 64), PAGE_TABLE_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
-    ck_assert_int_ne(harness_range_state((uintptr_t)page_at((uint32_t)chunk_end * 64)), HARNESS_COMMITTED);
+    ck_assert(harness_range_is((uintptr_t)page_at(index * 64), PAGE_TABLE_BYTES_PER_SEGMENT,
+                               HARNESS_COMMITTED));
+    ck_assert_int_ne(harness_range_state((uintptr_t)page_at((uint32_t)chunk_end * 64)),
+                     HARNESS_COMMITTED);
     ck_assert(region_take(20, 1, 20, &index));
-    ck_assert(harness_range_is((uintptr_t)page_at(index * 64), 20 * PAGE_TABLE_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
-    ck_assert(harness_range_is((uintptr_t)segment_at(index), 20 * sizeof(struct segment), HARNESS_COMMITTED));
-    ck_assert(harness_range_is((uintptr_t)&ro.local_heaps[index * 64], 20 * LOCAL_TABLE_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
+    ck_assert(harness_range_is((uintptr_t)page_at(index * 64), 20 * PAGE_TABLE_BYTES_PER_SEGMENT,
+                               HARNESS_COMMITTED));
+    ck_assert(harness_range_is((uintptr_t)segment_at(index), 20 * sizeof(struct segment),
+                               HARNESS_COMMITTED));
+    ck_assert(harness_range_is((uintptr_t)&ro.local_heaps[index * 64],
+                               20 * LOCAL_TABLE_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
 }
 END_TEST
 
@@ -191,9 +199,10 @@ START_TEST(a_damaged_count_or_bitmap_does_not_validate) {
 }
 END_TEST
 
-/* --- Growth ----------------------------------------------------------------------------------------------------------------- */
+/* --- Growth ---------------------------------------------------------------------------------- */
 
-/* A first window that leaves space to grow, as under an address-space limit, without limiting this process. */
+/* A first window that leaves space to grow, as under an address-space limit, without limiting this
+   process. */
 static void start_with_room_to_grow(void) {
     struct random random;
     struct region_plan plan = {0, 0, 0};
@@ -226,7 +235,8 @@ START_TEST(under_a_limit_the_region_grows_to_what_the_limit_allows) {
     ck_assert_uint_le(first, 64);
     ck_assert_uint_eq(ro.region->span, 4 * first);
     for (; region_take(1, 1, 1, &index); count++) {
-        core_require(index >= 1 && index < ro.region->window_end && ro.region->window_end <= ro.region->span);
+        core_require(index >= 1 && index < ro.region->window_end &&
+                     ro.region->window_end <= ro.region->span);
         core_require(harness_range_is(segment_address(index), SEGMENT_SIZE, HARNESS_RESERVED));
         core_require(region_commit_segment(segment_address(index)));
     }
@@ -242,32 +252,37 @@ START_TEST(a_run_may_be_longer_than_the_first_window) {
     if (!limit_address_space(2 * GIB)) return;
     uint32_t first = ro.region->window_end, index = 0;
     ck_assert(region_take(first + first / 4, 1, 1, &index));
-    ck_assert(os_commit((void *)segment_address(index), (size_t)(first + first / 4) << SEGMENT_SHIFT));
+    ck_assert(
+        os_commit((void *)segment_address(index), (size_t)(first + first / 4) << SEGMENT_SHIFT));
     check_region();
 }
 END_TEST
 
-/* Something else may have come to lie in the range that the tables cover: it is left alone, and growth goes on behind it. */
+/* Something else may have come to lie in the range that the tables cover: it is left alone, and
+   growth goes on behind it. */
 START_TEST(growth_goes_around_what_something_else_has_mapped) {
     if (!limit_address_space(4 * GIB)) return;
     uint32_t first = ro.region->window_end, count = 0, index = 0;
     uintptr_t where = segment_address(first + 2);
-    void *other = mmap((void *)where, 3 * SEGMENT_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    void *other = mmap((void *)where, 3 * SEGMENT_SIZE, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     ck_assert_uint_eq((uintptr_t)other, where);
-    for (; region_take(1, 1, 1, &index); count++) core_require(index < first + 2 || index >= first + 5);
+    for (; region_take(1, 1, 1, &index); count++)
+        core_require(index < first + 2 || index >= first + 5);
     check_region();
     ck_assert_msg(count > first + 16, "%u segments in all, %u in the first window", count, first);
 }
 END_TEST
 
-/* --- Guards ----------------------------------------------------------------------------------------------------------------- */
+/* --- Guards ---------------------------------------------------------------------------------- */
 
 static uintptr_t commit_one(const char *options) {
     uint32_t index = 0;
     core_start_ready(options);
     ck_assert(region_take(1, 1, 1, &index));
     ck_assert(region_commit_segment(segment_address(index)));
-    ck_assert(harness_range_is(segment_address(index), SEGMENT_SIZE - ro.os_page, HARNESS_COMMITTED));
+    ck_assert(
+        harness_range_is(segment_address(index), SEGMENT_SIZE - ro.os_page, HARNESS_COMMITTED));
     return segment_address(index) + SEGMENT_SIZE - ro.os_page;
 }
 
@@ -291,7 +306,8 @@ START_TEST(a_kernel_without_guard_markers_is_asked_once) {
         uint32_t index = 0;
         ck_assert(region_take(1, 1, 1, &index));
         ck_assert(region_commit_segment(segment_address(index)));
-        ck_assert(!os_can_read((const uint64_t *)(segment_address(index) + SEGMENT_SIZE - ro.os_page)));
+        ck_assert(
+            !os_can_read((const uint64_t *)(segment_address(index) + SEGMENT_SIZE - ro.os_page)));
     }
     ck_assert_uint_eq(harness_call_count(OS_GUARD), 1);
     ck_assert_uint_eq(ro.region->guards_missing, 0);

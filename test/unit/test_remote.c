@@ -1,9 +1,9 @@
 /*
- * test_remote: frees by threads that do not own the segment (src/heap/remote.h): what each result changes, wake-ups, and
- * interleavings.
+ * test_remote: frees by threads that do not own the segment (src/heap/remote.h): what each result
+ * changes, wake-ups, and interleavings.
  *
- * Two ways to meet the owner: real threads, and every single point of one thread's steps at which the other's whole step can come
- * between (the atomic seam shows where).
+ * Two ways to meet the owner: real threads, and every single point of one thread's steps at which
+ * the other's whole step can come between (the atomic seam shows where).
  */
 #include "core.h"
 
@@ -21,7 +21,7 @@ static enum remote_result free_remotely(void *block) {
 enum { BLOCK = 8 * KIB, ROOM = 4096 };
 static void *blocks[ROOM];
 
-/* --- Results ---------------------------------------------------------------------------------------------------------------- */
+/* --- Results --------------------------------------------------------------------------------- */
 
 START_TEST(the_claim_is_the_free_and_the_block_stays_as_it_is) {
     uint64_t *block = core_alloc(&owner, 64);
@@ -32,8 +32,10 @@ START_TEST(the_claim_is_the_free_and_the_block_stays_as_it_is) {
     ck_assert(core_is_live(block) && core_is_claimed(block));
     ck_assert_uint_eq(*block, 0x1234); /* freed memory is not touched before it is collected */
     ck_assert_int_eq(page_used(page), used);
-    ck_assert_uint_eq(page->pending, bit64(page_claim_group(PAGE_SMALL, (uintptr_t)block - page->start)));
-    ck_assert_uint_eq(core_heap(&owner)->owner.wake, 0); /* the page is in its queue: nobody need be woken */
+    ck_assert_uint_eq(page->pending,
+                      bit64(page_claim_group(PAGE_SMALL, (uintptr_t)block - page->start)));
+    /* the page is in its queue: nobody need be woken */
+    ck_assert_uint_eq(core_heap(&owner)->owner.wake, 0);
     ck_assert_int_eq(free_remotely(block), REMOTE_CLAIMED_BEFORE);
     ck_assert(core_is_live(block) && core_is_claimed(block));
 }
@@ -43,7 +45,8 @@ START_TEST(what_is_not_live_is_refused_and_nothing_changes) {
     char *block = core_alloc(&owner, 64);
     core_give(&owner, core_alloc(&owner, 64));
     struct page before = *core_page(block);
-    char *wrong[] = {block + 16, block + 48, (char *)before.local_free, (char *)before.start + before.limit + 640};
+    char *wrong[] = {block + 16, block + 48, (char *)before.local_free,
+                     (char *)before.start + before.limit + 640};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ck_assert_int_eq(free_remotely(wrong[i]), REMOTE_NOT_LIVE);
         ck_assert(!core_is_claimed(wrong[i]));
@@ -99,7 +102,8 @@ START_TEST(spurious_wakes_do_nothing) {
         heap_enter(heap);
         heap_poll(heap);
         heap_leave(heap);
-        ck_assert_int_eq(page->in_full, i < 2); /* a full page in vain: it joins its queue, and leaves it again */
+        /* a full page in vain: it joins its queue, and leaves it again */
+        ck_assert_int_eq(page->in_full, i < 2);
         check_all();
     }
 }
@@ -118,9 +122,10 @@ START_TEST(an_abandoned_segment_has_nobody_to_wake) {
 }
 END_TEST
 
-/* --- Interleavings ---------------------------------------------------------------------------------------------------------- */
+/* --- Interleavings --------------------------------------------------------------------------- */
 
-/* The owner, for as long as it takes: allocates until the freed block comes back. Any lost claim or wake-up shows here. */
+/* The owner, for as long as it takes: allocates until the freed block comes back. Any lost claim or
+   wake-up shows here. */
 static void expect_reuse(const void *freed) {
     for (unsigned i = 0; i < 64; i++) {
         void *block = core_alloc(&owner, BLOCK);
@@ -182,7 +187,8 @@ static void start_race(enum start start) {
     ck_assert(!core_page(target)->in_full && core_page(target)->pending == PENDING_FULL);
 }
 
-/* When the owner's whole step comes before any access of a remote free, then the block is found again. */
+/* When the owner's whole step comes before any access of a remote free, then the block is found
+   again. */
 static void interleave_remote_free(enum start start, void (*act)(void)) {
     for (uint64_t step = 1;; step++) {
         start_race(start);
@@ -202,10 +208,12 @@ static void interleave_remote_free(enum start start, void (*act)(void)) {
 }
 
 START_TEST(no_claim_is_lost_when_the_owner_acts_in_the_middle_of_it) {
-    static void (*const acts[])(void) = {owner_sets_aside, owner_polls, owner_collects, owner_frees_another, owner_ends};
+    static void (*const acts[])(void) = {owner_sets_aside, owner_polls, owner_collects,
+                                         owner_frees_another, owner_ends};
     for (int start = FILLED; start < STARTS; start++)
         for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
-            if (start == ASIDE && acts[i] == owner_collects) continue; /* the owner never does that to a page set aside */
+            /* the owner never does that to a page set aside */
+            if (start == ASIDE && acts[i] == owner_collects) continue;
             interleave_remote_free((enum start)start, acts[i]);
         }
 }
@@ -222,7 +230,8 @@ static void owner_makes_the_segment_huge(void) {
     core_be(&other);
 }
 
-/* A wake-up that comes late finds an owner word that is no heap's any more, and must not follow it. */
+/* A wake-up that comes late finds an owner word that is no heap's any more, and must not follow
+   it. */
 START_TEST(a_late_wake_up_passes_over_a_segment_that_became_huge) {
     unsigned huge = 0;
     for (uint64_t step = 1;; step++) {
@@ -261,7 +270,8 @@ static void interleave_owner(enum start start, void (*act)(void)) {
 }
 
 START_TEST(no_claim_is_lost_when_it_comes_in_the_middle_of_the_owners_step) {
-    static void (*const acts[])(void) = {owner_sets_aside, owner_polls, owner_collects, owner_frees_another, owner_ends};
+    static void (*const acts[])(void) = {owner_sets_aside, owner_polls, owner_collects,
+                                         owner_frees_another, owner_ends};
     for (int start = FILLED; start < STARTS; start++)
         for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
             if (start == ASIDE && acts[i] == owner_collects) continue;
@@ -282,12 +292,14 @@ static void take_many(void *unused) {
     core_be(&owner);
     for (unsigned i = 0; i < 64; i++) {
         void *block = alloc_block(BLOCK);
-        for (unsigned j = 0; j < i; j++) core_require(blocks[1000 + j] != block); /* never given out twice */
+        /* never given out twice */
+        for (unsigned j = 0; j < i; j++) core_require(blocks[1000 + j] != block);
         blocks[1000 + i] = block;
     }
 }
 
-/* Two frees of one block at once, local and remote: one of them, or the next pop or collect of the block, reports it. */
+/* Two frees of one block at once, local and remote: one of them, or the next pop or collect of the
+   block, reports it. */
 START_TEST(two_frees_at_once_are_reported_before_the_block_is_given_out_twice) {
     for (uint64_t step = 1;; step++) {
         core_setup();
@@ -299,7 +311,8 @@ START_TEST(two_frees_at_once_are_reported_before_the_block_is_given_out_twice) {
         enum report_kind kind = core_report_of(free_by_owner, target);
         bool ran = core_interleave_end();
         if (!ran) break;
-        if (kind == REPORT_KINDS && second_free_kind == REPORT_KINDS) kind = core_report_of(take_many, NULL);
+        if (kind == REPORT_KINDS && second_free_kind == REPORT_KINDS)
+            kind = core_report_of(take_many, NULL);
         if (kind == REPORT_KINDS) kind = second_free_kind;
         ck_assert_str_eq(core_kind_name(kind), core_kind_name(REPORT_DOUBLE_FREE));
         ck_assert_uint_lt(step, 1000);
@@ -307,9 +320,12 @@ START_TEST(two_frees_at_once_are_reported_before_the_block_is_given_out_twice) {
 }
 END_TEST
 
-static void other_claims(void) { map_word_of((uintptr_t)target)->claim |= map_bit_of((uintptr_t)target); }
+static void other_claims(void) {
+    map_word_of((uintptr_t)target)->claim |= map_bit_of((uintptr_t)target);
+}
 
-/* The other thread stops after its claim, before its mark in `pending`: no collect sees the claim, so the pop must. */
+/* The other thread stops after its claim, before its mark in `pending`: no collect sees the claim,
+   so the pop must. */
 START_TEST(a_block_that_was_claimed_while_it_was_freed_is_never_given_out) {
     for (uint64_t step = 1;; step++) {
         core_setup();
@@ -327,13 +343,14 @@ START_TEST(a_block_that_was_claimed_while_it_was_freed_is_never_given_out) {
 }
 END_TEST
 
-/* --- Real threads ----------------------------------------------------------------------------------------------------------- */
+/* --- Real threads ---------------------------------------------------------------------------- */
 
 enum { FREERS = 3, ROUNDS = 60, BATCH = 600 };
 static pthread_barrier_t gate;
 static unsigned freed[FREERS];
 
-/* Frees all blocks of the batch that are left, from its own place on: each block is freed by all, and one must win. */
+/* Frees all blocks of the batch that are left, from its own place on: each block is freed by all,
+   and one must win. */
 static void *free_all(void *number) {
     unsigned self = *(unsigned *)number;
     for (unsigned round = 0; round < ROUNDS; round++) {
@@ -356,7 +373,8 @@ START_TEST(of_many_frees_of_a_block_one_wins) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, free_all, &numbers[i]), 0);
     }
     for (unsigned round = 0; round < ROUNDS; round++) {
-        for (unsigned i = 0; i < BATCH; i++) blocks[i] = core_alloc(&owner, 16 + round * 137 % 9000);
+        for (unsigned i = 0; i < BATCH; i++)
+            blocks[i] = core_alloc(&owner, 16 + round * 137 % 9000);
         pthread_barrier_wait(&gate);
         pthread_barrier_wait(&gate);
     }
@@ -380,17 +398,20 @@ static void *free_what_comes(void *unused) {
     (void)unused;
     uint64_t random = (uint64_t)(uintptr_t)&random;
     while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
-        void *block = __atomic_exchange_n(&shared[core_below(&random, 256)], NULL, __ATOMIC_ACQ_REL);
+        void *block =
+            __atomic_exchange_n(&shared[core_below(&random, 256)], NULL, __ATOMIC_ACQ_REL);
         if (block != NULL) alloc_free(block);
     }
     return NULL;
 }
 
-/* Pages that fill up and are freed into by others at the same time: the owner is always woken, so it does not grow. */
+/* Pages that fill up and are freed into by others at the same time: the owner is always woken, so
+   it does not grow. */
 START_TEST(an_owner_whose_blocks_others_free_does_not_grow) {
     pthread_t threads[2];
     uint64_t random = 11;
-    for (unsigned i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, free_what_comes, NULL), 0);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, free_what_comes, NULL), 0);
     for (unsigned i = 0; i < 60000; i++) {
         unsigned place = (unsigned)core_below(&random, 256);
         char *block = alloc_block(4 * KIB + 16 * (i % 3));

@@ -1,7 +1,8 @@
 /*
  * test_report: the last words of a process whose memory was misused (src/report/report.h).
  *
- * Each report is made in a forked child with a pipe in place of descriptor 2; the test reads what came out and how it ended.
+ * Each report is made in a forked child with a pipe in place of descriptor 2; the test reads what
+ * came out and how it ended.
  */
 #include "report/report.h"
 
@@ -60,14 +61,15 @@ static void run(void (*body)(void)) {
 }
 
 static void assert_aborted(void) {
-    ck_assert_msg(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGABRT, "the child ended with status 0x%x\n%s", (unsigned)ended,
-                  printed);
+    ck_assert_msg(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGABRT,
+                  "the child ended with status 0x%x\n%s", (unsigned)ended, printed);
 }
 
 /* The first line is exactly this. */
 static void assert_first_line(const char *expected) {
     size_t length = strlen(expected);
-    ck_assert_msg(strncmp(printed, expected, length) == 0 && printed[length] == '\n', "printed:\n%s", printed);
+    ck_assert_msg(strncmp(printed, expected, length) == 0 && printed[length] == '\n',
+                  "printed:\n%s", printed);
 }
 
 static bool has_line(const char *line) {
@@ -94,22 +96,26 @@ static void assert_only_moat_lines(void) {
     }
 }
 
-/* --- Every kind ------------------------------------------------------------------------------------------------------------ */
+/* --- Every kind ------------------------------------------------------------------------------- */
 
-static const char *const kinds[REPORT_KINDS] = {"double-free",      "invalid-free",     "corrupt-link",       "overflow",
-                                                "write-after-free", "size-mismatch",    "alignment-mismatch", "family-mismatch",
-                                                "guard-hit",        "corrupt-metadata", "reentrant-call"};
+static const char *const kinds[REPORT_KINDS] = {
+    "double-free",      "invalid-free",     "corrupt-link",       "overflow",
+    "write-after-free", "size-mismatch",    "alignment-mismatch", "family-mismatch",
+    "guard-hit",        "corrupt-metadata", "reentrant-call"};
 
 static enum report_kind kind_now;
 
-static void report_kind_now(void) { report_fatal(kind_now, "second free of a block", ADDRESS, NULL); }
+static void report_kind_now(void) {
+    report_fatal(kind_now, "second free of a block", ADDRESS, NULL);
+}
 
 START_TEST(each_kind_has_its_first_line_and_ends_in_an_abort) {
     char expected[128];
     kind_now = (enum report_kind)_i;
     run(report_kind_now);
     assert_aborted();
-    snprintf(expected, sizeof expected, "moat: fatal: %s: second free of a block at 0x7f12345678", kinds[_i]);
+    snprintf(expected, sizeof expected, "moat: fatal: %s: second free of a block at 0x7f12345678",
+             kinds[_i]);
     assert_first_line(expected);
     ck_assert_uint_eq(count("moat: fatal:"), 1);
     ck_assert_str_eq(report_kind_name(kind_now), kinds[_i]);
@@ -117,7 +123,9 @@ START_TEST(each_kind_has_its_first_line_and_ends_in_an_abort) {
 }
 END_TEST
 
-static void fail_a_check(void) { MOAT_CHECK(ended == 12345, "the page is in no queue", (void *)0x10); }
+static void fail_a_check(void) {
+    MOAT_CHECK(ended == 12345, "the page is in no queue", (void *)0x10);
+}
 
 START_TEST(a_failed_check_is_corrupt_metadata) {
     run(fail_a_check);
@@ -136,8 +144,7 @@ START_TEST(a_failed_assertion_names_the_condition) {
 }
 END_TEST
 
-/* --- What is known of the block -----------------------------------------------------------------------------------------------
- */
+/* --- What is known of the block --------------------------------------------------------------- */
 
 static struct report_facts facts_now;
 
@@ -156,7 +163,8 @@ START_TEST(what_is_known_is_printed) {
     run(report_facts_now);
     assert_aborted();
     ck_assert(has_line("moat: block 0x7f0000001000 of 48 bytes, state: free"));
-    ck_assert(has_line("moat: page 0x7f0000000000 (small, 64 KiB) in segment 0x7f0000400000, owner: another thread"));
+    ck_assert(has_line("moat: page 0x7f0000000000 (small, 64 KiB) in segment 0x7f0000400000, "
+                       "owner: another thread"));
     ck_assert_uint_eq(count(" given: "), 0);
     ck_assert_uint_eq(count("the address lies in"), 0);
     assert_only_moat_lines();
@@ -173,11 +181,13 @@ START_TEST(what_is_not_known_is_left_out) {
     run(report_facts_now);
     ck_assert(has_line("moat: page 0x10000 (huge)"));
     ck_assert_uint_eq(count("moat: block"), 0);
-    facts_now = (struct report_facts){.block_size = 1, .page_start = 0x10000, .page_size = 100, .segment_start = 0x400000};
+    facts_now = (struct report_facts){
+        .block_size = 1, .page_start = 0x10000, .page_size = 100, .segment_start = 0x400000};
     run(report_facts_now);
     ck_assert(has_line("moat: block of 1 byte"));
     ck_assert(has_line("moat: page 0x10000 (100 bytes) in segment 0x400000"));
-    facts_now = (struct report_facts){.segment_start = 0x400000, .segment_owner = "no thread (abandoned)"};
+    facts_now =
+        (struct report_facts){.segment_start = 0x400000, .segment_owner = "no thread (abandoned)"};
     run(report_facts_now);
     ck_assert(has_line("moat: segment 0x400000, owner: no thread (abandoned)"));
     facts_now = (struct report_facts){.block_start = 0};
@@ -209,7 +219,8 @@ END_TEST
 
 static void report_own_thread(void) {
     char expected[64];
-    snprintf(expected, sizeof expected, "moat: thread %u of process %u", os_thread_id(), os_process_id());
+    snprintf(expected, sizeof expected, "moat: thread %u of process %u", os_thread_id(),
+             os_process_id());
     ssize_t unused = write(STDERR_FILENO, expected, strlen(expected));
     (void)unused;
     unused = write(STDERR_FILENO, "\n", 1);
@@ -250,8 +261,7 @@ START_TEST(an_address_outside_the_heap_is_described) {
 }
 END_TEST
 
-/* --- The stack ----------------------------------------------------------------------------------------------------------------
- */
+/* --- The stack -------------------------------------------------------------------------------- */
 
 START_TEST(the_stack_begins_at_the_caller_and_is_named_by_module) {
     kind_now = REPORT_DOUBLE_FREE;
@@ -265,8 +275,10 @@ START_TEST(the_stack_begins_at_the_caller_and_is_named_by_module) {
     const char *end_of_line = strchr(first, '\n');
     const char *plus = strstr(module, "+0x");
     ck_assert(plus != NULL && plus < end_of_line);
-    ck_assert_ptr_nonnull(memmem(module, (size_t)(plus - module), "test_report", strlen("test_report")));
-    /* The first frame is the function that reported: the child has the same addresses as this process. */
+    ck_assert_ptr_nonnull(
+        memmem(module, (size_t)(plus - module), "test_report", strlen("test_report")));
+    /* The first frame is the function that reported: the child has the same addresses as this
+       process. */
     FILE *maps = fopen("/proc/self/maps", "r");
     ck_assert_ptr_nonnull(maps);
     char line[4352];
@@ -275,14 +287,14 @@ START_TEST(the_stack_begins_at_the_caller_and_is_named_by_module) {
         if (strstr(line, "test_report") != NULL) base = (uintptr_t)strtoull(line, NULL, 16);
     fclose(maps);
     uintptr_t offset = (uintptr_t)strtoull(plus + 1, NULL, 16);
-    uintptr_t place = offset < base ? base + offset : offset; /* a program at a fixed address has no bias */
+    /* a program at a fixed address has no bias */
+    uintptr_t place = offset < base ? base + offset : offset;
     ck_assert_uint_ge(place, (uintptr_t)&report_kind_now);
     ck_assert_uint_lt(place, (uintptr_t)&report_kind_now + 512);
 }
 END_TEST
 
-/* --- Two at once ---------------------------------------------------------------------------------------------------------------
- */
+/* --- Two at once ------------------------------------------------------------------------------ */
 
 static pthread_barrier_t together;
 
@@ -311,12 +323,12 @@ START_TEST(of_several_reports_at_once_one_is_printed) {
 }
 END_TEST
 
-/* --- Signals -------------------------------------------------------------------------------------------------------------------
- */
+/* --- Signals ---------------------------------------------------------------------------------- */
 
 static void report_in_handler(int signal) {
     (void)signal;
-    report_fatal(REPORT_REENTRANT_CALL, "allocator called from a signal handler that interrupted it", ADDRESS, NULL);
+    report_fatal(REPORT_REENTRANT_CALL,
+                 "allocator called from a signal handler that interrupted it", ADDRESS, NULL);
 }
 
 static void catch_with(int signal, void (*handler)(int), int flags) {
@@ -335,17 +347,20 @@ static void report_from_signal(void) {
 START_TEST(a_report_works_inside_a_signal_handler) {
     run(report_from_signal);
     assert_aborted();
-    assert_first_line("moat: fatal: reentrant-call: allocator called from a signal handler that interrupted it at 0x7f12345678");
+    assert_first_line("moat: fatal: reentrant-call: allocator called from a signal handler that "
+                      "interrupted it at 0x7f12345678");
     ck_assert_uint_gt(count("moat:   #"), 4);
 }
 END_TEST
 
-/* The smallest signal stack there may be: a report must fit into it with the handler's frame, or it dies in the middle. */
+/* The smallest signal stack there may be: a report must fit into it with the handler's frame, or it
+   dies in the middle. */
 static void report_from_small_stack(void) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t size = (size_t)sysconf(_SC_MINSIGSTKSZ) + 6 * KIB;
     size_t whole = round_up(size, page);
-    char *space = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *space =
+        mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (space == MAP_FAILED || mprotect(space, page, PROT_NONE) != 0) _exit(94);
     stack_t other = {.ss_sp = space + page + (whole - size), .ss_size = size, .ss_flags = 0};
     memset(space + page, 0x5a, whole);
@@ -416,8 +431,7 @@ START_TEST(an_ignored_or_blocked_abort_aborts) {
 }
 END_TEST
 
-/* --- Descriptors and children
- * ---------------------------------------------------------------------------------------------------- */
+/* --- Descriptors and children ----------------------------------------------------------------- */
 
 static void report_without_stderr(void) {
     close(STDERR_FILENO);
@@ -433,7 +447,8 @@ END_TEST
 
 static pid_t reporting_process;
 
-/* Forks where another thread of the parent reports: simulated by forking inside SIGABRT's handler, after the report began. */
+/* Forks where another thread of the parent reports: simulated by forking inside SIGABRT's handler,
+   after the report began. */
 static void fork_in_handler(int signal) {
     (void)signal;
     if (getpid() != reporting_process) return; /* the child's own abort */
@@ -458,13 +473,14 @@ START_TEST(a_child_forked_during_a_report_can_report) {
 }
 END_TEST
 
-/* --- Reports that do not end the process
- * ------------------------------------------------------------------------------------------- */
+/* --- Reports that do not end the process ------------------------------------------------------ */
 
 static void report_and_live(void) {
-    facts_now = (struct report_facts){.block_start = 0x1000, .block_size = 48, .size_given = 40, .size_expected = 48};
+    facts_now = (struct report_facts){
+        .block_start = 0x1000, .block_size = 48, .size_given = 40, .size_expected = 48};
     errno = 77;
-    report_and_continue(REPORT_SIZE_MISMATCH, "sized free with the wrong size", ADDRESS, &facts_now);
+    report_and_continue(REPORT_SIZE_MISMATCH, "sized free with the wrong size", ADDRESS,
+                        &facts_now);
     report_warning("one: ", "two three", 3);
     report_warning("no detail", NULL, 0);
     report_warning("whole: ", "detail", 0);
@@ -473,7 +489,8 @@ static void report_and_live(void) {
 
 START_TEST(other_lines_do_not_end_the_process_and_keep_errno) {
     run(report_and_live);
-    ck_assert_msg(WIFEXITED(ended) && WEXITSTATUS(ended) == 42, "the child ended with status 0x%x", (unsigned)ended);
+    ck_assert_msg(WIFEXITED(ended) && WEXITSTATUS(ended) == 42, "the child ended with status 0x%x",
+                  (unsigned)ended);
     assert_first_line("moat: error: size-mismatch: sized free with the wrong size at 0x7f12345678");
     ck_assert(has_line("moat: size given: 40, expected: 48"));
     ck_assert(has_line("moat: block 0x1000 of 48 bytes"));
@@ -484,8 +501,7 @@ START_TEST(other_lines_do_not_end_the_process_and_keep_errno) {
 }
 END_TEST
 
-/* --- The harness
- * ------------------------------------------------------------------------------------------------------------------- */
+/* --- The harness ------------------------------------------------------------------------------ */
 
 static jmp_buf before_report;
 static enum report_kind hooked_kind;
@@ -499,7 +515,8 @@ static void hook(enum report_kind kind, uintptr_t address) {
 
 START_TEST(a_harness_gets_the_report_instead) {
     harness_report_hook = hook;
-    if (setjmp(before_report) == 0) report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", ADDRESS, NULL);
+    if (setjmp(before_report) == 0)
+        report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", ADDRESS, NULL);
     ck_assert_int_eq((int)hooked_kind, REPORT_CORRUPT_LINK);
     ck_assert_uint_eq(hooked_address, ADDRESS);
     if (setjmp(before_report) == 0) moat_check_failed("x", (void *)(uintptr_t)0x20);

@@ -1,5 +1,6 @@
 /*
- * test_segment: 4 MiB with pages of one kind (src/heap/segment.h): birth and end, pages in slots, purging, the abandoned ones.
+ * test_segment: 4 MiB with pages of one kind (src/heap/segment.h): birth and end, pages in slots,
+ * purging, the abandoned ones.
  */
 #define _GNU_SOURCE
 #include "core.h"
@@ -114,9 +115,10 @@ START_TEST(a_segment_that_cannot_be_taken_apart_is_emptied_and_kept_away) {
 }
 END_TEST
 
-/* --- Pages ------------------------------------------------------------------------------------------------------------------ */
+/* --- Pages ----------------------------------------------------------------------------------- */
 
-/* Given an empty segment, when pages are made till none is left, then each slot came once, and pages do not overlap. */
+/* Given an empty segment, when pages are made till none is left, then each slot came once, and
+   pages do not overlap. */
 START_TEST(pages_fill_a_segment_slot_by_slot) {
     for (int k = PAGE_SMALL; k <= PAGE_LARGE; k++) {
         enum page_kind kind = (enum page_kind)k;
@@ -155,7 +157,8 @@ START_TEST(the_guard_takes_from_the_last_page_alone) {
         unsigned last = high_bit(slots);
         for (; slots != 0; slots &= slots - 1) {
             size_t guard = low_bit(slots) == last ? ro.os_page : 0;
-            ck_assert_uint_eq(segment_page_bytes(kind, low_bit(slots)), page_kind_size(kind) - guard);
+            ck_assert_uint_eq(segment_page_bytes(kind, low_bit(slots)),
+                              page_kind_size(kind) - guard);
         }
     }
 }
@@ -189,7 +192,8 @@ START_TEST(a_page_given_back_is_dirty_until_it_is_purged) {
 }
 END_TEST
 
-/* Any set of dirty pages of any kind: after the purge these are gone, and only these; the guard stays. */
+/* Any set of dirty pages of any kind: after the purge these are gone, and only these; the guard
+   stays. */
 START_TEST(a_purge_takes_the_dirty_pages_and_no_others) {
     uint64_t random = (uint64_t)_i;
     enum page_kind kind = (enum page_kind)(_i % PAGE_KINDS);
@@ -216,9 +220,11 @@ START_TEST(a_purge_takes_the_dirty_pages_and_no_others) {
     ck_assert(segment_purge(segment));
     for (unsigned i = 0; i < count; i++) {
         const char *memory = (const char *)pages[i]->start;
-        core_require(memory[0] == !dirty[i] && memory[segment_page_bytes(kind, page_slot(pages[i])) - 1] == !dirty[i]);
+        core_require(memory[0] == !dirty[i] &&
+                     memory[segment_page_bytes(kind, page_slot(pages[i])) - 1] == !dirty[i]);
     }
-    ck_assert_int_ne(harness_range_state(segment_start(segment) + SEGMENT_SIZE - 1), HARNESS_COMMITTED);
+    ck_assert_int_ne(harness_range_state(segment_start(segment) + SEGMENT_SIZE - 1),
+                     HARNESS_COMMITTED);
     ck_assert(!os_can_read((const uint64_t *)(segment_start(segment) + SEGMENT_SIZE - ro.os_page)));
 }
 END_TEST
@@ -228,7 +234,8 @@ START_TEST(an_empty_segment_takes_pages_of_another_kind) {
         for (int from = PAGE_SMALL; from <= PAGE_LARGE; from++)
             for (int to = PAGE_SMALL; to <= PAGE_LARGE; to++) {
                 struct segment *segment = make_segment((enum page_kind)from);
-                struct page *page = segment_page_create(segment, class_of_kind((enum page_kind)from), &generator);
+                struct page *page =
+                    segment_page_create(segment, class_of_kind((enum page_kind)from), &generator);
                 segment_page_destroy(segment, page);
                 if (!dirty) ck_assert(segment_purge(segment));
                 segment_retype(segment, word_of((enum page_kind)to));
@@ -246,7 +253,8 @@ END_TEST
 
 START_TEST(a_damaged_segment_does_not_validate) {
     struct segment *segment = make_segment(PAGE_MEDIUM), whole;
-    segment_page_destroy(segment, segment_page_create(segment, class_of_kind(PAGE_MEDIUM), &generator));
+    segment_page_destroy(segment,
+                         segment_page_create(segment, class_of_kind(PAGE_MEDIUM), &generator));
     segment_page_create(segment, class_of_kind(PAGE_MEDIUM), &generator);
     whole = *segment;
     ck_assert(segment_validate(segment));
@@ -266,7 +274,7 @@ START_TEST(a_damaged_segment_does_not_validate) {
 }
 END_TEST
 
-/* --- Abandoned segments ----------------------------------------------------------------------------------------------------- */
+/* --- Abandoned segments ---------------------------------------------------------------------- */
 
 /* The bitmap against a model, at the ends of words and of the whole. */
 START_TEST(an_abandoned_segment_is_found_from_anywhere_before_it) {
@@ -276,7 +284,8 @@ START_TEST(an_abandoned_segment_is_found_from_anywhere_before_it) {
                             4096, 4097, 8191, span / 2, span - 65, span - 64, span - 2, span - 1};
     uint32_t count = sizeof set / sizeof *set;
     ck_assert_uint_gt(span, 16384);
-    for (uint32_t from = 0; from < span; from += 999) ck_assert(!abandoned_find(PAGE_SMALL, from, &index));
+    for (uint32_t from = 0; from < span; from += 999)
+        ck_assert(!abandoned_find(PAGE_SMALL, from, &index));
     for (uint32_t i = 0; i < count; i++) {
         abandoned_add(PAGE_SMALL, set[i]);
         ck_assert(!abandoned_find(PAGE_SMALL, set[i] + 1, &index));
@@ -300,7 +309,8 @@ START_TEST(any_set_of_abandoned_segments_is_found_in_order) {
     bool *model = calloc(span + 1, sizeof *model);
     ck_assert_ptr_nonnull(model);
     for (unsigned step = 0; step < 3000; step++) {
-        uint32_t where = (uint32_t)core_below(&random, core_below(&random, 2) != 0 ? span : 300), index = 0, expected = where;
+        uint32_t where = (uint32_t)core_below(&random, core_below(&random, 2) != 0 ? span : 300),
+                 index = 0, expected = where;
         if (core_below(&random, 2) != 0) {
             abandoned_add(PAGE_SMALL, where);
             model[where] = true;
@@ -353,7 +363,8 @@ START_TEST(a_bit_added_during_a_search_is_found_later) {
     for (uint64_t step = 1;; step++) {
         uint32_t index = 0, again = 0;
         abandoned_add(PAGE_SMALL, 70);
-        ck_assert(abandoned_find(PAGE_SMALL, 0, &index)); /* leaves a summary bit without a word behind it */
+        /* leaves a summary bit without a word behind it */
+        ck_assert(abandoned_find(PAGE_SMALL, 0, &index));
         core_interleave(step, add_again);
         bool found = abandoned_find(PAGE_SMALL, 0, &index);
         if (!core_interleave_end()) break;

@@ -1,5 +1,6 @@
 /*
- * test_sizeclass: which block size serves a request (src/meta/size_class.h): every size, and every alignment near every boundary.
+ * test_sizeclass: which block size serves a request (src/meta/size_class.h): every size, and every
+ * alignment near every boundary.
  */
 #include "core.h"
 
@@ -9,7 +10,8 @@ START_TEST(block_sizes_grow_by_whole_granules_and_end_at_the_largest) {
     core_require(size_class_bytes(0) == GRANULE);
     for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
         core_require(size_class_bytes(size_class) % GRANULE == 0);
-        if (size_class > 0) core_require(size_class_bytes(size_class) > size_class_bytes(size_class - 1));
+        if (size_class > 0)
+            core_require(size_class_bytes(size_class) > size_class_bytes(size_class - 1));
         ck_assert_uint_eq(size_class_of(size_class_bytes(size_class)), size_class);
     }
     core_require(size_class_bytes(SIZE_CLASSES - 1) == LARGE_MAX);
@@ -20,7 +22,8 @@ START_TEST(every_size_gets_the_smallest_class_that_fits) {
     uint32_t expected = 0;
     for (size_t size = 1; size <= LARGE_MAX; size++) {
         if (size > size_class_bytes(expected)) expected++;
-        if (size_class_of(size) != expected) ck_abort_msg("size %zu: class %u, not %u", size, size_class_of(size), expected);
+        if (size_class_of(size) != expected)
+            ck_abort_msg("size %zu: class %u, not %u", size, size_class_of(size), expected);
     }
 }
 END_TEST
@@ -34,10 +37,12 @@ START_TEST(at_most_an_eighth_is_wasted_above_128_bytes) {
 }
 END_TEST
 
-/* The answer by definition: the first class that is large enough and a multiple of the alignment. */
+/* The answer by definition: the first class that is large enough and a multiple of the
+   alignment. */
 static uint32_t aligned_by_definition(size_t alignment, size_t size) {
     for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++)
-        if (size_class_bytes(size_class) >= size && size_class_bytes(size_class) % alignment == 0) return size_class;
+        if (size_class_bytes(size_class) >= size && size_class_bytes(size_class) % alignment == 0)
+            return size_class;
     return SIZE_CLASS_NONE;
 }
 
@@ -71,7 +76,8 @@ START_TEST(every_block_of_an_aligned_class_is_aligned) {
             uint32_t got = size_class_of_aligned(alignment, size_class_bytes(size_class));
             size_t page = page_kind_size(size_class_page_kind(got));
             core_require(page % alignment == 0);
-            for (size_t offset = 0; offset < page; offset += size_class_bytes(got)) core_require(offset % alignment == 0);
+            for (size_t offset = 0; offset < page; offset += size_class_bytes(got))
+                core_require(offset % alignment == 0);
         }
 }
 END_TEST
@@ -82,9 +88,12 @@ START_TEST(the_page_kind_follows_the_block_size) {
     core_require(page_kind_size(PAGE_LARGE) == SEGMENT_SIZE);
     for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
         size_t size = size_class_bytes(size_class);
-        enum page_kind expected = size <= 8 * KIB ? PAGE_SMALL : size <= 64 * KIB ? PAGE_MEDIUM : PAGE_LARGE;
+        enum page_kind expected = size <= 8 * KIB    ? PAGE_SMALL
+                                  : size <= 64 * KIB ? PAGE_MEDIUM
+                                                     : PAGE_LARGE;
         core_require(size_class_page_kind(size_class) == expected);
-        /* Some blocks fit beside the guard, of the largest OS page too, and a record can count them. */
+        /* Some blocks fit beside the guard, of the largest OS page too, and a record can count
+           them. */
         size_t least = page_kind_size(expected) - (expected == PAGE_SMALL ? 4 * KIB : 64 * KIB);
         core_require(least / size >= 3);
         core_require(page_kind_size(expected) / size <= UINT16_MAX);

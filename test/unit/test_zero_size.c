@@ -1,5 +1,6 @@
 /*
- * test_zero: zero-size blocks (src/heap/zero_size.h): unique inaccessible addresses from the live map alone.
+ * test_zero: zero-size blocks (src/heap/zero_size.h): unique inaccessible addresses from the live
+ * map alone.
  */
 #include "core.h"
 
@@ -36,8 +37,8 @@ START_TEST(every_block_has_an_address_of_its_own_that_cannot_be_touched) {
 END_TEST
 
 START_TEST(every_verb_gives_a_zero_size_block) {
-    void *blocks[] = {alloc_block(0), alloc_zeroed(0), alloc_aligned(4096, 0), alloc_resize(NULL, 0),
-                      alloc_resize(alloc_block(100), 0)};
+    void *blocks[] = {alloc_block(0), alloc_zeroed(0), alloc_aligned(4096, 0),
+                      alloc_resize(NULL, 0), alloc_resize(alloc_block(100), 0)};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         ck_assert_ptr_nonnull(blocks[i]);
         ck_assert_uint_eq(alloc_usable_size(blocks[i]), 0);
@@ -53,7 +54,8 @@ START_TEST(every_verb_gives_a_zero_size_block) {
 }
 END_TEST
 
-/* "Aligned, unique, usable size 0" all hold; and what a right program says at a sized free is accepted. */
+/* "Aligned, unique, usable size 0" all hold; and what a right program says at a sized free is
+   accepted. */
 START_TEST(an_aligned_zero_size_block_is_aligned) {
     core_start_ready("purge_delay=300"); /* space for three of a gibibyte */
     for (size_t alignment = 1; alignment <= ALIGN_MAX; alignment *= 2) {
@@ -61,7 +63,8 @@ START_TEST(an_aligned_zero_size_block_is_aligned) {
         for (unsigned i = 0; i < 3; i++) {
             blocks[i] = alloc_aligned(alignment, 0);
             ck_assert_ptr_nonnull(blocks[i]);
-            ck_assert_msg((uintptr_t)blocks[i] % alignment == 0, "%p for an alignment of %zu", blocks[i], alignment);
+            ck_assert_msg((uintptr_t)blocks[i] % alignment == 0, "%p for an alignment of %zu",
+                          blocks[i], alignment);
             for (unsigned k = 0; k < i; k++) ck_assert_ptr_ne(blocks[i], blocks[k]);
         }
         for (unsigned i = 0; i < 3; i++) alloc_free_aligned_sized(blocks[i], alignment, 0);
@@ -74,7 +77,8 @@ static void free_aligned_to_a_page(void *block) { alloc_free_aligned_sized(block
 START_TEST(a_right_aligned_sized_free_of_a_zero_size_block_is_no_misuse) {
     void *blocks[10];
     for (unsigned i = 0; i < 10; i++) blocks[i] = alloc_aligned(4096, 0);
-    for (unsigned i = 0; i < 10; i++) core_expect_report(REPORT_KINDS, free_aligned_to_a_page, blocks[i]);
+    for (unsigned i = 0; i < 10; i++)
+        core_expect_report(REPORT_KINDS, free_aligned_to_a_page, blocks[i]);
 }
 END_TEST
 
@@ -96,7 +100,8 @@ START_TEST(a_misaligned_address_is_no_block) {
 }
 END_TEST
 
-/* Given a segment without space, the next block comes from another, and what is freed in either is found again. */
+/* Given a segment without space, the next block comes from another, and what is freed in either is
+   found again. */
 START_TEST(a_full_segment_continues_in_the_next) {
     static uintptr_t addresses[2 * PER_SEGMENT + 100];
     size_t count = sizeof addresses / sizeof *addresses;
@@ -110,7 +115,8 @@ START_TEST(a_full_segment_continues_in_the_next) {
     for (size_t i = 0; i < 3; i++) {
         ck_assert(zero_size_free(some[i]));
         bool again = false; /* every segment but the last is full otherwise */
-        for (size_t k = 0; k < PER_SEGMENT && !again; k++) again = (uintptr_t)zero_size_alloc(GRANULE) == some[i];
+        for (size_t k = 0; k < PER_SEGMENT && !again; k++)
+            again = (uintptr_t)zero_size_alloc(GRANULE) == some[i];
         ck_assert(again);
     }
     check_all();
@@ -121,7 +127,8 @@ START_TEST(out_of_segments_is_null_and_a_free_makes_room) {
     core_start_ready("region=32M");
     size_t count = 0;
     uintptr_t last = 0;
-    for (uintptr_t address; (address = (uintptr_t)zero_size_alloc(GRANULE)) != 0; count++) last = address;
+    for (uintptr_t address; (address = (uintptr_t)zero_size_alloc(GRANULE)) != 0; count++)
+        last = address;
     ck_assert_uint_eq(count, 7 * (size_t)PER_SEGMENT);
     ck_assert_ptr_null(alloc_block(0));
     ck_assert_ptr_null(alloc_block(1));
@@ -142,9 +149,11 @@ START_TEST(a_failed_segment_is_null_and_tried_again) {
 }
 END_TEST
 
-/* Freeing and taking stay cheap when the first segments are full: the search does not begin at their start each time. */
+/* Freeing and taking stay cheap when the first segments are full: the search does not begin at
+   their start each time. */
 START_TEST(a_free_in_a_later_segment_is_found_without_a_long_search) {
-    for (size_t i = 0; i < 3 * (size_t)PER_SEGMENT + 10; i++) core_require(zero_size_alloc(GRANULE) != NULL);
+    for (size_t i = 0; i < 3 * (size_t)PER_SEGMENT + 10; i++)
+        core_require(zero_size_alloc(GRANULE) != NULL);
     uintptr_t mine = (uintptr_t)zero_size_alloc(GRANULE);
     ck_assert(zero_size_free(mine));
     ck_assert_ptr_eq(zero_size_alloc(GRANULE), (void *)mine);

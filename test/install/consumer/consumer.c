@@ -44,7 +44,9 @@ int main(void) {
 
     pthread_t thread;
     void *made;
-    need(pthread_create(&thread, NULL, other_thread, block) == 0 && pthread_join(thread, &made) == 0, "threads");
+    need(pthread_create(&thread, NULL, other_thread, block) == 0 &&
+             pthread_join(thread, &made) == 0,
+         "threads");
     need(moat_owns(made), "malloc of another thread is moat");
     free(made);
     free(copy);
