@@ -2,6 +2,7 @@
 #include "alloc/diagnose.h"
 #include "heap/huge.h"
 #include "os/os.h"
+#include "process/init.h"
 #include "heap/zero_size.h"
 
 /* What a live block's address leads to. */
@@ -14,8 +15,7 @@ struct found {
 
 bool alloc_is_ready(void) {
     /* pairs with init */
-    if (MOAT_UNLIKELY(__atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) == 0) && !init_once())
-        return false;
+    if (MOAT_UNLIKELY(!ro_is_started()) && !init_once()) return false;
     if (MOAT_UNLIKELY(thread_word() == THREAD_BUSY)) heap_report_reentry();
     /* pairs with recover_as */
     if (MOAT_UNLIKELY(atomic_load_acquire(ro.fork_mark) != FORK_RECOVERED)) fork_recover();
@@ -135,10 +135,9 @@ static struct found find_live(uintptr_t address, enum verb verb) {
     if (found.word == OWNER_UNUSED) diagnose_not_live(address, verb); /* no map there */
     const struct map_word *map = map_word_of(address);
     if (HARDENED_MAP && !map_in_use(map, map_bit_of(address))) {
-#if !defined(__x86_64__) && !defined(__i386__)
-        os_membarrier(); /* another thread's live bit may be on its way: see remote.c */
-        if (!map_in_use(map, map_bit_of(address)))
-#endif
+        /* another thread's live bit may be on its way: see remote.c */
+        if (!CPU_HAS_TOTAL_STORE_ORDER) os_membarrier();
+        if (CPU_HAS_TOTAL_STORE_ORDER || !map_in_use(map, map_bit_of(address)))
             diagnose_not_live(address, verb);
     }
     if (owner_has_pages(found.word)) {

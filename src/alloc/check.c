@@ -96,7 +96,7 @@ static void check_findable(void) {
 
 size_t check_all(void) {
     /* pairs with init */
-    if (__atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) == 0 || !alloc_is_ready()) return 0;
+    if (!ro_is_started() || !alloc_is_ready()) return 0;
     struct heap *heap = heap_acquire();
     size_t count = check_heap(heap);
     for (unsigned set = 0; set < ABANDONED_SETS; set++) count += check_abandoned(heap, set);

@@ -35,7 +35,7 @@ static void add_segment(struct stats *stats, const struct segment *segment) {
 
 void stats_collect(struct stats *stats) {
     *stats = (struct stats){0};
-    if (__atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) == 0) return; /* pairs with init */
+    if (!ro_is_started()) return;
     const struct region *region = ro.region;
     uint32_t end = atomic_load_relaxed(&region->window_end);
     for (uint32_t word = 0; word * 64 < end; word++)

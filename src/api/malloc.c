@@ -17,7 +17,7 @@
 
 #include "base/format.h"
 #include "api/posix.h"
-#include "process/state.h"
+#include "process/init.h"
 #include "alloc/stats.h"
 
 #define MOAT_WEAK MOAT_PUBLIC __attribute__((weak))

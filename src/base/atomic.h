@@ -9,34 +9,30 @@
 #define MOAT_ATOMIC_H
 
 #include "base/base.h"
+#include "base/cpu.h"
+#include "base/seam.h"
 
 #ifdef MOAT_HARNESS
-void harness_atomic_step(const volatile void *word);
-#define ATOMIC_STEP(word) harness_atomic_step(word)
+#define ATOMIC_STEP(word) base_seam.atomic_step(word)
 #else
 #define ATOMIC_STEP(word) ((void)0)
 #endif
 
 #define atomic_load_relaxed(p) (ATOMIC_STEP(p), __atomic_load_n((p), __ATOMIC_RELAXED))
 #define atomic_load_acquire(p) (ATOMIC_STEP(p), __atomic_load_n((p), __ATOMIC_ACQUIRE))
-/* Relaxed too: compared where the word lies. GCC does not put an atomic load into the instruction
-   that uses it. A sanitizer sees no load here, so it gets the plain form. */
-#if defined(__x86_64__) && !UNDER_THREAD_SANITIZER
-MOAT_INLINE bool equals_64(const uint64_t *word, uint64_t value) {
-    bool equal;
-    __asm__ volatile("cmpq %2, %1" : "=@cce"(equal) : "m"(*word), "re"(value) : "cc");
-    return equal;
-}
-MOAT_INLINE bool equals_32(const uint32_t *word, uint32_t value) {
-    bool equal;
-    __asm__ volatile("cmpl %2, %1" : "=@cce"(equal) : "m"(*word), "ri"(value) : "cc");
-    return equal;
-}
-#define EQUALS(p)                                                                                  \
-    _Generic((p), uint32_t * : equals_32, const uint32_t * : equals_32, default : equals_64)
-#define atomic_equals_relaxed(p, v) (ATOMIC_STEP(p), EQUALS(p)((p), (v)))
+/* Relaxed too: compared where the word lies, and mixed into a value from there. */
+#define ATOMIC_EQUALS(p)                                                                           \
+    _Generic((p), uint32_t * : cpu_equals_32, const uint32_t * : cpu_equals_32,                    \
+             default : cpu_equals_64)
+#define atomic_equals_relaxed(p, v) (ATOMIC_STEP(p), ATOMIC_EQUALS(p)((p), (v)))
+#define atomic_xor_with_relaxed(v, p) (ATOMIC_STEP(p), cpu_xor_with((v), (p)))
+/* For words that change during initialisation alone, where either value will do: an aligned word is
+   read by one access on every machine, and the compiler puts that into the instruction that uses it
+   only if it is not called atomic. No scheduling point: there is nothing to schedule. */
+#if UNDER_THREAD_SANITIZER
+#define atomic_load_settled(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #else
-#define atomic_equals_relaxed(p, v) (atomic_load_relaxed(p) == (v))
+#define atomic_load_settled(p) (*(p))
 #endif
 #define atomic_store_relaxed(p, v) (ATOMIC_STEP(p), __atomic_store_n((p), (v), __ATOMIC_RELAXED))
 #define atomic_store_release(p, v) (ATOMIC_STEP(p), __atomic_store_n((p), (v), __ATOMIC_RELEASE))
@@ -49,6 +45,8 @@ MOAT_INLINE bool equals_32(const uint32_t *word, uint32_t value) {
 #define atomic_and_acq_rel(p, v) (ATOMIC_STEP(p), __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL))
 #define atomic_add_relaxed(p, v) (ATOMIC_STEP(p), __atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
 #define atomic_sub_acq_rel(p, v) (ATOMIC_STEP(p), __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL))
+#define atomic_exchange_relaxed(p, v)                                                              \
+    (ATOMIC_STEP(p), __atomic_exchange_n((p), (v), __ATOMIC_RELAXED))
 #define atomic_exchange_acquire(p, v)                                                              \
     (ATOMIC_STEP(p), __atomic_exchange_n((p), (v), __ATOMIC_ACQUIRE))
 #define atomic_exchange_release(p, v)                                                              \
@@ -64,5 +62,9 @@ MOAT_INLINE bool equals_32(const uint32_t *word, uint32_t value) {
 #define atomic_cas_acq_rel(p, expected, v)                                                         \
     (ATOMIC_STEP(p),                                                                               \
      __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+
+/* Between a thread and the handlers of signals that interrupt it: the compiler keeps the order of
+   the accesses before and after, the processor does anyway. */
+#define atomic_signal_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 #endif

@@ -8,30 +8,6 @@ MOAT_INLINE uint64_t bit64(uint64_t index) { return (uint64_t)1 << (index & 63);
 MOAT_INLINE bool has_bit(uint64_t word, uint64_t index) {
     return ((word >> (index & 63)) & 1) != 0;
 }
-/* Sets or clears a bit of a word in a register; what it was. One instruction on x86, which
-   compilers do not find by themselves. */
-MOAT_INLINE bool test_and_set_bit(uint64_t *word, uint64_t index) {
-#if defined(__x86_64__)
-    bool was;
-    __asm__("bts %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(index));
-    return was;
-#else
-    bool was = has_bit(*word, index);
-    *word |= bit64(index);
-    return was;
-#endif
-}
-MOAT_INLINE bool test_and_clear_bit(uint64_t *word, uint64_t index) {
-#if defined(__x86_64__)
-    bool was;
-    __asm__("btr %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(index));
-    return was;
-#else
-    bool was = has_bit(*word, index);
-    *word &= ~bit64(index);
-    return was;
-#endif
-}
 MOAT_INLINE unsigned low_bit(uint64_t word) { return (unsigned)__builtin_ctzll(word); }
 MOAT_INLINE unsigned high_bit(uint64_t word) { return 63u - (unsigned)__builtin_clzll(word); }
 MOAT_INLINE unsigned popcount64(uint64_t word) { return (unsigned)__builtin_popcountll(word); }

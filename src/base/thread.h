@@ -9,7 +9,7 @@
 #ifndef MOAT_THREAD_H
 #define MOAT_THREAD_H
 
-#include "base/base.h"
+#include "base/atomic.h"
 
 struct heap;
 
@@ -23,13 +23,13 @@ struct heap;
 #define THREAD_BUSY ((uintptr_t)0x1e)
 
 #ifdef MOAT_HARNESS
-uintptr_t *harness_thread_word(void);
-#define thread_word() (*harness_thread_word())
+#define THREAD_WORD_ADDRESS() base_seam.word_of_thread()
 #else
 extern __thread uintptr_t moat_thread_word
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
-#define thread_word() moat_thread_word
+#define THREAD_WORD_ADDRESS() (&moat_thread_word)
 #endif
+#define thread_word() (*THREAD_WORD_ADDRESS())
 
 /* Bracket everything that a signal handler's call must not get in between: it finds THREAD_BUSY,
    leaves the fast path for it, and is reported (heap_report_reentry). The fences are the compiler's
@@ -37,7 +37,7 @@ extern __thread uintptr_t moat_thread_word
    for who knows that the word is a heap, which no handler changes: one store and no branch. */
 MOAT_INLINE void thread_mark_busy(void) {
     thread_word() = THREAD_BUSY;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    atomic_signal_barrier();
 }
 
 /* Returns what thread_leave gives back. A handler may make a new thread its heap between any two
@@ -46,26 +46,20 @@ MOAT_INLINE void thread_mark_busy(void) {
 MOAT_INLINE uintptr_t thread_enter(void) {
     uintptr_t outside = thread_word();
     if (outside == THREAD_NEW)
-        outside = __atomic_exchange_n(&thread_word(), THREAD_BUSY, __ATOMIC_RELAXED);
+        outside = atomic_exchange_relaxed(&thread_word(), THREAD_BUSY);
     else
         thread_mark_busy();
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    atomic_signal_barrier();
     return outside;
 }
 
 MOAT_INLINE void thread_leave(uintptr_t outside) {
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    atomic_signal_barrier();
     thread_word() = outside;
 }
 
 /* An address that is different for each live thread; cheap, and the same for the thread's whole
    life. */
-MOAT_INLINE uintptr_t thread_identity(void) {
-#ifdef MOAT_HARNESS
-    return (uintptr_t)harness_thread_word();
-#else
-    return (uintptr_t)&moat_thread_word;
-#endif
-}
+MOAT_INLINE uintptr_t thread_identity(void) { return (uintptr_t)THREAD_WORD_ADDRESS(); }
 
 #endif

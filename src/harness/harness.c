@@ -270,23 +270,23 @@ static size_t bytes_between(uintptr_t start, uintptr_t end, unsigned states) {
     return sum;
 }
 
-static unsigned bits_after(enum harness_change change, unsigned bits) {
+static unsigned bits_after(enum os_change change, unsigned bits) {
     switch (change) {
-    case HARNESS_COMMIT: return (bits & RANGE_MARKER) | RANGE_READ | RANGE_WRITE;
-    case HARNESS_PROTECT_READ: return (bits & RANGE_MARKER) | RANGE_READ;
-    case HARNESS_PROTECT_NONE: return (bits & RANGE_MARKER) | RANGE_CLOSED;
-    case HARNESS_GUARD_INSTALL: return bits | RANGE_MARKER;
-    case HARNESS_GUARD_REMOVE: return bits & ~(unsigned)RANGE_MARKER;
-    case HARNESS_RESERVE:
-    case HARNESS_UNRESERVE:
-    case HARNESS_DECOMMIT: break;
+    case OS_CHANGE_COMMIT: return (bits & RANGE_MARKER) | RANGE_READ | RANGE_WRITE;
+    case OS_CHANGE_PROTECT_READ: return (bits & RANGE_MARKER) | RANGE_READ;
+    case OS_CHANGE_PROTECT_NONE: return (bits & RANGE_MARKER) | RANGE_CLOSED;
+    case OS_CHANGE_GUARD_INSTALL: return bits | RANGE_MARKER;
+    case OS_CHANGE_GUARD_REMOVE: return bits & ~(unsigned)RANGE_MARKER;
+    case OS_CHANGE_RESERVE:
+    case OS_CHANGE_UNRESERVE:
+    case OS_CHANGE_DECOMMIT: break;
     }
     return 0;
 }
 
-static void record(enum harness_change change, uintptr_t start, size_t size) {
+static void record(enum os_change change, uintptr_t start, size_t size) {
     size_t held = bytes_between(start, start + size, ANY_STATE);
-    if (change == HARNESS_RESERVE) {
+    if (change == OS_CHANGE_RESERVE) {
         if (held != 0) complain("a reservation overlaps a range that is held");
         size_t index = first_above(start);
         insert_at(index, (struct range){start, size, 0});
@@ -294,13 +294,13 @@ static void record(enum harness_change change, uintptr_t start, size_t size) {
         return;
     }
     /* the fixed structure, which lies in the program's data */
-    if (held == 0 && change != HARNESS_UNRESERVE) return;
+    if (held == 0 && change != OS_CHANGE_UNRESERVE) return;
     if (held != size) complain("a call over a range that is not all held");
     split_at(start);
     split_at(start + size);
     size_t first = first_above(start);
     size_t end = first_above(start + size - 1) + 1;
-    if (change == HARNESS_UNRESERVE) {
+    if (change == OS_CHANGE_UNRESERVE) {
         remove_between(first, end);
         return;
     }
@@ -309,7 +309,7 @@ static void record(enum harness_change change, uintptr_t start, size_t size) {
     merge_around(first, end);
 }
 
-void harness_os_note(enum harness_change change, const void *start, size_t size) {
+void harness_os_note(enum os_change change, const void *start, size_t size) {
     if (size == 0) return;
     state_acquire();
     need_table();
@@ -495,3 +495,20 @@ void harness_reset(void) {
     state_release();
     errno = saved;
 }
+
+/* --- The seams ------------------------------------------------------------------------------- */
+
+const struct os_seam os_seam = {
+    .fails = harness_os_fails,
+    .commit_fails = harness_commit_fails,
+    .note = harness_os_note,
+    .reservation_hint = harness_reservation_hint,
+    .random = harness_random,
+    .milliseconds = harness_milliseconds,
+    .threads_are_virtual = harness_threads_are_virtual,
+};
+
+const struct base_seam base_seam = {
+    .atomic_step = harness_atomic_step,
+    .word_of_thread = harness_thread_word,
+};

@@ -15,6 +15,7 @@
 #define MOAT_HARNESS_H
 
 #include "os/os.h"
+#include "os/os_seam.h"
 
 /* --- Faults ---------------------------------------------------------------------------------- */
 
@@ -90,29 +91,21 @@ void harness_set_atomic_hook(void (*hook)(const volatile void *word));
    the atomic hook. No other thread may be inside the library, and none may hold a block. */
 void harness_reset(void);
 
-/* --- For os.c alone -------------------------------------------------------------------------- */
+/* --- What the tables of the seams lead to ---------------------------------------------------- */
 
-enum harness_change {
-    HARNESS_RESERVE,
-    HARNESS_UNRESERVE,
-    HARNESS_COMMIT,
-    HARNESS_DECOMMIT,
-    HARNESS_PROTECT_READ,
-    HARNESS_PROTECT_NONE,
-    HARNESS_GUARD_INSTALL,
-    HARNESS_GUARD_REMOVE
-};
-
+/* See os/os_seam.h and base/seam.h. Here for the tests of the harness itself. */
 /* Counts the call; true when it must fail. */
 bool harness_os_fails(enum os_call kind);
 /* As above for OS_COMMIT, which also has a limit. */
 bool harness_commit_fails(const void *start, size_t size);
-void harness_os_note(enum harness_change change, const void *start, size_t size);
+void harness_os_note(enum os_change change, const void *start, size_t size);
 /* Where a reservation without a hint should lie; 0: anywhere. */
 uintptr_t harness_reservation_hint(size_t size, size_t alignment);
 /* False when no seed was set. */
 bool harness_random(void *buffer, size_t size);
 uint64_t harness_milliseconds(void);
 bool harness_threads_are_virtual(void);
+void harness_atomic_step(const volatile void *word);
+uintptr_t *harness_thread_word(void);
 
 #endif

@@ -17,6 +17,7 @@
 #ifndef MOAT_FREELIST_H
 #define MOAT_FREELIST_H
 
+#include "base/atomic.h"
 #include "base/bits.h"
 
 #define FREELIST_ROTATION 42u
@@ -35,10 +36,10 @@ MOAT_INLINE bool offset_on_boundary(uint64_t offset, uint64_t reciprocal) {
 }
 
 MOAT_INLINE uint64_t freelist_load(uintptr_t address) {
-    return __atomic_load_n((const uint64_t *)address, __ATOMIC_RELAXED);
+    return atomic_load_relaxed((const uint64_t *)address);
 }
 MOAT_INLINE void freelist_store(uintptr_t address, uint64_t link) {
-    __atomic_store_n((uint64_t *)address, link, __ATOMIC_RELAXED);
+    atomic_store_relaxed((uint64_t *)address, link);
 }
 
 MOAT_INLINE uint64_t freelist_encode(uintptr_t next, uint64_t secret, uintptr_t address) {
@@ -54,16 +55,9 @@ MOAT_INLINE uint64_t freelist_decode(uint64_t link, uint64_t secret, uintptr_t a
 /* What the link at an address decodes to. The memory is read once, by the instruction that mixes
    it: no second look at what somebody may be writing. */
 MOAT_INLINE uint64_t freelist_next(uint64_t secret, uintptr_t address) {
-#if defined(__x86_64__) && !UNDER_THREAD_SANITIZER
     if (!HARDENED_LINKS) return freelist_load(address);
-    uint64_t mixed = secret ^ address;
-    /* the block was its user's, who wrote what they liked */
-    typedef uint64_t __attribute__((may_alias)) link_word;
-    __asm__ volatile("xorq %1, %0" : "+r"(mixed) : "m"(*(const link_word *)address) : "cc");
+    uint64_t mixed = atomic_xor_with_relaxed(secret ^ address, (const cpu_any_word *)address);
     return rotr64(mixed, FREELIST_ROTATION);
-#else
-    return freelist_decode(freelist_load(address), secret, address);
-#endif
 }
 
 /* Whether a decoded link names a block of the page, by its distance from the page's start. */

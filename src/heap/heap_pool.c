@@ -12,10 +12,6 @@
    allocation comes in so late a round that the C library does not call the hook often enough. */
 #define EXIT_ROUNDS 2u
 
-#ifndef MOAT_HARNESS
-__thread uintptr_t moat_thread_word = THREAD_NEW;
-#endif
-
 /* Destructors that run after this one may allocate and free: the hook is armed again, and ends the
    heap a round later. */
 static void exit_hook(void *argument) {

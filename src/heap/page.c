@@ -246,7 +246,7 @@ static bool list_is_right(const struct page *page, uintptr_t address, uint32_t l
         if (offset >= page->limit || offset % page->block_size != 0) return false;
         if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address))) return false;
         uint64_t block = offset / page->block_size;
-        if (test_and_set_bit(&met[block / 64], block)) return false;
+        if (cpu_test_and_set(&met[block / 64], block)) return false;
         address = freelist_next(page->secret, address);
     }
     return address - page->start < page->limit && (address - page->start) % page->block_size == 0;

@@ -6,12 +6,9 @@
    a fact. */
 static bool is_live(const struct map_word *word, uint64_t bit) {
     if (!HARDENED_MAP || MOAT_LIKELY((atomic_load_relaxed(&word->live) & bit) != 0)) return true;
-#if !defined(__x86_64__) && !defined(__i386__)
+    if (CPU_HAS_TOTAL_STORE_ORDER) return false;
     os_membarrier();
     return (atomic_load_acquire(&word->live) & bit) != 0;
-#else
-    return false;
-#endif
 }
 
 /* A full page has its first claim: tell its owner. Repeated and spurious wake-ups are harmless. */

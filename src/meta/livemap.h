@@ -71,7 +71,7 @@ MOAT_INLINE bool map_claimed(const struct map_word *word, uint64_t place) {
 MOAT_INLINE bool map_take(struct map_word *word, uint64_t place) {
     if (MOAT_UNLIKELY(map_claimed(word, place))) return false;
     uint64_t live = atomic_load_relaxed(&word->live);
-    if (MOAT_UNLIKELY(test_and_set_bit(&live, place))) return false;
+    if (MOAT_UNLIKELY(cpu_test_and_set(&live, place))) return false;
     atomic_store_relaxed(&word->live, live);
     return true;
 }
@@ -81,7 +81,7 @@ MOAT_INLINE bool map_take(struct map_word *word, uint64_t place) {
 MOAT_INLINE bool map_give(struct map_word *word, uint64_t place) {
     if (MOAT_UNLIKELY(map_claimed(word, place))) return false;
     uint64_t live = atomic_load_relaxed(&word->live);
-    if (MOAT_UNLIKELY(!test_and_clear_bit(&live, place))) return false;
+    if (MOAT_UNLIKELY(!cpu_test_and_clear(&live, place))) return false;
     atomic_store_relaxed(&word->live, live);
     return true;
 }

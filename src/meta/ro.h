@@ -9,6 +9,7 @@
 #ifndef MOAT_RO_H
 #define MOAT_RO_H
 
+#include "base/atomic.h"
 #include "meta/options.h"
 
 struct segment;
@@ -46,13 +47,8 @@ struct ro {
     struct options options;
 };
 
-/* The largest OS page of the machine: the structure has such a page to itself. x86 has one size;
-   the others go up to 64 KiB. */
-#if defined(__x86_64__) || defined(__i386__)
-#define RO_ALIGNMENT ((size_t)4 * 1024)
-#else
-#define RO_ALIGNMENT ((size_t)64 * 1024)
-#endif
+/* The structure has the largest OS page of the machine to itself. */
+#define RO_ALIGNMENT CPU_OS_PAGE_MAX
 
 union ro_pages {
     struct ro values;
@@ -62,25 +58,17 @@ union ro_pages {
 extern union ro_pages moat_ro_pages __attribute__((visibility("hidden")));
 #define ro (moat_ro_pages.values)
 
-/*
- * The members that a thread may read while another initialises: relaxed, because either value makes
- * the range check fail for everything that thread can hold (a mark that is no heap; no pointer of
- * moat's yet). An aligned word is read by one access on every machine; GCC puts the access into the
- * instruction that uses it only if it is not called atomic, so ThreadSanitizer alone is told.
- */
-#if UNDER_THREAD_SANITIZER
-#define ro_load(member) __atomic_load_n(&ro.member, __ATOMIC_RELAXED)
-#else
-#define ro_load(member) (ro.member)
-#endif
-#define ro_store(member, value) __atomic_store_n(&ro.member, (value), __ATOMIC_RELAXED)
+/* The members that a thread may read while another initialises: either value makes the range check
+   fail for everything that thread can hold (a mark that is no heap; no pointer of moat's yet). */
+#define ro_load(member) atomic_load_settled(&ro.member)
+#define ro_store(member, value) atomic_store_relaxed(&ro.member, (value))
 
-/* Defined by init.c and fork.c; here because the verbs' slow paths call them. init_once:
-   idempotent, thread-safe, before constructors too; false: no memory to start with, tried again at
-   the next call. fork_recover: in a child whose fork ran no handlers one thread puts the state in
-   order, and others wait. */
+/* Of a process: fork_mark. */
 enum { FORK_WIPED, FORK_RECOVERED, FORK_RECOVERING };
-bool init_once(void);
-void fork_recover(void);
+
+/* Whether initialisation is over, and every table there. */
+MOAT_INLINE bool ro_is_started(void) {
+    return atomic_load_acquire(&ro.heaps_max) != 0; /* pairs with publish in init.c */
+}
 
 #endif

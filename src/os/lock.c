@@ -13,21 +13,13 @@
    the holder's processor. */
 enum { SPINS = 64 };
 
-MOAT_INLINE void pause_briefly(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 MOAT_COLD void lock_acquire_slow(struct lock *lock) {
     for (unsigned i = 0; i < SPINS; i++) {
         uint32_t seen = atomic_load_relaxed(&lock->word);
         /* pairs with lock_release */
         if (seen == 0 && atomic_cas_acquire(&lock->word, &seen, 1)) return;
         if (seen == 2) break; /* others sleep already: join them, do not overtake */
-        pause_briefly();
+        cpu_pause();
     }
     while (atomic_exchange_acquire(&lock->word, 2) != 0) /* pairs with lock_release */
         os_futex_wait(&lock->word, 2);

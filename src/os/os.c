@@ -12,7 +12,7 @@
 #define _GNU_SOURCE
 #include "os/os.h"
 
-#include "harness/harness.h"
+#include "os/os_seam.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -136,7 +136,7 @@ static void *reserve_aligned(size_t size, size_t alignment) {
 }
 
 void *os_reserve(size_t size, size_t alignment, uintptr_t hint) {
-    if (IN_HARNESS && harness_os_fails(OS_RESERVE)) return NULL;
+    if (os_seam_fails(OS_RESERVE)) return NULL;
     size_t page = os_page_size();
     if (alignment < page) alignment = page;
     /* ThreadSanitizer has shadow for some ranges only, and only the kernel's own choice lies in
@@ -147,27 +147,27 @@ void *os_reserve(size_t size, size_t alignment, uintptr_t hint) {
         start = reserve_exactly(hint, size);
     } else {
         uintptr_t replayable =
-            IN_HARNESS && !UNDER_THREAD_SANITIZER ? harness_reservation_hint(size, alignment) : 0;
+            IN_HARNESS && !UNDER_THREAD_SANITIZER ? os_seam.reservation_hint(size, alignment) : 0;
         if (replayable != 0) start = reserve_exactly(replayable, size);
         if (start == NULL) start = reserve_aligned(size, alignment);
     }
-    if (IN_HARNESS && start != NULL) harness_os_note(HARNESS_RESERVE, start, size);
+    if (start != NULL) os_seam_note(OS_CHANGE_RESERVE, start, size);
     return start;
 }
 
 bool os_unreserve(void *start, size_t size) {
-    if (IN_HARNESS && harness_os_fails(OS_RELEASE)) return false;
+    if (os_seam_fails(OS_RELEASE)) return false;
     /* Noted first: once unmapped, another thread may reserve the same addresses. */
-    if (IN_HARNESS) harness_os_note(HARNESS_UNRESERVE, start, size);
+    os_seam_note(OS_CHANGE_UNRESERVE, start, size);
     if (unmap((uintptr_t)start, size)) return true;
-    if (IN_HARNESS) harness_os_note(HARNESS_RESERVE, start, size);
+    os_seam_note(OS_CHANGE_RESERVE, start, size);
     return false;
 }
 
 bool os_commit(void *start, size_t size) {
-    if (IN_HARNESS && harness_commit_fails(start, size)) return false;
+    if (IN_HARNESS && os_seam.commit_fails(start, size)) return false;
     if (!set_protection(start, size, PROT_READ | PROT_WRITE)) return false;
-    if (IN_HARNESS) harness_os_note(HARNESS_COMMIT, start, size);
+    os_seam_note(OS_CHANGE_COMMIT, start, size);
     return true;
 }
 
@@ -181,42 +181,42 @@ static bool replace_by_inaccessible(void *start, size_t size) {
 }
 
 bool os_decommit(void *start, size_t size) {
-    if (IN_HARNESS && harness_os_fails(OS_DECOMMIT)) return false;
+    if (os_seam_fails(OS_DECOMMIT)) return false;
     if (!replace_by_inaccessible(start, size)) return false;
-    if (IN_HARNESS) harness_os_note(HARNESS_DECOMMIT, start, size);
+    os_seam_note(OS_CHANGE_DECOMMIT, start, size);
     return true;
 }
 
 bool os_protect_read(void *start, size_t size) {
-    if (IN_HARNESS && harness_os_fails(OS_PROTECT)) return false;
+    if (os_seam_fails(OS_PROTECT)) return false;
     if (!set_protection(start, size, PROT_READ)) return false;
-    if (IN_HARNESS) harness_os_note(HARNESS_PROTECT_READ, start, size);
+    os_seam_note(OS_CHANGE_PROTECT_READ, start, size);
     return true;
 }
 
 bool os_protect_none(void *start, size_t size) {
-    if (IN_HARNESS && harness_os_fails(OS_PROTECT)) return false;
+    if (os_seam_fails(OS_PROTECT)) return false;
     if (!set_protection(start, size, PROT_NONE)) return false;
-    if (IN_HARNESS) harness_os_note(HARNESS_PROTECT_NONE, start, size);
+    os_seam_note(OS_CHANGE_PROTECT_NONE, start, size);
     return true;
 }
 
 bool os_purge(void *start, size_t size) {
-    if (IN_HARNESS && harness_os_fails(OS_PURGE)) return false;
+    if (os_seam_fails(OS_PURGE)) return false;
     return advise(start, size, MADV_DONTNEED);
 }
 
 bool os_guard_install(void *start, size_t size) {
-    if (IN_HARNESS && harness_os_fails(OS_GUARD)) return false;
+    if (os_seam_fails(OS_GUARD)) return false;
     if (!advise(start, size, ADVICE_GUARD_INSTALL)) return false;
-    if (IN_HARNESS) harness_os_note(HARNESS_GUARD_INSTALL, start, size);
+    os_seam_note(OS_CHANGE_GUARD_INSTALL, start, size);
     return true;
 }
 
 bool os_guard_remove(void *start, size_t size) {
-    if (IN_HARNESS && harness_os_fails(OS_GUARD)) return false;
+    if (os_seam_fails(OS_GUARD)) return false;
     if (!advise(start, size, ADVICE_GUARD_REMOVE)) return false;
-    if (IN_HARNESS) harness_os_note(HARNESS_GUARD_REMOVE, start, size);
+    os_seam_note(OS_CHANGE_GUARD_REMOVE, start, size);
     return true;
 }
 
@@ -228,18 +228,18 @@ void os_advise_region(void *start, size_t size) {
 /* Counted with OS_PROTECT: like those calls it changes a property of a mapping, not what is in
    it. */
 bool os_wipe_on_fork(void *start, size_t size) {
-    if (IN_HARNESS && harness_os_fails(OS_PROTECT)) return false;
+    if (os_seam_fails(OS_PROTECT)) return false;
     return advise(start, size, MADV_WIPEONFORK);
 }
 
 bool os_seal(void *start, size_t size) {
     /* a harness must be able to start afresh, so nothing is sealed */
-    if (IN_HARNESS) return !harness_os_fails(OS_SEAL);
+    if (IN_HARNESS) return !os_seam_fails(OS_SEAL);
     return KERNEL(CALL_MSEAL, start, size, 0) == 0;
 }
 
 bool os_move_pages(void *from, void *to, size_t size) {
-    if (IN_HARNESS && harness_os_fails(OS_REMAP)) return false;
+    if (os_seam_fails(OS_REMAP)) return false;
     long moved = os_call_kernel(SYS_mremap, (long)from, (long)size, (long)size,
                                 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
     if (moved != (long)to) {
@@ -252,9 +252,9 @@ bool os_move_pages(void *from, void *to, size_t size) {
        be done, and enough. */
     if (!replace_by_inaccessible(from, size)) set_protection(from, size, PROT_NONE);
     if (IN_HARNESS) {
-        harness_os_note(HARNESS_DECOMMIT, from, size);
-        harness_os_note(HARNESS_DECOMMIT, to, size);
-        harness_os_note(HARNESS_COMMIT, to, size);
+        os_seam_note(OS_CHANGE_DECOMMIT, from, size);
+        os_seam_note(OS_CHANGE_DECOMMIT, to, size);
+        os_seam_note(OS_CHANGE_COMMIT, to, size);
     }
     return true;
 }
@@ -277,8 +277,8 @@ static bool read_urandom(char *bytes, size_t size) {
 }
 
 bool os_random(void *buffer, size_t size) {
-    if (IN_HARNESS && harness_os_fails(OS_RANDOM)) return false;
-    if (IN_HARNESS && harness_random(buffer, size)) return true;
+    if (os_seam_fails(OS_RANDOM)) return false;
+    if (IN_HARNESS && os_seam.random(buffer, size)) return true;
     char *bytes = buffer;
     size_t done = 0;
     while (done < size) {
@@ -292,7 +292,7 @@ bool os_random(void *buffer, size_t size) {
 }
 
 uint64_t os_milliseconds(void) {
-    if (IN_HARNESS) return harness_milliseconds();
+    if (IN_HARNESS) return os_seam.milliseconds();
     struct timespec now = {0, 0};
     int saved = errno;
     if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0) {
@@ -311,7 +311,7 @@ void os_yield(void) { KERNEL(SYS_sched_yield, 0, 0, 0); }
 void os_futex_wait(uint32_t *word, uint32_t expected) {
     /* Virtual threads share one real thread, which must not sleep: the caller looks again, and that
        is a scheduling point. */
-    if (IN_HARNESS && harness_threads_are_virtual()) return;
+    if (IN_HARNESS && os_seam.threads_are_virtual()) return;
     KERNEL(SYS_futex, word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, expected);
 }
 

@@ -23,21 +23,6 @@ enum os_limit {
     OS_LIMIT_MAP_COUNT
 };
 
-/* Each kind of call that a harness can make fail. */
-enum os_call {
-    OS_RESERVE,
-    OS_RELEASE,
-    OS_COMMIT,
-    OS_DECOMMIT,
-    OS_PROTECT,
-    OS_PURGE,
-    OS_GUARD,
-    OS_REMAP,
-    OS_RANDOM,
-    OS_SEAL,
-    OS_CALLS
-};
-
 size_t os_page_size(void);
 /* Physical memory in bytes; 1 GiB when unknown. */
 size_t os_physical_memory(void);

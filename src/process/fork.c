@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "os/os.h"
+#include "process/init.h"
 #include "process/state.h"
 
 #define PENDING_ALL (PENDING_FULL - 1)
@@ -25,15 +26,9 @@ static struct lock *const *all_locks(struct lock *locks[5]) {
     return locks;
 }
 
-/* The handlers stay for the life of the process; a harness starts the allocator many times in
-   one. */
-static bool is_started(void) {
-    return __atomic_load_n(&ro.heaps_max, __ATOMIC_ACQUIRE) != 0; /* pairs with init */
-}
-
 /* A signal handler that interrupted a generic path of this thread, which may hold any of the locks:
    its child does as after _Fork. */
-static bool is_left_alone(void) { return !is_started() || thread_word() == THREAD_BUSY; }
+static bool is_left_alone(void) { return !ro_is_started() || thread_word() == THREAD_BUSY; }
 
 static void before_fork(void) {
     if (is_left_alone()) return;
@@ -130,7 +125,7 @@ static void recover_heaps(struct survivors survivors, bool interrupted) {
 }
 
 static void recover_as(struct survivors survivors, bool interrupted) {
-    if (!is_started()) return;
+    if (!ro_is_started()) return;
     size_t words = round_up(ro.region->window_end, 64) / 64;
     for (unsigned set = 0; set < ABANDONED_SETS; set++) {
         __builtin_memset(ro.abandoned[set].words, 0, words * sizeof(uint64_t));

@@ -8,6 +8,7 @@
 #include "os/lock.h"
 #include "meta/options.h"
 #include "os/os.h"
+#include "process/init.h"
 #include "process/state.h"
 
 /* The most a table is moved within its slot, halved until the reservation fits. */
@@ -102,7 +103,7 @@ static void publish_range(const struct region_plan *plan) {
     ro_store(region_base, plan->base);
     ro_store(region_granules, plan->span >> GRANULE_SHIFT);
     /* relaxed loads of free: see ro.h */
-    __atomic_store_n(&ro.region_span, plan->span, __ATOMIC_RELEASE);
+    atomic_store_release(&ro.region_span, plan->span);
 }
 
 /* State that is not all-zero at birth. */
@@ -117,7 +118,7 @@ static bool fill_state(const struct region_plan *plan, struct random *random, si
 
 /* The whole of `ro` is read-only from here on. */
 static void publish(size_t heaps) {
-    __atomic_store_n(&ro.heaps_max, heaps, __ATOMIC_RELEASE); /* pairs with alloc_is_ready */
+    atomic_store_release(&ro.heaps_max, heaps); /* pairs with ro_is_started */
     if (!HARDENED_RO) return;
     if (os_protect_read(&moat_ro_pages, sizeof moat_ro_pages) && !IN_HARNESS)
         os_seal(&moat_ro_pages, sizeof moat_ro_pages);
@@ -169,7 +170,7 @@ bool init_once(void) {
     /* moat_default_options() that allocates, or a signal handler */
     if (outside == THREAD_BUSY) heap_report_reentry();
     lock_acquire(&init_lock);
-    bool ready = __atomic_load_n(&ro.heaps_max, __ATOMIC_RELAXED) != 0, first = false;
+    bool ready = ro_is_started(), first = false;
     if (!ready) {
         if (moat_refuse_sanitizers != NULL) moat_refuse_sanitizers();
         __builtin_memset(&random, 0, sizeof random);

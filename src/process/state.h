@@ -19,10 +19,4 @@ struct state {
     struct zero_size_state zero_size;
 };
 
-/* Registers the fork handlers; fork.c. False: the C library has no room. */
-bool fork_register(void);
-/* malloc.c: ends the process when a sanitizer's allocator is in it. Not there in a prefixed build,
-   which may run beside one. */
-extern void moat_refuse_sanitizers(void) __attribute__((weak, visibility("hidden")));
-
 #endif

@@ -8,49 +8,6 @@
 
 #include "os/os.h"
 
-#if defined(__x86_64__)
-MOAT_INLINE bool take_registers(struct cfi_registers *registers) {
-    __asm__ volatile("movq %%rbx, 24(%0)\n\t"
-                     "movq %%rbp, 48(%0)\n\t"
-                     "movq %%rsp, 56(%0)\n\t"
-                     "movq %%r12, 96(%0)\n\t"
-                     "movq %%r13, 104(%0)\n\t"
-                     "movq %%r14, 112(%0)\n\t"
-                     "movq %%r15, 120(%0)\n\t"
-                     "leaq 0f(%%rip), %%rcx\n"
-                     "0:\n\t"
-                     "movq %%rcx, 128(%0)"
-                     :
-                     : "r"(registers->value)
-                     : "rcx", "memory");
-    registers->pc = registers->value[16];
-    return true;
-}
-#elif defined(__aarch64__)
-MOAT_INLINE bool take_registers(struct cfi_registers *registers) {
-    uintptr_t pc = 0;
-    __asm__ volatile("stp x19, x20, [%1, #152]\n\t"
-                     "stp x21, x22, [%1, #168]\n\t"
-                     "stp x23, x24, [%1, #184]\n\t"
-                     "stp x25, x26, [%1, #200]\n\t"
-                     "stp x27, x28, [%1, #216]\n\t"
-                     "stp x29, x30, [%1, #232]\n\t"
-                     "mov x9, sp\n\t"
-                     "str x9, [%1, #248]\n\t"
-                     "adr %0, ."
-                     : "=&r"(pc)
-                     : "r"(registers->value)
-                     : "x9", "memory");
-    registers->pc = pc;
-    return true;
-}
-#else
-MOAT_INLINE bool take_registers(struct cfi_registers *registers) {
-    (void)registers;
-    return false;
-}
-#endif
-
 /* An address inside the instruction that is being executed. */
 static uintptr_t inside_instruction(const struct cfi_registers *registers) {
     return registers->pc - (registers->pc_is_exact ? 0 : 1);
@@ -90,7 +47,7 @@ MOAT_NOINLINE void backtrace_capture(struct backtrace_workspace *workspace,
     struct cfi_registers registers = {.pc_is_exact = true};
     backtrace->count = 0;
     module_table_reset(&workspace->modules);
-    if (!take_registers(&registers)) return;
+    if (!registers_take(&registers)) return;
     while (backtrace->count < BACKTRACE_DEPTH && step(workspace, &registers) && registers.pc != 0)
         backtrace->frames[backtrace->count++] = inside_instruction(&registers);
 }

@@ -360,17 +360,6 @@ static bool value_by_rule(struct peek *peek, const struct cfi_rule *rule, uintpt
     }
 }
 
-/* Pointer authentication keeps a signature in the unused bits of a return address. */
-#if defined(__aarch64__)
-static uintptr_t without_signature(uintptr_t address) {
-    register uintptr_t link __asm__("x30") = address;
-    __asm__("hint #7" : "+r"(link)); /* xpaclri; nothing on machines without signatures */
-    return link;
-}
-#else
-static uintptr_t without_signature(uintptr_t address) { return address; }
-#endif
-
 bool cfi_apply(struct peek *peek, const struct cfi_workspace *workspace,
                const struct cfi_entry *entry, struct cfi_registers *registers) {
     const struct cfi_row *row = &workspace->row;
@@ -388,7 +377,7 @@ bool cfi_apply(struct peek *peek, const struct cfi_workspace *workspace,
     caller.value[CFI_STACK_POINTER] = base;
     for (unsigned i = 0; i < CFI_REGISTERS; i++)
         if (!value_by_rule(peek, &row->rules[i], base, registers, &caller.value[i])) return false;
-    caller.pc = without_signature(caller.value[entry->return_register]);
+    caller.pc = registers_code_address(caller.value[entry->return_register]);
     caller.pc_is_exact = entry->is_signal_frame;
     *registers = caller;
     return true;

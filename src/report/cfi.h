@@ -13,21 +13,7 @@
 
 #include "report/dwarf.h"
 #include "report/module.h"
-
-/* DWARF's numbers of the registers that matter for unwinding: the general ones, and on x86-64 the
-   return address as 16. */
-#if defined(__aarch64__)
-enum { CFI_REGISTERS = 32, CFI_STACK_POINTER = 31, CFI_FRAME_POINTER = 29 };
-#else
-enum { CFI_REGISTERS = 17, CFI_STACK_POINTER = 7, CFI_FRAME_POINTER = 6 };
-#endif
-
-struct cfi_registers {
-    uintptr_t value[CFI_REGISTERS];
-    uintptr_t pc;
-    /* pc is an instruction that was about to run, not the one behind a call */
-    bool pc_is_exact;
-};
+#include "report/registers.h"
 
 /* How a register of the caller is found. The operand is an offset from the frame's base (bytes), a
    register's number, or the address of an expression's length. */

@@ -1,31 +1,58 @@
 #!/bin/bash
-# calls.sh OBJECT…: fails if an object of the library needs a name from outside that calls.txt, beside this script, does not
-# grant to its room: the library calls no stdio, no dlsym and nothing that allocates.
+# calls.sh SOURCE-FOLDER OBJECT…: fails if an object of the library
+#   - needs a name from outside that calls.txt, beside this script, does not grant to its file: the library calls no stdio, no
+#     dlsym and nothing that allocates;
+#   - needs a name that an object of a later folder defines, unless the name is a hook. Order and hooks stand in the README.md of
+#     the source folder.
 set -euo pipefail
 
+readme=$1/README.md
+shift
 table=$(dirname -- "${BASH_SOURCE[0]}")/calls.txt
 [ $# -gt 10 ] || { echo "calls: only $# objects: called with the wrong list?" && exit 1; }
 nm -A -g "$@" | awk '
     FILENAME == ARGV[1] {
+        if ($0 ~ /^[0-9]+\. `[a-z]+\/`/) {
+            split($0, part, /[`\/]/)
+            layer[part[2]] = ++layers
+        } else if ($0 ~ /^\| `[a-z_]+` \| `/) {
+            split($0, part, "`")
+            hook[part[2]] = 1
+        }
+        next
+    }
+    FILENAME == ARGV[2] {
         if ($1 !~ /^#/) for (i = 2; i <= NF; i++) granted[$1, $i] = 1
         next
     }
     {
-        room = $1
-        sub(/:.*/, "", room)
-        sub(/.*\//, "", room)
-        sub(/\.c\.o$/, "", room)
+        path = $1
+        sub(/:.*/, "", path)
+        sub(/\.c\.o$/, "", path)
+        file = path
+        sub(/.*\//, "", file)
+        sub(/\/[^\/]*$/, "", path)
+        sub(/.*\//, "", path)
+        folder[file] = path
         name = $NF
-        if ($(NF - 1) ~ /^[Uwv]$/) needed[room, name] = 1
-        else defined[name] = 1
+        if ($(NF - 1) ~ /^[Uwv]$/) needed[file, name] = 1
+        else defined[name] = file
     }
     END {
         for (pair in needed) {
             split(pair, part, SUBSEP)
-            if (part[2] in defined) continue
+            file = part[1]; name = part[2]
+            if (name in defined) {
+                inside++
+                if (layer[folder[defined[name]]] > layer[folder[file]] && !(name in hook)) {
+                    print folder[file] "/" file ".c calls up: " name " of " folder[defined[name]] "/" defined[name] ".c"
+                    bad = 1
+                }
+                continue
+            }
             outside++
-            if (!(pair in granted) && !(("any", part[2]) in granted)) {
-                print "src/" part[1] ".c calls " part[2] ", which test/layers/calls.txt does not grant it"
+            if (!(pair in granted) && !(("any", name) in granted)) {
+                print "src/" folder[file] "/" file ".c calls " name ", which test/layers/calls.txt does not grant it"
                 bad = 1
             }
         }
@@ -36,8 +63,8 @@ nm -A -g "$@" | awk '
                 bad = 1
             }
         }
-        if (!outside) { print "calls: no object needs anything: nm is not understood"; bad = 1 }
-        if (!bad) print "calls: the objects call only what they may"
+        if (!outside || !inside || layers < 5) { print "calls: nothing found: nm or src/README.md is not understood"; bad = 1 }
+        if (!bad) print "calls: " inside " calls inside go down, " outside " outside are granted"
         exit bad
     }
-' "$table" -
+' "$readme" "$table" -

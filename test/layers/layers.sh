@@ -1,40 +1,43 @@
 #!/bin/bash
-# layers.sh SOURCE-FOLDER: fails if a file there includes a room of a higher layer than its own, a room without a layer, or has
-# no layer itself. layers.txt, beside this script, says which room is where.
+# layers.sh SOURCE-FOLDER: fails if a file there includes one of a later folder than its own. The order is the numbered list in the
+# README.md of that folder: nothing else says it.
 set -euo pipefail
 
-table=$(dirname -- "${BASH_SOURCE[0]}")/layers.txt
 shopt -s nullglob
 files=("$1"/*/*.[ch])
 [ ${#files[@]} -gt 0 ] || { echo "layers: no sources in $1" && exit 1; }
 
 awk '
-    function room(path) {
+    function folder(path) {
+        sub(/\/[^\/]*$/, "", path)
         sub(/.*\//, "", path)
-        if (!(path in layer)) sub(/\.[ch]$/, "", path)
         return path
     }
     function complain(text) { print FILENAME ":" FNR ": " text; bad = 1 }
     FILENAME == ARGV[1] {
-        if ($1 ~ /^[0-9]+$/) for (i = 2; i <= NF; i++) layer[$i] = $1
+        if ($0 ~ /^[0-9]+\. `[a-z]+\/`/) {
+            split($0, part, /[`\/]/)
+            layer[part[2]] = ++layers
+        }
         next
     }
     FNR == 1 {
         files++
-        own = room(FILENAME)
-        if (!(own in layer)) complain("room " own " has no layer: put it into test/layers/layers.txt")
+        own = folder(FILENAME)
+        if (!(own in layer)) complain("folder " own " is not in the list of src/README.md")
     }
     /^[ \t]*#[ \t]*include[ \t]*"/ {
-        includes++
         split($0, part, "\"")
-        other = room(part[2])
-        if (!(other in layer)) complain("includes " other ", which has no layer: put it into test/layers/layers.txt")
-        else if ((own in layer) && layer[other] + 0 > layer[own] + 0)
-            complain("layer " layer[own] " (" own ") includes layer " layer[other] " (" other ")")
+        if (part[2] == "moat.h") next # the public header, which includes nothing of ours
+        includes++
+        if (part[2] !~ /\//) complain("includes " part[2] " without its folder")
+        else if (!(folder(part[2]) in layer)) complain("includes " part[2] ", of no folder in the list of src/README.md")
+        else if ((own in layer) && layer[folder(part[2])] > layer[own])
+            complain(own "/ includes " part[2] ", and comes before it")
     }
     END {
         if (!includes) { print "layers: no #include found at all"; bad = 1 }
-        if (!bad) print "layers: " includes " includes of " files " files respect the layers"
+        if (!bad) print "layers: " includes " includes of " files " files go down " layers " folders"
         exit bad
     }
-' "$table" "${files[@]}"
+' "$1/README.md" "${files[@]}"

@@ -1,16 +1,17 @@
 #!/bin/bash
-# The layer test must be able to fail: four trees with one fault each, and one without.
+# The layer test must be able to fail: trees with one fault each, and one without.
 set -euo pipefail
 
 check=$(dirname -- "${BASH_SOURCE[0]}")/layers.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# tree FILE LINE…: a source folder with that file.
+# tree FILE LINE…: a source folder with that file and two layers.
 tree() {
     rm -rf "$work/src"
-    mkdir -p "$work/src/folder"
-    printf '%s\n' "${@:2}" >"$work/src/folder/$1"
+    mkdir -p "$work/src/$(dirname -- "$1")"
+    printf '%s\n' '1. `low/` - first' '2. `high/` - second' >"$work/src/README.md"
+    printf '%s\n' "${@:2}" >"$work/src/$1"
 }
 
 must_fail() {
@@ -18,13 +19,15 @@ must_fail() {
     grep -q "$2" "$work/out" || { echo "wrong complaint about: $1" && cat "$work/out" && exit 1; }
 }
 
-tree page.c '#include <stdint.h>' '#include "page.h"' '#include "os.h"'
+tree high/page.c '#include <stdint.h>' '#include "high/page.h"' '#include "low/os.h"'
 "$check" "$work/src"
-tree page.c '#include "page.h"' '  #  include "heap.h"'
-must_fail "a higher layer" 'page.c:2: layer 4 (page) includes layer 5 (heap)'
-tree page.h '#include "alloc.h"'
-must_fail "a higher layer in a header" 'layer 4 (page) includes layer 6 (alloc)'
-tree page.c '#include "unheard_of.h"'
-must_fail "an unknown room" 'includes unheard_of, which has no layer'
-tree unheard_of.c '#include "base.h"'
-must_fail "a file without a layer" 'room unheard_of has no layer'
+tree low/page.c '#include "low/page.h"' '  #  include "high/heap.h"'
+must_fail "a later folder" 'page.c:2: low/ includes high/heap.h, and comes before it'
+tree low/page.h '#include "high/alloc.h"'
+must_fail "a later folder in a header" 'low/ includes high/alloc.h'
+tree low/page.c '#include "unheard_of/page.h"'
+must_fail "an unknown folder" 'includes unheard_of/page.h, of no folder'
+tree low/page.c '#include "page.h"'
+must_fail "an include without its folder" 'includes page.h without its folder'
+tree unheard_of/page.c '#include "low/base.h"'
+must_fail "a file in an unknown folder" 'folder unheard_of is not in the list'

@@ -1,5 +1,6 @@
 #!/bin/bash
-# limits.sh TREE: files and functions stay as short as CONTRIBUTING.md asks, say what they are for, and hide no unfinished work.
+# limits.sh TREE: files and functions stay as short as CONTRIBUTING.md asks, say what they are for, go through the one door to
+# shared words, and hide no unfinished work.
 set -euo pipefail
 cd -- "$1"
 mapfile -d '' files < <(find src include tools fuzz test bench -name '*.[ch]' -print0 | sort -z)
@@ -21,6 +22,13 @@ awk '
     /^}/ && start {
         if (FNR - start + 1 > 80) complain(FNR - start + 1 " lines, at most 80: " name)
         start = 0
+    }
+    # what is known of processors and how shared words are touched each stand in one file
+    FILENAME ~ /^src\// && FILENAME !~ /^src\/harness\// {
+        if ($0 ~ /__(atomic|sync)_/ && FILENAME !~ /base\/(atomic|cpu)\.h$/) complain("touches a shared word without base/atomic.h")
+        if ($0 ~ /__(x86_64|i386|aarch64|riscv)/ && FILENAME !~ /(base\/cpu|report\/registers)\.h$/)
+            complain("knows of a processor outside base/cpu.h")
+        if ($0 ~ /^#[ \t]*(if|else|elif)/ && start) complain("a condition of the preprocessor inside a function")
     }
     /(^|[^A-Za-z_])(TO[D]O|FIX[M]E|XX[X]|HA[C]K)([^A-Za-z_]|$)/ { complain("unfinished work: " $0) }
     END { exit bad }

@@ -12,6 +12,7 @@
 #include "alloc/alloc.h"
 #include "harness/harness.h"
 #include "report/report.h"
+#include "process/init.h"
 #include "process/state.h"
 #include "alloc/stats.h"
 

@@ -156,14 +156,14 @@ END_TEST
 
 START_TEST(a_marker_stays_until_it_is_removed_or_the_range_replaced) {
     ck_assert(os_commit(base, 4 * page));
-    harness_os_note(HARNESS_GUARD_INSTALL, at(1), page);
+    harness_os_note(OS_CHANGE_GUARD_INSTALL, at(1), page);
     ck_assert_int_eq(state_at(1), HARNESS_GUARDED);
     ck_assert(os_commit(at(0), 4 * page)); /* protection does not remove a marker */
     ck_assert_int_eq(state_at(1), HARNESS_GUARDED);
     ck_assert_uint_eq(harness_guarded_bytes(), page);
-    harness_os_note(HARNESS_GUARD_REMOVE, at(1), page);
+    harness_os_note(OS_CHANGE_GUARD_REMOVE, at(1), page);
     ck_assert_int_eq(state_at(1), HARNESS_COMMITTED);
-    harness_os_note(HARNESS_GUARD_INSTALL, at(1), page);
+    harness_os_note(OS_CHANGE_GUARD_INSTALL, at(1), page);
     ck_assert(os_decommit(at(1), page));
     ck_assert_int_eq(state_at(1), HARNESS_RESERVED);
 }
@@ -183,7 +183,7 @@ START_TEST(mappings_count_changes_of_protection_but_no_markers) {
     ck_assert_uint_eq(harness_mapping_count(), 1);
     ck_assert(os_commit(at(2), 6 * page));
     ck_assert_uint_eq(harness_mapping_count(), 3);
-    harness_os_note(HARNESS_GUARD_INSTALL, at(4), page);
+    harness_os_note(OS_CHANGE_GUARD_INSTALL, at(4), page);
     ck_assert_uint_eq(harness_mapping_count(), 3);
     ck_assert(os_protect_none(at(6), page));
     ck_assert_uint_eq(harness_mapping_count(), 5);
@@ -243,7 +243,7 @@ START_TEST(a_visit_shows_maximal_ranges_in_order) {
     ck_assert(os_commit(at(4), 3 * page));
     ck_assert(os_protect_none(at(7), page));
     /* another way to be guarded, the same state */
-    harness_os_note(HARNESS_GUARD_INSTALL, at(8), page);
+    harness_os_note(OS_CHANGE_GUARD_INSTALL, at(8), page);
     harness_visit_ranges(remember, &visited);
     static const struct {
         size_t first, count;
@@ -287,12 +287,12 @@ static bool dies_saying(void (*act)(void), const char *text) {
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && strstr(said, text) != NULL;
 }
 
-static void commit_past_the_end(void) { harness_os_note(HARNESS_COMMIT, at(15), 2 * page); }
+static void commit_past_the_end(void) { harness_os_note(OS_CHANGE_COMMIT, at(15), 2 * page); }
 static void release_twice(void) {
     os_unreserve(at(4), page);
     os_unreserve(at(4), page);
 }
-static void reserve_over(void) { harness_os_note(HARNESS_RESERVE, at(15), 2 * page); }
+static void reserve_over(void) { harness_os_note(OS_CHANGE_RESERVE, at(15), 2 * page); }
 
 START_TEST(misuse_of_the_seam_ends_the_process) {
     ck_assert(

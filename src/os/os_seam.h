@@ -1,0 +1,66 @@
+/*
+ * os_seam: what stands between moat and the kernel in a harness build (a hook; see src/README.md).
+ *
+ * os.c asks the table before each call whether it must fail, and tells it what became of each
+ * range. A harness (harness/) defines the one table, so that os knows nothing of it. The shipped
+ * library has neither: IN_HARNESS is 0 there, and every use below is dead code.
+ *
+ * Called by os.c alone, on whatever thread makes the call; the functions may not call os back, but
+ * for os_write and os_abort.
+ */
+#ifndef MOAT_OS_SEAM_H
+#define MOAT_OS_SEAM_H
+
+#include "base/base.h"
+
+/* Each kind of call that can be made to fail. */
+enum os_call {
+    OS_RESERVE,
+    OS_RELEASE,
+    OS_COMMIT,
+    OS_DECOMMIT,
+    OS_PROTECT,
+    OS_PURGE,
+    OS_GUARD,
+    OS_REMAP,
+    OS_RANDOM,
+    OS_SEAL,
+    OS_CALLS
+};
+
+/* What a call that succeeded did to a range. */
+enum os_change {
+    OS_CHANGE_RESERVE,
+    OS_CHANGE_UNRESERVE,
+    OS_CHANGE_COMMIT,
+    OS_CHANGE_DECOMMIT,
+    OS_CHANGE_PROTECT_READ,
+    OS_CHANGE_PROTECT_NONE,
+    OS_CHANGE_GUARD_INSTALL,
+    OS_CHANGE_GUARD_REMOVE
+};
+
+struct os_seam {
+    /* Counts the call; true when it must fail. */
+    bool (*fails)(enum os_call kind);
+    /* The same for OS_COMMIT, which also has a limit. */
+    bool (*commit_fails)(const void *start, size_t size);
+    void (*note)(enum os_change change, const void *start, size_t size);
+    /* Where a reservation without a hint should lie; 0: anywhere. */
+    uintptr_t (*reservation_hint)(size_t size, size_t alignment);
+    /* Random bytes that repeat; false: the kernel's are wanted. */
+    bool (*random)(void *buffer, size_t size);
+    uint64_t (*milliseconds)(void);
+    /* All threads share one real one: waiting for another would wait for ever. */
+    bool (*threads_are_virtual)(void);
+};
+
+/* Defined by a harness, and only there. */
+extern const struct os_seam os_seam;
+
+MOAT_INLINE bool os_seam_fails(enum os_call kind) { return IN_HARNESS && os_seam.fails(kind); }
+MOAT_INLINE void os_seam_note(enum os_change change, const void *start, size_t size) {
+    if (IN_HARNESS) os_seam.note(change, start, size);
+}
+
+#endif
