@@ -319,16 +319,16 @@ static const char *wrong(const void *of, unsigned scenario) {
 static const char *const scenarios[] = {"a right program", "any thread frees any block",
                                         "the same with forged links"};
 static const char *const actors[] = {"owner", "thread 1", "thread 2", "thread 3"};
-static const char *const mistakes[MISTAKES] = {
-    [NO_LIVE_TEST] = "no-live-test",
-    [LIVE_TEST_AFTER_CLAIM] = "live-test-after-claim",
-    [NO_CLAIM_TEST] = "no-claim-test",
-    [MALLOC_IGNORES_CLAIM] = "malloc-ignores-claim",
-    [MALLOC_IGNORES_LIVE] = "malloc-ignores-live",
-    [FREE_IGNORES_CLAIM] = "free-ignores-claim",
-    [COLLECT_IGNORES_LIVE] = "collect-ignores-live",
-    [CLAIM_CLEARED_BEFORE_LIVE] = "claim-cleared-before-live",
-    [CLAIM_CLEARED_BY_STORE] = "claim-cleared-by-store",
+static const struct planted mistakes[MISTAKES] = {
+    [NO_LIVE_TEST] = {"no-live-test", SCENARIO_WRONG},
+    [LIVE_TEST_AFTER_CLAIM] = {"live-test-after-claim", SCENARIO_RIGHT},
+    [NO_CLAIM_TEST] = {"no-claim-test", SCENARIO_WRONG},
+    [MALLOC_IGNORES_CLAIM] = {"malloc-ignores-claim", SCENARIO_WRONG},
+    [MALLOC_IGNORES_LIVE] = {"malloc-ignores-live", SCENARIO_FORGED},
+    [FREE_IGNORES_CLAIM] = {"free-ignores-claim", SCENARIO_WRONG},
+    [COLLECT_IGNORES_LIVE] = {"collect-ignores-live", SCENARIO_WRONG},
+    [CLAIM_CLEARED_BEFORE_LIVE] = {"claim-cleared-before-live", SCENARIO_RIGHT},
+    [CLAIM_CLEARED_BY_STORE] = {"claim-cleared-by-store", SCENARIO_RIGHT},
 };
 static const char *const steps[STEPS] = {
     [MALLOC_CLAIM] = "malloc: claim bit is 0",

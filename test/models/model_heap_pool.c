@@ -197,12 +197,12 @@ static const char *wrong(const void *of, unsigned scenario) {
 
 static const char *const scenarios[] = {"threads come and go"};
 static const char *const actors[] = {"thread 1", "thread 2", "thread 3"};
-static const char *const mistakes[MISTAKES] = {
-    [NO_COUNT] = "no-count",
-    [COUNT_NOT_COMPARED_AT_RETURN] = "count-not-compared-at-return",
-    [NEXT_STORED_AFTER_CAS] = "next-stored-after-cas",
-    [TAKE_BY_STORE] = "take-by-store",
-    [OWNER_CLEARED_AFTER_RETURN] = "owner-cleared-after-return",
+static const struct planted mistakes[MISTAKES] = {
+    [NO_COUNT] = {"no-count", 0},
+    [COUNT_NOT_COMPARED_AT_RETURN] = {"count-not-compared-at-return", 0},
+    [NEXT_STORED_AFTER_CAS] = {"next-stored-after-cas", 0},
+    [TAKE_BY_STORE] = {"take-by-store", 0},
+    [OWNER_CLEARED_AFTER_RETURN] = {"owner-cleared-after-return", 0},
 };
 static const char *const steps[STEPS] = {
     [TAKE_LOAD] = "take_returned: seen := free_heaps",

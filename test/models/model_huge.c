@@ -244,13 +244,13 @@ static const char *wrong(const void *of, unsigned scenario) {
 
 static const char *const scenarios[] = {"a right program", "any thread frees and resizes"};
 static const char *const actors[] = {"thread 1", "thread 2", "thread 3"};
-static const char *const mistakes[MISTAKES] = {
-    [NO_GENERATION] = "no-generation",
-    [BEGIN_BY_STORE] = "begin-by-store",
-    [RESIZE_WITHOUT_FREEING] = "resize-without-freeing",
-    [LIVE_CLEARED_AFTER_CACHE] = "live-cleared-after-cache",
-    [FREED_AFTER_CACHE] = "freed-after-cache",
-    [OWNER_BEFORE_LIVE] = "owner-before-live",
+static const struct planted mistakes[MISTAKES] = {
+    [NO_GENERATION] = {"no-generation", SCENARIO_WRONG},
+    [BEGIN_BY_STORE] = {"begin-by-store", SCENARIO_WRONG},
+    [RESIZE_WITHOUT_FREEING] = {"resize-without-freeing", SCENARIO_WRONG},
+    [LIVE_CLEARED_AFTER_CACHE] = {"live-cleared-after-cache", SCENARIO_RIGHT},
+    [FREED_AFTER_CACHE] = {"freed-after-cache", SCENARIO_RIGHT},
+    [OWNER_BEFORE_LIVE] = {"owner-before-live", SCENARIO_WRONG},
 };
 static const char *const steps[STEPS] = {
     [ALLOC_TAKE] = "malloc: the run leaves the cache",

@@ -2,15 +2,14 @@
  * model_wake: no claim in a page that is set aside is forgotten.
  *
  * One page of two blocks in a segment of its own, two heaps and two other threads that free. The
- * heap that owns the segment allocates, frees, sets the page aside, polls, ends (the segment is
- * abandoned) and gives the empty segment back; either heap reclaims it, by the bitmap or by the
- * owner word alone, or makes it anew; meanwhile it may hold a huge block. So a late wake-up meets
- * the page in any later life. The program is right: model_free_race has the misuse, and the live
- * bits (step 1).
+ * owner allocates, frees, sets the page aside, polls, abandons the segment and gives it back when
+ * empty; either heap reclaims it, by the bitmap or by the owner word alone, or makes it anew;
+ * meanwhile it may hold a huge block. The program is right: misuse, and step 1, are free_race's.
  *
- * Judged is what rests: nobody stands inside the allocator. Then claims in a page in its queue are
- * named by `pending`; in a page set aside the owner has its wake-up; what is abandoned can be
- * found; and each block is held, claimed, or on a list.
+ * Judged at rest, when nobody stands inside the allocator: claims in a page in its queue are named
+ * by `pending`; in a page set aside the owner has its wake-up; what is abandoned can be found; each
+ * block is held, claimed, or on a list. With owner words read late, step 5 finds any word that was
+ * there before, unless the thread learned of this owner: from the block, or from `pending`.
  */
 #include "search.h"
 
@@ -20,6 +19,9 @@ enum { CLAIMS = 1, FULL = 2 };                               /* pending: the one
 /* The owner word: a heap is its number + 1. */
 enum { UNUSED = 0, ABANDONED = HEAPS + 1, HUGE_BLOCK };
 
+/* Late reads multiply the states: one thread frees, and the segment is not given back. */
+enum { SCENARIO_RIGHT, SCENARIO_LATE };
+
 enum mistake {
     CLAIM_AFTER_PENDING = RIGHT + 1,
     MARK_FULL_BY_STORE,
@@ -28,10 +30,12 @@ enum mistake {
     POLL_WOKEN_FIRST,
     WAKE_BEFORE_WOKEN,
     OWNER_READ_AT_START,
-    WAKE_ANY_OWNER,
+    WAKE_OVER_HUGE,
     SETTLE_LEAVES_ASIDE,
     FINDABLE_BEFORE_WORD,
     RECLAIM_BY_STORE,
+    SETTLE_KEEPS_MARK,
+    MARK_FULL_RELAXED,
     MISTAKES
 };
 
@@ -59,6 +63,7 @@ enum place {
     REMOTE_4,
     REMOTE_5,
     REMOTE_6,
+    REMOTE_5_LATE, /* a step, no place */
     MALLOC,
     FREE,
     DESTROY,
@@ -77,6 +82,8 @@ struct state {
     uint8_t in_full;                                      /* set aside: owner only */
     uint8_t held;                                         /* what the program has */
     uint8_t wild;                                         /* a wake-up went where no heap is */
+    uint8_t fresh; /* late reads: held blocks that this owner handed out */
+    uint8_t told;  /* late reads: who reads pending learns of this owner */
     struct {
         uint8_t place, then, seen; /* seen: collect's c; mistakes: what a store relies on */
     } heap[HEAPS];
@@ -84,11 +91,19 @@ struct state {
         uint8_t place, block;
         uint8_t first; /* pending was {none,FULL} at step 3 */
         uint8_t owner; /* the owner word as step 5 found it */
+        uint8_t knows; /* late reads: it cannot find an owner word from before this one */
     } thread[THREADS];
 };
 
 static uint8_t bit(unsigned number) { return (uint8_t)(1u << number); }
 static bool is_heap(unsigned owner) { return owner - 1u < HEAPS; }
+
+/* Until something tells it, a thread may read what the word was before. */
+static void set_owner(struct state *next, unsigned owner) {
+    next->owner = (uint8_t)owner;
+    next->fresh = next->told = 0;
+    for (unsigned i = 0; i < THREADS; i++) next->thread[i].knows = 0;
+}
 
 /* --- A heap's thread ------------------------------------------------------------------------ */
 
@@ -129,7 +144,8 @@ static void step_collect(struct search *search, struct state next, unsigned h) {
     bool by_store = search_has_mistake(search, COLLECT_BY_STORE);
     if (place == COLLECT_LOAD) {
         bool settle = then == THEN_LEAVE || then == THEN_JOIN;
-        bool needed = settle ? next.pending != 0 : (next.pending & CLAIMS) != 0;
+        bool any = settle && !search_has_mistake(search, SETTLE_KEEPS_MARK);
+        bool needed = any ? next.pending != 0 : (next.pending & CLAIMS) != 0;
         if (by_store) next.heap[h].seen = next.pending;
         go(&next, h, COLLECT_PENDING);
         if (!needed) collect_is_done(search, &next, h);
@@ -160,6 +176,8 @@ static void step_mark(struct search *search, struct state next, unsigned h) {
     } else if (next.pending == 0 || by_store) {
         next.pending = FULL;
         next.in_full = 1;
+        bool late = search_scenario(search) == SCENARIO_LATE;
+        if (late && !search_has_mistake(search, MARK_FULL_RELAXED)) next.told = 1;
         go(&next, h, IDLE);
     } else {
         go_collect(&next, h, THEN_SEARCH);
@@ -205,7 +223,7 @@ static void step_leave(struct search *search, struct state next, unsigned h) {
     unsigned place = next.heap[h].place;
     bool bit_first = search_has_mistake(search, FINDABLE_BEFORE_WORD);
     if (place == LEAVE_WORD)
-        next.owner = ABANDONED;
+        set_owner(&next, ABANDONED);
     else
         next.findable = 1;
     bool more = (place == LEAVE_WORD) != bit_first;
@@ -221,7 +239,7 @@ static void step_reclaim(struct search *search, struct state next, unsigned h) {
     } else if (place == RECLAIM_LOAD) {
         go(&next, h, next.owner == ABANDONED ? RECLAIM_CAS : IDLE);
     } else if (next.owner == ABANDONED || search_has_mistake(search, RECLAIM_BY_STORE)) {
-        next.owner = (uint8_t)(h + 1);
+        set_owner(&next, h + 1);
         go_collect(&next, h, THEN_JOIN);
     } else {
         go(&next, h, IDLE);
@@ -231,7 +249,7 @@ static void step_reclaim(struct search *search, struct state next, unsigned h) {
 
 /* A new segment's page: the owner word stands before the record is made. */
 static void step_init(struct search *search, struct state next, unsigned h) {
-    next.pending = 0;
+    next.pending = next.told = 0;
     next.listed = ALL;
     next.in_full = 0;
     go(&next, h, IDLE);
@@ -242,6 +260,7 @@ static void step_init(struct search *search, struct state next, unsigned h) {
 static void free_own(struct search *search, const struct state *state, unsigned h, uint8_t block) {
     struct state next = *state;
     next.held &= (uint8_t)~block;
+    next.fresh &= (uint8_t)~block;
     next.listed |= block;
     search_step(search, HEAP_1 + h, FREE, &next);
     if (!state->in_full) return;
@@ -257,6 +276,7 @@ static void use_own_page(struct search *search, const struct state *state, unsig
         next = *state;
         next.listed &= (uint8_t)~bit(i);
         next.held |= bit(i);
+        if (search_scenario(search) == SCENARIO_LATE) next.fresh |= bit(i);
         search_step(search, HEAP_1 + h, MALLOC, &next);
     }
     next = *state;
@@ -267,8 +287,9 @@ static void use_own_page(struct search *search, const struct state *state, unsig
     go_collect(&next, h, THEN_LEAVE);
     step_collect(search, next, h);
     if (state->in_full || state->listed != ALL) return;
+    if (search_scenario(search) == SCENARIO_LATE) return;
     next = *state;
-    next.owner = UNUSED;
+    set_owner(&next, UNUSED);
     next.listed = 0;
     search_step(search, HEAP_1 + h, DESTROY, &next);
 }
@@ -283,7 +304,7 @@ static void heap_begins(struct search *search, const struct state *state, unsign
     go(&next, h, RECLAIM_LOAD); /* by a thread that frees block after block here */
     if (state->owner == ABANDONED) step_reclaim(search, next, h);
     if (state->owner != UNUSED) return;
-    next.owner = (uint8_t)(h + 1);
+    set_owner(&next, h + 1);
     go(&next, h, INIT_PENDING);
     search_step(search, HEAP_1 + h, CREATE, &next);
 }
@@ -314,7 +335,9 @@ static unsigned after_remote(struct search *search, const struct state *next, un
     bool late_claim = search_has_mistake(search, CLAIM_AFTER_PENDING);
     bool early_owner = search_has_mistake(search, OWNER_READ_AT_START);
     bool early_wake = search_has_mistake(search, WAKE_BEFORE_WOKEN);
-    bool writable = is_heap(next->thread[i].owner) || search_has_mistake(search, WAKE_ANY_OWNER);
+    bool over_huge = search_has_mistake(search, WAKE_OVER_HUGE);
+    unsigned owner = next->thread[i].owner;
+    bool writable = is_heap(owner) || (over_huge && owner == HUGE_BLOCK);
     unsigned wakes = !next->thread[i].first ? IDLE : early_wake ? REMOTE_5 : REMOTE_4;
     switch (place) {
     case REMOTE_2: return late_claim ? wakes : REMOTE_3;
@@ -327,6 +350,26 @@ static unsigned after_remote(struct search *search, const struct state *next, un
     }
 }
 
+static void end_step(struct search *search, struct state *next, unsigned i, unsigned step) {
+    unsigned then = after_remote(search, next, i, next->thread[i].place);
+    next->thread[i].place = (uint8_t)then;
+    if (then == IDLE) {
+        next->thread[i].block = next->thread[i].first = 0;
+        next->thread[i].owner = next->thread[i].knows = 0;
+    }
+    search_step(search, THREAD_1 + i, step, next);
+}
+
+/* Step 5 by a thread that nothing told of this owner: any that was is possible. */
+static void read_late(struct search *search, const struct state *state, unsigned i) {
+    if (search_scenario(search) != SCENARIO_LATE || state->thread[i].knows) return;
+    for (unsigned owner = 1; owner <= ABANDONED; owner++) {
+        struct state next = *state;
+        next.thread[i].owner = (uint8_t)owner;
+        if (owner != state->owner) end_step(search, &next, i, REMOTE_5_LATE);
+    }
+}
+
 static void step_remote(struct search *search, struct state next, unsigned i) {
     unsigned place = next.thread[i].place, owner = next.thread[i].owner;
     if (place == REMOTE_2) {
@@ -334,19 +377,19 @@ static void step_remote(struct search *search, struct state next, unsigned i) {
     } else if (place == REMOTE_3) {
         next.thread[i].first = next.pending == FULL;
         next.pending |= CLAIMS;
+        next.thread[i].knows |= next.told;
+        next.told = next.thread[i].knows;
     } else if (place == REMOTE_4) {
         next.woken = 1;
     } else if (place == REMOTE_5) {
+        read_late(search, &next, i);
         next.thread[i].owner = next.owner;
     } else if (is_heap(owner)) {
         next.wake |= bit(owner - 1);
     } else {
         next.wild = 1;
     }
-    unsigned then = after_remote(search, &next, i, place);
-    next.thread[i].place = (uint8_t)then;
-    if (then == IDLE) next.thread[i].block = next.thread[i].first = next.thread[i].owner = 0;
-    search_step(search, THREAD_1 + i, place, &next);
+    end_step(search, &next, i, place);
 }
 
 static void thread_begins(struct search *search, const struct state *state, unsigned i) {
@@ -357,6 +400,8 @@ static void thread_begins(struct search *search, const struct state *state, unsi
         if (!(state->held & bit(block))) continue;
         struct state next = *state;
         next.held &= (uint8_t)~bit(block);
+        next.fresh &= (uint8_t)~bit(block);
+        next.thread[i].knows = (state->fresh & bit(block)) != 0;
         next.thread[i].block = (uint8_t)block;
         next.thread[i].place = (uint8_t)place;
         step_remote(search, next, i);
@@ -367,13 +412,14 @@ static void expand(struct search *search, const void *of) {
     const struct state *state = of;
     for (unsigned h = 0; h < HEAPS; h++) heap_goes_on(search, state, h);
     for (unsigned i = 0; i < THREADS; i++) {
+        if (i != 0 && search_scenario(search) == SCENARIO_LATE) break;
         if (state->thread[i].place == IDLE)
             thread_begins(search, state, i);
         else
             step_remote(search, *state, i);
     }
     struct state next = *state;
-    next.owner = state->owner == UNUSED ? HUGE_BLOCK : UNUSED;
+    set_owner(&next, state->owner == UNUSED ? HUGE_BLOCK : UNUSED);
     if (state->owner == UNUSED) search_step(search, OTHERS, HUGE_ALLOC, &next);
     if (state->owner == HUGE_BLOCK) search_step(search, OTHERS, HUGE_FREE, &next);
 }
@@ -410,20 +456,22 @@ static const char *wrong(const void *of, unsigned scenario) {
     return is_heap(state->owner) && will_poll ? NULL : "a claim in a page set aside, no wake-up";
 }
 
-static const char *const scenarios[] = {"a right program"};
+static const char *const scenarios[] = {"a right program", "owner words are read late"};
 static const char *const actors[] = {"heap 1", "heap 2", "thread 1", "thread 2", "others"};
-static const char *const mistakes[MISTAKES] = {
-    [CLAIM_AFTER_PENDING] = "claim-after-pending",
-    [MARK_FULL_BY_STORE] = "mark-full-by-store",
-    [WAKE_CLEARED_BY_STORE] = "wake-cleared-by-store",
-    [COLLECT_BY_STORE] = "collect-by-store",
-    [POLL_WOKEN_FIRST] = "poll-woken-first",
-    [WAKE_BEFORE_WOKEN] = "wake-before-woken",
-    [OWNER_READ_AT_START] = "owner-read-at-start",
-    [WAKE_ANY_OWNER] = "wake-any-owner",
-    [SETTLE_LEAVES_ASIDE] = "settle-leaves-aside",
-    [FINDABLE_BEFORE_WORD] = "findable-before-word",
-    [RECLAIM_BY_STORE] = "reclaim-by-store",
+static const struct planted mistakes[MISTAKES] = {
+    [CLAIM_AFTER_PENDING] = {"claim-after-pending", SCENARIO_RIGHT},
+    [MARK_FULL_BY_STORE] = {"mark-full-by-store", SCENARIO_RIGHT},
+    [WAKE_CLEARED_BY_STORE] = {"wake-cleared-by-store", SCENARIO_RIGHT},
+    [COLLECT_BY_STORE] = {"collect-by-store", SCENARIO_RIGHT},
+    [POLL_WOKEN_FIRST] = {"poll-woken-first", SCENARIO_RIGHT},
+    [WAKE_BEFORE_WOKEN] = {"wake-before-woken", SCENARIO_RIGHT},
+    [OWNER_READ_AT_START] = {"owner-read-at-start", SCENARIO_RIGHT},
+    [WAKE_OVER_HUGE] = {"wake-over-huge", SCENARIO_RIGHT},
+    [SETTLE_LEAVES_ASIDE] = {"settle-leaves-aside", SCENARIO_RIGHT},
+    [FINDABLE_BEFORE_WORD] = {"findable-before-word", SCENARIO_RIGHT},
+    [RECLAIM_BY_STORE] = {"reclaim-by-store", SCENARIO_RIGHT},
+    [SETTLE_KEEPS_MARK] = {"settle-keeps-mark", SCENARIO_LATE},
+    [MARK_FULL_RELAXED] = {"mark-full-relaxed", SCENARIO_LATE},
 };
 static const char *const steps[STEPS] = {
     [MARK_LOAD] = "mark full: pending is {none,FULL} already",
@@ -447,6 +495,7 @@ static const char *const steps[STEPS] = {
     [REMOTE_4] = "remote free 4: woken |= page",
     [REMOTE_5] = "remote free 5: o = owner",
     [REMOTE_6] = "remote free 6: o.wake |= bit",
+    [REMOTE_5_LATE] = "remote free 5: o = owner, as it was before",
     [MALLOC] = "malloc",
     [FREE] = "free by the owner",
     [DESTROY] = "segment_destroy: owner = UNUSED",

@@ -175,28 +175,25 @@ static bool run_right(const struct model *model) {
     return good;
 }
 
-/* A planted mistake: found in the first scenario that shows it. */
+/* A planted mistake: its scenario must show it. */
 static bool run_mistake(const struct model *model, unsigned mistake, bool tell) {
-    for (unsigned scenario = 0; scenario < model->scenario_count; scenario++) {
-        struct search search = {.model = model, .scenario = scenario, .mistake = mistake};
-        clock_t start = clock();
-        const char *wrong = look_at_all(&search);
-        if (wrong != NULL) {
-            printf("%s, %s, %s: found in %u steps, %.2f s: %s\n", model->name,
-                   model->mistakes[mistake], model->scenarios[scenario], way_length(&search),
-                   seconds_since(start), wrong);
-            if (tell) print_way(&search);
-        }
-        finish(&search);
-        if (wrong != NULL) return true;
-    }
-    printf("%s, %s: NOT FOUND\n", model->name, model->mistakes[mistake]);
-    return false;
+    const struct planted *planted = &model->mistakes[mistake];
+    struct search search = {.model = model, .scenario = planted->scenario, .mistake = mistake};
+    clock_t start = clock();
+    const char *wrong = look_at_all(&search);
+    printf("%s, %s, %s: ", model->name, planted->name, model->scenarios[planted->scenario]);
+    if (wrong != NULL)
+        printf("found in %u steps, %.2f s: %s\n", way_length(&search), seconds_since(start), wrong);
+    else
+        puts("NOT FOUND");
+    if (wrong != NULL && tell) print_way(&search);
+    finish(&search);
+    return wrong != NULL;
 }
 
 static int list_names(const struct model *model) {
     puts("right");
-    for (unsigned i = 1; i < model->mistake_count; i++) puts(model->mistakes[i]);
+    for (unsigned i = 1; i < model->mistake_count; i++) puts(model->mistakes[i].name);
     return 0;
 }
 
@@ -206,7 +203,7 @@ int search_main(const struct model *model, int argc, char **argv) {
         if (strcmp(argv[1], "--list") == 0) return list_names(model);
         if (strcmp(argv[1], "right") == 0) return run_right(model) ? 0 : 1;
         for (unsigned i = 1; i < model->mistake_count; i++)
-            if (strcmp(argv[1], model->mistakes[i]) == 0)
+            if (strcmp(argv[1], model->mistakes[i].name) == 0)
                 return run_mistake(model, i, true) ? 0 : 1;
         fail(model, "no such mistake: see --list");
     }

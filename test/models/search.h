@@ -8,7 +8,7 @@
  * allows beyond that is not seen).
  *
  * A model has scenarios (what the threads may do), all of which the right protocol must pass, and
- * mistakes that can be planted: each must lead to a wrong state in some scenario, or the model
+ * mistakes that can be planted: each must lead to a wrong state in its scenario, or the model
  * could not have seen it. Every step must be taken by the right protocol, or the model is idle.
  */
 #ifndef MOAT_MODELS_SEARCH_H
@@ -23,11 +23,17 @@ enum { RIGHT = 0 };
 
 struct search;
 
+/* A mistake that can be planted, and the scenario that must show it. */
+struct planted {
+    const char *name;
+    unsigned scenario;
+};
+
 struct model {
     const char *name;
     size_t state_size; /* bytes; the state has fields of one byte only, so that it has no gaps */
     const char *const *scenarios;
-    const char *const *mistakes; /* from 1 on; [RIGHT] is not read */
+    const struct planted *mistakes; /* from 1 on; [RIGHT] is not read */
     const char *const *actors;
     const char *const *steps; /* named as in the tables of doc/design.md; NULL: not a step */
     unsigned scenario_count, mistake_count, step_count;
