@@ -2,12 +2,12 @@
  * model_free_race: who frees a block, and when it is handed out again.
  *
  * One page of two blocks that share a map word: its live and claim bits, `pending`, its two lists.
- * The owner allocates, frees, collects and refills without end; three other threads free. A step
- * is one access of a shared word; a list changes in the step that decides it. FULL and the
- * wake-ups are model_wake's.
+ * The owner allocates, frees, collects and refills without end, and an empty page ends and begins
+ * anew, with one block and with two by turns; three other threads free. A step is one access of a
+ * shared word; a list changes in the step that decides it. FULL and wake-ups are model_wake's.
  *
  * Scenarios: a right program frees what it holds, once; in a wrong one every thread frees either
- * block at any time; with forged links malloc moreover meets any block of the page on its list.
+ * address at any time; with forged links malloc moreover meets any block of the page on its list.
  * A report ends the process. `held` and `twice` are what the program did, and judge: a block is
  * handed out when malloc reads its claim bit, and freed when its live bit is cleared or its claim
  * bit set.
@@ -28,6 +28,7 @@ enum mistake {
     COLLECT_IGNORES_LIVE,
     CLAIM_CLEARED_BEFORE_LIVE,
     CLAIM_CLEARED_BY_STORE,
+    END_LOOKS_AT_STARTS,
     MISTAKES
 };
 
@@ -45,6 +46,9 @@ enum place {
     COLLECT_LIVE,
     COLLECT_CLEAR_LIVE,
     COLLECT_CLEAR_CLAIM,
+    END_CLAIM,
+    END_LIVE,
+    INIT_PENDING,
     REFILL,
     REMOTE_1,
     REMOTE_2,
@@ -53,10 +57,11 @@ enum place {
     STEPS
 };
 
-enum verdict { GOING_ON, REPORTED, GIVEN_TWICE, MISSED, NOT_AT_ONCE };
+enum verdict { GOING_ON, REPORTED, GIVEN_TWICE, MISSED, NOT_AT_ONCE, LIVE_AT_END, LEFT_BEHIND };
 
 struct state {
     uint8_t live, claim, pending; /* pending: the one group both blocks are in */
+    uint8_t wide;                 /* the page's life has one block, where there are two in others */
     uint8_t free[BLOCKS];         /* times a block is on the list; forged: [0] counts them all */
     uint8_t local_free[BLOCKS];   /* likewise */
     uint8_t held;                 /* handed out and not freed since */
@@ -81,6 +86,9 @@ static unsigned length(const uint8_t *list) {
     for (unsigned i = 0; i < BLOCKS; i++) sum += list[i];
     return sum;
 }
+
+/* The blocks of the page's present life begin at these places. */
+static unsigned block_count(const struct state *state) { return state->wide ? 1 : BLOCKS; }
 
 /* More than two of one block on a list changes nothing any more. */
 static void push(struct search *search, uint8_t *list, unsigned block) {
@@ -191,6 +199,27 @@ static void step_collect(struct search *search, struct state next) {
     search_step(search, OWNER, place, &next);
 }
 
+/* A page whose blocks are all on its lists ends, and begins anew with blocks of another size. */
+static void step_end(struct search *search, struct state next) {
+    unsigned place = next.owner.place;
+    bool starts_only = search_has_mistake(search, END_LOOKS_AT_STARTS);
+    if (place == END_CLAIM) {
+        unsigned seen = starts_only ? next.claim & ((1u << block_count(&next)) - 1) : next.claim;
+        if (next.claim != 0) next.verdict = seen != 0 ? REPORTED : LEFT_BEHIND;
+        next.owner.place = END_LIVE;
+    } else if (place == END_LIVE) {
+        if (next.live != 0) next.verdict = LIVE_AT_END;
+        next.owner.place = INIT_PENDING;
+    } else {
+        next.pending = 0;
+        next.wide = !next.wide;
+        for (unsigned i = 0; i < BLOCKS; i++) next.free[i] = next.local_free[i] = 0;
+        for (unsigned i = 0; i < block_count(&next); i++) push(search, next.free, i);
+        owner_is_idle(&next);
+    }
+    search_step(search, OWNER, place, &next);
+}
+
 /* What an idle owner begins: the first step of a verb is taken later. */
 static void owner_begins(struct search *search, const struct state *state) {
     unsigned scenario = search_scenario(search);
@@ -199,8 +228,8 @@ static void owner_begins(struct search *search, const struct state *state) {
         next = *state;
         next.owner.block = (uint8_t)block;
         next.owner.place = MALLOC_CLAIM;
-        if (scenario == SCENARIO_FORGED ? length(state->free) != 0 : state->free[block] != 0)
-            step_malloc(search, next);
+        bool listed = scenario == SCENARIO_FORGED ? length(state->free) != 0 : state->free[block];
+        if (listed && block < block_count(state)) step_malloc(search, next);
         next.owner.place = FREE_CLAIM;
         if (scenario == SCENARIO_RIGHT) next.holder[block] = 0;
         if (scenario != SCENARIO_RIGHT || state->holder[block] == OWNER + 1)
@@ -209,6 +238,9 @@ static void owner_begins(struct search *search, const struct state *state) {
     next = *state;
     next.owner.place = COLLECT_PENDING;
     if (state->pending) step_collect(search, next);
+    next.owner.place = END_CLAIM;
+    if (length(state->free) + length(state->local_free) == block_count(state))
+        step_end(search, next);
     if (length(state->free) != 0 || length(state->local_free) == 0 || state->pending) return;
     next = *state;
     for (unsigned i = 0; i < BLOCKS; i++) {
@@ -226,8 +258,10 @@ static void owner_goes_on(struct search *search, const struct state *state) {
         step_malloc(search, *state);
     else if (place <= FREE_STORE)
         step_free(search, *state);
-    else
+    else if (place <= COLLECT_CLEAR_CLAIM)
         step_collect(search, *state);
+    else
+        step_end(search, *state);
 }
 
 static void remote_1(struct search *search, struct state *next, unsigned i) {
@@ -309,6 +343,8 @@ static const char *wrong(const void *of, unsigned scenario) {
     case REPORTED: return scenario == SCENARIO_RIGHT ? "a right program is reported" : NULL;
     case GIVEN_TWICE: return "a block is handed out that is held";
     case MISSED: return "a block is handed out whose second free was not reported";
+    case LIVE_AT_END: return "a page ends with a live block";
+    case LEFT_BEHIND: return "a page ends with a claim that nobody saw";
     case NOT_AT_ONCE: return "a second free goes through that meets nobody";
     default: break;
     }
@@ -329,6 +365,7 @@ static const struct planted mistakes[MISTAKES] = {
     [COLLECT_IGNORES_LIVE] = {"collect-ignores-live", SCENARIO_WRONG},
     [CLAIM_CLEARED_BEFORE_LIVE] = {"claim-cleared-before-live", SCENARIO_RIGHT},
     [CLAIM_CLEARED_BY_STORE] = {"claim-cleared-by-store", SCENARIO_RIGHT},
+    [END_LOOKS_AT_STARTS] = {"end-looks-at-starts", SCENARIO_WRONG},
 };
 static const char *const steps[STEPS] = {
     [MALLOC_CLAIM] = "malloc: claim bit is 0",
@@ -342,6 +379,9 @@ static const char *const steps[STEPS] = {
     [COLLECT_LIVE] = "collect: each bit of c: live",
     [COLLECT_CLEAR_LIVE] = "collect: live &= ~c; on local_free",
     [COLLECT_CLEAR_CLAIM] = "collect: claim &= ~c",
+    [END_CLAIM] = "the page ends: no claim in any word",
+    [END_LIVE] = "the page ends: no live bit in any word",
+    [INIT_PENDING] = "a page is made: pending = {none,0}",
     [REFILL] = "refill: nothing is claimed; local_free becomes free",
     [REMOTE_1] = "remote free 1: live bit is 1",
     [REMOTE_2] = "remote free 2: claim |= bit",
