@@ -1,9 +1,10 @@
-"""Measuring a program from outside: time, processor time, peak and mean resident memory and page faults of one run of any command
-under one allocator.
+"""Measuring a program from outside: time, processor time, peak and mean resident memory and page
+faults of one run of any command under one allocator.
 
-The kernel counts into a process's peak what its forking parent had resident before the execve, which for a parent in Python hides
-every program under some 12 MiB. So the program is started by a small shell that ends at once; this process adopts the program
-(PR_SET_CHILD_SUBREAPER) and waits for it itself. Used by run-models, run-memory and the runner of real programs.
+The kernel counts into a process's peak what its forking parent had resident before the execve,
+which for a parent in Python hides every program under some 12 MiB. So the program is started by a
+small shell that ends at once; this process adopts the program (PR_SET_CHILD_SUBREAPER) and waits
+for it itself. Used by run-models, run-memory, run-programs and run-price-list.
 """
 
 import contextlib
@@ -16,14 +17,15 @@ import subprocess
 import tempfile
 import time
 
-import peers
+from lib import peers
 
 PR_SET_CHILD_SUBREAPER = 36
 PERIOD_S = 0.020  # between two samples of resident memory
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
-# $1: the library to preload or nothing; $2: the descriptor that the process number is written to; $3: the one on which the program
-# waits for its start; then the command. A shell gives a background process /dev/null for its input: the real one is kept as 3.
+# $1: the library to preload or nothing; $2: the descriptor that the process number is written to;
+# $3: the one on which the program waits for its start; then the command. A shell gives a background
+# process /dev/null for its input: the real one is kept as 3.
 STARTER = """
 exec 3<&0
 preload=$1 number=$2 go=$3
@@ -45,17 +47,20 @@ def above_nine(descriptor):
 
 
 def start(library, command, environment, options):
-    """Starts the command as a child of this process, although a shell forks it; returns its number and the time of its start."""
+    """Starts the command as a child of this process, although a shell forks it; returns its number
+    and the time of its start."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        peers.stop("this system does not let a process adopt others: %s" % os.strerror(ctypes.get_errno()))
+        peers.stop("this system does not let a process adopt others: %s"
+                   % os.strerror(ctypes.get_errno()))
     ours, theirs = os.pipe()
     waiting, starting = os.pipe()
     with contextlib.ExitStack() as descriptors:
         theirs, waiting = above_nine(theirs), above_nine(waiting)
         for descriptor in (ours, theirs, waiting, starting):
             descriptors.callback(os.close, descriptor)
-        subprocess.run(["/bin/sh", "-c", STARTER, "sh", library or "", str(theirs), str(waiting)] + list(command), check=True,
-                       env=environment, pass_fds=(theirs, waiting), **options)
+        starter = ["/bin/sh", "-c", STARTER, "sh", library or "", str(theirs), str(waiting)]
+        subprocess.run(starter + list(command), check=True, env=environment,
+                       pass_fds=(theirs, waiting), **options)
         pid = int(os.read(ours, 32))
         began = time.monotonic()
         os.write(starting, b"\n")
@@ -68,7 +73,8 @@ def family(pid):
     for member in found:
         with contextlib.suppress(OSError):
             for task in os.listdir("/proc/%d/task" % member):
-                with contextlib.suppress(OSError), open("/proc/%d/task/%s/children" % (member, task)) as children:
+                path = "/proc/%d/task/%s/children" % (member, task)
+                with contextlib.suppress(OSError), open(path) as children:
                     found += map(int, children.read().split())
     return found
 
@@ -90,7 +96,8 @@ def has_loaded(processes, library):
 
 
 class Sampler:
-    """Looks at the process every 20 ms, more often while the library is not loaded yet. The mean is weighted by time."""
+    """Looks at the process every 20 ms, more often while the library is not loaded yet. The mean is
+    weighted by time."""
 
     def __init__(self, pid, library):
         self.pid, self.library = pid, library
@@ -125,12 +132,14 @@ def kill(pid):
 
 
 def run_outside(allocator, command, **popen_options):
-    """Runs a command to its end on a peers.Allocator; ends the runner if the allocator's library was not loaded.
+    """Runs a command to its end on a peers.Allocator; ends the runner if the allocator's library
+    was not loaded.
 
-    popen_options are subprocess.Popen's, for cwd, stdin (default: nothing to read), stdout (default: captured, as text) and stderr;
-    env is added to the allocator's environment. The result's status is negative for a signal, 126 or 127 where there is no such
-    program. cpu_s, peak_kib and minor_faults are those of the process and of the children it waited for (the peak: of the largest);
-    mean_kib is the sum over all that ran at a time.
+    popen_options are subprocess.Popen's, for cwd, stdin (default: nothing to read), stdout
+    (default: captured, as text) and stderr; env is added to the allocator's environment. The
+    result's status is negative for a signal, 126 or 127 where there is no such program. cpu_s,
+    peak_kib and minor_faults are those of the process and of the children it waited for (the peak:
+    of the largest); mean_kib is the sum over all that ran at a time.
     """
     environment = allocator.environment()
     environment.update(popen_options.pop("env", None) or {})
@@ -151,9 +160,11 @@ def run_outside(allocator, command, **popen_options):
         if captured:
             captured.seek(0)
             output = captured.read()
-    if not sampler.seen and (output or "").partition("\n")[0] != "allocator,%s" % allocator.library:
+    said = (output or "").partition("\n")[0]
+    if not sampler.seen and said != "allocator,%s" % allocator.library:
         peers.stop("%s: %s was not seen in %s (status %d)" % (
             allocator.name, allocator.library, command[0], os.waitstatus_to_exitcode(status)))
-    return {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_kib": usage.ru_maxrss,
-            "mean_kib": sampler.mean_kib(usage.ru_maxrss), "minor_faults": usage.ru_minflt,
+    return {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime,
+            "peak_kib": usage.ru_maxrss, "mean_kib": sampler.mean_kib(usage.ru_maxrss),
+            "minor_faults": usage.ru_minflt,
             "status": os.waitstatus_to_exitcode(status), "stdout": output}

@@ -11,7 +11,7 @@
 #ifndef BENCH_MODEL_H
 #define BENCH_MODEL_H
 
-#include "../clock.h"
+#include "clock.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

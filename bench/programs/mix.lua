@@ -1,7 +1,9 @@
--- A mix of what Lua programs do with memory: tables of all sizes, strings, closures, objects that live for a while.
+-- A mix of what Lua programs do with memory: tables of all sizes, strings, closures, objects that
+-- live for a while.
 --
--- lua5.4 mix.lua N: N rounds; prints a checksum that depends on nothing but N (tables are walked in order of their keys: pairs()
--- has another order in each process). One of the programs of bench/run-programs.
+-- lua5.4 mix.lua N: N rounds; prints a checksum that depends on nothing but N (tables are walked in
+-- order of their keys: pairs() has another order in each process). One of the programs of
+-- bench/run-programs.
 
 local state = 4711
 local function draw(limit)
@@ -32,12 +34,15 @@ end
 -- Text made piece by piece, taken apart by patterns, put together sorted.
 local function text_round(words)
   local pieces = {}
-  for i = 1, 1500 do pieces[i] = words[1 + draw(#words)] .. "=" .. draw(100000) .. (i % 9 == 0 and "\n" or ";") end
+  for i = 1, 1500 do
+    pieces[i] = words[1 + draw(#words)] .. "=" .. draw(100000) .. (i % 9 == 0 and "\n" or ";")
+  end
   local text = table.concat(pieces)
   local found = {}
   for key, value in text:gmatch("(%a+)=(%d+)") do found[#found + 1] = key:upper() .. value end
   table.sort(found)
-  return checksum(table.concat(found, ","), checksum(text:gsub("%d+", function(number) return "<" .. number .. ">" end), 1))
+  local marked = text:gsub("%d+", function(number) return "<" .. number .. ">" end)
+  return checksum(table.concat(found, ","), checksum(marked, 1))
 end
 
 -- Closures over tables, called and dropped.
@@ -62,7 +67,8 @@ local function record_round(words, kept)
       kept[key] = nil
     else
       local text = string.rep("y", draw(120)) .. key
-      kept[key] = { name = key, list = { draw(9), draw(9), draw(9) }, text = text, at = { x = draw(9), y = 1 } }
+      kept[key] = { name = key, list = { draw(9), draw(9), draw(9) }, text = text,
+        at = { x = draw(9), y = 1 } }
     end
   end
   return total
@@ -76,6 +82,7 @@ for i = 1, 3000 do
 end
 local kept, total = {}, 0
 for _ = 1, tonumber(arg[1]) do
-  total = (total * 7 + text_round(words) + closure_round() + record_round(words, kept) + tree(12):sum()) % 4294967291
+  total = (total * 7 + text_round(words) + closure_round() + record_round(words, kept)
+    + tree(12):sum()) % 4294967291
 end
 print(total)

@@ -1,6 +1,8 @@
-# A mix of what Perl programs do with memory: hashes of lists, regular expressions over lines, strings cut and joined.
+# A mix of what Perl programs do with memory: hashes of lists, regular expressions over lines,
+# strings cut and joined.
 #
-# perl mix.pl N: N rounds; prints a checksum that depends on nothing but N. One of the programs of bench/run-programs.
+# perl mix.pl N: N rounds; prints a checksum that depends on nothing but N. One of the programs of
+# bench/run-programs.
 use strict;
 use warnings;
 
@@ -26,9 +28,11 @@ sub read_log {
     my ($words) = @_;
     my %seen;
     for my $number (1 .. 2500) {
-        my $line = sprintf '%02d:%02d:%02d %s[%d]: user=%s path=/%s/%s.html status=%d', draw(24), draw(60), draw(60),
-            $words->[draw(40)], draw(3000), $words->[draw(300)], $words->[draw(3000)], $words->[draw(3000)], 200 + draw(4) * 100;
-        if ($line =~ m{^(\d+):\d+:\d+ (\w+)\[\d+\]: user=(\w+) path=/(\w+)/(\w+)\.html status=(\d+)$}) {
+        my $line = sprintf '%02d:%02d:%02d %s[%d]: user=%s path=/%s/%s.html status=%d',
+            draw(24), draw(60), draw(60), $words->[draw(40)], draw(3000), $words->[draw(300)],
+            $words->[draw(3000)], $words->[draw(3000)], 200 + draw(4) * 100;
+        if ($line =~ m{^(\d+):\d+:\d+\ (\w+)\[\d+\]:\ user=(\w+)
+                       \ path=/(\w+)/(\w+)\.html\ status=(\d+)$}x) {
             my ($hour, $service, $user, $folder, $page, $status) = ($1, $2, $3, $4, $5, $6);
             push @{ $seen{$service}{$user} }, "$folder/$page";
             $seen{$status}{$hour}++;
@@ -64,7 +68,8 @@ sub keep_records {
             delete $kept->{$key};
         } else {
             my @list = map { draw(1000) } 0 .. draw(8);
-            $kept->{$key} = { name => $words->[draw(3000)], list => \@list, text => 'x' x draw(200) };
+            $kept->{$key} =
+                { name => $words->[draw(3000)], list => \@list, text => 'x' x draw(200) };
         }
     }
     my $sum = 0;
@@ -77,6 +82,7 @@ my %kept;
 my $total = 0;
 for (1 .. $ARGV[0]) {
     my $text = read_log(\@words);
-    $total = ($total * 7 + checksum($text) + checksum(rewrite($text)) + keep_records(\@words, \%kept)) % 4294967291;
+    my $sum = checksum($text) + checksum(rewrite($text)) + keep_records(\@words, \%kept);
+    $total = ($total * 7 + $sum) % 4294967291;
 }
 print "$total\n";

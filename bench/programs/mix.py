@@ -1,6 +1,8 @@
-"""A mix of what Python programs do with memory: dictionaries, lists, strings, JSON, objects that come and go.
+"""A mix of what Python programs do with memory: dictionaries, lists, strings, JSON, objects that
+come and go.
 
-python3 mix.py N: N rounds; prints a checksum that depends on nothing but N. One of the programs of bench/run-programs.
+python3 mix.py N: N rounds; prints a checksum that depends on nothing but N. One of the programs of
+bench/run-programs.
 """
 
 import json
@@ -28,8 +30,10 @@ def word(rng):
 
 def documents(rng, words):
     """Nested documents to text and back."""
-    made = [{"id": number, "name": rng.choice(words), "tags": rng.sample(words, 6), "size": rng.random(),
-             "parts": [{"key": rng.choice(words), "value": rng.randint(0, 1 << 40)} for _ in range(5)]}
+    made = [{"id": number, "name": rng.choice(words), "tags": rng.sample(words, 6),
+             "size": rng.random(),
+             "parts": [{"key": rng.choice(words), "value": rng.randint(0, 1 << 40)}
+                       for _ in range(5)]}
             for number in range(600)]
     text = json.dumps(made)
     read = json.loads(text)
@@ -44,7 +48,8 @@ def index(rng, words):
         for item in line.split():
             places.setdefault(item, []).append(number)
     ranked = sorted(places.items(), key=lambda entry: (-len(entry[1]), entry[0]))
-    return zlib.crc32("\n".join("%s %d" % (item, len(found)) for item, found in ranked[:500]).encode())
+    lines = ["%s %d" % (item, len(found)) for item, found in ranked[:500]]
+    return zlib.crc32("\n".join(lines).encode())
 
 
 def accounts(rng, words, kept):

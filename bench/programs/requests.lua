@@ -1,4 +1,5 @@
--- wrk's part in bench/run-programs: the files are asked for in turn, every other request with compression.
+-- wrk's part in bench/run-programs: the files are asked for in turn, every other request with
+-- compression.
 local number = 0
 function request()
   number = number + 1

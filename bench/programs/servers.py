@@ -1,9 +1,11 @@
-"""redis and nginx for bench/run-programs: a server on the allocator, a client on the system's own, a fixed amount of requests.
+"""redis and nginx for bench/run-programs: a server on the allocator, a client on the system's own,
+a fixed amount of requests.
 
-The server is started before the clock and ended after it: its time is that of the client's run, its processor time and page
-faults are what they grew by meanwhile, its peak is that of its whole life, summed over its processes. Where there are two
-processors the server has one and the client another, so that they do not wait for each other. Everything of theirs lies in the
-directory of the inputs; nothing of the machine's own servers is touched.
+The server is started before the clock and ended after it: its time is that of the client's run, its
+processor time and page faults are what they grew by meanwhile, its peak is that of its whole life,
+summed over its processes. Where there are two processors the server has one and the client another,
+so that they do not wait for each other. Everything of theirs lies in the directory of the inputs;
+nothing of the machine's own servers is touched.
 """
 
 import contextlib
@@ -14,10 +16,8 @@ import socket
 import subprocess
 import time
 
-import inputs
-import outside
-import peers
-import programs
+from lib import outside, peers
+from programs import inputs, real_programs
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PATIENCE_S = 20
@@ -26,7 +26,9 @@ PATIENCE_S = 20
 def processors():
     """(the server's, the client's)"""
     allowed = sorted(os.sched_getaffinity(0))
-    return ({allowed[0]}, {allowed[1]}) if len(allowed) > 1 else (set(allowed), set(allowed))
+    if len(allowed) < 2:
+        return set(allowed), set(allowed)
+    return {allowed[0]}, {allowed[1]}
 
 
 @contextlib.contextmanager
@@ -54,7 +56,8 @@ def spent(processes):
 def peak_kib(processes):
     total = 0
     for pid in processes:
-        found = re.search(r"^VmHWM:\s*(\d+) kB$", peers.read("/proc/%d/status" % pid, ""), re.M)
+        status = peers.read("/proc/%d/status" % pid, "")
+        found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.M)
         total += int(found.group(1)) if found else 0
     return total
 
@@ -73,7 +76,8 @@ class Running:
             environment = self.allocator.environment()
             environment.pop("LD_PRELOAD", None)
             self.pid, _ = outside.start(self.library, self.server.command, environment, {
-                "cwd": self.directory, "stdin": subprocess.DEVNULL, "stdout": errors, "stderr": errors})
+                "cwd": self.directory, "stdin": subprocess.DEVNULL, "stdout": errors,
+                "stderr": errors})
         try:
             self.wait_until_ready()
         except BaseException:
@@ -87,7 +91,8 @@ class Running:
         return found
 
     def kill(self):
-        """By force, with its workers, also those that a dead parent has left: they are this process's children now."""
+        """By force, with its workers, also those that a dead parent has left: they are this
+        process's children now."""
         self.processes()
         for pid in self.members:
             outside.kill(pid)
@@ -113,7 +118,9 @@ class Running:
         if not ended or status != 0:
             self.kill()
         if kind is None and (not ended or status != 0):
-            what = "ended with status %d" % os.waitstatus_to_exitcode(status) if ended else "did not end"
+            what = "did not end"
+            if ended:
+                what = "ended with status %d" % os.waitstatus_to_exitcode(status)
             self.server.fail(self.allocator, self.directory, what)
 
     def watch(self, client):
@@ -127,7 +134,7 @@ class Running:
                 return processes, total / samples
 
 
-class Server(programs.Program):
+class Server(real_programs.Program):
     """What the two share. A subclass says how to start, what to ask, and what the answer shows."""
 
     def __init__(self, name, packages):
@@ -140,83 +147,105 @@ class Server(programs.Program):
 
     def fail(self, allocator, directory, what):
         said = peers.read(os.path.join(directory, self.name + ".err"), "")
-        reports = [line for line in said.splitlines() if line.startswith("moat: ")]  # redis writes much more after one
-        peers.stop("%s on %s %s\n%s" % (self.name, allocator.name, what, "\n".join(reports[:20]) or said[-2000:]))
+        # redis writes much more after one
+        reports = [line for line in said.splitlines() if line.startswith("moat: ")]
+        peers.stop("%s on %s %s\n%s" % (
+            self.name, allocator.name, what, "\n".join(reports[:20]) or said[-2000:]))
 
     def instead_of_own(self):
-        """The library to preload for the system's line, if the program brings an allocator of its own."""
+        """The library to preload for the system's line, if the program brings an allocator of its
+        own."""
         return None
 
     def ask(self, allocator, directory, running, command):
-        """One client on the system's allocator, while the server is watched: what it said, the server's processes, their mean."""
+        """One client on the system's allocator, while the server is watched: what it said, the
+        server's processes, their mean."""
         system = peers.Allocator("system", None).environment()
-        with staying_on(processors()[1]), open(os.path.join(directory, self.name, "client"), "w+") as answer, \
-                subprocess.Popen(command, cwd=directory, env=system, stdin=subprocess.DEVNULL, stdout=answer,
-                                 stderr=subprocess.STDOUT) as client:
+        answer_path = os.path.join(directory, self.name, "client")
+        with staying_on(processors()[1]), open(answer_path, "w+") as answer, \
+                subprocess.Popen(command, cwd=directory, env=system, stdin=subprocess.DEVNULL,
+                                 stdout=answer, stderr=subprocess.STDOUT) as client:
             seen, mean = running.watch(client)
             answer.seek(0)
             said = answer.read()
             if client.returncode != 0:
-                self.fail(allocator, directory, "left its client with status %d: %s" % (client.returncode, said))
+                self.fail(allocator, directory, "left its client with status %d: %s" % (
+                    client.returncode, said))
             return said, seen, mean
 
     def run(self, allocator, directory):
         with Running(self, allocator, directory) as running:
             before, start = spent(running.processes()), time.monotonic()
-            answers = [self.ask(allocator, directory, running, command) for command in self.client_commands()]
+            answers = [self.ask(allocator, directory, running, command)
+                       for command in self.client_commands()]
             wall = time.monotonic() - start
             seen = answers[-1][1]
             cpu, faults = (now - then for now, then in zip(spent(seen), before))
             measures = {"wall_s": wall, "cpu_s": cpu, "peak_kib": peak_kib(seen),
-                        "mean_kib": sum(mean for _, _, mean in answers) / len(answers), "minor_faults": faults}
+                        "mean_kib": sum(mean for _, _, mean in answers) / len(answers),
+                        "minor_faults": faults}
             result = self.judge(allocator, directory, [said for said, _, _ in answers], measures)
         with open(os.path.join(directory, self.name + ".err"), "rb") as errors:
-            programs.refuse_broken_preload(self.name, allocator, self.complaints(errors.read().decode(errors="replace")))
+            log = errors.read().decode(errors="replace")
+        real_programs.refuse_broken_preload(self.name, allocator, self.complaints(log))
         return measures, result
 
     def complaints(self, log):
         """Of what the server wrote, the lines that it should not write."""
-        return "\n".join(line for line in log.splitlines() if re.search(r"preload|moat|\b(fatal|crit|alert|emerg)\b", line, re.I))
+        bad = re.compile(r"preload|moat|\b(fatal|crit|alert|emerg)\b", re.I)
+        return "\n".join(line for line in log.splitlines() if bad.search(line))
 
 
 class Redis(Server):
-    """SET with values of two sizes over one set of keys, lists grown and read, hashes: pipelined, over a Unix socket.
+    """SET with values of two sizes over one set of keys, lists grown and read, hashes: pipelined,
+    over a Unix socket.
 
-    Debian's redis-server is linked with jemalloc. For the system's line the C library is preloaded itself: its malloc then comes
-    before jemalloc's in the order of the symbols, like that of any other library that is preloaded.
+    Debian's redis-server is linked with jemalloc. For the system's line the C library is preloaded
+    itself: its malloc then comes before jemalloc's in the order of the symbols, like that of any
+    other library that is preloaded.
     """
 
     def __init__(self):
-        super().__init__("redis", {"redis-server": "redis-server", "redis-benchmark": "redis-tools", "redis-cli": "redis-tools"})
+        super().__init__("redis", {"redis-server": "redis-server",
+                                   "redis-benchmark": "redis-tools", "redis-cli": "redis-tools"})
 
     def prepare(self, directory, scale):
         super().prepare(directory, scale)
-        self.command = [programs.find("redis-server"), "--port", "0", "--unixsocket", "redis/socket", "--save", "",
-                        "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning"]
+        self.command = [real_programs.find("redis-server"), "--port", "0",
+                        "--unixsocket", "redis/socket", "--save", "", "--appendonly", "no",
+                        "--daemonize", "no", "--loglevel", "warning"]
 
     def instead_of_own(self):
         return re.search(r"(/\S+/libc[.-]\S+)$", peers.read("/proc/self/maps"), re.M).group(1)
 
     def cli(self, directory, *arguments):
-        return subprocess.run([programs.find("redis-cli"), "-s", "redis/socket"] + list(arguments), cwd=directory,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True).stdout
+        command = [real_programs.find("redis-cli"), "-s", "redis/socket"] + list(arguments)
+        return subprocess.run(command, cwd=directory, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                              text=True).stdout
 
     def is_ready(self, directory):
-        return os.path.exists(os.path.join(directory, "redis", "socket")) and self.cli(directory, "ping") == "PONG\n"
+        return (os.path.exists(os.path.join(directory, "redis", "socket"))
+                and self.cli(directory, "ping") == "PONG\n")
 
     def client_commands(self):
         keys = str(inputs.count(200000, self.scale))
-        parts = [("set", 250000, ["-d", "64", "-r", keys]), ("set", 150000, ["-d", "300", "-r", keys]),
-                 ("lpush", 250000, ["-d", "40"]), ("lrange_100", 8000, []), ("hset", 250000, ["-d", "48", "-r", keys])]
-        return [[programs.find("redis-benchmark"), "-s", "redis/socket", "-q", "-P", "16", "-c", "20", "-t", test, "-n",
-                 str(inputs.count(number, self.scale))] + more for test, number, more in parts]
+        parts = [("set", 250000, ["-d", "64", "-r", keys]),
+                 ("set", 150000, ["-d", "300", "-r", keys]),
+                 ("lpush", 250000, ["-d", "40"]), ("lrange_100", 8000, []),
+                 ("hset", 250000, ["-d", "48", "-r", keys])]
+        return [[real_programs.find("redis-benchmark"), "-s", "redis/socket", "-q", "-P", "16",
+                 "-c", "20", "-t", test, "-n", str(inputs.count(number, self.scale))] + more
+                for test, number, more in parts]
 
     def judge(self, allocator, directory, said, measures):
-        """Keys are drawn anew in each run; the commands, the lists and the hashes' sum are counted."""
+        """Keys are drawn anew in each run; the commands, the lists and the hashes' sum are
+        counted."""
         errors = self.cli(directory, "info", "errorstats").replace("# Errorstats", "").strip()
         if errors or any("rror" in text for text in said):
             self.fail(allocator, directory, "answered with errors: %s %s" % (errors, said))
-        calls = re.findall(r"^cmdstat_(set|lpush|lrange|hset):calls=(\d+)", self.cli(directory, "info", "commandstats"), re.M)
+        calls = re.findall(r"^cmdstat_(set|lpush|lrange|hset):calls=(\d+)",
+                           self.cli(directory, "info", "commandstats"), re.M)
         return "%s %s" % (sorted(calls), self.cli(directory, "llen", "mylist").strip())
 
 
@@ -224,15 +253,16 @@ NGINX = """daemon off; worker_processes 1; pid nginx/pid; error_log stderr warn;
 events { worker_connections 256; }
 http {
     access_log off; types { text/plain txt; } gzip on; gzip_min_length 500; keepalive_requests 100;
-    client_body_temp_path nginx/body; proxy_temp_path nginx/proxy; fastcgi_temp_path nginx/fastcgi; uwsgi_temp_path nginx/uwsgi;
-    scgi_temp_path nginx/scgi;
+    client_body_temp_path nginx/body; proxy_temp_path nginx/proxy;
+    fastcgi_temp_path nginx/fastcgi; uwsgi_temp_path nginx/uwsgi; scgi_temp_path nginx/scgi;
     server { listen 127.0.0.1:%(port)d; root %(root)s; }
 }
 """
 
 
 class Nginx(Server):
-    """A master and one worker with 32 connections that last a hundred requests; half of the answers are compressed.
+    """A master and one worker with 32 connections that last a hundred requests; half of the answers
+    are compressed.
 
     wrk runs for a time, not for a number of requests: the figures are those of REQUESTS requests.
     """
@@ -250,19 +280,23 @@ class Nginx(Server):
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         with open(os.path.join(directory, "nginx", "conf"), "w") as file:
-            file.write(NGINX % {"port": self.port, "root": os.path.join(directory, "nginx", "pages"),
+            file.write(NGINX % {"port": self.port,
+                                "root": os.path.join(directory, "nginx", "pages"),
                                 "user": "user root root;" if os.geteuid() == 0 else ""})
-        self.command = [programs.find("nginx"), "-p", directory, "-c", "nginx/conf", "-e", "stderr"]
+        self.command = [real_programs.find("nginx"), "-p", directory, "-c", "nginx/conf",
+                        "-e", "stderr"]
 
     def is_ready(self, _directory):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+        address = ("127.0.0.1", self.port)
+        with contextlib.suppress(OSError), socket.create_connection(address, 1):
             return True
         return False
 
     def client_commands(self):
         seconds = max(1, round(2 * self.scale))
-        return [[programs.find("wrk"), "-t", "1", "-c", "32", "-d", "%ds" % seconds, "-s",
-                 os.path.join(programs.WORKLOADS, "requests.lua"), "http://127.0.0.1:%d" % self.port]]
+        return [[real_programs.find("wrk"), "-t", "1", "-c", "32", "-d", "%ds" % seconds, "-s",
+                 os.path.join(real_programs.HERE, "requests.lua"),
+                 "http://127.0.0.1:%d" % self.port]]
 
     def judge(self, allocator, directory, said, measures):
         found = re.search(r"^requests,(\d+),(\d+)$", said[0], re.M)
@@ -279,8 +313,8 @@ class Nginx(Server):
         parts = []
         for encoding in ("identity", "gzip"):
             with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as connection:
-                connection.sendall(b"GET /31.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: %s\r\nConnection: close\r\n\r\n" %
-                                   encoding.encode())
+                connection.sendall(b"GET /31.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: %s\r\n"
+                                   b"Connection: close\r\n\r\n" % encoding.encode())
                 answer = b"".join(iter(lambda: connection.recv(65536), b""))
             parts.append(answer.partition(b"\r\n\r\n")[2])
-        return programs.digest(b"".join(parts))
+        return real_programs.digest(b"".join(parts))
