@@ -1,9 +1,11 @@
 /*
- * histogram: counts of durations in buckets whose width grows with the value, for a program that may not allocate.
+ * histogram: counts of durations in buckets whose width grows with the value, for a program that
+ * may not allocate.
  *
- * Values are 64-bit counts of ticks. Below 64 each value has a bucket of its own; above, each power of two is divided into 64
- * buckets, so that a bucket's width is at most 1/64 of its least value. All of it is one static array of 30 KB, of which a run
- * touches a few cache lines. A percentile is given as the greatest value of its bucket: at most 1.6 % too large, never too small.
+ * Values are 64-bit counts of ticks. Below 64 each value has a bucket of its own; above, each power
+ * of two is divided into 64 buckets, so that a bucket's width is at most 1/64 of its least value.
+ * All of it is one static array of 30 KB, of which a run touches a few cache lines. A percentile is
+ * given as the greatest value of its bucket: at most 1.6 % too large, never too small.
  */
 #ifndef BENCH_HISTOGRAM_H
 #define BENCH_HISTOGRAM_H

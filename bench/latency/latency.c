@@ -1,20 +1,23 @@
 /*
- * latency: how long single calls of malloc and free take, of the allocator this process runs on: percentiles and the longest.
+ * latency: how long single calls of malloc and free take, of the allocator this process runs on:
+ * percentiles and the longest.
  *
  *     bench-latency [--operations N] [--histogram FILE]
  *
- * Two threads on fixed processors replace, at random, 10 000 blocks of mixed small sizes each; one block in eight goes through a
- * ring to the other thread, which frees it. Each call is timed by itself (ticks.h). Prints CSV: a line `allocator,FILE`, a
- * heading, and the rows
- *   timer    nothing between two readings: what the timing itself costs. Nothing is subtracted from the other rows.
- *   empty    the same loop with functions that do nothing: its tail is the kernel's and the machine's (interrupts, other
- *            processes), and is in every allocator's too
+ * Two threads on fixed processors replace, at random, 10 000 blocks of mixed small sizes each; one
+ * block in eight goes through a ring to the other thread, which frees it. Each call is timed by
+ * itself (ticks.h). Prints CSV: a line `allocator,FILE`, a heading, and the rows
+ *   timer    nothing between two readings: what the timing itself costs. Nothing is subtracted from
+ *            the other rows.
+ *   empty    the same loop with functions that do nothing: its tail is the kernel's and the
+ *            machine's (interrupts, other processes), and is in every allocator's too
  *   malloc   and
  *   free     the allocator's
- * with p50, p99, p99.9, p99.99 and the longest, in ns, and the number of calls. Then the longest of those calls during which, or
- * shortly before which, the kernel did not take the processor away (max_unswitched_ns), and how often it did in the whole run
- * of that row (getrusage). --histogram writes all buckets that are not empty: operation, least ns, count.
- * bench/run-latency runs this program.
+ * with p50, p99, p99.9, p99.99 and the longest, in ns, and the number of calls. Then the longest of
+ * those calls during which, or shortly before which, the kernel did not take the processor away
+ * (max_unswitched_ns), and how often it did in the whole run of that row (getrusage). --histogram
+ * writes all buckets that are not empty: operation, least ns, count. bench/run-latency runs this
+ * program.
  */
 #define _GNU_SOURCE
 #include "clock.h"
@@ -52,7 +55,8 @@ struct calls {
     void (*release)(void *block);
 };
 
-/* Blocks for one thread to free. `filled` is written by the other thread, `emptied` by the one that frees. */
+/* Blocks for one thread to free. `filled` is written by the other thread, `emptied` by the one
+ * that frees. */
 struct ring {
     void *places[RING_PLACES];
     _Alignas(64) atomic_size_t filled;
@@ -81,7 +85,8 @@ static long involuntary_switches(void) {
     return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
 }
 
-/* Whether the kernel took the processor away since the worker last looked, which is at most WINDOW replacements ago. */
+/* Whether the kernel took the processor away since the worker last looked, which is at most
+ * WINDOW replacements ago. */
 static bool was_switched(struct worker *me) {
     long now = involuntary_switches();
     bool switched = now != me->switches_known;
@@ -90,10 +95,12 @@ static bool was_switched(struct worker *me) {
 }
 
 /* The system call is made for a new longest call only: seldom, and never in what is timed. */
-static inline void record(struct worker *me, struct measure *measure, uint64_t before, uint64_t after) {
+static inline void record(struct worker *me, struct measure *measure, uint64_t before,
+                          uint64_t after) {
     uint64_t ticks = after > before ? after - before : 0;
     histogram_add(&measure->histogram, ticks);
-    if (ticks > measure->greatest_unswitched && !was_switched(me)) measure->greatest_unswitched = ticks;
+    if (ticks > measure->greatest_unswitched && !was_switched(me))
+        measure->greatest_unswitched = ticks;
 }
 
 static inline void *timed_allocate(struct worker *me, size_t size) {
@@ -110,8 +117,11 @@ static inline void timed_release(struct worker *me, void *block) {
 }
 
 static inline bool hand_over(struct ring *ring, void *block) {
-    size_t filled = atomic_load_explicit(&ring->filled, memory_order_relaxed); /* written by this thread alone */
-    if (filled - atomic_load_explicit(&ring->emptied, memory_order_acquire) == RING_PLACES) return false; /* pairs with come */
+    /* written by this thread alone */
+    size_t filled = atomic_load_explicit(&ring->filled, memory_order_relaxed);
+    /* pairs with come */
+    if (filled - atomic_load_explicit(&ring->emptied, memory_order_acquire) == RING_PLACES)
+        return false;
     ring->places[filled % RING_PLACES] = block;
     atomic_store_explicit(&ring->filled, filled + 1, memory_order_release); /* pairs with come */
     return true;
@@ -119,10 +129,13 @@ static inline bool hand_over(struct ring *ring, void *block) {
 
 /* A block that came through the ring, or NULL. */
 static inline void *come(struct ring *ring) {
-    size_t emptied = atomic_load_explicit(&ring->emptied, memory_order_relaxed);           /* written by this thread alone */
-    if (emptied == atomic_load_explicit(&ring->filled, memory_order_acquire)) return NULL; /* pairs with hand_over */
+    /* written by this thread alone */
+    size_t emptied = atomic_load_explicit(&ring->emptied, memory_order_relaxed);
+    /* pairs with hand_over */
+    if (emptied == atomic_load_explicit(&ring->filled, memory_order_acquire)) return NULL;
     void *block = ring->places[emptied % RING_PLACES];
-    atomic_store_explicit(&ring->emptied, emptied + 1, memory_order_release); /* pairs with hand_over */
+    /* pairs with hand_over */
+    atomic_store_explicit(&ring->emptied, emptied + 1, memory_order_release);
     return block;
 }
 
@@ -212,7 +225,8 @@ static long run(const struct calls *calls, size_t operations) {
 
 static void collect(struct measure *into, const struct measure *from) {
     histogram_merge(&into->histogram, &from->histogram);
-    if (from->greatest_unswitched > into->greatest_unswitched) into->greatest_unswitched = from->greatest_unswitched;
+    if (from->greatest_unswitched > into->greatest_unswitched)
+        into->greatest_unswitched = from->greatest_unswitched;
 }
 
 static void collect_all(struct measure *of_allocations, struct measure *of_releases) {
@@ -229,23 +243,28 @@ static __attribute__((noinline)) void *allocate_nothing(size_t size) {
     return block;
 }
 
-static __attribute__((noinline)) void release_nothing(void *block) { __asm__ volatile("" : : "r"(block)); }
+static __attribute__((noinline)) void release_nothing(void *block) {
+    __asm__ volatile("" : : "r"(block));
+}
 
-static void print_row(const char *name, const struct measure *measure, double ns_per_tick, long switches) {
+static void print_row(const char *name, const struct measure *measure, double ns_per_tick,
+                      long switches) {
     static const double shares[] = {0.5, 0.99, 0.999, 0.9999, 1};
     const struct histogram *histogram = &measure->histogram;
     printf("%s", name);
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
         printf(",%.1f", (double)histogram_percentile(histogram, shares[i]) * ns_per_tick);
     }
-    printf(",%llu,%.1f,%ld\n", (unsigned long long)histogram_count(histogram), (double)measure->greatest_unswitched * ns_per_tick,
-           switches);
+    printf(",%llu,%.1f,%ld\n", (unsigned long long)histogram_count(histogram),
+           (double)measure->greatest_unswitched * ns_per_tick, switches);
 }
 
-static void write_buckets(FILE *file, const char *name, const struct measure *measure, double ns_per_tick) {
+static void write_buckets(FILE *file, const char *name, const struct measure *measure,
+                          double ns_per_tick) {
     for (size_t i = 0; i < BUCKETS; i++) {
         unsigned long long count = measure->histogram.counts[i];
-        if (count) fprintf(file, "%s,%.2f,%llu\n", name, (double)least_of_bucket(i) * ns_per_tick, count);
+        if (count)
+            fprintf(file, "%s,%.2f,%llu\n", name, (double)least_of_bucket(i) * ns_per_tick, count);
     }
 }
 
@@ -267,13 +286,15 @@ static void write_histograms(int descriptor, const char *path, double ns_per_tic
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: bench-latency [--operations N] [--histogram FILE]\n"
-                    "       N replacements by each of two threads, 1000 to 1000000000; default 3000000\n");
+    fprintf(stderr,
+            "usage: bench-latency [--operations N] [--histogram FILE]\n"
+            "       N replacements by each of two threads, 1000 to 1000000000; default 3000000\n");
     return 2;
 }
 
 int main(int count, char **arguments) {
-    static const struct calls allocator = {malloc, free}, nothing = {allocate_nothing, release_nothing};
+    static const struct calls allocator = {malloc, free},
+                              nothing = {allocate_nothing, release_nothing};
     size_t operations = 3000000;
     const char *path = NULL;
     for (int i = 1; i < count; i += 2) {
@@ -294,7 +315,8 @@ int main(int count, char **arguments) {
     sched_getaffinity(0, sizeof allowed, &allowed);
     print_allocator();
     if (CPU_COUNT(&allowed) < WORKERS)
-        fprintf(stderr, "bench-latency: one processor only: the tails show the scheduler, not the allocator\n");
+        fprintf(stderr, "bench-latency: one processor only: the tails show the scheduler, "
+                        "not the allocator\n");
     pthread_barrier_init(&all_ready, NULL, WORKERS);
     struct calibration start = calibration_start();
     long timer_switches = run(NULL, operations);
@@ -304,7 +326,8 @@ int main(int count, char **arguments) {
     long switches = run(&allocator, operations);
     collect_all(&malloc_result, &free_result);
     double ns_per_tick = calibration_end(&start);
-    printf("operation,p50_ns,p99_ns,p999_ns,p9999_ns,max_ns,count,max_unswitched_ns,involuntary_switches\n");
+    printf("operation,p50_ns,p99_ns,p999_ns,p9999_ns,max_ns,count,"
+           "max_unswitched_ns,involuntary_switches\n");
     print_row("timer", &timer_result, ns_per_tick, timer_switches);
     print_row("empty", &empty_result, ns_per_tick, empty_switches);
     print_row("malloc", &malloc_result, ns_per_tick, switches);

@@ -1,8 +1,9 @@
 /*
- * clock: what the measuring programs share: a clock, a processor to stay on, arguments, and the proof of which allocator is
- * measured.
+ * clock: what the measuring programs share: a clock, a processor to stay on, arguments, and the
+ * proof of which allocator is measured.
  *
- * The programs allocate nothing while they measure but what they measure; everything of their own is static.
+ * The programs allocate nothing while they measure but what they measure; everything of their own
+ * is static.
  */
 #ifndef BENCH_CLOCK_H
 #define BENCH_CLOCK_H
@@ -14,15 +15,17 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* CLOCK_MONOTONIC, or CLOCK_THREAD_CPUTIME_ID for the processor time of the calling thread alone. */
+/* CLOCK_MONOTONIC, or CLOCK_THREAD_CPUTIME_ID for the processor time of the calling thread
+ * alone. */
 static inline double now_ns(clockid_t clock) {
     struct timespec time;
     clock_gettime(clock, &time);
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-/* Keeps the calling thread on the `index`-th of the processors the process was given (counted round), so that the scheduler does
- * not move it in the middle of a measurement. Returns how many there are. */
+/* Keeps the calling thread on the `index`-th of the processors the process was given (counted
+ * round), so that the scheduler does not move it in the middle of a measurement. Returns how many
+ * there are. */
 static inline int pin_to(const cpu_set_t *allowed, int index) {
     int count = CPU_COUNT(allowed);
     int wanted = count > 0 ? index % count : 0;
@@ -37,8 +40,8 @@ static inline int pin_to(const cpu_set_t *allowed, int index) {
     return count;
 }
 
-/* The first line of every measuring program: the file that malloc comes from. The runners compare it with what they asked for, so
- * that a preload that did not happen is never measured as one. */
+/* The first line of every measuring program: the file that malloc comes from. The runners compare
+ * it with what they asked for, so that a preload that did not happen is never measured as one. */
 static inline void print_allocator(void) {
     Dl_info where;
     void *address = dlsym(RTLD_DEFAULT, "malloc");

@@ -1,16 +1,21 @@
 /*
- * micro: nanoseconds per operation of the allocator this process runs on, in patterns of malloc and free and their relatives.
+ * micro: nanoseconds per operation of the allocator this process runs on, in patterns of malloc and
+ * free and their relatives.
  *
- *     bench-micro [--only NAME] [--scale FACTOR] [--slices N] [--clock wall|processor] [--huge-heap]
+ *     bench-micro [--only NAME] [--scale FACTOR] [--slices N] [--clock wall|processor]
+ *                 [--huge-heap]
  *     bench-micro --list
  *
- * Runs pair, batch, random, wide and remote, or the one that --only names; --list names all, micro_patterns.h says where each is
- * described. Prints CSV: a line `allocator,FILE`, a heading, and a line for each pattern with the median, the least and the
- * greatest of its slices (after one that is thrown away). Each block gets one byte written, as every program would at least. The
- * harness's own work (a random number, a table look-up, the byte) is included and the same for all: compare, do not take as
- * absolute. Built with -fno-builtin, so that no pair of malloc and free is compiled away. Threads stay on fixed processors.
- * With --clock processor the patterns of one thread are timed by that thread's processor time, which other processes on a busy
- * machine disturb less; those of several threads are always timed by the wall clock. bench/run-micro runs this program.
+ * Runs pair, batch, random, wide and remote, or the one that --only names; --list names all,
+ * micro_patterns.h says where each is described. Prints CSV: a line `allocator,FILE`, a heading,
+ * and a line for each pattern with the median, the least and the greatest of its slices (after one
+ * that is thrown away). Each block gets one byte written, as every program would at least. The
+ * harness's own work (a random number, a table look-up, the byte) is included and the same for all:
+ * compare, do not take as absolute. Built with -fno-builtin, so that no pair of malloc and free is
+ * compiled away. Threads stay on fixed processors. With --clock processor the patterns of one
+ * thread are timed by that thread's processor time, which other processes on a busy machine disturb
+ * less; those of several threads are always timed by the wall clock. bench/run-micro runs this
+ * program.
  */
 #define _GNU_SOURCE
 #include "micro_patterns.h"
@@ -21,8 +26,8 @@ enum { MOST_SLICES = 64 };
 
 cpu_set_t allowed;
 
-static const struct pattern *const families[] = {small_patterns, remote_patterns, linked_patterns, large_patterns,
-                                                 growth_patterns};
+static const struct pattern *const families[] = {small_patterns, remote_patterns, linked_patterns,
+                                                 large_patterns, growth_patterns};
 enum { FAMILIES = sizeof families / sizeof *families };
 
 struct options {
@@ -51,13 +56,15 @@ static void measure(const struct pattern *pattern, const struct options *options
     }
     if (pattern->finish) pattern->finish(pattern->amount);
     double median = median_of(times, options->slices);
-    printf("%s,%.3f,%.3f,%.3f,%zu\n", pattern->name, median, times[0], times[options->slices - 1], operations * options->slices);
+    printf("%s,%.3f,%.3f,%.3f,%zu\n", pattern->name, median, times[0], times[options->slices - 1],
+           operations * options->slices);
 }
 
 static bool is_wanted(const struct pattern *pattern, const struct options *options) {
     if (!options->only) return pattern->traits & BY_DEFAULT;
     if (pattern->traits & HUGE_HEAP && !options->huge_heap) return false;
-    return strcmp(options->only, pattern->name) == 0 || (pattern->group && strcmp(options->only, pattern->group) == 0);
+    return strcmp(options->only, pattern->name) == 0 ||
+           (pattern->group && strcmp(options->only, pattern->group) == 0);
 }
 
 /* A group by its own name, once. */
@@ -74,7 +81,8 @@ static void list_names(void) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: bench-micro [--only NAME] [--scale FACTOR] [--slices 1..%d] [--clock wall|processor] [--huge-heap]\n"
+            "usage: bench-micro [--only NAME] [--scale FACTOR] [--slices 1..%d]\n"
+            "                   [--clock wall|processor] [--huge-heap]\n"
             "       bench-micro --list    the names there are\n",
             MOST_SLICES);
     return 2;
@@ -108,7 +116,8 @@ static bool read_arguments(struct options *options, int count, char **arguments)
         } else if (strcmp(arguments[i], "--huge-heap") == 0) {
             options->huge_heap = true;
         } else {
-            if (!read_value(options, arguments[i], arguments[i + 1])) return false; /* past the last one stands NULL */
+            /* past the last one stands NULL */
+            if (!read_value(options, arguments[i], arguments[i + 1])) return false;
             i++;
         }
     }
@@ -138,9 +147,11 @@ int main(int count, char **arguments) {
     sched_getaffinity(0, sizeof allowed, &allowed);
     print_allocator();
     if (pin_to(&allowed, 0) < 2)
-        fprintf(stderr, "bench-micro: one processor only: remote shows the scheduler, not the allocator\n");
+        fprintf(stderr,
+                "bench-micro: one processor only: remote shows the scheduler, not the allocator\n");
     printf("pattern,median_ns,least_ns,greatest_ns,operations\n");
     if (run_wanted(&options)) return 0;
-    fprintf(stderr, "bench-micro: no pattern '%s'%s\n", options.only, options.huge_heap ? "" : ", or it is one for --huge-heap");
+    fprintf(stderr, "bench-micro: no pattern '%s'%s\n", options.only,
+            options.huge_heap ? "" : ", or it is one for --huge-heap");
     return usage();
 }

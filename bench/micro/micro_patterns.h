@@ -1,8 +1,10 @@
 /*
- * micro_patterns: what bench-micro's driver (micro.c) knows of a pattern, and where the patterns are.
+ * micro_patterns: what bench-micro's driver (micro.c) knows of a pattern, and where the patterns
+ * are.
  *
- * A pattern is prepared once, run for one slice that is thrown away and for those that count, and finished. Only `run` is timed.
- * Each table ends with an entry without a name. The rows, in the order of the tables:
+ * A pattern is prepared once, run for one slice that is thrown away and for those that count, and
+ * finished. Only `run` is timed. Each table ends with an entry without a name. The rows, in the
+ * order of the tables:
  *   patterns_small.c    pair batch random wide, calloc aligned sized-delete
  *   patterns_remote.c   remote, remote-many remote-both
  *   patterns_linked.c   list-build list-walk tree
@@ -25,7 +27,8 @@ enum pattern_traits {
 
 struct pattern {
     const char *name;
-    const char *group;              /* NULL, or a name under which --only and --list know several rows */
+    /* NULL, or a name under which --only and --list know several rows */
+    const char *group;
     bool (*prepare)(size_t amount); /* or NULL; false: said why, and the row is left out */
     void (*run)(size_t operations); /* a multiple of `unit` */
     void (*reset)(void);            /* or NULL; after each run, not timed */

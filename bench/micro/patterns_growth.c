@@ -1,14 +1,17 @@
 /*
  * patterns_growth: bench-micro's pattern growth: does an operation cost more as the heap grows?
  *
- *   growth-AMOUNT   one block of mixed small sizes, chosen at random out of a heap of that many live bytes, is freed and
- *                   allocated anew; each was replaced about once before the first slice, so no free list is in order any more
- *   touch-AMOUNT    a byte of a block chosen at random is written, nothing else: the same cache and TLB misses without the
- *                   allocator. Compare the quotients of the two: where they grow with the heap, the allocator is the reason.
+ *   growth-AMOUNT   one block of mixed small sizes, chosen at random out of a heap of that many
+ *                   live bytes, is freed and allocated anew; each was replaced about once before
+ *                   the first slice, so no free list is in order any more
+ *   touch-AMOUNT    a byte of a block chosen at random is written, nothing else: the same cache and
+ *                   TLB misses without the allocator. Compare the quotients of the two: where they
+ *                   grow with the heap, the allocator is the reason.
  *
- * The heap grows from row to row and is never taken down (run it with --only growth). The harness's own table of blocks, mapped,
- * not allocated, takes another 8 % of the amount. Amounts above 1 GiB are for --huge-heap; one that MemAvailable of /proc/meminfo
- * has no room for is left out, which is said.
+ * The heap grows from row to row and is never taken down (run it with --only growth). The harness's
+ * own table of blocks, mapped, not allocated, takes another 8 % of the amount. Amounts above 1 GiB
+ * are for --huge-heap; one that MemAvailable of /proc/meminfo has no room for is left out, which is
+ * said.
  */
 #define _GNU_SOURCE
 #include "micro_patterns.h"
@@ -40,20 +43,24 @@ static size_t available_bytes(void) {
     return line ? strtoul(line + strlen("MemAvailable:"), NULL, 10) * KIB : 0;
 }
 
-/* Half as much again for what the allocator adds to each block and loses between them, and for the table. */
+/* Half as much again for what the allocator adds to each block and loses between them, and for
+ * the table. */
 static bool has_room_for(size_t amount) {
     size_t needed = (amount - live_bytes) + amount / 2;
     size_t available = available_bytes();
     if (available >= needed) return true;
-    fprintf(stderr, "bench-micro: a heap of %zu MiB is left out: it needs %zu MiB more, MemAvailable is %zu MiB\n", amount / MIB,
-            needed / MIB, available / MIB);
+    fprintf(stderr,
+            "bench-micro: a heap of %zu MiB is left out: it needs %zu MiB more, MemAvailable is "
+            "%zu MiB\n",
+            amount / MIB, needed / MIB, available / MIB);
     return false;
 }
 
 /* Address space for the largest heap at once: a table that moves would be measured too. */
 static bool map_table(void) {
     size_t bytes = MOST_BYTES / MEAN_SIZE * sizeof *slots;
-    void *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (table == MAP_FAILED) {
         perror("bench-micro: growth is left out: no address space for its table");
         return false;
@@ -96,13 +103,14 @@ static bool prepare_growth(size_t amount) {
     return true;
 }
 
-#define ROW_OF(row, function, bytes, trait)                                                                                      \
-    {                                                                                                                            \
-        .name = (row), .group = "growth", .prepare = prepare_growth, .run = (function), .operations = 400000, .unit = 1,         \
-        .amount = (bytes), .traits = (trait)                                                                                     \
+#define ROW_OF(row, function, bytes, trait)                                                        \
+    {                                                                                              \
+        .name = (row), .group = "growth", .prepare = prepare_growth, .run = (function),            \
+        .operations = 400000, .unit = 1, .amount = (bytes), .traits = (trait)                      \
     }
-#define ROWS_OF(amount, bytes, trait)                                                                                            \
-    ROW_OF("growth-" amount, run_growth, bytes, trait), ROW_OF("touch-" amount, run_touch, bytes, trait)
+#define ROWS_OF(amount, bytes, trait)                                                              \
+    ROW_OF("growth-" amount, run_growth, bytes, trait),                                            \
+        ROW_OF("touch-" amount, run_touch, bytes, trait)
 
 const struct pattern growth_patterns[] = {
     ROWS_OF("1MiB", MIB, 0),

@@ -1,12 +1,14 @@
 /*
  * patterns_large: bench-micro's patterns with blocks that grow and blocks that are large.
  *
- *   realloc-growth   16 buffers grow by half from 16 bytes to 64 KiB, in turns, so that none has free memory behind it for good;
- *                    beside them one grows by 186 bytes at a time, 16 times in each turn. ns per realloc; the copying, and the
- *                    freeing at the end of a round, are part of it.
- *   large            one of 16 blocks from 64 KiB to 8 MiB, chosen at random, is freed and allocated anew; small ones are more
- *                    frequent (each doubling has the same share). Of each block the first byte of each 4 KiB page is written,
- *                    but of its first 64 KiB only, lest page faults, the kernel's work, drown everything.
+ *   realloc-growth   16 buffers grow by half from 16 bytes to 64 KiB, in turns, so that none has
+ *                    free memory behind it for good; beside them one grows by 186 bytes at a time,
+ *                    16 times in each turn. ns per realloc; the copying, and the freeing at the end
+ *                    of a round, are part of it.
+ *   large            one of 16 blocks from 64 KiB to 8 MiB, chosen at random, is freed and
+ *                    allocated anew; small ones are more frequent (each doubling has the same
+ *                    share). Of each block the first byte of each 4 KiB page is written, but of its
+ *                    first 64 KiB only, lest page faults, the kernel's work, drown everything.
  */
 #define _GNU_SOURCE
 #include "micro_patterns.h"
@@ -95,7 +97,10 @@ static void run_large(size_t operations) {
 }
 
 const struct pattern large_patterns[] = {
-    {.name = "realloc-growth", .run = run_realloc_growth, .operations = (size_t)GROWTH_CALLS * 100, .unit = GROWTH_CALLS},
+    {.name = "realloc-growth",
+     .run = run_realloc_growth,
+     .operations = (size_t)GROWTH_CALLS * 100,
+     .unit = GROWTH_CALLS},
     {.name = "large",
      .prepare = prepare_large,
      .run = run_large,

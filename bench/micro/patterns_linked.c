@@ -1,12 +1,13 @@
 /*
  * patterns_linked: bench-micro's patterns that build structures out of small nodes and walk them.
  *
- *   list-build   a list of a million nodes of 48 bytes is built in order; ns per node. Taking it down is not timed.
- *   list-walk    such a list, built once, is walked; ns per node. Shows how near to each other the allocator puts what is
- *                allocated one after the other: run it in a process of its own (--only list-walk), where the list gets memory
- *                that nobody used before.
- *   tree         a balanced binary tree of 32 767 nodes of 32 bytes is built from the root down, walked in the order of its keys,
- *                and dropped; ns per node for the three together
+ *   list-build   a list of a million nodes of 48 bytes is built in order; ns per node. Taking it
+ *                down is not timed.
+ *   list-walk    such a list, built once, is walked; ns per node. Shows how near to each other the
+ *                allocator puts what is allocated one after the other: run it in a process of its
+ *                own (--only list-walk), where the list gets memory that nobody used before.
+ *   tree         a balanced binary tree of 32 767 nodes of 32 bytes is built from the root down,
+ *                walked in the order of its keys, and dropped; ns per node for the three together
  */
 #define _GNU_SOURCE
 #include "micro_patterns.h"
@@ -113,7 +114,11 @@ static void run_tree(size_t operations) {
 }
 
 const struct pattern linked_patterns[] = {
-    {.name = "list-build", .run = run_list_build, .reset = drop_list, .operations = LIST_NODES, .unit = LIST_NODES},
+    {.name = "list-build",
+     .run = run_list_build,
+     .reset = drop_list,
+     .operations = LIST_NODES,
+     .unit = LIST_NODES},
     {.name = "list-walk",
      .prepare = prepare_list,
      .run = run_list_walk,

@@ -1,13 +1,17 @@
 /*
- * patterns_remote: bench-micro's patterns in which one thread frees what another has allocated, mixed small sizes all.
+ * patterns_remote: bench-micro's patterns in which one thread frees what another has allocated,
+ * mixed small sizes all.
  *
- *   remote        one thread allocates and hands its blocks over in batches of 64 through a ring, another frees them
- *   remote-many   three threads allocate, each with a ring of its own, and one frees what comes from all
+ *   remote        one thread allocates and hands its blocks over in batches of 64 through a ring,
+ *                 another frees them
+ *   remote-many   three threads allocate, each with a ring of its own, and one frees what comes
+ *                 from all
  *   remote-both   two threads, and two rings: each allocates, and frees what the other allocated
  *
- * A figure is the time by the wall clock divided by all the blocks that went over. remote-many's freeing thread has the last
- * processor for itself and the others share the rest, so on two processors three threads share one: compare allocators, not
- * patterns. Starting the threads is part of each slice, some tenths of a nanosecond per block.
+ * A figure is the time by the wall clock divided by all the blocks that went over. remote-many's
+ * freeing thread has the last processor for itself and the others share the rest, so on two
+ * processors three threads share one: compare allocators, not patterns. Starting the threads is
+ * part of each slice, some tenths of a nanosecond per block.
  */
 #define _GNU_SOURCE
 #include "micro_patterns.h"
@@ -21,7 +25,8 @@ enum {
     MANY = 3,             /* threads that allocate in remote-many */
 };
 
-/* One writer of each index: `filled` by the thread that allocates, `emptied` by the one that frees. */
+/* One writer of each index: `filled` by the thread that allocates, `emptied` by the one that
+ * frees. */
 struct ring {
     void *places[RING_PLACES][HANDOVER_BLOCKS];
     _Alignas(64) atomic_size_t filled;
@@ -59,12 +64,14 @@ static inline void wait_a_little(unsigned *turns) {
 
 /* Frees the ring's batch of this number if it has come. */
 static inline bool free_batch(struct ring *ring, size_t batch) {
-    if (atomic_load_explicit(&ring->filled, memory_order_acquire) == batch) return false; /* pairs with fill_batch */
+    /* pairs with fill_batch */
+    if (atomic_load_explicit(&ring->filled, memory_order_acquire) == batch) return false;
     void **place = ring->places[batch % RING_PLACES];
     for (size_t i = 0; i < HANDOVER_BLOCKS; i++) {
         free(place[i]);
     }
-    atomic_store_explicit(&ring->emptied, batch + 1, memory_order_release); /* pairs with fill_batch */
+    /* pairs with fill_batch */
+    atomic_store_explicit(&ring->emptied, batch + 1, memory_order_release);
     return true;
 }
 
@@ -76,7 +83,8 @@ static inline bool fill_batch(struct ring *ring, size_t batch, uint64_t *state) 
     for (size_t i = 0; i < HANDOVER_BLOCKS; i++) {
         place[i] = take(mixed_size(next_random(state)));
     }
-    atomic_store_explicit(&ring->filled, batch + 1, memory_order_release); /* pairs with free_batch */
+    /* pairs with free_batch */
+    atomic_store_explicit(&ring->filled, batch + 1, memory_order_release);
     return true;
 }
 
@@ -190,12 +198,20 @@ static void run_remote_both(size_t operations) {
 }
 
 const struct pattern remote_patterns[] = {
-    {.name = "remote", .run = run_remote, .operations = 250000, .unit = 400, .traits = BY_DEFAULT | THREADS},
+    {.name = "remote",
+     .run = run_remote,
+     .operations = 250000,
+     .unit = 400,
+     .traits = BY_DEFAULT | THREADS},
     {.name = "remote-many",
      .run = run_remote_many,
      .operations = 384000,
      .unit = (size_t)HANDOVER_BLOCKS * MANY,
      .traits = THREADS},
-    {.name = "remote-both", .run = run_remote_both, .operations = 512000, .unit = (size_t)HANDOVER_BLOCKS * 2, .traits = THREADS},
+    {.name = "remote-both",
+     .run = run_remote_both,
+     .operations = 512000,
+     .unit = (size_t)HANDOVER_BLOCKS * 2,
+     .traits = THREADS},
     {.name = NULL},
 };

@@ -3,11 +3,12 @@
  *
  *   pair           the same 64-byte block, allocated and freed at once
  *   batch          400 allocations of mixed small sizes, then 400 frees in the same order
- *   random         one of 800 blocks of mixed small sizes, chosen at random, is freed and allocated anew
+ *   random         one of 800 blocks of mixed small sizes, chosen at random, is freed and allocated
+ *                  anew
  *   wide           the same among 100 000 blocks: neither blocks nor metadata stay in the cache
  *   calloc         as random, by calloc; one block in 32 has 16 times its size (256 bytes to 8 KiB)
- *   aligned        as random, by aligned_alloc with alignments from 32 to 4096, most of them 32 and 64; sizes are rounded up to
- *                  the alignment, as C11 asks
+ *   aligned        as random, by aligned_alloc with alignments from 32 to 4096, most of them 32 and
+ *                  64; sizes are rounded up to the alignment, as C11 asks
  *   sized-delete   as random, by C++'s operators new and sized delete
  */
 #define _GNU_SOURCE
@@ -79,7 +80,8 @@ static void run_calloc(size_t operations) {
 }
 
 static void run_aligned(size_t operations) {
-    static const uint16_t alignments[16] = {32, 32, 32, 32, 32, 64, 64, 64, 64, 64, 128, 256, 512, 1024, 2048, 4096};
+    static const uint16_t alignments[16] = {32, 32, 32,  32,  32,  64,   64,   64,
+                                            64, 64, 128, 256, 512, 1024, 2048, 4096};
     static uint64_t state = 1;
     for (size_t i = 0; i < operations; i++) {
         uint32_t random = next_random(&state);
@@ -95,8 +97,9 @@ static void *(*operator_new)(size_t size);
 static void (*operator_delete)(void *block, size_t size);
 static uint16_t sizes_of_blocks[RANDOM_BLOCKS];
 
-/* The process's own operators, by their mangled names. A process without C++, on an allocator that has none, loads the C++
- * runtime, whose operators call malloc and free: so would any C++ program. */
+/* The process's own operators, by their mangled names. A process without C++, on an allocator
+ * that has none, loads the C++ runtime, whose operators call malloc and free: so would any C++
+ * program. */
 static bool find_operators(void) {
     void *handle = RTLD_DEFAULT;
     if (!dlsym(handle, "_Znwm") || !dlsym(handle, "_ZdlPvm")) {
@@ -111,8 +114,8 @@ static bool find_operators(void) {
 static bool stand_by_new(size_t count) {
     uint64_t state = 7;
     if (!find_operators()) {
-        fprintf(stderr, "bench-micro: sized-delete is left out: neither this process nor a libstdc++.so.6 has C++'s operators "
-                        "new and sized delete\n");
+        fprintf(stderr, "bench-micro: sized-delete is left out: neither this process nor a "
+                        "libstdc++.so.6 has C++'s operators new and sized delete\n");
         return false;
     }
     for (size_t i = 0; i < count; i++) {
@@ -140,8 +143,16 @@ static void run_sized_delete(size_t operations) {
 }
 
 const struct pattern small_patterns[] = {
-    {.name = "pair", .run = run_pair, .operations = 1000000, .unit = BATCH_BLOCKS, .traits = BY_DEFAULT},
-    {.name = "batch", .run = run_batch, .operations = 1000000, .unit = BATCH_BLOCKS, .traits = BY_DEFAULT},
+    {.name = "pair",
+     .run = run_pair,
+     .operations = 1000000,
+     .unit = BATCH_BLOCKS,
+     .traits = BY_DEFAULT},
+    {.name = "batch",
+     .run = run_batch,
+     .operations = 1000000,
+     .unit = BATCH_BLOCKS,
+     .traits = BY_DEFAULT},
     {.name = "random",
      .prepare = stand,
      .run = run_random,

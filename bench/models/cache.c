@@ -1,14 +1,15 @@
 /*
  * cache: a cache with ageing that threads share.
  *
- * Sixteen shards, each with a lock, a hash table with chained entries and a list from the most to the least recently used. A
- * value has 100 bytes to 20 KiB, an entry (with its key of 8 to 64 bytes) its own block. Of five requests one stores a value, in
- * place of the old one if the key is there, and four look one up and need a block for the answer. A shard that holds more than
- * its part of the 96 MiB drops from the end of its list until it fits; now and then all that is older than a limit expires at
- * once.
+ * Sixteen shards, each with a lock, a hash table with chained entries and a list from the most to
+ * the least recently used. A value has 100 bytes to 20 KiB, an entry (with its key of 8 to 64
+ * bytes) its own block. Of five requests one stores a value, in place of the old one if the key is
+ * there, and four look one up and need a block for the answer. A shard that holds more than its
+ * part of the 96 MiB drops from the end of its list until it fits; now and then all that is older
+ * than a limit expires at once.
  *
- * Which request finds its key depends on who comes first; so that the number of allocations does not, an answer is allocated in
- * either case.
+ * Which request finds its key depends on who comes first; so that the number of allocations does
+ * not, an answer is allocated in either case.
  */
 #define _GNU_SOURCE
 #include "model.h"

@@ -1,9 +1,11 @@
 /*
- * churn: many short threads, each of which allocates some hundred blocks and leaves some of them to others.
+ * churn: many short threads, each of which allocates some hundred blocks and leaves some of them to
+ * others.
  *
- * A thread allocates 300 blocks of 16 bytes to 2 KiB, and one of 8 to 64 KiB, as threads that do one task and end. One block in
- * ten goes to a place in a shared table, and the thread frees whatever lay there: a block of a thread that has ended, as a rule.
- * The others it frees itself, in another order than it made them. At each moment there are as many threads as asked for.
+ * A thread allocates 300 blocks of 16 bytes to 2 KiB, and one of 8 to 64 KiB, as threads that do
+ * one task and end. One block in ten goes to a place in a shared table, and the thread frees
+ * whatever lay there: a block of a thread that has ended, as a rule. The others it frees itself, in
+ * another order than it made them. At each moment there are as many threads as asked for.
  */
 #define _GNU_SOURCE
 #include "model.h"
@@ -12,7 +14,8 @@ enum {
     PLACES = 4096,
     BLOCKS = 300,    /* of one thread */
     THREADS = 20000, /* at scale 1 */
-    STRIDE = 37,     /* has no divisor in common with BLOCKS: the order of frees goes round all of them */
+    /* has no divisor in common with BLOCKS: the order of frees goes round all of them */
+    STRIDE = 37,
 };
 
 struct left {
@@ -45,8 +48,10 @@ static void live_shortly(struct job *job, struct worker *worker) {
     for (size_t i = 0; i < BLOCKS; i++) {
         blocks[i] = make(worker, draw_size(worker, sizeof(struct left), 2048));
         if (!one_in(worker, 10)) continue;
-        /* release: whoever takes it sees the whole block; acquire: this thread sees that of the other */
-        blocks[i] = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], blocks[i], memory_order_acq_rel);
+        /* release: whoever takes it sees the whole block; acquire: this thread sees that of the
+         * other */
+        blocks[i] = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], blocks[i],
+                                             memory_order_acq_rel);
     }
     for (size_t i = 0; i < BLOCKS; i++) {
         drop(worker, blocks[i * STRIDE % BLOCKS]);

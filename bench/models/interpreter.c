@@ -1,9 +1,11 @@
 /*
- * interpreter: what the run-time system of a script language asks of malloc: one thread, tiny objects, most of them for a moment.
+ * interpreter: what the run-time system of a script language asks of malloc: one thread, tiny
+ * objects, most of them for a moment.
  *
- * Five scripts, as such programs do them, drawn in turn: a recursive function (a frame for each call, its numbers in boxes);
- * words that are joined to a text and split again; lists that are filtered, mapped and joined; a dictionary that counts words and
- * forgets some; objects, each a dictionary of fields, that are changed in place. The last hundred results stay in a global
+ * Five scripts, as such programs do them, drawn in turn: a recursive function (a frame for each
+ * call, its numbers in boxes); words that are joined to a text and split again; lists that are
+ * filtered, mapped and joined; a dictionary that counts words and forgets some; objects, each a
+ * dictionary of fields, that are changed in place. The last hundred results stay in a global
  * dictionary, so that short lives end among long ones. Most blocks have 16 to 64 bytes.
  */
 #define _GNU_SOURCE
@@ -37,7 +39,8 @@ static void leave(struct frame *frame) {
     free(frame);
 }
 
-static struct object *fibonacci(struct worker *worker, struct frame *caller, struct object *argument) {
+static struct object *fibonacci(struct worker *worker, struct frame *caller,
+                                struct object *argument) {
     if (number_of(argument) < 2) return share(argument);
     struct frame *frame = enter(worker, caller);
     frame->locals[0] = number_make(worker, number_of(argument) - 1);
@@ -45,19 +48,22 @@ static struct object *fibonacci(struct worker *worker, struct frame *caller, str
     release(frame->locals[0]);
     frame->locals[0] = number_make(worker, number_of(argument) - 2);
     frame->locals[2] = fibonacci(worker, frame, frame->locals[0]);
-    struct object *result = number_make(worker, number_of(frame->locals[1]) + number_of(frame->locals[2]));
+    struct object *result =
+        number_make(worker, number_of(frame->locals[1]) + number_of(frame->locals[2]));
     leave(frame);
     return result;
 }
 
 static struct object *script_calls(struct worker *worker) {
-    struct object *argument = number_make(worker, FIBONACCI), *result = fibonacci(worker, NULL, argument);
+    struct object *argument = number_make(worker, FIBONACCI),
+                  *result = fibonacci(worker, NULL, argument);
     worker->checksum += scramble((uint64_t)number_of(result));
     release(argument);
     return result;
 }
 
-/* A text of a dozen words, by a new string for each step as + does it, and the list of its words. */
+/* A text of a dozen words, by a new string for each step as + does it, and the list of its
+ * words. */
 static struct object *script_text(struct worker *worker) {
     struct list *texts = list_make(worker);
     for (size_t i = 0; i < 40; i++) {
@@ -121,13 +127,15 @@ static struct object *script_objects(struct worker *worker) {
     for (size_t i = 0; i < 100; i++) {
         struct dictionary *fields = dictionary_make(worker);
         for (size_t field = 0; field < 3; field++) {
-            dictionary_set(worker, fields, field_names[field], number_make(worker, draw(worker) % 1000));
+            dictionary_set(worker, fields, field_names[field],
+                           number_make(worker, draw(worker) % 1000));
         }
         dictionary_set(worker, fields, field_names[3], share(words[draw_below(worker, WORDS)]));
         list_append(worker, objects, &fields->object);
     }
     for (size_t step = 0; step < 1000; step++) {
-        struct dictionary *fields = (struct dictionary *)objects->items[draw_below(worker, (uint32_t)objects->count)];
+        struct dictionary *fields =
+            (struct dictionary *)objects->items[draw_below(worker, (uint32_t)objects->count)];
         struct string *field = field_names[draw_below(worker, 3)];
         int64_t value = number_of(dictionary_get(fields, field)) + 1;
         dictionary_set(worker, fields, field, number_make(worker, value));
@@ -137,7 +145,8 @@ static struct object *script_objects(struct worker *worker) {
 }
 
 typedef struct object *script(struct worker *worker);
-static script *const scripts[] = {script_calls, script_text, script_lists, script_counts, script_objects};
+static script *const scripts[] = {script_calls, script_text, script_lists, script_counts,
+                                  script_objects};
 
 /* Letters and a blank behind them. */
 static struct string *make_word(struct worker *worker) {
@@ -163,7 +172,10 @@ static void release_words(struct string **strings, size_t count) {
 }
 
 static void interpret(struct job *job, struct worker *worker) {
-    enum { FIELDS = sizeof field_names / sizeof *field_names, KINDS = sizeof scripts / sizeof *scripts };
+    enum {
+        FIELDS = sizeof field_names / sizeof *field_names,
+        KINDS = sizeof scripts / sizeof *scripts
+    };
     size_t runs = scaled(job, SCRIPTS, KINDS);
     make_words(worker, words, WORDS);
     make_words(worker, names, NAMES);

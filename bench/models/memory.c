@@ -1,16 +1,20 @@
 /*
- * bench-memory: scenes about memory and growth: what is given back, and what grows with threads and segments.
+ * bench-memory: scenes about memory and growth: what is given back, and what grows with threads and
+ * segments.
  *
  *     bench-memory SCENE [--peak MIB] [--births N] [--segments N] [--scale FACTOR] [--seed S]
  *
- *   give-back      a peak of 2 GiB is freed; resident memory during two seconds of light activity, and after malloc_trim
+ *   give-back      a peak of 2 GiB is freed; resident memory during two seconds of light activity,
+ *                  and after malloc_trim
  *   births         100 000 threads are born and end; memory after the first 1000 and after all
- *   many-segments  10 000 pieces of 4 MiB with one live block each; malloc and free, and the end of their thread
+ *   many-segments  10 000 pieces of 4 MiB with one live block each; malloc and free, and the end of
+ *                  their thread
  *   threads        the same amount of small-block work by 1, 2, 4 ... 64 threads
  *
- * Prints CSV: a line `allocator,FILE`, a heading `measure,value`, then rows, whose names end in their unit (each scene's file
- * says what they are). --scale is the amount of timed work. Scenes that need more memory than the machine has left do with less,
- * and say how much. bench/run-memory runs it.
+ * Prints CSV: a line `allocator,FILE`, a heading `measure,value`, then rows, whose names end in
+ * their unit (each scene's file says what they are). --scale is the amount of timed work. Scenes
+ * that need more memory than the machine has left do with less, and say how much. bench/run-memory
+ * runs it.
  */
 #define _GNU_SOURCE
 #include "memory.h"
@@ -21,7 +25,8 @@
 
 struct scene_options options = {.peak = (size_t)2 << 30, .births = 100000, .segments = 10000};
 
-static const struct scene *const scenes[] = {&scene_give_back, &scene_births, &scene_segments, &scene_threads};
+static const struct scene *const scenes[] = {&scene_give_back, &scene_births, &scene_segments,
+                                             &scene_threads};
 enum { SCENES = sizeof scenes / sizeof *scenes };
 
 /* The file's beginning as a string; its length, or negative. */
@@ -35,7 +40,8 @@ static ssize_t read_file(const char *path, char *text, size_t room) {
     return length;
 }
 
-/* The number behind `name` in lines such as `Rss:   123 kB`, in bytes; negative if there is none. */
+/* The number behind `name` in lines such as `Rss:   123 kB`, in bytes; negative if there is
+ * none. */
 static double field_of(const char *path, const char *name) {
     char text[8192];
     const char *at = read_file(path, text, sizeof text) > 0 ? strstr(text, name) : NULL;
@@ -45,7 +51,8 @@ static double field_of(const char *path, const char *name) {
 static double pages_of_statm(int index) {
     char text[256], *at = text;
     double pages = 0;
-    if (read_file("/proc/self/statm", text, sizeof text) <= 0) give_up("/proc/self/statm cannot be read");
+    if (read_file("/proc/self/statm", text, sizeof text) <= 0)
+        give_up("/proc/self/statm cannot be read");
     for (int i = 0; i <= index; i++) pages = strtod(at, &at);
     return pages * (double)sysconf(_SC_PAGESIZE);
 }
@@ -70,12 +77,14 @@ void print_locks(const char *name, double before, double operations) {
 }
 
 void sleep_seconds(double seconds) {
-    struct timespec time = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    struct timespec time = {.tv_sec = (time_t)seconds,
+                            .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
     while (nanosleep(&time, &time) != 0 && errno == EINTR) continue;
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: bench-memory SCENE [--peak MIB] [--births N] [--segments N] [--scale FACTOR] [--seed S]\n"
+    fprintf(stderr, "usage: bench-memory SCENE [--peak MIB] [--births N] [--segments N]\n"
+                    "                    [--scale FACTOR] [--seed S]\n"
                     "SCENE:");
     for (size_t i = 0; i < SCENES; i++) {
         fprintf(stderr, " %s", scenes[i]->name);
@@ -115,7 +124,8 @@ int main(int count, char **arguments) {
     for (int i = 2; i < count; i += 2) {
         if (!read_argument(arguments[i], arguments[i + 1], &job)) return usage();
     }
-    if (sched_getaffinity(0, sizeof job.processors, &job.processors) != 0) give_up("the processors cannot be asked for");
+    if (sched_getaffinity(0, sizeof job.processors, &job.processors) != 0)
+        give_up("the processors cannot be asked for");
     setvbuf(stdout, output, _IOLBF, sizeof output);
     print_allocator();
     printf("measure,value\n");

@@ -7,12 +7,14 @@
  *   pipeline     producers and consumers of unequal speeds, messages in bounded queues
  *   trees        threads build balanced and random trees with payloads, and drop them
  *   interpreter  one thread: numbers in boxes, short strings, lists, dictionaries, frames
- *   cache        a cache with ageing, shared by threads: values of 100 B to 20 KiB that expire in bursts
+ *   cache        a cache with ageing, shared by threads: values of 100 B to 20 KiB that expire in
+ *                bursts
  *   churn        many short threads that leave some of their blocks to others
  *
- * Prints CSV: a line `allocator,FILE`, a heading `measure,value`, then rows: NAME (nanoseconds of the whole run per operation),
- * operations (allocations, each with its free), checksum (the same on all allocators; model.h), and on moat the locks taken per
- * 1000 operations. At scale 1 a model takes one to two seconds. bench/run-models runs it.
+ * Prints CSV: a line `allocator,FILE`, a heading `measure,value`, then rows: NAME (nanoseconds of
+ * the whole run per operation), operations (allocations, each with its free), checksum (the same on
+ * all allocators; model.h), and on moat the locks taken per 1000 operations. At scale 1 a model
+ * takes one to two seconds. bench/run-models runs it.
  */
 #define _GNU_SOURCE
 #include "model.h"
@@ -24,9 +26,11 @@ static const struct model *const models[] = {&model_server,      &model_pipeline
 enum { MODELS = sizeof models / sizeof *models };
 
 static int usage(void) {
-    fprintf(stderr, "usage: bench-model NAME [--scale FACTOR] [--threads N] [--seed S]\nNAME and its threads:");
+    fprintf(stderr, "usage: bench-model NAME [--scale FACTOR] [--threads N] [--seed S]\n"
+                    "NAME and its threads:");
     for (size_t i = 0; i < MODELS; i++) {
-        fprintf(stderr, " %s (%u-%u)", models[i]->name, models[i]->least_threads, models[i]->most_threads);
+        fprintf(stderr, " %s (%u-%u)", models[i]->name, models[i]->least_threads,
+                models[i]->most_threads);
     }
     fprintf(stderr, "\n");
     return 2;
@@ -70,7 +74,8 @@ int main(int count, char **arguments) {
     if (model->most_threads < job.threads) job.threads = model->most_threads;
     if (!read_arguments(count, arguments, &job)) return usage();
     if (job.threads < model->least_threads || job.threads > model->most_threads) return usage();
-    if (sched_getaffinity(0, sizeof job.processors, &job.processors) != 0) give_up("the processors cannot be asked for");
+    if (sched_getaffinity(0, sizeof job.processors, &job.processors) != 0)
+        give_up("the processors cannot be asked for");
     print_allocator();
     double locks = locks_taken(), began = now_ns(CLOCK_MONOTONIC);
     model->run(&job);

@@ -1,12 +1,15 @@
 /*
- * model: what the models of programs share: the interface of a model, its random numbers, its blocks and its threads.
+ * model: what the models of programs share: the interface of a model, its random numbers, its
+ * blocks and its threads.
  *
- * A model does the same work on every allocator. Its random numbers come from the seed, its memory beside the blocks is static or
- * mapped by itself, and each block carries a stamp that is looked at again when the block is freed. The sum of these stamps over
- * all threads is the checksum: it does not depend on the order in which threads meet, so that for one scale, seed and number of
- * threads it is the same on all allocators, or one of them gave out memory twice.
+ * A model does the same work on every allocator. Its random numbers come from the seed, its memory
+ * beside the blocks is static or mapped by itself, and each block carries a stamp that is looked at
+ * again when the block is freed. The sum of these stamps over all threads is the checksum: it does
+ * not depend on the order in which threads meet, so that for one scale, seed and number of threads
+ * it is the same on all allocators, or one of them gave out memory twice.
  *
- * An operation is one allocation (malloc, calloc or realloc) with its free. Used by bench-model and bench-memory.
+ * An operation is one allocation (malloc, calloc or realloc) with its free. Used by bench-model and
+ * bench-memory.
  */
 #ifndef BENCH_MODEL_H
 #define BENCH_MODEL_H
@@ -49,7 +52,8 @@ struct model {
 
 enum { MOST_THREADS = 256 };
 
-extern const struct model model_server, model_pipeline, model_trees, model_interpreter, model_cache, model_churn;
+extern const struct model model_server, model_pipeline, model_trees, model_interpreter, model_cache,
+    model_churn;
 
 /* Says what went wrong, and ends the program with status 1. */
 _Noreturn void give_up(const char *what);
@@ -61,14 +65,17 @@ void unmap_own(void *memory, size_t bytes);
 
 /* Runs `count` threads side by side and waits for them. */
 void run_threads(struct job *job, unsigned count, work_function *work);
-/* The same with threads that are replaced: on each of `seats` seats `lives` threads follow each other. A thread at its end starts
- * its successor itself, so that its end and the other's birth overlap. `first_life` is the number of the first one's life. */
-void run_lives(struct job *job, unsigned seats, unsigned first_life, unsigned lives, work_function *work);
+/* The same with threads that are replaced: on each of `seats` seats `lives` threads follow each
+ * other. A thread at its end starts its successor itself, so that its end and the other's birth
+ * overlap. `first_life` is the number of the first one's life. */
+void run_lives(struct job *job, unsigned seats, unsigned first_life, unsigned lives,
+               work_function *work);
 
 /* Times that moat has taken a process-wide lock; negative on other allocators. */
 double locks_taken(void);
 
-/* For work in the calling thread: the worker is to be handed to worker_finish(), which adds it to the totals. */
+/* For work in the calling thread: the worker is to be handed to worker_finish(), which adds it
+ * to the totals. */
 struct worker worker_make(const struct job *job, unsigned seat, unsigned life);
 void worker_finish(struct job *job, const struct worker *worker);
 
@@ -92,11 +99,14 @@ static inline uint32_t draw_below(struct worker *worker, uint32_t limit) {
 }
 
 /* True once in `times`. */
-static inline bool one_in(struct worker *worker, uint32_t times) { return draw_below(worker, times) == 0; }
+static inline bool one_in(struct worker *worker, uint32_t times) {
+    return draw_below(worker, times) == 0;
+}
 
 /* From least to most; each doubling is equally likely, as sizes in programs are: most are small. */
 static inline size_t draw_size(struct worker *worker, size_t least, size_t most) {
-    unsigned low = 63u - (unsigned)__builtin_clzll(least), high = 63u - (unsigned)__builtin_clzll(most);
+    unsigned low = 63u - (unsigned)__builtin_clzll(least),
+             high = 63u - (unsigned)__builtin_clzll(most);
     size_t base = (size_t)1 << (low + draw_below(worker, high - low + 1));
     size_t size = base + draw_below(worker, (uint32_t)base);
     return size < least ? least : size > most ? most : size;

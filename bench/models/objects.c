@@ -1,15 +1,17 @@
 /*
  * objects: see objects.h.
  *
- * Lists grow by half with realloc; dictionaries double, into a new table that all keys move to. Nothing shrinks before it is
- * freed.
+ * Lists grow by half with realloc; dictionaries double, into a new table that all keys move to.
+ * Nothing shrinks before it is freed.
  */
 #define _GNU_SOURCE
 #include "objects.h"
 
 enum { FIRST_ROOM = 4 };
 
-static struct object begin(enum kind kind) { return (struct object){.references = 1, .kind = kind}; }
+static struct object begin(enum kind kind) {
+    return (struct object){.references = 1, .kind = kind};
+}
 
 struct object *number_make(struct worker *worker, int64_t value) {
     struct number *number = take(worker, sizeof *number);
@@ -39,7 +41,8 @@ struct string *string_make(struct worker *worker, const char *bytes, size_t leng
     return string_finish(string);
 }
 
-struct string *string_join(struct worker *worker, const struct string *left, const struct string *right) {
+struct string *string_join(struct worker *worker, const struct string *left,
+                           const struct string *right) {
     struct string *string = string_room(worker, (size_t)left->length + right->length);
     memcpy(string->bytes, left->bytes, left->length);
     memcpy(string->bytes + left->length, right->bytes, right->length);
@@ -67,8 +70,8 @@ struct dictionary *dictionary_make(struct worker *worker) {
 }
 
 static bool equal(const struct string *left, const struct string *right) {
-    return left == right ||
-           (left->hash == right->hash && left->length == right->length && memcmp(left->bytes, right->bytes, left->length) == 0);
+    return left == right || (left->hash == right->hash && left->length == right->length &&
+                             memcmp(left->bytes, right->bytes, left->length) == 0);
 }
 
 /* Where the key is, or where it would go. */
@@ -85,7 +88,8 @@ static void grow(struct worker *worker, struct dictionary *dictionary) {
     dictionary->room = old.room ? old.room * 2 : 2 * FIRST_ROOM;
     dictionary->places = take_zeroed(worker, dictionary->room, sizeof(struct place));
     for (size_t i = 0; i < old.room; i++) {
-        if (old.places[i].key) dictionary->places[find(dictionary, old.places[i].key)] = old.places[i];
+        if (old.places[i].key)
+            dictionary->places[find(dictionary, old.places[i].key)] = old.places[i];
     }
     free(old.places);
 }
@@ -94,7 +98,8 @@ struct object *dictionary_get(const struct dictionary *dictionary, const struct 
     return dictionary->room ? dictionary->places[find(dictionary, key)].value : NULL;
 }
 
-void dictionary_set(struct worker *worker, struct dictionary *dictionary, struct string *key, struct object *value) {
+void dictionary_set(struct worker *worker, struct dictionary *dictionary, struct string *key,
+                    struct object *value) {
     if (3 * (dictionary->count + 1) > 2 * dictionary->room) grow(worker, dictionary);
     struct place *place = &dictionary->places[find(dictionary, key)];
     if (place->key) {

@@ -1,8 +1,10 @@
 /*
- * objects: the values of the interpreter model: numbers in boxes, strings, lists and dictionaries, with counted references.
+ * objects: the values of the interpreter model: numbers in boxes, strings, lists and dictionaries,
+ * with counted references.
  *
- * A function that makes an object returns it with one reference, the caller's. What is put into a list or a dictionary takes over
- * the caller's reference; what is looked at there stays theirs. Used by interpreter.c alone; one thread.
+ * A function that makes an object returns it with one reference, the caller's. What is put into a
+ * list or a dictionary takes over the caller's reference; what is looked at there stays theirs.
+ * Used by interpreter.c alone; one thread.
  */
 #ifndef BENCH_OBJECTS_H
 #define BENCH_OBJECTS_H
@@ -48,14 +50,16 @@ struct dictionary {
 
 struct object *number_make(struct worker *worker, int64_t value);
 struct string *string_make(struct worker *worker, const char *bytes, size_t length);
-struct string *string_join(struct worker *worker, const struct string *left, const struct string *right);
+struct string *string_join(struct worker *worker, const struct string *left,
+                           const struct string *right);
 struct list *list_make(struct worker *worker);
 void list_append(struct worker *worker, struct list *list, struct object *item);
 struct dictionary *dictionary_make(struct worker *worker);
 /* NULL: no such key. */
 struct object *dictionary_get(const struct dictionary *dictionary, const struct string *key);
 /* Takes over the value, and shares the key. */
-void dictionary_set(struct worker *worker, struct dictionary *dictionary, struct string *key, struct object *value);
+void dictionary_set(struct worker *worker, struct dictionary *dictionary, struct string *key,
+                    struct object *value);
 void dictionary_remove(struct dictionary *dictionary, const struct string *key);
 
 static inline void *share(void *object) {

@@ -1,11 +1,13 @@
 /*
  * pipeline: producers and consumers of unequal speeds, messages in bounded queues.
  *
- * Half of the threads produce and half consume, at least one of each. A producer works in spells: a thousand messages as fast as
- * it can, then some hundred with work in between, so that the queues run full and empty in turn; consumers always work on each
- * message. Each consumer has one queue that all producers write to. Messages have 32 bytes to 8 KiB; one in four was built up by
- * two reallocs in the producer, and one in eight grows by a trailer in the consumer. A consumer keeps the last 64 messages for a
- * while, and frees them: all blocks die in another thread than they were born in.
+ * Half of the threads produce and half consume, at least one of each. A producer works in spells: a
+ * thousand messages as fast as it can, then some hundred with work in between, so that the queues
+ * run full and empty in turn; consumers always work on each message. Each consumer has one queue
+ * that all producers write to. Messages have 32 bytes to 8 KiB; one in four was built up by two
+ * reallocs in the producer, and one in eight grows by a trailer in the consumer. A consumer keeps
+ * the last 64 messages for a while, and frees them: all blocks die in another thread than they were
+ * born in.
  */
 #define _GNU_SOURCE
 #include "model.h"
@@ -66,12 +68,15 @@ static void put(struct queue *queue, struct outbox *outbox) {
 static size_t get(struct queue *queue, struct message **messages) {
     size_t count = 0;
     pthread_mutex_lock(&queue->lock);
-    while (queue->put == queue->taken && queue->writers > 0) pthread_cond_wait(&queue->not_empty, &queue->lock);
+    while (queue->put == queue->taken && queue->writers > 0)
+        pthread_cond_wait(&queue->not_empty, &queue->lock);
     while (count < HANDOVER && queue->put != queue->taken) {
         messages[count++] = queue->places[queue->taken++ % QUEUE_PLACES];
     }
-    /* Not before the queue is half empty: who waits for room then finds room for several messages, and threads change seldom. */
-    if (queue->waiting > 0 && queue->put - queue->taken <= QUEUE_PLACES / 2) pthread_cond_broadcast(&queue->not_full);
+    /* Not before the queue is half empty: who waits for room then finds room for several
+     * messages, and threads change seldom. */
+    if (queue->waiting > 0 && queue->put - queue->taken <= QUEUE_PLACES / 2)
+        pthread_cond_broadcast(&queue->not_full);
     pthread_mutex_unlock(&queue->lock);
     return count;
 }

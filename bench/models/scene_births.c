@@ -1,11 +1,13 @@
 /*
  * births: what many threads leave behind that are born, allocate a little and end.
  *
- * On two seats threads follow each other. Each allocates forty blocks of 16 to 512 bytes, puts four of them into places of a
- * shared table and frees what lay there, as a rule a block of a thread that has ended; the rest it frees. Target: memory is flat.
+ * On two seats threads follow each other. Each allocates forty blocks of 16 to 512 bytes, puts four
+ * of them into places of a shared table and frees what lay there, as a rule a block of a thread
+ * that has ended; the rest it frees. Target: memory is flat.
  *
- * Rows: births; resident_early_kib, resident_late_kib, mapped_early_mib, mapped_late_mib, after the first hundredth of the
- * threads and after all; birth_us, the time of one with its work; on moat births_locks per 1000 operations.
+ * Rows: births; resident_early_kib, resident_late_kib, mapped_early_mib, mapped_late_mib, after the
+ * first hundredth of the threads and after all; birth_us, the time of one with its work; on moat
+ * births_locks per 1000 operations.
  */
 #define _GNU_SOURCE
 #include "memory.h"
@@ -29,7 +31,8 @@ static void live_shortly(struct job *job, struct worker *worker) {
     }
     for (size_t i = 0; i < LEFT; i++) {
         /* pairs with the exchange of another thread: it has written the block before */
-        blocks[i] = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], blocks[i], memory_order_acq_rel);
+        blocks[i] = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], blocks[i],
+                                             memory_order_acq_rel);
     }
     for (size_t i = 0; i < BLOCKS; i++) {
         free(blocks[i]);

@@ -1,14 +1,15 @@
 /*
  * give-back: what stays resident after a peak has been freed.
  *
- * Two threads fill the peak, half of its bytes in blocks of 16 bytes to 1 KiB, half in blocks of 4 KiB to 4 MiB, all written.
- * They free all in mixed order, a tenth of it each the other's. Then both go on lightly: fifty small blocks among two hundred are
- * replaced each millisecond. A third thread looks on. Target: under 64 MiB after 2 s; with malloc_trim at once.
+ * Two threads fill the peak, half of its bytes in blocks of 16 bytes to 1 KiB, half in blocks of 4
+ * KiB to 4 MiB, all written. They free all in mixed order, a tenth of it each the other's. Then
+ * both go on lightly: fifty small blocks among two hundred are replaced each millisecond. A third
+ * thread looks on. Target: under 64 MiB after 2 s; with malloc_trim at once.
  *
- * Rows, in KiB: peak; resident_0s, _0.5s, _1s, _2s after the last free; trimmed_2s after a malloc_trim(0) at the end of these.
- * The peak is filled and freed once more, then: trimmed_at_once after malloc_trim(0) in the third thread, trimmed_by_all after
- * one in each of the two as well. trim_ms: how long the first of these took. (malloc_trim is glibc's where an allocator has
- * none.)
+ * Rows, in KiB: peak; resident_0s, _0.5s, _1s, _2s after the last free; trimmed_2s after a
+ * malloc_trim(0) at the end of these. The peak is filled and freed once more, then: trimmed_at_once
+ * after malloc_trim(0) in the third thread, trimmed_by_all after one in each of the two as well.
+ * trim_ms: how long the first of these took. (malloc_trim is glibc's where an allocator has none.)
  */
 #define _GNU_SOURCE
 #include "memory.h"
@@ -51,7 +52,8 @@ static void fill(struct worker *worker, struct filling *filling) {
     }
 }
 
-/* From one filling those that are the thread's own to free, or the other's. Goes through all of them in strides. */
+/* From one filling those that are the thread's own to free, or the other's. Goes through all of
+ * them in strides. */
 static void free_share(const struct filling *filling, bool own) {
     for (size_t start = 0; start < STRIDE; start++) {
         for (size_t i = start; i < filling->count; i += STRIDE) {
@@ -101,7 +103,10 @@ static void look_on(void) {
     static const struct {
         const char *row;
         double until; /* seconds after the last free */
-    } looks[] = {{"resident_0s_kib", 0}, {"resident_0.5s_kib", 0.5}, {"resident_1s_kib", 1}, {"resident_2s_kib", 2}};
+    } looks[] = {{"resident_0s_kib", 0},
+                 {"resident_0.5s_kib", 0.5},
+                 {"resident_1s_kib", 1},
+                 {"resident_2s_kib", 2}};
     look_on_while_filled("peak_kib");
     double last_free = now_ns(CLOCK_MONOTONIC);
     for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {

@@ -1,19 +1,24 @@
 /*
- * many-segments: malloc and free, and the end of a thread, beside 10 000 pieces of 4 MiB with one live block each.
+ * many-segments: malloc and free, and the end of a thread, beside 10 000 pieces of 4 MiB with one
+ * live block each.
  *
- * A thread allocates the pieces full of blocks (of ten pieces five with blocks of 256 KiB, four with 48 KiB and one with 8 KiB,
- * not written), then frees all blocks of each but one. It works on beside them, others are born and work, it ends, and an heir
- * works on and frees the blocks that are left. What takes time in proportion to the pieces shows here. Target: no operation looks
- * at them all.
+ * A thread allocates the pieces full of blocks (of ten pieces five with blocks of 256 KiB, four
+ * with 48 KiB and one with 8 KiB, not written), then frees all blocks of each but one. It works on
+ * beside them, others are born and work, it ends, and an heir works on and frees the blocks that
+ * are left. What takes time in proportion to the pieces shows here. Target: no operation looks at
+ * them all.
  *
- * What was freed may be given back to the system only later, by the operations of then. So before each timing there is a while of
- * ordinary work, whose time per operation and whose slowest operation are rows of their own: there the debt is paid.
+ * What was freed may be given back to the system only later, by the operations of then. So before
+ * each timing there is a while of ordinary work, whose time per operation and whose slowest
+ * operation are rows of their own: there the debt is paid.
  *
- * Rows: segments, the pieces that there was memory for; resident_with_kib beside them; debt_X_ns per operation and
- * debt_worst_X_us in that while; small_X_ns and large_X_ns per operation on blocks of 16 bytes to 1 KiB and of 16 to 512 KiB, and
- * birth_X_us for a thread that allocates a little, where X is before (the pieces), with (them; small and large in their thread),
- * left (their thread has ended, and the heir works) or after (they are free again); end_ms, the end of the thread that made them;
- * heir_worst_us, the slowest of the heir's first operations; free_left_ns for each block that the heir frees.
+ * Rows: segments, the pieces that there was memory for; resident_with_kib beside them; debt_X_ns
+ * per operation and debt_worst_X_us in that while; small_X_ns and large_X_ns per operation on
+ * blocks of 16 bytes to 1 KiB and of 16 to 512 KiB, and birth_X_us for a thread that allocates a
+ * little, where X is before (the pieces), with (them; small and large in their thread), left (their
+ * thread has ended, and the heir works) or after (they are free again); end_ms, the end of the
+ * thread that made them; heir_worst_us, the slowest of the heir's first operations; free_left_ns
+ * for each block that the heir frees.
  */
 #define _GNU_SOURCE
 #include "memory.h"
@@ -31,8 +36,9 @@ enum {
     FIRST_OPERATIONS = 20000, /* of the heir */
     BIRTHS = 50,              /* in a slice */
     BLOCKS_OF_A_BIRTH = 20,
-    TRANSIENT =
-        400 << 10, /* resident bytes that a piece may need until its blocks are free: an allocator writes into free ones */
+    /* resident bytes that a piece may need until its blocks are free: an allocator writes into
+     * free ones */
+    TRANSIENT = 400 << 10,
 };
 
 static void **pieces; /* the block that is left of each */
@@ -44,8 +50,10 @@ static size_t block_size_of(size_t piece) {
     return kind < 5 ? 256 << 10 : kind < 9 ? 48 << 10 : 8 << 10;
 }
 
-/* Replaces blocks at random among `count`; returns nanoseconds per operation. The slowest is noted if that is asked for. */
-static double replace(struct worker *worker, size_t count, size_t most, size_t operations, double *slowest) {
+/* Replaces blocks at random among `count`; returns nanoseconds per operation. The slowest is
+ * noted if that is asked for. */
+static double replace(struct worker *worker, size_t count, size_t most, size_t operations,
+                      double *slowest) {
     char *blocks[SMALL_PLACES] = {NULL};
     size_t least = most / (most > 1024 ? 32 : 64);
     double began = now_ns(CLOCK_MONOTONIC), before = began;
@@ -69,7 +77,8 @@ static double replace(struct worker *worker, size_t count, size_t most, size_t o
 /* For up to 1.5 s, less beside few pieces. */
 static void pay_debts(struct worker *worker, const char *when) {
     char name[32];
-    double length = segments < 1000 ? (double)segments * 1.5e6 : 1.5e9, began = now_ns(CLOCK_MONOTONIC), slowest = 0;
+    double length = segments < 1000 ? (double)segments * 1.5e6 : 1.5e9,
+           began = now_ns(CLOCK_MONOTONIC), slowest = 0;
     size_t turns = 0;
     do {
         replace(worker, SMALL_PLACES, 1024, SMALL_PLACES, &slowest);
@@ -84,7 +93,8 @@ static void pay_debts(struct worker *worker, const char *when) {
 }
 
 /* The median of several slices. */
-static void time_size(const struct job *job, struct worker *worker, const char *size, const char *when) {
+static void time_size(const struct job *job, struct worker *worker, const char *size,
+                      const char *when) {
     bool small = strcmp(size, "small") == 0;
     size_t count = small ? SMALL_PLACES : LARGE_PLACES, most = small ? 1024 : 512 << 10;
     size_t operations = scaled(job, small ? SMALL_OPERATIONS : LARGE_OPERATIONS, count);
@@ -123,7 +133,8 @@ static void time_births(const char *when) {
         double began = now_ns(CLOCK_MONOTONIC);
         for (size_t i = 0; i < BIRTHS; i++) {
             pthread_t thread;
-            if (pthread_create(&thread, NULL, live_shortly, NULL) != 0) give_up("no thread can be started");
+            if (pthread_create(&thread, NULL, live_shortly, NULL) != 0)
+                give_up("no thread can be started");
             pthread_join(thread, NULL);
         }
         times[slice] = (now_ns(CLOCK_MONOTONIC) - began) / 1e3 / BIRTHS;
@@ -132,7 +143,8 @@ static void time_births(const char *when) {
     print_row(name, median_of(times, SLICES));
 }
 
-/* Fills as many pieces as asked for, or as there is memory for. Returns how many blocks that made. */
+/* Fills as many pieces as asked for, or as there is memory for. Returns how many blocks that
+ * made. */
 static size_t fill_pieces(void **blocks) {
     size_t count = 0;
     for (size_t piece = 0; piece < segments; piece++) {
@@ -146,7 +158,8 @@ static size_t fill_pieces(void **blocks) {
 static void leave_one_of_each(struct worker *worker, void **blocks, size_t count) {
     size_t at = 0;
     for (size_t piece = 0; piece < segments; piece++) {
-        size_t of_piece = PIECE / block_size_of(piece), left = at + draw_below(worker, (uint32_t)of_piece);
+        size_t of_piece = PIECE / block_size_of(piece),
+               left = at + draw_below(worker, (uint32_t)of_piece);
         for (size_t end = at + of_piece; at < end; at++) {
             if (at != left) free(blocks[at]);
         }
@@ -177,7 +190,8 @@ static void inherit(struct job *job, struct worker *worker) {
     for (size_t i = 0; i < segments; i++) {
         free(pieces[i]);
     }
-    if (segments > 0) print_row("free_left_ns", (now_ns(CLOCK_MONOTONIC) - began) / (double)segments);
+    if (segments > 0)
+        print_row("free_left_ns", (now_ns(CLOCK_MONOTONIC) - began) / (double)segments);
 }
 
 static void run(struct job *job) {

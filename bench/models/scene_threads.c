@@ -1,12 +1,14 @@
 /*
- * threads: the same amount of small-block work, by 1, 2, 4, 8, 16, 32 and 64 threads on the processors there are.
+ * threads: the same amount of small-block work, by 1, 2, 4, 8, 16, 32 and 64 threads on the
+ * processors there are.
  *
- * Each thread replaces blocks of 16 to 512 bytes among its own, drawn at random; one in 32 it exchanges for another thread's in a
- * shared table. All threads together always have 25 600 blocks, so that the caches have to hold the same. More threads than
- * processors must not cost more than their births and their switches.
+ * Each thread replaces blocks of 16 to 512 bytes among its own, drawn at random; one in 32 it
+ * exchanges for another thread's in a shared table. All threads together always have 25 600 blocks,
+ * so that the caches have to hold the same. More threads than processors must not cost more than
+ * their births and their switches.
  *
- * Rows: threads_1_ns ... threads_64_ns, wall time per operation, and on moat threads_1_locks ... per 1000 operations, with the
- * birth and the end of the threads.
+ * Rows: threads_1_ns ... threads_64_ns, wall time per operation, and on moat threads_1_locks ...
+ * per 1000 operations, with the birth and the end of the threads.
  */
 #define _GNU_SOURCE
 #include "memory.h"
@@ -32,7 +34,8 @@ static void replace_blocks(struct job *job, struct worker *worker) {
         **place = 1;
         /* pairs with the exchange of another thread: it has written the block before */
         if (one_in(worker, 32)) {
-            *place = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], *place, memory_order_acq_rel);
+            *place = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], *place,
+                                              memory_order_acq_rel);
         }
     }
     for (size_t i = 0; i < count; i++) {

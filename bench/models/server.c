@@ -1,10 +1,11 @@
 /*
  * server: threads replace each other's objects in shared slots, and are replaced themselves.
  *
- * A slot holds a session: an object of 48 to 512 bytes with a buffer of 64 bytes to 4 KiB. A request draws a slot, needs some
- * short strings while it lasts, builds a new session (a quarter of the buffers grows on the way, as more input arrives) and
- * exchanges it for the one in the slot, which another thread made as a rule, and often one that has ended. After 20 000 requests
- * a thread ends and another takes its place. Some 30 MiB live.
+ * A slot holds a session: an object of 48 to 512 bytes with a buffer of 64 bytes to 4 KiB. A
+ * request draws a slot, needs some short strings while it lasts, builds a new session (a quarter of
+ * the buffers grows on the way, as more input arrives) and exchanges it for the one in the slot,
+ * which another thread made as a rule, and often one that has ended. After 20 000 requests a thread
+ * ends and another takes its place. Some 30 MiB live.
  */
 #define _GNU_SOURCE
 #include "model.h"
@@ -37,7 +38,8 @@ static struct session *open_session(struct worker *worker) {
     stamp_bytes(session->buffer, grows ? buffer_size / 2 : buffer_size, session->stamp);
     if (grows) {
         session->buffer = take_resized(worker, session->buffer, buffer_size);
-        stamp_bytes(session->buffer + buffer_size / 2, buffer_size - buffer_size / 2, session->stamp);
+        stamp_bytes(session->buffer + buffer_size / 2, buffer_size - buffer_size / 2,
+                    session->stamp);
     }
     return session;
 }
@@ -61,7 +63,8 @@ static void serve(struct worker *worker) {
     }
     struct session *session = open_session(worker);
     /* release: the other thread sees the whole session; acquire: this one sees that of the other */
-    struct session *old = atomic_exchange_explicit(&slots[draw_below(worker, SLOTS)], session, memory_order_acq_rel);
+    struct session *old =
+        atomic_exchange_explicit(&slots[draw_below(worker, SLOTS)], session, memory_order_acq_rel);
     close_session(worker, old);
     for (uint32_t i = 0; i < count; i++) {
         worker->checksum += (unsigned char)strings[i][0];

@@ -1,10 +1,11 @@
 /*
  * trees: threads build balanced and random trees with payloads, and drop them.
  *
- * A balanced tree of 4095 nodes is built from the leaves up, walked and dropped. A random one grows by the insertion of 3000
- * drawn keys, loses its smaller half again, and is walked and dropped; its nodes have payloads of 8 to 256 bytes in blocks of
- * their own. Of the random trees each thread keeps the last sixteen, and one in eight goes to a shared place instead, where the
- * thread that puts the next one there drops it.
+ * A balanced tree of 4095 nodes is built from the leaves up, walked and dropped. A random one grows
+ * by the insertion of 3000 drawn keys, loses its smaller half again, and is walked and dropped; its
+ * nodes have payloads of 8 to 256 bytes in blocks of their own. Of the random trees each thread
+ * keeps the last sixteen, and one in eight goes to a shared place instead, where the thread that
+ * puts the next one there drops it.
  */
 #define _GNU_SOURCE
 #include "model.h"
@@ -43,7 +44,8 @@ static void drop_node(struct node *node) {
 
 static struct node *build_balanced(struct worker *worker, unsigned depth) {
     if (depth == 0) return NULL;
-    struct node *left = build_balanced(worker, depth - 1), *right = build_balanced(worker, depth - 1);
+    struct node *left = build_balanced(worker, depth - 1),
+                *right = build_balanced(worker, depth - 1);
     struct node *node = make_node(worker, draw(worker), 0);
     node->left = left;
     node->right = right;
@@ -51,7 +53,8 @@ static struct node *build_balanced(struct worker *worker, unsigned depth) {
 }
 
 static uint64_t walk(const struct node *node) {
-    return node ? scramble(node->key + node->payload_size) + walk(node->left) + walk(node->right) : 0;
+    return node ? scramble(node->key + node->payload_size) + walk(node->left) + walk(node->right)
+                : 0;
 }
 
 static void drop_tree(struct node *node) {
@@ -104,8 +107,11 @@ static void grow_trees(struct job *job, struct worker *worker) {
         finish(worker, build_balanced(worker, DEPTH));
         struct node *tree = build_random(worker);
         uint32_t at = draw_below(worker, KEPT);
-        /* release: whoever takes it sees the whole tree; acquire: this thread sees that of the other */
-        if (one_in(worker, 8)) tree = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], tree, memory_order_acq_rel);
+        /* release: whoever takes it sees the whole tree; acquire: this thread sees that of the
+         * other */
+        if (one_in(worker, 8))
+            tree = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], tree,
+                                            memory_order_acq_rel);
         finish(worker, kept[at]);
         kept[at] = tree;
     }

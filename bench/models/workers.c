@@ -1,8 +1,10 @@
 /*
- * workers: threads for the models of programs, side by side and following each other, and what else model.h promises.
+ * workers: threads for the models of programs, side by side and following each other, and what else
+ * model.h promises.
  *
- * A thread that another replaces is joined by its successor at the successor's own end, so that no two threads of a seat are
- * joined in step, and no more than two are alive. The last one of a seat is joined by the thread that called run_lives().
+ * A thread that another replaces is joined by its successor at the successor's own end, so that no
+ * two threads of a seat are joined in step, and no more than two are alive. The last one of a seat
+ * is joined by the thread that called run_lives().
  */
 #define _GNU_SOURCE
 #include "model.h"
@@ -14,7 +16,8 @@
 #include <semaphore.h>
 #include <sys/mman.h>
 
-/* What one seat's threads hand on to each other. Only the thread whose life it is touches it, and the main one at the end. */
+/* What one seat's threads hand on to each other. Only the thread whose life it is touches it,
+ * and the main one at the end. */
 struct seat {
     struct job *job;
     work_function *work;
@@ -39,7 +42,8 @@ size_t scaled(const struct job *job, size_t amount, size_t least) {
 }
 
 void *map_own(size_t bytes) {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) give_up("no memory for the program's own tables");
     return memory;
 }
@@ -76,7 +80,8 @@ static void start(struct seat *seat) {
     if (pthread_create(&thread, NULL, live, seat) != 0) give_up("no thread can be started");
 }
 
-/* pthread_create() may return later than its thread ends, so that each thread hands on its own number itself. */
+/* pthread_create() may return later than its thread ends, so that each thread hands on its own
+ * number itself. */
 static void *live(void *argument) {
     struct seat *seat = argument;
     struct worker worker = worker_make(seat->job, seat->number, seat->life);
@@ -95,11 +100,13 @@ static void *live(void *argument) {
     return NULL;
 }
 
-void run_lives(struct job *job, unsigned seats, unsigned first_life, unsigned lives, work_function *work) {
+void run_lives(struct job *job, unsigned seats, unsigned first_life, unsigned lives,
+               work_function *work) {
     if (lives == 0) return;
     for (unsigned i = 0; i < seats; i++) {
         struct seat *seat = &seats_of_all[i];
-        *seat = (struct seat){.job = job, .work = work, .number = i, .life = first_life, .lives_left = lives};
+        *seat = (struct seat){
+            .job = job, .work = work, .number = i, .life = first_life, .lives_left = lives};
         if (sem_init(&seat->ended, 0, 0) != 0) give_up("no semaphore can be made");
         start(seat);
     }
@@ -111,4 +118,6 @@ void run_lives(struct job *job, unsigned seats, unsigned first_life, unsigned li
     }
 }
 
-void run_threads(struct job *job, unsigned count, work_function *work) { run_lives(job, count, 0, 1, work); }
+void run_threads(struct job *job, unsigned count, work_function *work) {
+    run_lives(job, count, 0, 1, work);
+}

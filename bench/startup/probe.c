@@ -1,11 +1,13 @@
 /*
- * probe: what a program's life costs the kernel: its system calls, and the memory it has made its own when it ends.
+ * probe: what a program's life costs the kernel: its system calls, and the memory it has made its
+ * own when it ends.
  *
  *     bench-probe [--preload LIB] -- PROGRAM ARGS...
  *
- * Prints CSV: `allocator,FILE` (the preloaded library as /proc/PID/maps shows it at the end, or `system`), then one line
- * `system_calls,private_dirty_kib,mappings,status`. System calls are those of the first thread from after the execve to its exit;
- * private dirty memory is smaps_rollup's, read while the process stands in its exit with its memory still there.
+ * Prints CSV: `allocator,FILE` (the preloaded library as /proc/PID/maps shows it at the end, or
+ * `system`), then one line `system_calls,private_dirty_kib,mappings,status`. System calls are those
+ * of the first thread from after the execve to its exit; private dirty memory is smaps_rollup's,
+ * read while the process stands in its exit with its memory still there.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -66,8 +68,10 @@ static pid_t start(const char *library, char **command) {
         die(command[0]);
     }
     int status;
-    if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status)) die("the program did not start");
-    unsigned long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL;
+    if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status))
+        die("the program did not start");
+    unsigned long options =
+        PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL;
     if (ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)options) != 0) die("PTRACE_SETOPTIONS");
     return child;
 }
@@ -94,8 +98,10 @@ int main(int count, char **arguments) {
         signal = 0;
         if (WIFEXITED(status) || WIFSIGNALED(status)) {
             printf("allocator,%s\n", mapped ? library : "system");
-            /* Each call stops twice, the last (exit_group) once; the first stop after the execve is the execve's own return. */
-            printf("%ld,%ld,%ld,%d\n", stops / 2, dirty, mappings, WIFEXITED(status) ? WEXITSTATUS(status) : 128);
+            /* Each call stops twice, the last (exit_group) once; the first stop after the execve
+             * is the execve's own return. */
+            printf("%ld,%ld,%ld,%d\n", stops / 2, dirty, mappings,
+                   WIFEXITED(status) ? WEXITSTATUS(status) : 128);
             return 0;
         }
         if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8)) {

@@ -3,9 +3,10 @@
  *
  *     bench-thread-churn [--threads N] [--slices N]
  *
- * Prints CSV: a line `allocator,FILE`, a heading, and the median, the least and the greatest of the slices. A birth and an end
- * cost an allocator the set-up of a thread's state and its hand-back. The main thread and the others stay on one processor, so
- * that the cost of waking another one, which is larger than what is measured, stays out.
+ * Prints CSV: a line `allocator,FILE`, a heading, and the median, the least and the greatest of the
+ * slices. A birth and an end cost an allocator the set-up of a thread's state and its hand-back.
+ * The main thread and the others stay on one processor, so that the cost of waking another one,
+ * which is larger than what is measured, stays out.
  */
 #define _GNU_SOURCE
 #include "clock.h"
