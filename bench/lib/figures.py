@@ -60,7 +60,7 @@ def write_spreads(path, results, comment):
         writer.writerow(["allocator", "measure"] + list(Spread._fields))
         for name, measures in results.items():
             for measure, one in measures.items():
-                numbers = ["" if number is None else "%.6g" % number for number in one[1:]]
+                numbers = ["" if number is None else "%.10g" % number for number in one[1:]]
                 writer.writerow([name, measure, one.rounds] + numbers)
 
 
@@ -105,8 +105,9 @@ def text_table(heading, rows):
 
 
 def markdown_table(heading, rows):
-    return "\n".join("| %s |" % " | ".join(row)
-                     for row in [heading, ["---"] * len(heading)] + rows)
+    lines = ["| %s |" % " | ".join(row) for row in [heading] + rows]
+    lines.insert(1, "|---" * len(heading) + "|")
+    return "\n".join(lines)
 
 
 def check(targets):

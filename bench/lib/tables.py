@@ -118,7 +118,7 @@ def growth(results):
 
 
 def value_text(value):
-    return None if value is None else "%.1f" % value if value < 100 else "%.0f" % value
+    return None if value is None else "%.3g" % value if value < 1000 else "%.0f" % value
 
 
 # --- latency ---------------------------------------------------------------------------------
