@@ -134,7 +134,7 @@ void heap_queue_remove(struct heap *heap, struct page *page);
 void heap_queue_rejoin(struct heap *heap, struct page *page);
 /* Whether a page of a queue stays when it is empty. */
 bool heap_queue_keeps(const struct heap *heap, const struct page *page);
-/* Sets event_above of a page of a queue. */
+/* Sets what a page of a queue is watched for. */
 void heap_queue_watch(const struct heap *heap, struct page *page);
 /* A heap all of whose segments are gone has no pages either. */
 void heap_forget_pages(struct heap *heap);

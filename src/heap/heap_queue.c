@@ -27,7 +27,7 @@ bool heap_queue_keeps(const struct heap *heap, const struct page *page) {
 
 void heap_queue_watch(const struct heap *heap, struct page *page) {
     if (heap_queue_keeps(heap, page))
-        page_set_event(page, EVENT_NEVER);
+        returns_expect(&page->returns, RETURNS_NEVER);
     else
         page_watch(page);
 }

@@ -63,7 +63,7 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_c
     size_t block_size = size_class_bytes(size_class);
     page->free = page->local_free = start;
     page->free_count = 0;
-    page->countdown = page->event_above = EVENT_NEVER;
+    page->returns = (struct returns){RETURNS_NEVER, RETURNS_NEVER};
     page->secret = random_next(random);
     page->reciprocal = block_reciprocal(block_size);
     page->start = start;
@@ -105,7 +105,7 @@ void page_retire(struct page *page) {
     /* block_size stays for reports on stale pointers; nothing is on a list and nothing can be
        carved. */
     page->free_count = 0;
-    page->countdown = page->event_above;
+    returns_take(&page->returns);
     page->capacity = page->carved;
     page->in_full = false;
 }
@@ -189,7 +189,7 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
                    "a claim names no block in use", address);
         freelist_store(address, freelist_encode(page->local_free, page->secret, address));
         page->local_free = address;
-        page->countdown--;
+        (void)returns_add(&page->returns); /* whoever collects looks at the count */
     }
     /* pairs with the fetch_or of the next remote_free of these blocks */
     atomic_and_release(&word->claim, ~claim);
@@ -210,7 +210,8 @@ void page_take_claims(struct page *page, enum page_kind kind) {
 
 void page_take_returned(struct page *page) {
     page_move_returned(page);
-    if (page->event_above != EVENT_NEVER) page_watch(page); /* what was watched for moved too */
+    if (page->returns.event_above != RETURNS_NEVER)
+        page_watch(page); /* what was watched for moved too */
 }
 
 void page_settle(struct page *page, enum page_kind kind) {
@@ -247,7 +248,7 @@ void page_rebuild(struct page *page, size_t bytes, struct random *random) {
     if (list.length != 0) chain_end(page, &list);
     page->free = page->local_free = list.length != 0 ? list.head : page->start;
     page->free_count = list.length;
-    page->countdown = page->event_above;
+    returns_take(&page->returns);
     page->never_reused = false;
 }
 

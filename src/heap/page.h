@@ -22,15 +22,11 @@
 #include "meta/ro.h"
 #include "base/list.h"
 #include "heap/freelist.h"
+#include "heap/returns.h"
 #include "meta/livemap.h"
 #include "meta/random.h"
 #include "meta/region.h"
 #include "meta/size_class.h"
-
-/* event_above: a local free that leaves more blocks returned than that has more to do
-   (heap_page_event). One less than are returned when the page is empty: see page_watch; lower where
-   blocks were taken since. Of a page that is set aside: see page_set_aside. */
-#define EVENT_NEVER INT32_MAX /* the first page of its queue is kept even when empty */
 
 /* A page that is set aside joins its queue again when one block in REJOIN_SHARE was returned, at
    the latest after REJOIN_MOST. In a large heap whose blocks are replaced at random nearly every
@@ -39,35 +35,34 @@
 #define REJOIN_SHARE 32u
 #define REJOIN_MOST 16u
 
-struct page {
+struct MOAT_LINE page {
     /* Owner only. Heads are addresses of blocks below start + limit, whether or not the list is
        empty. */
     uintptr_t free;       /* head of the list to allocate from */
     uintptr_t local_free; /* head of the owner's freed blocks */
     uint32_t free_count;  /* blocks on `free` */
-    /* event_above less the blocks on local_free: below 0 the free that counted has more to do */
-    int32_t countdown;
-    uint64_t secret;     /* of the links; new in every life of the page */
-    uint64_t reciprocal; /* of block_size: block_reciprocal() */
-    uintptr_t start;     /* address of the first block */
-    uint64_t limit;      /* carved * block_size: links that lead so far or further are false */
-    uint32_t block_size; /* bytes; 0: the page is not in use */
+    uint32_t block_size;  /* bytes; 0: the page is not in use */
+    uint64_t secret;      /* of the links; new in every life of the page */
+    uint64_t reciprocal;  /* of block_size: block_reciprocal() */
+    uintptr_t start;      /* address of the first block */
+    uint64_t limit;       /* carved * block_size: links that lead so far or further are false */
     uint8_t size_class;
     bool in_full; /* set aside, in no queue */
-    /* every block handed out so far was never used before: fresh blocks are zero but for the
-       link */
+    /* every block handed out so far was never used before: fresh blocks are zero but for the link */
     bool never_reused;
+    /* Of local_free. A free counts down on this line; what it counts from lies on the next, which
+       only rare paths touch. */
+    struct returns returns;
+    struct list_node in_queue; /* of the class; owner only */
+    uint16_t carved;           /* blocks put on a list so far; owner only */
+    uint16_t capacity;         /* blocks that fit; owner only */
     /* Any thread. */
-    MOAT_LINE uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
-    /* Owner only, off the fast paths. */
-    struct list_node in_queue; /* of the class */
-    int32_t event_above;
-    uint16_t carved;   /* blocks put on a list so far */
-    uint16_t capacity; /* blocks that fit */
+    uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
 };
 
 static_assert(sizeof(struct page) == 128, "the fast path finds a record by a shift");
-static_assert(offsetof(struct page, pending) == 64, "remote threads write a line of their own");
+static_assert(offsetof(struct page, returns.event_above) == 64, "a local free writes one line");
+static_assert(offsetof(struct page, pending) > 64, "remote threads write another line");
 static_assert(sizeof(struct page) * SLOTS_PER_SEGMENT == PAGE_TABLE_BYTES_PER_SEGMENT,
               "region.c commits the table by this size");
 static_assert(SLOT_SIZE / GRANULE <= UINT16_MAX, "carved and capacity hold every block of a page");
@@ -110,8 +105,7 @@ MOAT_INLINE bool page_has_claims(const struct page *page) {
 
 /* Blocks on local_free. */
 MOAT_INLINE uint32_t page_returned(const struct page *page) {
-    return (uint32_t)(atomic_load_relaxed(&page->event_above) -
-                      atomic_load_relaxed(&page->countdown));
+    return returns_count(&page->returns);
 }
 
 /* Blocks handed out, claimed ones included until they are collected. */
@@ -119,16 +113,10 @@ MOAT_INLINE int32_t page_used(const struct page *page) {
     return (int32_t)page->carved - (int32_t)page->free_count - (int32_t)page_returned(page);
 }
 
-/* By way of the count, which is small: the difference of two events may overflow. */
-MOAT_INLINE void page_set_event(struct page *page, int32_t event_above) {
-    page->countdown = event_above - (int32_t)page_returned(page);
-    page->event_above = event_above;
-}
-
 /* From now on the local free that empties the page has more to do. Exact while nothing is taken
    from the page. */
 MOAT_INLINE void page_watch(struct page *page) {
-    page_set_event(page, (int32_t)page->carved - (int32_t)page->free_count - 1);
+    returns_expect(&page->returns, (int32_t)page->carved - (int32_t)page->free_count - 1);
 }
 
 /* The page is in no queue until enough blocks are returned; or until one is. */
@@ -136,7 +124,7 @@ MOAT_INLINE void page_set_aside(struct page *page, bool until_one) {
     uint32_t share = page->capacity / REJOIN_SHARE;
     uint32_t enough = until_one || share == 0 ? 1 : share < REJOIN_MOST ? share : REJOIN_MOST;
     page->in_full = true;
-    page_set_event(page, (int32_t)enough - 1);
+    returns_expect(&page->returns, (int32_t)enough - 1);
 }
 
 /*
@@ -188,14 +176,14 @@ void *page_pop(struct page *page);
 MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
     freelist_store(address, freelist_encode(page->local_free, page->secret, address));
     page->local_free = address;
-    return --page->countdown < 0;
+    return returns_add(&page->returns);
 }
 
 /* local_free becomes `free`, which must be empty. */
 MOAT_INLINE void page_move_returned(struct page *page) {
     page->free = page->local_free;
     page->free_count = page_returned(page);
-    page->countdown = page->event_above;
+    returns_take(&page->returns);
     page->never_reused = false;
 }
 

@@ -160,7 +160,7 @@ START_TEST(the_last_block_given_back_is_an_event_when_the_page_asks_for_it) {
     page_watch(page);
     ck_assert(!give(page, one));
     ck_assert(give(page, two));
-    page_set_event(page, EVENT_NEVER);
+    returns_expect(&page->returns, RETURNS_NEVER);
     ck_assert(!give(page, take(page)));
 }
 END_TEST
@@ -455,10 +455,10 @@ START_TEST(a_damaged_record_does_not_validate) {
     page->free_count--;
     ck_assert(!is_valid(page));
     *page = whole;
-    page->countdown--;
+    page->returns.countdown--;
     ck_assert(!is_valid(page));
     *page = whole;
-    page->countdown = page->event_above - page->carved;
+    page->returns.countdown = page->returns.event_above - page->carved;
     ck_assert(!is_valid(page));
     *page = whole;
     page->carved++;
@@ -512,7 +512,7 @@ START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
     page->free = page->start + core_below(&random, 1000);
     page->local_free = 3;
     page->free_count = 7;
-    page->countdown = page->event_above - 77777;
+    page->returns.countdown = page->returns.event_above - 77777;
     page->pending = 0;
     page_rebuild(page, core_page_bytes(page), &generator);
     ck_assert(is_valid(page));
