@@ -53,10 +53,7 @@ static void *allocate_class(uint32_t size_class, bool zero) {
 
 /* Huge and zero-size blocks need no heap. */
 static void *try_huge(size_t size, size_t alignment, bool zero) {
-    uintptr_t outside = thread_enter();
-    void *block = size != 0 ? huge_alloc(size, alignment, zero) : zero_size_alloc(alignment);
-    thread_leave(outside);
-    return block;
+    return size != 0 ? huge_alloc(size, alignment, zero) : zero_size_alloc(alignment);
 }
 
 static void *allocate_huge(size_t size, size_t alignment, bool zero) {
@@ -80,7 +77,7 @@ static void *refill_and_pop(size_t size) {
     struct heap *heap = heap_of_thread();
     if (heap == NULL || size > DIRECT_MAX) return NULL;
     heap_enter_fast();
-    struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT];
+    struct page *page = heap_direct_page(heap, size);
     void *block = NULL;
     if (page->free_count == 0 && ++heap->calls % REFILLS_PER_TICK != 0 && page_refill(page))
         block = page_pop(page);
@@ -132,7 +129,8 @@ static struct found find_live(uintptr_t address, enum verb verb) {
     found.segment = segment_of(address);
     /* pairs with the store that made the segment what it is */
     found.word = atomic_load_acquire(&found.segment->owner);
-    if (found.word == OWNER_UNUSED) diagnose_not_live(address, verb); /* no map there */
+    const enum owner_kind kind = owner_kind(found.word);
+    if (kind == OWNER_UNUSED) diagnose_not_live(address, verb); /* no map there */
     const struct map_word *map = map_word_of(address);
     if (HARDENED_MAP && !map_in_use(map, map_bit_of(address))) {
         /* another thread's live bit may be on its way: see remote.c */
@@ -140,30 +138,22 @@ static struct found find_live(uintptr_t address, enum verb verb) {
         if (CPU_HAS_TOTAL_STORE_ORDER || !map_in_use(map, map_bit_of(address)))
             diagnose_not_live(address, verb);
     }
-    if (owner_has_pages(found.word)) {
+    switch (kind) {
+    case OWNER_SMALL:
+    case OWNER_MEDIUM:
+    case OWNER_LARGE: {
         const struct page *page = page_of(address, owner_page_kind(found.word));
         found.block_size = page->block_size;
         found.size_class = page->size_class;
-    } else if (owner_state(found.word) == SEGMENT_HUGE) {
-        found.block_size = atomic_load_relaxed(&found.segment->committed);
-    } else if (owner_state(found.word) != SEGMENT_ZERO_SIZE) {
-        diagnose_not_live(address, verb);
+        break;
+    }
+    case OWNER_HUGE: found.block_size = atomic_load_relaxed(&found.segment->committed); break;
+    case OWNER_ZERO_SIZE: break;
+    case OWNER_UNUSED:
+    case OWNER_FREEING:
+    case OWNER_FREED: diagnose_not_live(address, verb);
     }
     return found;
-}
-
-/* A free by the owner, of any kind of page; the fast path's steps with the page looked up by
-   kind. */
-static void free_own(struct heap *heap, struct page *page, uintptr_t address) {
-    heap_enter_fast();
-    if (HARDENED_MAP && !map_give(map_word_of(address), map_place_of(address))) {
-        heap_leave_fast(heap);
-        diagnose_not_live(address, VERB_FREE);
-    }
-    if (page_push(page, address))
-        heap_page_event(heap, page);
-    else
-        heap_leave_fast(heap);
 }
 
 /* The last block of an abandoned segment was freed, as far as the hint knows: give it back through
@@ -199,7 +189,7 @@ static bool is_worth_reclaiming(struct heap *heap, const struct segment *segment
     struct stray_frees *stray = &heap->stray_frees[kind];
     uint32_t index = segment_index(segment);
     if (stray->segment != index) *stray = (struct stray_frees){.segment = index, .count = 0};
-    if (++stray->count < FREES_TO_RECLAIM >> (2 * kind)) return false;
+    if (++stray->count < FREES_TO_RECLAIM >> (2 * (kind - PAGE_SMALL))) return false;
     stray->segment = 0;
     return true;
 }
@@ -224,32 +214,13 @@ static void free_in_page(struct segment *segment, uint64_t word, uintptr_t addre
         is_worth_reclaiming(heap, segment, owner_page_kind(word)) &&
         reclaim_while_freeing(heap, segment))
         word = atomic_load_relaxed(&segment->owner);
-    if (heap != NULL && owner_heap(word) == &heap->owner)
-        free_own(heap, page_of(address, owner_page_kind(word)), address);
-    else
+    if (heap != NULL && owner_heap(word) == &heap->owner) {
+        heap_enter_fast();
+        free_in_own_page(own_block(heap, address), page_of(address, owner_page_kind(word)),
+                         address);
+    } else {
         free_remote(heap, segment, word, address);
-}
-
-static enum huge_result free_huge(struct segment *segment, uint64_t word) {
-    uintptr_t outside = thread_enter();
-    enum huge_result result = huge_free(segment, word);
-    thread_leave(outside);
-    return result;
-}
-
-static enum huge_result resize_huge(struct segment *segment, uint64_t word, size_t new_size,
-                                    void **block) {
-    uintptr_t outside = thread_enter();
-    enum huge_result result = huge_resize(segment, word, new_size, block);
-    thread_leave(outside);
-    return result;
-}
-
-static bool free_zero(uintptr_t address) {
-    uintptr_t outside = thread_enter();
-    bool was_live = zero_size_free(address);
-    thread_leave(outside);
-    return was_live;
+    }
 }
 
 void alloc_report_free(uintptr_t address) { diagnose_not_live(address, VERB_FREE); }
@@ -262,15 +233,24 @@ void alloc_free_slow(void *block) {
     struct segment *segment = segment_of(address);
     /* pairs with the store that made the segment what it is */
     uint64_t word = atomic_load_acquire(&segment->owner);
-    if (owner_has_pages(word)) {
+    bool freed = false;
+    if (MOAT_LIKELY(owner_has_pages(word))) {
         free_in_page(segment, word, address);
-    } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO_SIZE) {
-        if (!free_zero(address)) diagnose_not_live(address, VERB_FREE);
-    } else if (owner_state(word) == SEGMENT_HUGE && segment_start(segment) == address) {
-        if (free_huge(segment, word) != HUGE_OK) diagnose_not_live(address, VERB_FREE);
-    } else {
-        diagnose_not_live(address, VERB_FREE);
+        return;
     }
+    switch (owner_kind(word)) {
+    case OWNER_ZERO_SIZE: freed = zero_size_free(address); break;
+    case OWNER_HUGE:
+        freed = segment_start(segment) == address && huge_free(segment, word) == HUGE_OK;
+        break;
+    case OWNER_SMALL:
+    case OWNER_MEDIUM:
+    case OWNER_LARGE: /* above: the usual case needs no table */
+    case OWNER_UNUSED:
+    case OWNER_FREEING:
+    case OWNER_FREED: break;
+    }
+    if (!freed) diagnose_not_live(address, VERB_FREE);
 }
 
 static void *move_block(void *block, size_t old_size, size_t new_size) {
@@ -290,8 +270,8 @@ void *alloc_resize(void *block, size_t new_size) {
            then. */
         if (new_size != 0 && new_size <= LARGE_MAX && size_class_of(new_size) == found.size_class)
             return block;
-    } else if (owner_state(found.word) == SEGMENT_HUGE && new_size > LARGE_MAX) {
-        enum huge_result result = resize_huge(found.segment, found.word, new_size, &block);
+    } else if (owner_kind(found.word) == OWNER_HUGE && new_size > LARGE_MAX) {
+        enum huge_result result = huge_resize(found.segment, found.word, new_size, &block);
         if (result == HUGE_LOST) diagnose_not_live((uintptr_t)block, VERB_RESIZE);
         if (result == HUGE_OK) return block;
     }

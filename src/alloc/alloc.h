@@ -31,7 +31,7 @@ MOAT_INLINE void *alloc_block_fast(size_t size) {
     struct heap *heap = (struct heap *)word;
     heap_enter_fast();
     /* entry 0 is always page_empty */
-    struct page *page = heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT];
+    struct page *page = heap_direct_page(heap, size);
     void *block = page_try_pop(page);
     heap_leave_fast(heap);
     return block;
@@ -47,6 +47,10 @@ struct own_block {
     struct heap *heap;
     uint64_t granule; /* of the address, from the region's base */
 };
+
+MOAT_INLINE struct own_block own_block(struct heap *heap, uintptr_t address) {
+    return (struct own_block){heap, (address - ro.region_base) >> GRANULE_SHIFT};
+}
 
 /* The page of an address in a small page of the running thread's heap, with the thread marked busy;
    NULL: anything else. */
@@ -70,7 +74,7 @@ MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct own_block *own
     return page;
 }
 
-/* What is left of a free once enter_own_page has found the page. */
+/* What is left of the owner's free, of any kind of page, inside the fast path's bracket. */
 MOAT_INLINE void free_in_own_page(struct own_block own, struct page *page, uintptr_t address) {
     struct heap *heap = own.heap;
     if (HARDENED_MAP && MOAT_UNLIKELY(!map_give(map_word_of_granule(own.granule), own.granule))) {
@@ -105,8 +109,7 @@ MOAT_INLINE void alloc_free_sized(void *block, size_t size) {
     struct own_block own;
     struct page *page = size - 1 < DIRECT_MAX ? enter_own_page((uintptr_t)block, &own) : NULL;
     if (MOAT_LIKELY(page != NULL)) {
-        if (MOAT_LIKELY(page->size_class ==
-                        own.heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT]->size_class)) {
+        if (MOAT_LIKELY(page->size_class == heap_direct_page(own.heap, size)->size_class)) {
             free_in_own_page(own, page, (uintptr_t)block);
             return;
         }

@@ -24,7 +24,7 @@ static const char *owner_name(uint64_t word) {
 }
 
 static enum finding find_in_page(uintptr_t address, uint64_t word, struct report_facts *facts) {
-    static const char *const kinds[] = {"small", "medium", "large"};
+    static const char *const kinds[] = {"", "small", "medium", "large"};
     enum page_kind kind = owner_page_kind(word);
     const struct page *page = page_of(address, kind);
     facts->page_start = segment_address(0) + ((uintptr_t)page_index(page) << SLOT_SHIFT);
@@ -48,7 +48,7 @@ static enum finding find_in_page(uintptr_t address, uint64_t word, struct report
 static enum finding find_huge(uintptr_t address, struct report_facts *facts) {
     const struct segment *segment = huge_find(address);
     if (segment == NULL) return FOUND_NO_BLOCK;
-    bool live = owner_state(atomic_load_relaxed(&segment->owner)) == SEGMENT_HUGE;
+    bool live = owner_kind(atomic_load_relaxed(&segment->owner)) == OWNER_HUGE;
     facts->page_kind = "huge";
     facts->block_start = facts->page_start = segment_start(segment);
     facts->block_size = facts->page_size = atomic_load_relaxed(&segment->committed);
@@ -62,10 +62,17 @@ static enum finding find(uintptr_t address, struct report_facts *facts) {
     facts->segment_start = round_down(address, SEGMENT_SIZE);
     /* pairs with the stores of every owner change */
     uint64_t word = atomic_load_acquire(&segment_of(address)->owner);
-    if (owner_has_pages(word)) return find_in_page(address, word, facts);
-    if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO_SIZE) {
+    switch (owner_kind(word)) {
+    case OWNER_SMALL:
+    case OWNER_MEDIUM:
+    case OWNER_LARGE: return find_in_page(address, word, facts);
+    case OWNER_ZERO_SIZE:
         facts->page_kind = "zero-size";
         return address % GRANULE == 0 ? FOUND_FREE : FOUND_NO_BLOCK;
+    case OWNER_UNUSED: /* it may lie inside a run of segments that begins further down */
+    case OWNER_HUGE:
+    case OWNER_FREEING:
+    case OWNER_FREED: break;
     }
     return find_huge(address, facts);
 }

@@ -18,19 +18,25 @@ static void add_pages(struct stats *stats, const struct segment *segment, enum p
 static void add_segment(struct stats *stats, const struct segment *segment) {
     /* pairs with the stores of every owner change */
     uint64_t word = atomic_load_acquire(&segment->owner);
-    if (owner_has_pages(word)) {
-        stats->segments++;
+    switch (owner_kind(word)) {
+    case OWNER_SMALL:
+    case OWNER_MEDIUM:
+    case OWNER_LARGE:
         if (word & OWNER_ABANDONED) stats->abandoned++;
         add_pages(stats, segment, owner_page_kind(word));
-    } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_HUGE) {
-        stats->segments++;
+        break;
+    case OWNER_HUGE:
         stats->huge++;
         stats->huge_bytes += atomic_load_relaxed(&segment->committed);
         stats->used_blocks++;
         stats->used_bytes += atomic_load_relaxed(&segment->committed);
-    } else if (word != OWNER_UNUSED && owner_state(word) == SEGMENT_ZERO_SIZE) {
-        stats->segments++;
+        break;
+    case OWNER_ZERO_SIZE: break;
+    case OWNER_UNUSED:
+    case OWNER_FREEING:
+    case OWNER_FREED: return;
     }
+    stats->segments++;
 }
 
 void stats_collect(struct stats *stats) {

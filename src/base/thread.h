@@ -1,10 +1,25 @@
 /*
- * thread: who is running (layer 0, a seam).
+ * thread: who is running, and whether it is inside the allocator (a seam).
  *
  * One initial-exec word per thread holds the thread's heap, or one of three marks. It lies where an
  * overflow may reach it, so nothing follows it before is_heap() (heap.h) has shown that it points
  * into the heap table, or that it equals an entry of ro.local_heaps. A harness build reads the word
  * of the virtual thread that runs now.
+ *
+ * Inside the allocator the word is THREAD_BUSY. A signal handler that calls the allocator then
+ * finds the mark at the compare it makes anyway, and is reported (heap_report_reentry) instead of
+ * meeting lists between two steps. All brackets end in thread_leave:
+ *
+ *   bracket                           who                                beside the mark
+ *   heap_enter_fast, _leave_fast      fast paths of a thread's own heap  nothing: two plain stores
+ *   heap_enter(_busy), heap_leave     generic paths of a heap            seqcount is odd, for fork
+ *   heap_acquire, heap_release        verbs that may have no heap yet    makes it, or the late lock
+ *   heap_try_late                     a free that comes by, purge        the late lock, or nothing
+ *   THREAD_INSIDE                     huge and zero-size blocks          their own locks
+ *   thread_enter, thread_leave        init, recovery after a fork        init's lock
+ *
+ * Whoever holds a lock is inside. The remote free has no bracket: its steps are atomic, and a
+ * handler among them breaks nothing.
  */
 #ifndef MOAT_THREAD_H
 #define MOAT_THREAD_H
@@ -31,10 +46,9 @@ extern __thread uintptr_t moat_thread_word
 #endif
 #define thread_word() (*THREAD_WORD_ADDRESS())
 
-/* Bracket everything that a signal handler's call must not get in between: it finds THREAD_BUSY,
-   leaves the fast path for it, and is reported (heap_report_reentry). The fences are the compiler's
-   alone: a handler runs on this very thread, between two of its instructions. thread_mark_busy is
-   for who knows that the word is a heap, which no handler changes: one store and no branch. */
+/* The barriers are the compiler's alone: a handler runs on this very thread, between two of its
+   instructions. This one is for who knows that the word is a heap, which no handler changes: one
+   store and no branch. */
 MOAT_INLINE void thread_mark_busy(void) {
     thread_word() = THREAD_BUSY;
     atomic_signal_barrier();
@@ -57,6 +71,11 @@ MOAT_INLINE void thread_leave(uintptr_t outside) {
     atomic_signal_barrier();
     thread_word() = outside;
 }
+
+MOAT_INLINE void thread_leave_scope(const uintptr_t *outside) { thread_leave(*outside); }
+/* Inside the allocator from here to the end of the scope. */
+#define THREAD_INSIDE()                                                                            \
+    const uintptr_t outside_ __attribute__((cleanup(thread_leave_scope))) = thread_enter()
 
 /* An address that is different for each live thread; cheap, and the same for the thread's whole
    life. */

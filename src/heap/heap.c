@@ -83,7 +83,7 @@ static struct segment *open_segment(struct heap *heap, enum page_kind kind) {
         return segment_at(heap->open[kind].first);
     if (list_is_empty(&heap->open[OPEN_EMPTY])) return NULL;
     struct segment *segment = segment_at(heap->open[OPEN_EMPTY].first);
-    uint64_t word = (uint64_t)(uintptr_t)heap | (uint64_t)kind;
+    uint64_t word = owner_word((uintptr_t)heap, kind);
     if (atomic_load_relaxed(&segment->owner) != word) segment_retype(segment, word);
     return segment;
 }
@@ -100,7 +100,7 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
             continue;
         }
         if (segment == NULL) {
-            segment = segment_create((uint64_t)(uintptr_t)heap | (uint64_t)kind);
+            segment = segment_create(owner_word((uintptr_t)heap, kind));
             heap->memory_is_short = segment == NULL;
             if (segment == NULL) return NULL;
             heap_list_add(heap, segment);
@@ -135,8 +135,7 @@ bool heap_validate(const struct heap *heap) {
             enum page_kind kind = size_class_page_kind(size_class);
             if (page->size_class != size_class || page->in_full || page->in_queue.prev != previous)
                 return false;
-            if (atomic_load_relaxed(&segment->owner) !=
-                ((uint64_t)(uintptr_t)heap | (uint64_t)kind))
+            if (atomic_load_relaxed(&segment->owner) != owner_word((uintptr_t)heap, kind))
                 return false;
             if (heap->index != HEAP_LATE &&
                 page_local_heap(page) != (kind == PAGE_SMALL ? (uintptr_t)heap : 0))

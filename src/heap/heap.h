@@ -96,6 +96,12 @@ MOAT_INLINE struct heap *heap_of_thread(void) {
     return MOAT_LIKELY(is_heap(word)) ? (struct heap *)word : NULL;
 }
 
+/* The page that malloc takes a block of up to DIRECT_MAX bytes from, or page_empty; for size 0
+   always that. */
+MOAT_INLINE struct page *heap_direct_page(const struct heap *heap, size_t size) {
+    return heap->direct[(size + GRANULE - 1) >> GRANULE_SHIFT];
+}
+
 /* Bracket the fast paths: the thread's own heap, nobody else's. */
 MOAT_INLINE void heap_enter_fast(void) {
     if (HARDENED_BUSY) thread_mark_busy();

@@ -95,7 +95,7 @@ static void leave_segment(struct segment *segment, enum page_kind kind, int64_t 
     segment->open_list = OPEN_NONE;
     atomic_store_relaxed(&segment->remaining, remaining);
     /* pairs with segment_reclaim */
-    atomic_store_release(&segment->owner, OWNER_ABANDONED | (uint64_t)kind);
+    atomic_store_release(&segment->owner, owner_word(OWNER_ABANDONED, kind));
     abandoned_add(empty ? ABANDONED_EMPTY : (unsigned)kind, index);
 }
 

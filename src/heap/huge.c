@@ -1,4 +1,5 @@
 #include "heap/huge.h"
+#include "base/thread.h"
 #include "os/os.h"
 
 /* A run this many times longer than needed is not reused. */
@@ -22,7 +23,7 @@ size_t huge_round(size_t size) {
 }
 
 static uint64_t generation_of(uint64_t word) { return word >> OWNER_GENERATION_SHIFT; }
-static uint64_t huge_word(enum segment_state state, uint64_t generation) {
+static uint64_t huge_word(enum owner_kind state, uint64_t generation) {
     return (uint64_t)state | generation << OWNER_GENERATION_SHIFT;
 }
 
@@ -144,11 +145,12 @@ static void *make_live(uint32_t index, uint32_t run, size_t bytes) {
     /* pairs with the fetch_and of huge_free */
     if (HARDENED_MAP) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start));
     /* pairs with the load of free */
-    atomic_store_release(&segment->owner, huge_word(SEGMENT_HUGE, ++segment->generation));
+    atomic_store_release(&segment->owner, huge_word(OWNER_HUGE, ++segment->generation));
     return (void *)start;
 }
 
 void *huge_alloc(size_t size, size_t alignment, bool zero) {
+    THREAD_INSIDE();
     size_t bytes = huge_round(size);
     if (bytes > (size_t)ro.region_span) return NULL;
     uint32_t run = run_length(bytes), index;
@@ -179,7 +181,7 @@ static bool begin(struct segment *segment, uint64_t word) {
     uint64_t expected = word;
     uintptr_t start = segment_start(segment);
     if (!atomic_cas_acq_rel(&segment->owner, &expected,
-                            huge_word(SEGMENT_FREEING, generation_of(word))))
+                            huge_word(OWNER_FREEING, generation_of(word))))
         return false;
     if (HARDENED_MAP)
         MOAT_CHECK(atomic_load_relaxed(&map_word_of(start)->live) & map_bit_of(start),
@@ -188,12 +190,13 @@ static bool begin(struct segment *segment, uint64_t word) {
 }
 
 enum huge_result huge_free(struct segment *segment, uint64_t word) {
+    THREAD_INSIDE();
     if (!begin(segment, word)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
     struct huge_entry entry = {segment_index(segment), segment->run, segment->committed, 0};
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
-    atomic_store_release(&segment->owner, huge_word(SEGMENT_FREED, generation_of(word)));
+    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
     uint64_t now = os_milliseconds();
     entry.purge_at = now + ro.options.purge_delay_ms;
     if (!cache_put(entry)) give_run(entry.index, entry.run, entry.committed);
@@ -219,7 +222,7 @@ static enum huge_result move(struct segment *segment, uint64_t word, size_t byte
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     uint32_t old_run = segment->run;
-    atomic_store_release(&segment->owner, huge_word(SEGMENT_FREED, generation_of(word)));
+    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
     region_give(segment_index(segment), old_run);
     *block = make_live(index, run, bytes);
     return HUGE_OK;
@@ -227,6 +230,7 @@ static enum huge_result move(struct segment *segment, uint64_t word, size_t byte
 
 enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size,
                              void **block) {
+    THREAD_INSIDE();
     size_t bytes = huge_round(new_size);
     if (bytes > (size_t)ro.region_span) return HUGE_NO_MEMORY;
     if (!begin(segment, word)) return HUGE_LOST;
@@ -253,21 +257,28 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_
     return ok ? HUGE_OK : HUGE_NO_MEMORY;
 }
 
-/* Slots inside a run may still say FREED, of a run that began there before: a live block that
+/* Segments inside a run may still say FREED, of a run that began there before: a live block that
    covers the address counts more. */
 struct segment *huge_find(uintptr_t address) {
     struct segment *freed = NULL;
     for (uint32_t index = segment_index(segment_of(address)) + 1; index-- > 0;) {
         struct segment *segment = segment_at(index);
         uint64_t word = atomic_load_acquire(&segment->owner); /* pairs with make_live */
-        if (word == OWNER_UNUSED) continue;
-        enum segment_state state = owner_state(word);
-        if (state != SEGMENT_HUGE && state != SEGMENT_FREEING && state != SEGMENT_FREED) break;
         bool covers = address - segment_start(segment) < atomic_load_relaxed(&segment->committed);
-        if (covers && state != SEGMENT_FREED) return segment;
-        if (covers && freed == NULL) freed = segment;
-        /* a live run that ends before the address: nothing further down reaches over it */
-        if (state != SEGMENT_FREED) break;
+        switch (owner_kind(word)) {
+        case OWNER_UNUSED: break;
+        case OWNER_FREED:
+            if (covers && freed == NULL) freed = segment;
+            break;
+        case OWNER_HUGE:
+        case OWNER_FREEING:
+            /* if it ends before the address, nothing further down reaches over it */
+            return covers ? segment : freed;
+        case OWNER_SMALL:
+        case OWNER_MEDIUM:
+        case OWNER_LARGE:
+        case OWNER_ZERO_SIZE: return freed;
+        }
     }
     return freed;
 }

@@ -38,7 +38,7 @@ enum huge_result { HUGE_OK, HUGE_NO_MEMORY, HUGE_LOST /* not live, or another th
 
 /* size 1..PTRDIFF_MAX, alignment a power of two up to ALIGN_MAX. NULL: out of memory. */
 void *huge_alloc(size_t size, size_t alignment, bool zero);
-/* `word` is the owner word that showed SEGMENT_HUGE; address the run's start. */
+/* `word` is the owner word that showed OWNER_HUGE; address the run's start. */
 enum huge_result huge_free(struct segment *segment, uint64_t word);
 /* Grows or shrinks in place, or by moving the pages; *block is updated. HUGE_NO_MEMORY: nothing
    changed. */

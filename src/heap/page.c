@@ -13,7 +13,7 @@
 
 const struct page page_empty = {.free_count = 0, .size_class = UINT8_MAX};
 
-static const char page_kind_names[][8] = {"small", "medium", "large"};
+static const char page_kind_names[][8] = {"", "small", "medium", "large"};
 
 static struct report_facts page_facts(const struct page *page, uintptr_t address) {
     size_t offset = address - page->start;
@@ -199,7 +199,7 @@ void page_take_claims(struct page *page, enum page_kind kind) {
     /* pairs with the fetch_or of remote_free */
     uint64_t groups = atomic_exchange_acquire(&page->pending, 0) & ~PENDING_FULL;
     struct map_word *words = map_word_of(page->start);
-    unsigned shift = page_group_shift(kind);
+    unsigned shift = page_kind_shift(kind);
     for (; groups != 0; groups &= groups - 1) {
         unsigned group = low_bit(groups);
         unsigned from = group << shift, to = (group == 62 ? 64 : group + 1) << shift;

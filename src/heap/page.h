@@ -48,7 +48,8 @@ struct MOAT_LINE page {
     uint64_t limit;       /* carved * block_size: links that lead so far or further are false */
     uint8_t size_class;
     bool in_full; /* set aside, in no queue */
-    /* every block handed out so far was never used before: fresh blocks are zero but for the link */
+    /* every block handed out so far was never used before: fresh blocks are zero but for the
+       link */
     bool never_reused;
     /* Of local_free. A free counts down on this line; what it counts from lies on the next, which
        only rare paths touch. */
@@ -85,16 +86,10 @@ MOAT_INLINE struct list_table pages_in_queue(void) {
                                sizeof(struct page)};
 }
 
-/* Map words of the page per bit of `pending`, as a shift: 1, 8 or 64 words for the three kinds of
-   page. */
-MOAT_INLINE unsigned page_group_shift(enum page_kind kind) {
-    return kind == PAGE_SMALL ? 0 : kind == PAGE_MEDIUM ? 3 : 6;
-}
-
-/* The group of an address `offset` bytes into its page. The last two groups share a bit: 63 bits
-   name 64 groups. */
+/* A bit of `pending` stands for 1, 8 or 64 map words of the three kinds of page. The group of an
+   address `offset` bytes into its page. The last two groups share a bit: 63 bits name 64 groups. */
 MOAT_INLINE unsigned page_claim_group(enum page_kind kind, size_t offset) {
-    unsigned group = (unsigned)(offset / MAP_WORD_SPAN) >> page_group_shift(kind);
+    unsigned group = (unsigned)(offset / MAP_WORD_SPAN) >> page_kind_shift(kind);
     return group < 62 ? group : 62;
 }
 

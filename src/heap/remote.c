@@ -31,8 +31,8 @@ enum remote_result remote_free(struct segment *segment, enum page_kind kind, uin
     /* pairs with collect_word */
     if (atomic_or_acq_rel(&word->claim, bit) & bit) return REMOTE_CLAIMED_BEFORE;
     struct page *page = page_of(address, kind);
-    uint64_t group = bit64(page_claim_group(kind, address - segment_address(0) -
-                                                      ((size_t)page_index(page) << SLOT_SHIFT)));
+    size_t offset = (address - ro.region_base) & (page_kind_size(kind) - 1);
+    uint64_t group = bit64(page_claim_group(kind, offset));
     /* pairs with page_take_claims and page_mark_full */
     uint64_t before = atomic_or_acq_rel(&page->pending, group);
     if (before == PENDING_FULL) wake_owner(segment, page);

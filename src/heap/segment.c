@@ -41,7 +41,7 @@ void segment_destroy(struct segment *segment) {
                segment_start(segment));
     uint32_t index = segment_index(segment);
     /* pairs with the load of remote_free, which then reports */
-    atomic_store_release(&segment->owner, OWNER_UNUSED);
+    atomic_store_release(&segment->owner, (uint64_t)OWNER_UNUSED);
     if (!os_decommit((void *)segment_start(segment), SEGMENT_SIZE)) {
         /* The kernel cannot split its mapping: keep the slot, without its contents, rather than
            hand out what is not clean. */
@@ -160,7 +160,7 @@ bool abandoned_find(unsigned set, uint32_t from, uint32_t *index) {
 bool segment_reclaim(struct segment *segment, const struct owner *heap, uint64_t *seen) {
     *seen = atomic_load_relaxed(&segment->owner);
     if (!(*seen & OWNER_ABANDONED)) return false;
-    uint64_t mine = (uint64_t)(uintptr_t)heap | (*seen & OWNER_STATE_MASK);
+    uint64_t mine = (uint64_t)(uintptr_t)heap | (*seen & OWNER_KIND_MASK);
     /* pairs with the release store of the heap that left it */
     return atomic_cas_acq_rel(&segment->owner, seen, mine);
 }

@@ -26,29 +26,37 @@ struct owner {
     uint64_t wake;
 };
 
-/* Low bits of the owner word. The first three are enum page_kind. */
-enum segment_state {
-    SEGMENT_SMALL = PAGE_SMALL,
-    SEGMENT_MEDIUM = PAGE_MEDIUM,
-    SEGMENT_LARGE = PAGE_LARGE,
-    SEGMENT_HUGE,    /* a live huge allocation; generation above */
-    SEGMENT_FREEING, /* its one winning free, or a resize, is at work */
-    /* was huge; kept until the slot is used anew, so that a second free is known as such */
-    SEGMENT_FREED,
-    SEGMENT_ZERO_SIZE /* zero-size blocks */
+/* What the owner word says of a segment, in its lowest bits. A word of an unused segment is 0: so
+   is a table that nobody has written yet. The next three are enum page_kind. */
+enum owner_kind {
+    OWNER_UNUSED,
+    OWNER_SMALL = PAGE_SMALL,
+    OWNER_MEDIUM = PAGE_MEDIUM,
+    OWNER_LARGE = PAGE_LARGE,
+    OWNER_HUGE,    /* a live huge allocation; generation above */
+    OWNER_FREEING, /* its one winning free, or a resize, is at work */
+    /* was huge; kept until the segment is used anew, so that a second free is known as such */
+    OWNER_FREED,
+    OWNER_ZERO_SIZE /* zero-size blocks */
 };
-#define OWNER_STATE_MASK ((uint64_t)7)
+#define OWNER_KIND_MASK ((uint64_t)7)
+static_assert(OWNER_ZERO_SIZE <= OWNER_KIND_MASK, "every kind fits below the flags");
 #define OWNER_ABANDONED ((uint64_t)8) /* no heap, findable through a bitmap of abandoned ones */
-/* with ABANDONED: the claimer makes lists and counts anew from the maps (after a fork) */
+/* with ABANDONED: who reclaims it makes lists and counts anew from the maps (after a fork) */
 #define OWNER_REBUILD ((uint64_t)16)
-/* in a forked child: the owner vanished inside a generic path; never claimed */
+/* in a forked child: the owner vanished inside a generic path; never reclaimed */
 #define OWNER_ORPHAN ((uint64_t)32)
 #define OWNER_FLAGS ((uint64_t)4095)
 #define OWNER_GENERATION_SHIFT 12
-#define OWNER_UNUSED ((uint64_t)0)
 
 /* Lists of a heap's segments by what can be taken from them. */
-enum open_list { OPEN_SMALL, OPEN_MEDIUM, OPEN_EMPTY, OPEN_LISTS, OPEN_NONE = OPEN_LISTS };
+enum open_list {
+    OPEN_EMPTY,
+    OPEN_SMALL = PAGE_SMALL,
+    OPEN_MEDIUM = PAGE_MEDIUM,
+    OPEN_LISTS,
+    OPEN_NONE = OPEN_LISTS
+};
 
 struct segment {
     /* Read by everyone who frees; written when ownership changes. */
@@ -101,18 +109,23 @@ MOAT_INLINE struct segment *segment_of(uintptr_t address) {
     return &ro.segments[(address - ro.region_base) >> SEGMENT_SHIFT];
 }
 
-MOAT_INLINE enum segment_state owner_state(uint64_t word) {
-    return (enum segment_state)(word & OWNER_STATE_MASK);
+MOAT_INLINE enum owner_kind owner_kind(uint64_t word) {
+    return (enum owner_kind)(word & OWNER_KIND_MASK);
+}
+/* The word of a segment with pages of the kind: a heap's, or OWNER_ABANDONED and OWNER_ORPHAN. */
+MOAT_INLINE uint64_t owner_word(uint64_t heap_or_flags, enum page_kind kind) {
+    return heap_or_flags | (uint64_t)kind;
 }
 MOAT_INLINE struct owner *owner_heap(uint64_t word) {
     return (struct owner *)(word & ~OWNER_FLAGS);
 }
 /* Whether the word says that the segment holds pages (owned, abandoned or orphaned). */
 MOAT_INLINE bool owner_has_pages(uint64_t word) {
-    return word != OWNER_UNUSED && owner_state(word) <= SEGMENT_LARGE;
+    return (word & OWNER_KIND_MASK) - OWNER_SMALL <= (uint64_t)(OWNER_LARGE - OWNER_SMALL);
 }
+/* The segment holds pages. */
 MOAT_INLINE enum page_kind owner_page_kind(uint64_t word) {
-    return (enum page_kind)(word & OWNER_STATE_MASK);
+    return (enum page_kind)(word & OWNER_KIND_MASK);
 }
 
 /* The record of the page that holds an address of a segment of that kind. */
@@ -161,7 +174,7 @@ bool segment_purge(struct segment *segment);
    from those who need another; and one for segments without pages, which serve any. A segment
    stands in the one that was right when it was abandoned last (in a forked child, of its kind);
    older bits mean nothing. */
-enum abandoned_set { ABANDONED_EMPTY = PAGE_KINDS, ABANDONED_SETS };
+enum abandoned_set { ABANDONED_EMPTY, ABANDONED_SETS = PAGE_KINDS };
 struct abandoned {
     uint64_t summary[REGION_WORDS / 64]; /* atomic: words that may have a bit */
     uint64_t words[REGION_WORDS];        /* atomic */

@@ -1,4 +1,5 @@
 #include "heap/zero_size.h"
+#include "base/thread.h"
 
 /* Adds a segment unless another thread has meanwhile. */
 static bool add_segment(struct zero_size_state *zero, uint32_t seen, uint32_t align) {
@@ -8,7 +9,7 @@ static bool add_segment(struct zero_size_state *zero, uint32_t seen, uint32_t al
     if (!ok && count < ZERO_SIZE_SEGMENTS_MAX && region_take(1, align, 1, &index)) {
         segment_at(index)->run = count; /* where it stands in the table, for zero_size_free */
         /* pairs with the load of free */
-        atomic_store_release(&segment_at(index)->owner, (uint64_t)SEGMENT_ZERO_SIZE);
+        atomic_store_release(&segment_at(index)->owner, (uint64_t)OWNER_ZERO_SIZE);
         zero->segments[count] = index;
         atomic_store_release(&zero->count, count + 1); /* pairs with zero_size_alloc */
         ok = true;
@@ -40,6 +41,7 @@ static uint64_t aligned_granules(uintptr_t first, size_t alignment) {
 }
 
 void *zero_size_alloc(size_t alignment) {
+    THREAD_INSIDE();
     struct zero_size_state *zero = ro.zero_size;
     for (;;) {
         uint32_t count = atomic_load_acquire(&zero->count); /* pairs with add_segment */
@@ -61,6 +63,7 @@ void *zero_size_alloc(size_t alignment) {
 }
 
 bool zero_size_free(uintptr_t address) {
+    THREAD_INSIDE();
     uint64_t bit = map_bit_of(address);
     /* pairs with take */
     if ((atomic_and_acq_rel(&map_word_of(address)->live, ~bit) & bit) == 0) return false;

@@ -21,7 +21,8 @@
 #define DIRECT_MAX ((size_t)1024)
 #define DIRECT_ENTRIES (DIRECT_MAX / GRANULE + 1)
 
-enum page_kind { PAGE_SMALL, PAGE_MEDIUM, PAGE_LARGE, PAGE_KINDS };
+/* From 1: in an owner word and where something is kept for each kind, 0 means "no page". */
+enum page_kind { PAGE_SMALL = 1, PAGE_MEDIUM, PAGE_LARGE, PAGE_KINDS };
 
 /* The class of a request of 1..LARGE_MAX bytes. */
 MOAT_INLINE uint32_t size_class_of(size_t size) {
@@ -58,8 +59,14 @@ MOAT_INLINE enum page_kind size_class_page_kind(uint32_t size_class) {
     return size <= SMALL_MAX ? PAGE_SMALL : size <= MEDIUM_MAX ? PAGE_MEDIUM : PAGE_LARGE;
 }
 
+/* A page of each kind is eight times as large as one of the kind before: 1, 8, 64 slots. As a shift
+   of what a small page has. */
+MOAT_INLINE unsigned page_kind_shift(enum page_kind kind) {
+    return 3 * ((unsigned)kind - PAGE_SMALL);
+}
+
 MOAT_INLINE size_t page_kind_size(enum page_kind kind) {
-    return kind == PAGE_SMALL ? SLOT_SIZE : kind == PAGE_MEDIUM ? 8 * SLOT_SIZE : SEGMENT_SIZE;
+    return SLOT_SIZE << page_kind_shift(kind);
 }
 
 #endif

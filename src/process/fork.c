@@ -85,23 +85,23 @@ static bool goes_on(const struct heap *heap, struct survivors survivors) {
 static void recover_segment(struct segment *segment, struct survivors survivors) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
     if (!owner_has_pages(word) || (word & OWNER_ORPHAN)) return;
-    uint64_t kind = word & OWNER_STATE_MASK;
+    enum page_kind kind = owner_page_kind(word);
     const struct heap *heap = (const struct heap *)owner_heap(word);
     if (heap != NULL && goes_on(heap, survivors)) {
-        mark_everything(segment, (enum page_kind)kind);
+        mark_everything(segment, kind);
         return;
     }
     if (heap != NULL) disown_pages(segment);
     if (heap != NULL && (!is_intact(heap) || !HARDENED_MAP)) {
-        atomic_store_relaxed(&segment->owner, OWNER_ORPHAN | kind);
+        atomic_store_relaxed(&segment->owner, owner_word(OWNER_ORPHAN, kind));
         return;
     }
     /* nobody counted: who frees next and could be the last looks for itself */
     atomic_store_relaxed(&segment->remaining, 0);
     /* Without the live map there is nothing to rebuild from: the baseline build trusts what was
        abandoned as it stands. */
-    atomic_store_relaxed(&segment->owner,
-                         OWNER_ABANDONED | (HARDENED_MAP ? OWNER_REBUILD : 0) | kind);
+    uint64_t rebuild = HARDENED_MAP ? OWNER_REBUILD : 0;
+    atomic_store_relaxed(&segment->owner, owner_word(OWNER_ABANDONED | rebuild, kind));
     abandoned_add((unsigned)kind, segment_index(segment));
 }
 

@@ -271,7 +271,8 @@ static void orphans_are_left_alone(void) {
     for (unsigned i = 0; i < COUNT; i++) {
         expect_block(i);
         uint64_t word = core_segment(blocks[i])->owner;
-        core_require(!owner_has_pages(word) || word == (OWNER_ORPHAN | (word & OWNER_STATE_MASK)));
+        core_require(!owner_has_pages(word) ||
+                     word == owner_word(OWNER_ORPHAN, owner_page_kind(word)));
     }
     for (unsigned i = 0; i < 3000; i++) {
         void *block = alloc_block(16 + i % 100);

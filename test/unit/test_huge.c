@@ -58,7 +58,7 @@ static void expect_extent(const char *block, size_t size) {
     core_require(harness_range_state((uintptr_t)block + bytes) == HARNESS_RESERVED);
     core_require(harness_range_state((uintptr_t)block - 1) != HARNESS_COMMITTED);
     core_require(alloc_usable_size(block) == bytes);
-    core_require(owner_state(core_segment(block)->owner) == SEGMENT_HUGE);
+    core_require(owner_kind(core_segment(block)->owner) == OWNER_HUGE);
 }
 
 START_TEST(a_block_has_its_length_and_inaccessible_memory_around_it) {
@@ -358,7 +358,7 @@ START_TEST(a_block_that_cannot_grow_is_moved_without_a_copy) {
     fill(moved, 20 * MIB, 4);
     ck_assert_uint_eq(ro.region->committed, committed + 15 * MIB);
     ck_assert(harness_range_is((uintptr_t)block, 5 * MIB, HARNESS_RESERVED));
-    ck_assert_int_eq(owner_state(core_segment(block)->owner), SEGMENT_FREED);
+    ck_assert_int_eq(owner_kind(core_segment(block)->owner), OWNER_FREED);
     ck_assert(!core_is_live(block) && core_is_live(moved));
     core_expect_free_report(REPORT_DOUBLE_FREE, block);
 }

@@ -245,7 +245,7 @@ START_TEST(a_late_wake_up_passes_over_a_segment_that_became_huge) {
         core_interleave(step, owner_makes_the_segment_huge);
         ck_assert_int_eq(free_remotely(target), REMOTE_FREED);
         bool ran = core_interleave_end();
-        huge += owner_state(core_segment(target)->owner) == SEGMENT_HUGE;
+        huge += owner_kind(core_segment(target)->owner) == OWNER_HUGE;
         if (!ran) break;
     }
     ck_assert_uint_gt(huge, 0);

@@ -16,7 +16,7 @@ static void setup(void) {
     owner = heap_at(1);
 }
 
-static uint64_t word_of(enum page_kind kind) { return (uint64_t)(uintptr_t)owner | (uint64_t)kind; }
+static uint64_t word_of(enum page_kind kind) { return owner_word((uintptr_t)owner, kind); }
 
 static struct segment *make_segment(enum page_kind kind) {
     struct segment *segment = segment_create(word_of(kind));
@@ -196,7 +196,7 @@ END_TEST
    stays. */
 START_TEST(a_purge_takes_the_dirty_pages_and_no_others) {
     uint64_t random = (uint64_t)_i;
-    enum page_kind kind = (enum page_kind)(_i % PAGE_KINDS);
+    enum page_kind kind = (enum page_kind)(PAGE_SMALL + _i % (PAGE_KINDS - PAGE_SMALL));
     struct segment *segment = make_segment(kind);
     struct page *pages[SLOTS_PER_SEGMENT];
     unsigned count = 0;
@@ -388,7 +388,7 @@ START_TEST(only_an_abandoned_segment_can_be_claimed_and_only_once) {
     ck_assert_uint_eq(seen, OWNER_ABANDONED | OWNER_REBUILD | (uint64_t)PAGE_MEDIUM);
     ck_assert_uint_eq(segment->owner, (uint64_t)(uintptr_t)other | (uint64_t)PAGE_MEDIUM);
     ck_assert(!segment_reclaim(segment, &heap_at(3)->owner, &seen));
-    for (uint64_t state = SEGMENT_HUGE; state <= SEGMENT_ZERO_SIZE; state++) {
+    for (uint64_t state = OWNER_HUGE; state <= OWNER_ZERO_SIZE; state++) {
         segment->owner = state | (uint64_t)5 << OWNER_GENERATION_SHIFT;
         ck_assert(!segment_reclaim(segment, other, &seen));
         ck_assert(!owner_has_pages(segment->owner));

@@ -42,7 +42,7 @@ START_TEST(every_verb_gives_a_zero_size_block) {
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         ck_assert_ptr_nonnull(blocks[i]);
         ck_assert_uint_eq(alloc_usable_size(blocks[i]), 0);
-        ck_assert_int_eq(owner_state(core_segment(blocks[i])->owner), SEGMENT_ZERO_SIZE);
+        ck_assert_int_eq(owner_kind(core_segment(blocks[i])->owner), OWNER_ZERO_SIZE);
     }
     alloc_free(blocks[0]);
     alloc_free_sized(blocks[1], 0);
