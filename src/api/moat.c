@@ -37,23 +37,19 @@ MOAT_PUBLIC bool moat_owns(const void *address) { return alloc_owns(address); }
 MOAT_PUBLIC bool moat_trim(void) { return alloc_trim(); }
 MOAT_PUBLIC size_t moat_check(void) { return check_all(); }
 
+/* The public structure is written out in moat.h, for its readers; here it is the table's. */
+#define STAT(name, line, unit, text, meaning)                                                      \
+    static_assert(offsetof(struct moat_stats, name) == offsetof(struct stats, name) &&             \
+                      sizeof((struct moat_stats){0}.name) == sizeof((struct stats){0}.name),       \
+                  "moat.h and stats.def have " #name " at the same place");
+#include "alloc/stats.def"
+static_assert(sizeof(struct moat_stats) == sizeof(struct stats),
+              "moat.h has the fields of stats.def and no others");
+
 MOAT_PUBLIC void moat_stats_get(struct moat_stats *stats) {
     struct stats now;
     stats_collect(&now);
-    *stats = (struct moat_stats){
-        .segments = now.segments,
-        .abandoned = now.abandoned,
-        .huge = now.huge,
-        .reserved = now.reserved,
-        .committed = now.committed,
-        .huge_bytes = now.huge_bytes,
-        .pages = now.pages,
-        .used_blocks = now.used_blocks,
-        .used_bytes = now.used_bytes,
-        .guards_missing = now.guards_missing,
-        .heaps = now.heaps,
-        .locks_taken = now.locks_taken,
-    };
+    __builtin_memcpy(stats, &now, sizeof now);
 }
 
 MOAT_PUBLIC const char *moat_version(void) {
