@@ -24,17 +24,14 @@ static const char *owner_name(uint64_t word) {
 }
 
 static enum finding find_in_page(uintptr_t address, uint64_t word, struct report_facts *facts) {
-    static const char *const kinds[] = {"small", "medium", "large"};
     enum page_kind kind = owner_page_kind(word);
     const struct page *page = page_of(address, kind);
-    facts->page_start = segment_address(0) + ((uintptr_t)page_index(page) << SLOT_SHIFT);
-    facts->page_size = page_kind_size(kind);
-    facts->page_kind = kinds[kind];
+    page_describe(page, kind, address, facts);
     facts->segment_owner = owner_name(word);
-    size_t offset = address - facts->page_start, size = page->block_size;
-    if (size == 0 || offset >= page->limit) return FOUND_NO_BLOCK;
-    facts->block_size = size;
-    facts->block_start = facts->page_start + offset / size * size;
+    if (facts->block_size == 0 || address - facts->page_start >= page->limit) {
+        facts->block_start = facts->block_size = 0; /* nothing was carved there yet */
+        return FOUND_NO_BLOCK;
+    }
     const struct map_word *map = map_word_of(facts->block_start);
     uint64_t bit = map_bit_of(facts->block_start);
     bool live = (atomic_load_relaxed(&map->live) & bit) != 0,

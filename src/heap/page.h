@@ -26,6 +26,8 @@
 #include "meta/region.h"
 #include "meta/size_class.h"
 
+struct report_facts;
+
 /* event_above: a local free that leaves more blocks returned than that has more to do
    (heap_page_event). One less than are returned when the page is empty: see page_watch; lower where
    blocks were taken since. Of a page that is set aside: see page_set_aside. */
@@ -224,6 +226,11 @@ bool page_mark_full(struct page *page);
 /* In a forked child: makes lists and counts anew from the maps (allocated = live and not
    claimed). */
 void page_rebuild(struct page *page, size_t bytes, struct random *random);
+
+/* For a report: the page, and the block that the address would lie in, whether or not it was carved
+   already; a page that was never used has none. `kind`: of the pages of its segment. */
+MOAT_COLD void page_describe(const struct page *page, enum page_kind kind, uintptr_t address,
+                             struct report_facts *facts);
 
 /* Walks both lists and the maps; false if an invariant of this file does not hold. Owner, at
    rest. */
