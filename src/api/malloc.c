@@ -19,6 +19,7 @@
 #include "api/posix.h"
 #include "process/init.h"
 #include "alloc/stats.h"
+#include "report/report.h"
 
 #define MOAT_WEAK MOAT_PUBLIC __attribute__((weak))
 
@@ -42,28 +43,16 @@ extern void __memprof_init(void) __attribute__((weak));
 extern void __msan_init(void) __attribute__((weak));
 extern void __tsan_init(void) __attribute__((weak));
 
-MOAT_COLD MOAT_NORETURN static void refuse(const char *sanitizer) {
-    char text[200];
-    struct format line = format_in(text, sizeof text);
-    format_string(&line, "moat: fatal: two-allocators: ");
-    format_string(&line, sanitizer);
-    format_string(&line,
-                  " is in this process and brings its own malloc; run this program without moat");
-    format_end_line(&line);
-    os_write(2, line.text, line.length);
-    os_abort();
-}
-
 /* Two allocators would each see the other's blocks as foreign: say so at the start and not at some
    free. Called before the first allocation, for a sanitizer whose malloc is behind moat's does not
    get through its own start; and by a constructor, for one whose malloc is in front. */
 __attribute__((constructor(101))) void moat_refuse_sanitizers(void) {
-    if (__asan_init != NULL) refuse("AddressSanitizer");
-    if (__hwasan_init != NULL) refuse("HWAddressSanitizer");
-    if (__msan_init != NULL) refuse("MemorySanitizer");
-    if (__tsan_init != NULL) refuse("ThreadSanitizer");
-    if (__memprof_init != NULL) refuse("MemProfiler");
-    if (__lsan_init != NULL) refuse("LeakSanitizer");
+    if (__asan_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "AddressSanitizer");
+    if (__hwasan_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "HWAddressSanitizer");
+    if (__msan_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "MemorySanitizer");
+    if (__tsan_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "ThreadSanitizer");
+    if (__memprof_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "MemProfiler");
+    if (__lsan_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "LeakSanitizer");
 }
 
 /* --- The family ------------------------------------------------------------------------------ */

@@ -35,7 +35,7 @@ static struct report_facts facts_of_own(const struct page *page, uintptr_t addre
 MOAT_NORETURN MOAT_COLD static void report_bad_link(const struct page *page, uintptr_t address) {
     struct report_facts facts = facts_of_own(page, address);
     facts.block_state = "free, its link overwritten";
-    report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", address, &facts);
+    report_fatal(PHRASE_DAMAGED_LIST, address, &facts);
 }
 
 /* The list named a block that is not free. A claim on a block without a live bit: a remote free
@@ -46,10 +46,10 @@ MOAT_NORETURN MOAT_COLD static void report_bad_block(const struct page *page, ui
     const struct map_word *word = map_word_of(address);
     if ((atomic_load_relaxed(&word->live) & map_bit_of(address)) == 0) {
         facts.block_state = "free, and freed again by another thread";
-        report_fatal(REPORT_DOUBLE_FREE, "second free of a block", address, &facts);
+        report_fatal(PHRASE_SECOND_FREE, address, &facts);
     }
     facts.block_state = "in use, and on a free list";
-    report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", address, &facts);
+    report_fatal(PHRASE_DAMAGED_LIST, address, &facts);
 }
 
 void *page_pop(struct page *page) {

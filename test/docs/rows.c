@@ -3,6 +3,7 @@
  * scripts beside this file compare them with the documents.
  *
  *   options   key, form, values, default
+ *   reports   "kind", name; "stop", its text with <detail> where there is one
  *   stats     name, meaning
  */
 #include "meta/options.h"
@@ -53,6 +54,13 @@ static void print_options(void) {
 #include "meta/options.def"
 }
 
+static void print_reports(void) {
+#define KIND(id, name) printf("kind\t%s\n", name);
+#define STOP(id, before, after)                                                                    \
+    printf("stop\t%s%s%s\n", before, (after)[0] != '\0' ? "<detail>" : "", after);
+#include "report/kinds.def"
+}
+
 static void print_stats(void) {
 #define STAT(name, line, unit, text, meaning) printf("%s\t%s\n", #name, meaning);
 #include "alloc/stats.def"
@@ -62,7 +70,7 @@ int main(int count, char **arguments) {
     static const struct {
         const char *name;
         void (*print)(void);
-    } tables[] = {{"options", print_options}, {"stats", print_stats}};
+    } tables[] = {{"options", print_options}, {"reports", print_reports}, {"stats", print_stats}};
     for (size_t i = 0; count == 2 && i < sizeof tables / sizeof *tables; i++) {
         if (strcmp(arguments[1], tables[i].name) != 0) continue;
         tables[i].print();
