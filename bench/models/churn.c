@@ -14,8 +14,8 @@ enum {
     PLACES = 4096,
     BLOCKS = 300,    /* of one thread */
     THREADS = 20000, /* at scale 1 */
-    STRIDE =
-        37, /* has no divisor in common with BLOCKS: the order of frees goes round all of them */
+    /* has no divisor in common with BLOCKS: the order of frees goes round all of them */
+    STRIDE = 37,
 };
 
 struct left {
@@ -49,7 +49,7 @@ static void live_shortly(struct job *job, struct worker *worker) {
         blocks[i] = make(worker, draw_size(worker, sizeof(struct left), 2048));
         if (!one_in(worker, 10)) continue;
         /* release: whoever takes it sees the whole block; acquire: this thread sees that of the
-           other */
+         * other */
         blocks[i] = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], blocks[i],
                                              memory_order_acq_rel);
     }

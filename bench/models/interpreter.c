@@ -63,7 +63,7 @@ static struct object *script_calls(struct worker *worker) {
 }
 
 /* A text of a dozen words, by a new string for each step as + does it, and the list of its
-   words. */
+ * words. */
 static struct object *script_text(struct worker *worker) {
     struct list *texts = list_make(worker);
     for (size_t i = 0; i < 40; i++) {

@@ -4,9 +4,11 @@
  *
  *     bench-memory SCENE [--peak MIB] [--births N] [--segments N] [--scale FACTOR] [--seed S]
  *
- *   give-back      a peak of 2 GiB is freed; resident memory during two seconds of light activity, and after malloc_trim
+ *   give-back      a peak of 2 GiB is freed; resident memory during two seconds of light activity,
+ *                  and after malloc_trim
  *   births         100 000 threads are born and end; memory after the first 1000 and after all
- *   many-segments  10 000 pieces of 4 MiB with one live block each; malloc and free, and the end of their thread
+ *   many-segments  10 000 pieces of 4 MiB with one live block each; malloc and free, and the end of
+ *                  their thread
  *   threads        the same amount of small-block work by 1, 2, 4 ... 64 threads
  *
  * Prints CSV: a line `allocator,FILE`, a heading `measure,value`, then rows, whose names end in
@@ -38,7 +40,8 @@ static ssize_t read_file(const char *path, char *text, size_t room) {
     return length;
 }
 
-/* The number behind `name` in lines such as `Rss: 123 kB`, in bytes; negative if there is none. */
+/* The number behind `name` in lines such as `Rss:   123 kB`, in bytes; negative if there is
+ * none. */
 static double field_of(const char *path, const char *name) {
     char text[8192];
     const char *at = read_file(path, text, sizeof text) > 0 ? strstr(text, name) : NULL;
@@ -80,8 +83,8 @@ void sleep_seconds(double seconds) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: bench-memory SCENE [--peak MIB] [--births N] [--segments N] [--scale "
-                    "FACTOR] [--seed S]\n"
+    fprintf(stderr, "usage: bench-memory SCENE [--peak MIB] [--births N] [--segments N]\n"
+                    "                    [--scale FACTOR] [--seed S]\n"
                     "SCENE:");
     for (size_t i = 0; i < SCENES; i++) {
         fprintf(stderr, " %s", scenes[i]->name);

@@ -34,8 +34,8 @@ double mapped_bytes(void);
 /* Bytes that the machine can still give. */
 double available_bytes(void);
 void print_row(const char *name, double value);
-/* The locks that moat has taken since `before` (locks_taken() of then), per 1000 operations; no row
-   on other allocators. */
+/* The locks that moat has taken since `before` (locks_taken() of then), per 1000 operations; no
+ * row on other allocators. */
 void print_locks(const char *name, double before, double operations);
 void sleep_seconds(double seconds);
 

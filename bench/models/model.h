@@ -14,7 +14,7 @@
 #ifndef BENCH_MODEL_H
 #define BENCH_MODEL_H
 
-#include "../clock.h"
+#include "clock.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -66,16 +66,16 @@ void unmap_own(void *memory, size_t bytes);
 /* Runs `count` threads side by side and waits for them. */
 void run_threads(struct job *job, unsigned count, work_function *work);
 /* The same with threads that are replaced: on each of `seats` seats `lives` threads follow each
-   other. A thread at its end starts its successor itself, so that its end and the other's birth
-   overlap. `first_life` is the number of the first one's life. */
+ * other. A thread at its end starts its successor itself, so that its end and the other's birth
+ * overlap. `first_life` is the number of the first one's life. */
 void run_lives(struct job *job, unsigned seats, unsigned first_life, unsigned lives,
                work_function *work);
 
 /* Times that moat has taken a process-wide lock; negative on other allocators. */
 double locks_taken(void);
 
-/* For work in the calling thread: the worker is to be handed to worker_finish(), which adds it to
-   the totals. */
+/* For work in the calling thread: the worker is to be handed to worker_finish(), which adds it
+ * to the totals. */
 struct worker worker_make(const struct job *job, unsigned seat, unsigned life);
 void worker_finish(struct job *job, const struct worker *worker);
 

@@ -73,8 +73,8 @@ static size_t get(struct queue *queue, struct message **messages) {
     while (count < HANDOVER && queue->put != queue->taken) {
         messages[count++] = queue->places[queue->taken++ % QUEUE_PLACES];
     }
-    /* Not before the queue is half empty: who waits for room then finds room for several messages,
-       and threads change seldom. */
+    /* Not before the queue is half empty: who waits for room then finds room for several
+     * messages, and threads change seldom. */
     if (queue->waiting > 0 && queue->put - queue->taken <= QUEUE_PLACES / 2)
         pthread_cond_broadcast(&queue->not_full);
     pthread_mutex_unlock(&queue->lock);

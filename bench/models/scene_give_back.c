@@ -53,7 +53,7 @@ static void fill(struct worker *worker, struct filling *filling) {
 }
 
 /* From one filling those that are the thread's own to free, or the other's. Goes through all of
-   them in strides. */
+ * them in strides. */
 static void free_share(const struct filling *filling, bool own) {
     for (size_t start = 0; start < STRIDE; start++) {
         for (size_t i = start; i < filling->count; i += STRIDE) {

@@ -36,11 +36,9 @@ enum {
     FIRST_OPERATIONS = 20000, /* of the heir */
     BIRTHS = 50,              /* in a slice */
     BLOCKS_OF_A_BIRTH = 20,
-    TRANSIENT =
-        400
-        /* resident bytes that a piece may need until its blocks are free: an allocator writes into
-           free ones */
-        << 10,
+    /* resident bytes that a piece may need until its blocks are free: an allocator writes into
+     * free ones */
+    TRANSIENT = 400 << 10,
 };
 
 static void **pieces; /* the block that is left of each */
@@ -52,8 +50,8 @@ static size_t block_size_of(size_t piece) {
     return kind < 5 ? 256 << 10 : kind < 9 ? 48 << 10 : 8 << 10;
 }
 
-/* Replaces blocks at random among `count`; returns nanoseconds per operation. The slowest is noted
-   if that is asked for. */
+/* Replaces blocks at random among `count`; returns nanoseconds per operation. The slowest is
+ * noted if that is asked for. */
 static double replace(struct worker *worker, size_t count, size_t most, size_t operations,
                       double *slowest) {
     char *blocks[SMALL_PLACES] = {NULL};
@@ -146,7 +144,7 @@ static void time_births(const char *when) {
 }
 
 /* Fills as many pieces as asked for, or as there is memory for. Returns how many blocks that
-   made. */
+ * made. */
 static size_t fill_pieces(void **blocks) {
     size_t count = 0;
     for (size_t piece = 0; piece < segments; piece++) {

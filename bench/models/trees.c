@@ -108,7 +108,7 @@ static void grow_trees(struct job *job, struct worker *worker) {
         struct node *tree = build_random(worker);
         uint32_t at = draw_below(worker, KEPT);
         /* release: whoever takes it sees the whole tree; acquire: this thread sees that of the
-           other */
+         * other */
         if (one_in(worker, 8))
             tree = atomic_exchange_explicit(&places[draw_below(worker, PLACES)], tree,
                                             memory_order_acq_rel);

@@ -16,8 +16,8 @@
 #include <semaphore.h>
 #include <sys/mman.h>
 
-/* What one seat's threads hand on to each other. Only the thread whose life it is touches it, and
-   the main one at the end. */
+/* What one seat's threads hand on to each other. Only the thread whose life it is touches it,
+ * and the main one at the end. */
 struct seat {
     struct job *job;
     work_function *work;
@@ -81,7 +81,7 @@ static void start(struct seat *seat) {
 }
 
 /* pthread_create() may return later than its thread ends, so that each thread hands on its own
-   number itself. */
+ * number itself. */
 static void *live(void *argument) {
     struct seat *seat = argument;
     struct worker worker = worker_make(seat->job, seat->number, seat->life);

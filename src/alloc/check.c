@@ -39,8 +39,8 @@ static size_t check_heap(const struct heap *heap) {
     uint32_t segments = 0;
     MOAT_CHECK(heap_validate(heap), "check: heap, its queues and direct table", heap);
     for (uint32_t list = 0; list < 64; list++)
-        for (uint32_t index = heap->lists[list]; index != 0;
-             index = segment_at(index)->list_next, segments++) {
+        for (uint32_t index = heap->lists[list].first; index != 0;
+             index = segment_at(index)->in_heap.next, segments++) {
             const struct segment *segment = segment_at(index);
             uint64_t word = atomic_load_relaxed(&segment->owner);
             MOAT_CHECK(owner_heap(word) == &heap->owner && index % 64 == list,

@@ -67,7 +67,7 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
         struct page *page = page_at(index);
         if (page_has_block(heap, page, kind)) return page;
         if (!page_mark_full(page)) continue; /* a claim has come: collect it */
-        index = page->next;
+        index = page->in_queue.next;
         heap_queue_remove(heap, page);
         page_set_aside(page, heap->memory_is_short);
     }
@@ -76,9 +76,10 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
 
 /* A segment of the heap that can take a page of the kind: one with room, else an empty one. */
 static struct segment *open_segment(struct heap *heap, enum page_kind kind) {
-    if (kind != PAGE_LARGE && heap->open[kind] != 0) return segment_at(heap->open[kind]);
-    if (heap->open[OPEN_EMPTY] == 0) return NULL;
-    struct segment *segment = segment_at(heap->open[OPEN_EMPTY]);
+    if (kind != PAGE_LARGE && !list_is_empty(&heap->open[kind]))
+        return segment_at(heap->open[kind].first);
+    if (list_is_empty(&heap->open[OPEN_EMPTY])) return NULL;
+    struct segment *segment = segment_at(heap->open[OPEN_EMPTY].first);
     uint64_t word = (uint64_t)(uintptr_t)heap | (uint64_t)kind;
     if (atomic_load_relaxed(&segment->owner) != word) segment_retype(segment, word);
     return segment;
@@ -99,7 +100,7 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
             segment = segment_create((uint64_t)(uintptr_t)heap | (uint64_t)kind);
             heap->memory_is_short = segment == NULL;
             if (segment == NULL) return NULL;
-            heap_link_segment(heap, segment);
+            heap_list_add(heap, segment);
         }
         page = segment_page_create(segment, size_class, heap_random(heap));
         heap_own_page(heap, page);
@@ -122,13 +123,14 @@ void heap_page_event(struct heap *heap, struct page *page) {
 
 bool heap_validate(const struct heap *heap) {
     for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
-        uint32_t previous = 0;
+        const uint32_t last = list_last(&heap->queues[size_class], pages_in_queue());
+        uint32_t previous = last;
         for (uint32_t index = heap->queues[size_class].first; index != 0;
-             index = page_at(index)->next) {
+             index = page_at(index)->in_queue.next) {
             const struct page *page = page_at(index);
             const struct segment *segment = page_segment(page);
             enum page_kind kind = size_class_page_kind(size_class);
-            if (page->size_class != size_class || page->in_full || page->prev != previous)
+            if (page->size_class != size_class || page->in_full || page->in_queue.prev != previous)
                 return false;
             if (atomic_load_relaxed(&segment->owner) !=
                 ((uint64_t)(uintptr_t)heap | (uint64_t)kind))
@@ -139,7 +141,7 @@ bool heap_validate(const struct heap *heap) {
             if (!page_validate(page, segment_page_bytes(kind, page_slot(page)))) return false;
             previous = index;
         }
-        if (heap->queues[size_class].last != previous) return false;
+        if (previous != last) return false;
     }
     for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
         uint32_t first = heap->queues[size_class_of(granules * GRANULE)].first;

@@ -38,35 +38,31 @@ struct stray_frees {
 #define PURGE_ABANDONED 64u
 #define PURGE_IDLE 65u
 
-struct page_queue {
-    uint32_t first, last; /* page records, 0: none */
-};
-
 struct heap {
     struct owner owner; /* remote threads write it: a line of its own */
     MOAT_LINE struct page *direct[DIRECT_ENTRIES];
-    struct page_queue queues[SIZE_CLASSES];
-    uint32_t lists[64];        /* its segments by index & 63 */
-    uint32_t open[OPEN_LISTS]; /* its segments with a free page */
-    uint32_t seqcount;         /* odd: inside a generic path */
-    uint32_t index;            /* in the heap table */
-    uint32_t next_free;        /* atomic, of the pool: next unused heap, 0: none */
-    uint32_t exit_rounds;      /* times the exit hook has run */
-    uint32_t trims_seen;       /* of pool->trims */
-    uint32_t calls;            /* of the refill path, which goes the generic way now and then */
-    uint32_t ticks;            /* generic calls, to look at the clock now and then */
-    uint32_t purge_list;       /* where the purge walk stands, see PURGE_ABANDONED */
-    uint32_t purge_segment;    /* the next segment of that list to look at; 0: its first */
-    bool purge_gave;           /* its last step gave memory back */
-    bool memory_is_short;      /* no segment could be had at the last try */
-    uintptr_t outside_word;    /* the thread's word outside the generic path it is in */
-    uintptr_t thread;          /* thread_identity() of the owner, 0: none */
-    uint64_t now;              /* milliseconds at the last look at the clock */
-    uint64_t purge_at;         /* when the next purge walk is due */
-    uint32_t segments;         /* owned */
-    uint32_t purge_set;        /* of what is abandoned: enum abandoned_set */
-    uint32_t purge_from;       /* where the purge walk over what is abandoned stands */
-    uint32_t adopt_from;       /* where to look for abandoned segments next */
+    struct list queues[SIZE_CLASSES];
+    struct list lists[64];        /* its segments by index & 63 */
+    struct list open[OPEN_LISTS]; /* its segments with a free page */
+    uint32_t seqcount;            /* odd: inside a generic path */
+    uint32_t index;               /* in the heap table */
+    uint32_t next_free;           /* atomic, of the pool: next unused heap, 0: none */
+    uint32_t exit_rounds;         /* times the exit hook has run */
+    uint32_t trims_seen;          /* of pool->trims */
+    uint32_t calls;               /* of the refill path, which goes the generic way now and then */
+    uint32_t ticks;               /* generic calls, to look at the clock now and then */
+    uint32_t purge_list;          /* where the purge walk stands, see PURGE_ABANDONED */
+    uint32_t purge_segment;       /* the next segment of that list to look at; 0: its first */
+    bool purge_gave;              /* its last step gave memory back */
+    bool memory_is_short;         /* no segment could be had at the last try */
+    uintptr_t outside_word;       /* the thread's word outside the generic path it is in */
+    uintptr_t thread;             /* thread_identity() of the owner, 0: none */
+    uint64_t now;                 /* milliseconds at the last look at the clock */
+    uint64_t purge_at;            /* when the next purge walk is due */
+    uint32_t segments;            /* owned */
+    uint32_t purge_set;           /* of what is abandoned: enum abandoned_set */
+    uint32_t purge_from;          /* where the purge walk over what is abandoned stands */
+    uint32_t adopt_from;          /* where to look for abandoned segments next */
     struct stray_frees stray_frees[PAGE_KINDS];
 };
 
@@ -140,37 +136,48 @@ void heap_queue_rejoin(struct heap *heap, struct page *page);
 bool heap_queue_keeps(const struct heap *heap, const struct page *page);
 /* Sets event_above of a page of a queue. */
 void heap_queue_watch(const struct heap *heap, struct page *page);
+/* A heap all of whose segments are gone has no pages either. */
+void heap_forget_pages(struct heap *heap);
+/* Whatever it had: of a heap that is new, or whose thread did not survive a fork. */
 void heap_reset(struct heap *heap);
 
-/* heap_segments.c: segments coming and going. Inside enter/leave. */
-void heap_link_segment(struct heap *heap, struct segment *segment);
-void heap_unlink_segment(struct heap *heap, struct segment *segment);
-/* The list a segment belongs to now, after its pages changed. */
+/* heap_list.c: which lists a segment stands in. Inside enter/leave. */
+void heap_list_add(struct heap *heap, struct segment *segment);
+void heap_list_remove(struct heap *heap, struct segment *segment);
+/* The list of open segments it belongs to now, after its pages changed. */
 void heap_update_open(struct heap *heap, struct segment *segment);
-/* Leaves all empty segments but one to whoever needs one. At the end of generic paths that may have
-   made some: no list may be walked. */
-void heap_shed_empty(struct heap *heap);
 /* Gives an unused page back to its segment. */
 void heap_release_page(struct heap *heap, struct page *page);
-/* Makes a segment whose owner word was just won part of the heap. */
+
+/* heap_abandon.c: segments change hands. Inside enter/leave. */
+/* Makes a segment whose owner word was just won part of the heap; `seen`: the word before. */
 void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen);
 /* Looks for one abandoned segment with pages of the kind, or without pages, and adopts it. */
 bool heap_adopt_one(struct heap *heap, enum page_kind kind);
 /* Everything the heap has becomes abandoned; the heap is empty afterwards. */
 void heap_abandon(struct heap *heap);
-/* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True
-   if memory went back. */
+/* Leaves all empty segments but one to whoever needs one. At the end of generic paths that may have
+   made some: no list may be walked. */
+void heap_shed_empty(struct heap *heap);
+/* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else
+   abandoned again. True if memory went back. */
+bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
+
+/* heap_wake.c: pages set aside that have claims join their queues. Inside enter/leave. */
+void heap_poll(struct heap *heap);
+
+/* heap_purge.c: unused memory goes back. Inside enter/leave. */
+/* When memory that is given up now is due, milliseconds. */
+MOAT_INLINE uint64_t heap_purge_time(uint64_t now) { return now + ro.options.purge_delay_ms; }
+/* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True if
+   memory went back. */
 bool heap_purge(struct heap *heap, bool force);
 /* Gives back all that the heap alone has and does not use. */
 void heap_purge_own(struct heap *heap);
 /* Asks every other heap to give its unused memory back at its thread's next generic allocation:
    nobody else may touch its pages. */
 void heap_ask_for_trim(struct heap *heap);
-/* Pages set aside that have claims join their queues. */
-void heap_poll(struct heap *heap);
-/* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else
-   abandoned again. True if memory went back. */
-bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
+
 /* heap_pool.c: heaps for threads. */
 struct heap_pool {
     struct lock lock;

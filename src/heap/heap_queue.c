@@ -39,36 +39,24 @@ static void update_first(struct heap *heap, uint32_t size_class) {
 }
 
 void heap_queue_push(struct heap *heap, struct page *page, bool front) {
-    struct page_queue *queue = &heap->queues[page->size_class];
+    struct list *queue = &heap->queues[page->size_class];
     uint32_t index = page_index(page);
     page->in_full = false;
     page_watch(page);
-    if (front && queue->first != 0) page_watch(page_at(queue->first));
-    page->next = front ? queue->first : 0;
-    page->prev = front ? 0 : queue->last;
-    if (page->next != 0)
-        page_at(page->next)->prev = index;
+    if (front && !list_is_empty(queue)) page_watch(page_at(queue->first));
+    if (front)
+        list_push_front(queue, pages_in_queue(), index);
     else
-        queue->last = index;
-    if (page->prev != 0)
-        page_at(page->prev)->next = index;
-    else
-        queue->first = index;
+        list_push_back(queue, pages_in_queue(), index);
     if (queue->first == index) update_first(heap, page->size_class);
 }
 
 void heap_queue_remove(struct heap *heap, struct page *page) {
-    struct page_queue *queue = &heap->queues[page->size_class];
-    bool was_first = queue->first == page_index(page);
-    if (page->next != 0)
-        page_at(page->next)->prev = page->prev;
-    else
-        queue->last = page->prev;
-    if (page->prev != 0)
-        page_at(page->prev)->next = page->next;
-    else
-        queue->first = page->next;
-    page->next = page->prev = 0;
+    struct list *queue = &heap->queues[page->size_class];
+    uint32_t index = page_index(page);
+    bool was_first = queue->first == index;
+    MOAT_ASSERT(!page->in_full);
+    list_remove(queue, pages_in_queue(), index);
     if (was_first) update_first(heap, page->size_class);
 }
 
@@ -77,13 +65,17 @@ void heap_queue_rejoin(struct heap *heap, struct page *page) {
     heap_queue_push(heap, page, false);
 }
 
-void heap_reset(struct heap *heap) {
+void heap_forget_pages(struct heap *heap) {
     for (size_t i = 0; i < DIRECT_ENTRIES; i++) heap->direct[i] = page_or_empty(0);
-    for (size_t i = 0; i < SIZE_CLASSES; i++) heap->queues[i] = (struct page_queue){0, 0};
-    for (size_t i = 0; i < 64; i++) heap->lists[i] = 0;
-    for (size_t i = 0; i < OPEN_LISTS; i++) heap->open[i] = 0;
+    __builtin_memset(heap->queues, 0, sizeof heap->queues);
     heap->purge_list = PURGE_IDLE;
     heap->purge_segment = 0;
     heap->purge_gave = heap->memory_is_short = false;
+}
+
+void heap_reset(struct heap *heap) {
+    heap_forget_pages(heap);
+    __builtin_memset(heap->lists, 0, sizeof heap->lists);
+    __builtin_memset(heap->open, 0, sizeof heap->open);
     heap->segments = 0;
 }

@@ -74,7 +74,6 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_c
     page->start = start;
     page->limit = 0;
     page->block_size = (uint32_t)block_size;
-    page->next = page->prev = 0;
     page->carved = 0;
     page->capacity = (uint16_t)(bytes / block_size);
     page->size_class = (uint8_t)size_class;
@@ -83,19 +82,29 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_c
     atomic_store_relaxed(&page->pending, 0);
 }
 
+/* Reports the first claim in the page, if there is one. */
+MOAT_COLD static void report_any_claim(const struct page *page) {
+    const struct map_word *word = map_word_of(page->start);
+    for (size_t i = 0; i * MAP_WORD_SPAN < page->limit; i++) {
+        uint64_t claim = atomic_load_relaxed(&word[i].claim);
+        if (claim != 0)
+            report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
+    }
+}
+
 void page_retire(struct page *page) {
     if (HARDENED_MAP) {
         /* All words: a remote free that was late by a life of the page may have claimed what is no
            block's start any more. */
         const struct map_word *word = map_word_of(page->start);
-        uint64_t live = 0;
-        for (size_t i = 0; i * MAP_WORD_SPAN < page->limit; i++) {
-            uint64_t claim = atomic_load_relaxed(&word[i].claim);
-            if (MOAT_UNLIKELY(claim != 0))
-                report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
-            live |= atomic_load_relaxed(&word[i].live);
+        const struct map_word *end = word + (page->limit + MAP_WORD_SPAN - 1) / MAP_WORD_SPAN;
+        uint64_t any = 0;
+        for (; word < end; word++)
+            any |= atomic_load_relaxed(&word->live) | atomic_load_relaxed(&word->claim);
+        if (MOAT_UNLIKELY(any != 0)) {
+            report_any_claim(page);
+            MOAT_CHECK(any == 0, "page given back with a live block", page->start);
         }
-        MOAT_CHECK(live == 0, "page given back with a live block", page->start);
     }
     page_give_to(page, 0);
     /* block_size stays for reports on stale pointers; nothing is on a list and nothing can be
@@ -106,8 +115,7 @@ void page_retire(struct page *page) {
     page->in_full = false;
 }
 
-/* A list under construction: blocks are linked to their predecessor as they come. The last link
-   names its own block until another one comes. */
+/* A list under construction: each block is linked to the one that comes after it. */
 struct chain {
     uintptr_t head, tail;
     uint32_t length;
@@ -123,7 +131,20 @@ static void chain_append(const struct page *page, struct chain *chain, uintptr_t
     else
         chain_link(page, chain->tail, block);
     chain->tail = block;
-    chain_link(page, block, block);
+}
+
+/* The last link names some block of the page: its own. */
+static void chain_end(const struct page *page, const struct chain *chain) {
+    chain_link(page, chain->tail, chain->tail);
+}
+
+static uint32_t blocks_to_carve(const struct page *page) {
+    if (page->block_size > CARVE_ONE_ABOVE) return 1;
+    bool hot = (size_t)page->carved * page->block_size >= CARVE_STEP_HOT;
+    uint32_t count = (uint32_t)((hot ? CARVE_STEP_HOT : CARVE_STEP) / page->block_size);
+    uint32_t fresh = (uint32_t)(page->capacity - page->carved);
+    if (count < CARVE_BLOCKS_MIN) count = CARVE_BLOCKS_MIN;
+    return count < fresh ? count : fresh;
 }
 
 /*
@@ -133,12 +154,7 @@ static void chain_append(const struct page *page, struct chain *chain, uintptr_t
  * hardware prefetches only what goes on upwards (SECURITY.md, layout; doc/benchmarks.md, locality).
  */
 void page_carve(struct page *page, struct random *random) {
-    size_t step =
-        (size_t)page->carved * page->block_size >= CARVE_STEP_HOT ? CARVE_STEP_HOT : CARVE_STEP;
-    uint32_t count = (uint32_t)(step / page->block_size);
-    if (count < CARVE_BLOCKS_MIN) count = page->block_size > CARVE_ONE_ABOVE ? 1 : CARVE_BLOCKS_MIN;
-    if (count > (uint32_t)(page->capacity - page->carved))
-        count = (uint32_t)(page->capacity - page->carved);
+    uint32_t count = blocks_to_carve(page);
     MOAT_ASSERT(count > 0 && page->free_count == 0);
     uint32_t start = HARDENED_ORDER && page->carved == 0 ? random_below(random, count) : 0;
     uint64_t held = 0;
@@ -150,7 +166,11 @@ void page_carve(struct page *page, struct random *random) {
         chain_append(page, held & bit64(i) ? &last : &first,
                      page->start + block * page->block_size);
     }
-    if (first.length != 0 && last.length != 0) chain_link(page, first.tail, last.head);
+    if (last.length == 0)
+        last = first;
+    else if (first.length != 0)
+        chain_link(page, first.tail, last.head);
+    chain_end(page, &last);
     page->free = first.length != 0 ? first.head : last.head;
     page->free_count = count;
     page->carved = (uint16_t)(page->carved + count);
@@ -180,7 +200,7 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
     atomic_and_release(&word->claim, ~claim);
 }
 
-static void collect_claims(struct page *page, enum page_kind kind) {
+void page_take_claims(struct page *page, enum page_kind kind) {
     /* pairs with the fetch_or of remote_free */
     uint64_t groups = atomic_exchange_acquire(&page->pending, 0) & ~PENDING_FULL;
     struct map_word *words = map_word_of(page->start);
@@ -193,21 +213,14 @@ static void collect_claims(struct page *page, enum page_kind kind) {
     }
 }
 
-static void refill_if_empty(struct page *page) {
-    if (page->free_count != 0 || page_returned(page) == 0) return;
+void page_take_returned(struct page *page) {
     page_move_returned(page);
-    /* what was watched for moved with the list */
-    if (page->event_above != EVENT_NEVER) page_watch(page);
-}
-
-void page_collect(struct page *page, enum page_kind kind) {
-    if (page_has_claims(page)) collect_claims(page, kind);
-    refill_if_empty(page);
+    if (page->event_above != EVENT_NEVER) page_watch(page); /* what was watched for moved too */
 }
 
 void page_settle(struct page *page, enum page_kind kind) {
-    if (atomic_load_relaxed(&page->pending) != 0) collect_claims(page, kind);
-    refill_if_empty(page);
+    if (atomic_load_relaxed(&page->pending) != 0) page_take_claims(page, kind);
+    if (page->free_count == 0 && page_returned(page) != 0) page_take_returned(page);
 }
 
 /* A claim that this load does not see yet finds the mark, and wakes the owner after the last poll
@@ -236,6 +249,7 @@ void page_rebuild(struct page *page, size_t bytes, struct random *random) {
         uintptr_t address = page->start + offset;
         if (!(map_word_of(address)->live & map_bit_of(address))) chain_append(page, &list, address);
     }
+    if (list.length != 0) chain_end(page, &list);
     page->free = page->local_free = list.length != 0 ? list.head : page->start;
     page->free_count = list.length;
     page->countdown = page->event_above;

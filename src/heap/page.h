@@ -20,6 +20,7 @@
 #define MOAT_PAGE_H
 
 #include "meta/ro.h"
+#include "base/list.h"
 #include "heap/freelist.h"
 #include "meta/livemap.h"
 #include "meta/random.h"
@@ -61,7 +62,7 @@ struct page {
     /* Any thread. */
     MOAT_LINE uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
     /* Owner only, off the fast paths. */
-    uint32_t next, prev; /* records in the class queue, 0 for none */
+    struct list_node in_queue; /* of the class */
     int32_t event_above;
     uint16_t carved;   /* blocks put on a list so far */
     uint16_t capacity; /* blocks that fit */
@@ -86,6 +87,10 @@ extern const struct page page_empty;
 
 MOAT_INLINE uint32_t page_index(const struct page *page) { return (uint32_t)(page - ro.pages); }
 MOAT_INLINE struct page *page_at(uint32_t index) { return &ro.pages[index]; }
+MOAT_INLINE struct list_table pages_in_queue(void) {
+    return (struct list_table){(uintptr_t)ro.pages + offsetof(struct page, in_queue),
+                               sizeof(struct page)};
+}
 
 /* Map words of the page per bit of `pending`, as a shift: 1, 8 or 64 words for the three kinds of
    page. */
@@ -214,9 +219,18 @@ void page_retire(struct page *page);
 /* Puts fresh blocks on the empty list `free`, about one OS page of them, in an order that cannot be
    foretold. */
 void page_carve(struct page *page, struct random *random);
-/* Moves claimed blocks to local_free, then, when free is empty, local_free to free. Owner only;
-   drops PENDING_FULL if there were claims. */
-void page_collect(struct page *page, enum page_kind kind);
+/* Moves claimed blocks to local_free, and drops PENDING_FULL. Owner only. */
+void page_take_claims(struct page *page, enum page_kind kind);
+/* local_free becomes `free`, which is empty; what is watched for goes with it. Owner only. */
+void page_take_returned(struct page *page);
+
+/* Takes claims in, then, when `free` is empty, what was returned. Owner only; drops PENDING_FULL if
+   there were claims. */
+MOAT_INLINE void page_collect(struct page *page, enum page_kind kind) {
+    if (page_has_claims(page)) page_take_claims(page, kind);
+    if (page->free_count == 0 && page_returned(page) != 0) page_take_returned(page);
+}
+
 /* The same for a page that changes hands: drops PENDING_FULL in any case. */
 void page_settle(struct page *page, enum page_kind kind);
 /* Sets a page aside if no claim has come: pending {none, -} -> {none, FULL}. False: collect

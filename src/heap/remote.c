@@ -33,7 +33,7 @@ enum remote_result remote_free(struct segment *segment, enum page_kind kind, uin
     struct page *page = page_of(address, kind);
     uint64_t group = bit64(page_claim_group(kind, address - segment_address(0) -
                                                       ((size_t)page_index(page) << SLOT_SHIFT)));
-    /* pairs with collect_claims and page_mark_full */
+    /* pairs with page_take_claims and page_mark_full */
     uint64_t before = atomic_or_acq_rel(&page->pending, group);
     if (before == PENDING_FULL) wake_owner(segment, page);
     return REMOTE_FREED;

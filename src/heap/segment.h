@@ -57,9 +57,9 @@ struct segment {
     uint64_t free_pages;
     /* free pages whose memory was touched and not purged; a subset of free_pages */
     uint64_t dirty;
-    uint64_t known_zero;           /* free pages known to be zero */
-    uint32_t list_next, list_prev; /* the heap's segments of one wake bit; 0: none */
-    uint32_t open_next, open_prev; /* the heap's segments with a free page, by kind */
+    uint64_t known_zero;      /* free pages known to be zero */
+    struct list_node in_heap; /* the heap's segments of one wake bit */
+    struct list_node in_open; /* the heap's segments with a free page, by kind */
     uint32_t pages_used;
     /* huge: segments taken; zero-size: place in the table of such segments */
     uint32_t run;
@@ -85,6 +85,14 @@ MOAT_INLINE uint32_t segment_index(const struct segment *segment) {
     return (uint32_t)(segment - ro.segments);
 }
 MOAT_INLINE struct segment *segment_at(uint32_t index) { return &ro.segments[index]; }
+MOAT_INLINE struct list_table segments_in_heap(void) {
+    return (struct list_table){(uintptr_t)ro.segments + offsetof(struct segment, in_heap),
+                               sizeof(struct segment)};
+}
+MOAT_INLINE struct list_table segments_open(void) {
+    return (struct list_table){(uintptr_t)ro.segments + offsetof(struct segment, in_open),
+                               sizeof(struct segment)};
+}
 MOAT_INLINE uintptr_t segment_start(const struct segment *segment) {
     return segment_address(segment_index(segment));
 }

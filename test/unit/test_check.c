@@ -118,16 +118,14 @@ static void damage_class(void) {
 static void damage_free_pages(void) { core_segment(keep[10])->free_pages ^= 1; }
 static void damage_pages_used(void) { core_segment(keep[10])->pages_used--; }
 static void damage_direct(void) { core_heap(&owner)->direct[7] = core_page(keep[8]); }
-static void damage_queue(void) {
-    core_heap(&owner)->queues[core_page(keep[10])->size_class].last = 0;
-}
+static void damage_queue(void) { core_page(keep[10])->in_queue.prev = 0; }
 static void damage_owner(void) { core_segment(keep[10])->owner += HEAP_SIZE; }
 static void damage_segment_count(void) { core_heap(&owner)->segments++; }
 static void damage_list(void) {
     struct heap *heap = core_heap(&owner);
     unsigned list = segment_index(core_segment(keep[10])) % 64;
     heap->lists[(list + 1) % 64] = heap->lists[list];
-    heap->lists[list] = 0;
+    heap->lists[list] = (struct list){0};
 }
 static void damage_full_without_mark(void) { core_page(keep[9])->pending = 0; }
 static void damage_full_without_wake(void) { core_page(keep[9])->pending = PENDING_FULL | 1; }

@@ -16,7 +16,8 @@ static void *blocks[ROOM];
 
 static size_t queue_length(const struct heap *heap, uint32_t size_class) {
     size_t length = 0;
-    for (uint32_t index = heap->queues[size_class].first; index != 0; index = page_at(index)->next)
+    for (uint32_t index = heap->queues[size_class].first; index != 0;
+         index = page_at(index)->in_queue.next)
         length++;
     return length;
 }
@@ -338,12 +339,12 @@ START_TEST(a_damaged_heap_does_not_validate) {
     heap->direct[0] = page;
     ck_assert(!heap_validate(heap));
     heap->direct[0] = (struct page *)(uintptr_t)&page_empty;
-    heap->queues[page->size_class].last = 0;
+    page->in_queue.prev = 0;
     ck_assert(!heap_validate(heap));
-    heap->queues[page->size_class].last = page_index(page);
-    page->prev = page_index(page);
+    page->in_queue.prev = page_index(page);
+    heap->queues[page->size_class].first = 0;
     ck_assert(!heap_validate(heap));
-    page->prev = 0;
+    heap->queues[page->size_class].first = page_index(page);
     page->in_full = true;
     ck_assert(!heap_validate(heap));
     page->in_full = false;

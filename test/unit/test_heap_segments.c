@@ -418,9 +418,9 @@ START_TEST(a_step_of_the_purge_walk_looks_at_few_segments) {
         }
     heap_enter(heap);
     struct segment *leaving = segment_at(next);
-    heap_unlink_segment(heap, leaving); /* which leaves */
+    heap_list_remove(heap, leaving); /* which leaves */
     ck_assert_uint_ne(heap->purge_segment, next);
-    heap_link_segment(heap, leaving);
+    heap_list_add(heap, leaving);
     while (heap->purge_list != PURGE_IDLE) heap_purge(heap, false);
     heap_leave(heap);
     for (size_t i = 0; i < count; i++)
@@ -434,7 +434,8 @@ END_TEST
 static unsigned dirty_segments(const struct heap *heap) {
     unsigned count = 0;
     for (unsigned list = 0; list < 64; list++)
-        for (uint32_t index = heap->lists[list]; index != 0; index = segment_at(index)->list_next)
+        for (uint32_t index = heap->lists[list].first; index != 0;
+             index = segment_at(index)->in_heap.next)
             count += segment_at(index)->dirty != 0;
     return count;
 }

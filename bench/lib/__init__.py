@@ -1,0 +1,1 @@
+"""What the runners share: allocators and turns, figures and their tables, plots."""

@@ -1,0 +1,150 @@
+/*
+ * heap_abandon: segments change hands (contracts in heap.h; the owner word's states in segment.h).
+ *
+ * A heap leaves its segments behind when its thread ends, and empty ones it does not need; another
+ * takes over what it can allocate from. Whoever wins the owner word brings every page to rest before
+ * it uses one: claims are taken in, and after a fork lists and counts are made anew from the maps.
+ */
+#include "heap/heap.h"
+#include "os/os.h"
+
+/* What settle_pages does with a segment's pages. */
+enum settling {
+    SETTLE_KEEP = 0,    /* claims are taken in */
+    SETTLE_RELEASE = 1, /* and empty pages given back */
+    SETTLE_REBUILD = 2  /* after a fork: everything is made anew from the maps */
+};
+
+/* Brings every page of a segment to rest. Returns the number of blocks in use. */
+static int64_t settle_pages(struct segment *segment, enum page_kind kind, unsigned settling,
+                            struct random *random) {
+    int64_t used = 0;
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
+        unsigned slot = low_bit(slots);
+        struct page *page = segment_page(segment, slot);
+        if (settling & SETTLE_REBUILD)
+            page_rebuild(page, segment_page_bytes(kind, slot), random);
+        else
+            page_settle(page, kind);
+        page->in_full = false;
+        used += page_used(page);
+        if (page_used(page) == 0 && (settling & SETTLE_RELEASE))
+            segment_page_destroy(segment, page);
+    }
+    return used;
+}
+
+static unsigned settling_of(uint64_t seen, unsigned settling) {
+    return (seen & OWNER_REBUILD) != 0 ? settling | SETTLE_REBUILD : settling;
+}
+
+/* An empty page is welcome where the class has none: it saves making one. */
+void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
+    enum page_kind kind = owner_page_kind(seen);
+    settle_pages(segment, kind, settling_of(seen, SETTLE_KEEP), heap_random(heap));
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
+        struct page *page = segment_page(segment, low_bit(slots));
+        heap_own_page(heap, page);
+        heap_queue_push(heap, page, false);
+        if (page_used(page) == 0 && !heap_queue_keeps(heap, page)) {
+            heap_queue_remove(heap, page);
+            segment_page_destroy(segment, page);
+        }
+    }
+    heap_list_add(heap, segment);
+}
+
+/* The next abandoned segment, going around from where the heap looked last. */
+static bool next_abandoned(struct heap *heap, unsigned set, uint32_t *index) {
+    if (!abandoned_find(set, heap->adopt_from, index) &&
+        (heap->adopt_from == 0 || !abandoned_find(set, 0, index)))
+        return false;
+    heap->adopt_from = *index + 1 < ro.region->span ? *index + 1 : 0;
+    return true;
+}
+
+static bool adopt_from_set(struct heap *heap, unsigned set) {
+    uint32_t index;
+    while (next_abandoned(heap, set, &index)) {
+        struct segment *segment = segment_at(index);
+        uint64_t seen = atomic_load_relaxed(&segment->owner);
+        /* A hint out of date: by now the segment is another's, or stands in the set of another
+           kind. */
+        if (set != ABANDONED_EMPTY && owner_page_kind(seen) != (enum page_kind)set) continue;
+        if (!segment_reclaim(segment, &heap->owner, &seen)) continue;
+        heap_adopt(heap, segment, seen);
+        return true;
+    }
+    return false;
+}
+
+bool heap_adopt_one(struct heap *heap, enum page_kind kind) {
+    return adopt_from_set(heap, kind) || adopt_from_set(heap, ABANDONED_EMPTY);
+}
+
+/* The segment, with each of its pages, is nobody's from the release store on; the bitmap
+   follows. */
+static void leave_segment(struct segment *segment, enum page_kind kind, int64_t remaining,
+                          uint64_t purge_at) {
+    uint32_t index = segment_index(segment);
+    bool empty = segment->pages_used == 0;
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1)
+        page_give_to(segment_page(segment, low_bit(slots)), 0);
+    segment->purge_at = purge_at;
+    segment->open_list = OPEN_NONE;
+    atomic_store_relaxed(&segment->remaining, remaining);
+    /* pairs with segment_reclaim */
+    atomic_store_release(&segment->owner, OWNER_ABANDONED | (uint64_t)kind);
+    abandoned_add(empty ? ABANDONED_EMPTY : (unsigned)kind, index);
+}
+
+void heap_abandon(struct heap *heap) {
+    bool kept_empty = false;
+    for (unsigned list = 0; list < 64; list++) {
+        while (!list_is_empty(&heap->lists[list])) {
+            struct segment *segment = segment_at(heap->lists[list].first);
+            enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
+            /* One segment without blocks in use stays for the next thread, its pages with it, until
+               the purge delay has passed. */
+            bool keep = !kept_empty && ro.options.purge_delay_ms != 0;
+            int64_t used =
+                settle_pages(segment, kind, keep ? SETTLE_KEEP : SETTLE_RELEASE, heap_random(heap));
+            heap_list_remove(heap, segment);
+            if (used == 0 && !keep) {
+                segment_destroy(segment);
+                continue;
+            }
+            kept_empty |= used == 0;
+            leave_segment(segment, kind, used, heap_purge_time(heap->now));
+        }
+    }
+    MOAT_ASSERT(heap->segments == 0);
+    heap_forget_pages(heap);
+}
+
+bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) {
+    struct segment *segment = segment_at(index);
+    uint64_t seen;
+    if (!segment_reclaim(segment, &heap->owner, &seen)) return false;
+    enum page_kind kind = owner_page_kind(seen);
+    bool due = force || now >= segment->purge_at;
+    int64_t used = settle_pages(
+        segment, kind, settling_of(seen, due ? SETTLE_RELEASE : SETTLE_KEEP), heap_random(heap));
+    if (segment->pages_used == 0 && due) {
+        segment_destroy(segment);
+        return true;
+    }
+    bool gave = due && segment->dirty != 0 && segment_purge(segment);
+    leave_segment(segment, kind, used, due ? heap_purge_time(now) : segment->purge_at);
+    return gave;
+}
+
+void heap_shed_empty(struct heap *heap) {
+    struct list *empty = &heap->open[OPEN_EMPTY];
+    while (empty->first != list_last(empty, segments_open())) {
+        struct segment *segment = segment_at(segment_at(empty->first)->in_open.next);
+        enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
+        heap_list_remove(heap, segment);
+        leave_segment(segment, kind, 0, segment->purge_at);
+    }
+}

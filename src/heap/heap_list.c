@@ -1,0 +1,59 @@
+/*
+ * heap_list: which lists a heap's segments stand in (contracts in heap.h).
+ *
+ * Each segment is in one of 64 lists, by the bit of `wake` that a remote free would set for it; and,
+ * if it can take another page, in the list of open segments of its kind, or of empty ones. Owner
+ * only, inside a generic path.
+ */
+#include "heap/heap.h"
+
+void heap_list_add(struct heap *heap, struct segment *segment) {
+    uint32_t index = segment_index(segment);
+    list_push_front(&heap->lists[index & 63], segments_in_heap(), index);
+    segment->open_list = OPEN_NONE;
+    heap->segments++;
+    heap_update_open(heap, segment);
+}
+
+static void leave_open_list(struct heap *heap, struct segment *segment) {
+    if (segment->open_list == OPEN_NONE) return;
+    list_remove(&heap->open[segment->open_list], segments_open(), segment_index(segment));
+    segment->open_list = OPEN_NONE;
+}
+
+/* The purge walk stands before a segment that leaves: it goes on behind it. */
+static void pass_over(struct heap *heap, const struct segment *segment) {
+    if (heap->purge_segment != segment_index(segment)) return;
+    heap->purge_segment = segment->in_heap.next;
+    if (segment->in_heap.next == 0) heap->purge_list++;
+}
+
+void heap_list_remove(struct heap *heap, struct segment *segment) {
+    uint32_t index = segment_index(segment);
+    leave_open_list(heap, segment);
+    pass_over(heap, segment);
+    list_remove(&heap->lists[index & 63], segments_in_heap(), index);
+    heap->segments--;
+}
+
+void heap_update_open(struct heap *heap, struct segment *segment) {
+    enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
+    uint8_t list = OPEN_NONE;
+    if (segment->pages_used == 0)
+        list = OPEN_EMPTY;
+    else if (segment->free_pages != 0)
+        list = kind == PAGE_SMALL ? OPEN_SMALL : OPEN_MEDIUM;
+    if (list == segment->open_list) return;
+    leave_open_list(heap, segment);
+    if (list == OPEN_NONE) return;
+    segment->open_list = list;
+    list_push_front(&heap->open[list], segments_open(), segment_index(segment));
+}
+
+void heap_release_page(struct heap *heap, struct page *page) {
+    struct segment *segment = page_segment(page);
+    heap_queue_remove(heap, page);
+    segment_page_destroy(segment, page);
+    segment->purge_at = heap_purge_time(heap->now);
+    heap_update_open(heap, segment);
+}

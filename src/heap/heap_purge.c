@@ -1,0 +1,123 @@
+/*
+ * heap_purge: memory that nobody uses goes back to the kernel (contracts in heap.h).
+ *
+ * A walk goes over the heap's segments list by list, then over what ended threads left, and begins
+ * anew when the purge delay has passed. It goes in short steps, one a generic call, so that no call
+ * takes long; `force` makes it one step.
+ */
+#include "heap/heap.h"
+#include "heap/huge.h"
+#include "os/os.h"
+
+/* A step of the purge walk looks at so many segments; one that gives memory back, which takes the
+   kernel up to 0.1 ms, counts as several. */
+#define SEGMENTS_PER_PURGE_STEP 16u
+#define SEGMENTS_PER_GIVING_ONE 8u
+#define ABANDONED_PER_PURGE_STEP 4u
+#define ABANDONED_PER_GIVING_ONE 2u
+/* A look at a segment takes a microsecond or two: at most a fiftieth of the time, however many
+   there are. */
+#define SEGMENTS_PER_MILLISECOND_OF_REST 8u
+
+/* One step of the walk over what is abandoned; false when it has come to the end. A sweep puts back
+   what it does not give back: going upwards only, the walk ends. */
+static bool sweep_some(struct heap *heap, bool force, bool *gave) {
+    uint32_t index;
+    for (uint32_t walked = 0; force || walked < ABANDONED_PER_PURGE_STEP;) {
+        while (!abandoned_find(heap->purge_set, heap->purge_from, &index)) {
+            if (heap->purge_set + 1 == ABANDONED_SETS) return false;
+            heap->purge_set++;
+            heap->purge_from = 0;
+        }
+        bool giving = segment_sweep(heap, index, force, heap->now);
+        walked += giving ? ABANDONED_PER_GIVING_ONE : 1;
+        *gave |= giving;
+        heap->purge_from = index + 1;
+    }
+    return true;
+}
+
+/* Takes claims of the segment's pages in and gives empty ones back. What is claimed in full pages
+   is for the wake-ups; what was returned to them is taken back only by force, when the heap has
+   nothing else. */
+static void purge_pages(struct heap *heap, struct segment *segment, bool force) {
+    enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
+        struct page *page = segment_page(segment, low_bit(slots));
+        if (page->in_full) {
+            if (heap->memory_is_short) page_set_aside(page, true);
+            if (!force || page_returned(page) == 0) continue;
+            heap_queue_rejoin(heap, page);
+        }
+        if (force || page_has_claims(page)) page_collect(page, kind);
+        if (page_used(page) == 0) heap_release_page(heap, page);
+    }
+}
+
+static bool purge_segment(struct heap *heap, struct segment *segment, bool force) {
+    purge_pages(heap, segment, force);
+    if (!force && heap->now < segment->purge_at) return false;
+    if (segment->pages_used == 0) {
+        heap_list_remove(heap, segment);
+        segment_destroy(segment);
+        return true;
+    }
+    return segment->dirty != 0 && segment_purge(segment);
+}
+
+/* Nobody comes by the late heap when threads have stopped ending: a walk by any other heap takes a
+   step of its walk too. */
+static bool purge_late_heap(bool force, uint64_t now) {
+    struct heap *late = heap_try_late();
+    if (late == NULL) return false;
+    late->now = now;
+    heap_poll(late);
+    bool gave = heap_purge(late, force);
+    heap_release(late);
+    return gave;
+}
+
+/* The part of the walk over the heap's own segments; false when it stopped before the end, to go on
+   another time. */
+static bool purge_lists(struct heap *heap, bool force, bool *gave) {
+    uint32_t walked = 0;
+    if (force || heap->purge_list == PURGE_IDLE) heap->purge_list = heap->purge_segment = 0;
+    for (; heap->purge_list < PURGE_ABANDONED; heap->purge_list++) {
+        uint32_t index =
+            heap->purge_segment != 0 ? heap->purge_segment : heap->lists[heap->purge_list].first;
+        for (uint32_t next; index != 0; index = next) {
+            heap->purge_segment = index;
+            if (!force && walked >= SEGMENTS_PER_PURGE_STEP) return false;
+            next = segment_at(index)->in_heap.next;
+            heap->purge_segment = 0; /* it may be unlinked here */
+            bool giving = purge_segment(heap, segment_at(index), force);
+            walked += giving ? SEGMENTS_PER_GIVING_ONE : 1;
+            *gave |= giving;
+        }
+        heap->purge_set = heap->purge_from = 0;
+    }
+    heap_shed_empty(heap);
+    return true;
+}
+
+void heap_purge_own(struct heap *heap) {
+    bool gave = false;
+    purge_lists(heap, true, &gave);
+}
+
+/* The walk goes list by list, then over what is abandoned, and stops after some segments, so that
+   no single call takes long. */
+bool heap_purge(struct heap *heap, bool force) {
+    size_t before = atomic_load_relaxed(&ro.region->committed);
+    bool gave = false;
+    /* the rest is for the next call */
+    if (!purge_lists(heap, force, &gave) || (gave && !force)) return gave;
+    if (heap != heap_at(HEAP_LATE)) gave |= purge_late_heap(force, heap->now);
+    if (!sweep_some(heap, force, &gave)) {
+        heap->purge_list = PURGE_IDLE;
+        heap->purge_at = heap->now + ro.options.purge_delay_ms / 2 + 1 +
+                         heap->segments / SEGMENTS_PER_MILLISECOND_OF_REST;
+    }
+    if (force || !gave) gave |= huge_purge(force, heap->now);
+    return gave || atomic_load_relaxed(&ro.region->committed) < before;
+}
