@@ -24,7 +24,7 @@ REGION = re.compile(r"^(<!-- table: (\S+) -->\n).*?^(<!-- end -->)$", re.S | re.
 MARK = re.compile(r"^<!-- (?:table: .*|end) -->$", re.M)
 DEFENCES = {"map": "live and claim map", "links": "encoded links",
             "busy": "mark for signal handlers", "order": "random order",
-            "fixed": "read-only structure, sized frees"}
+            "ro": "read-only structure, sized frees"}
 # Of the price list the documents show these; the peak of `server` is not steady.
 PRICED = ["pair", "batch", "random", "interpreter", "interpreter peak", "server"]
 

@@ -3,11 +3,10 @@
  *
  * A list is the index of its first record; 0 is none, for record 0 of each table is never in use. A
  * record has a struct list_node for each list it can stand in, written by whoever owns the list.
- * Nothing here allocates, locks or fails; a record must not be pushed twice, nor removed when it is
- * not in the list.
+ * Nothing here allocates, locks or fails. A record that stands in the list must not be pushed, one
+ * that does not must not be removed.
  *
- *     static struct list_table pages = {(uintptr_t)ro.pages + offsetof(struct page, in_queue), 128};
- *     list_push_back(&queue, pages, index);
+ *     list_push_back(&heap->queues[size_class], pages_in_queue(), page_index(page));
  */
 #ifndef MOAT_LIST_H
 #define MOAT_LIST_H

@@ -169,8 +169,8 @@ void heap_poll(struct heap *heap);
 /* heap_purge.c: unused memory goes back. Inside enter/leave. */
 /* When memory that is given up now is due, milliseconds. */
 MOAT_INLINE uint64_t heap_purge_time(uint64_t now) { return now + ro.options.purge_delay_ms; }
-/* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True if
-   memory went back. */
+/* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True
+   if memory went back. */
 bool heap_purge(struct heap *heap, bool force);
 /* Gives back all that the heap alone has and does not use. */
 void heap_purge_own(struct heap *heap);

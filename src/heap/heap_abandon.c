@@ -2,8 +2,9 @@
  * heap_abandon: segments change hands (contracts in heap.h; the owner word's states in segment.h).
  *
  * A heap leaves its segments behind when its thread ends, and empty ones it does not need; another
- * takes over what it can allocate from. Whoever wins the owner word brings every page to rest before
- * it uses one: claims are taken in, and after a fork lists and counts are made anew from the maps.
+ * takes over what it can allocate from. Whoever wins the owner word brings every page to rest
+ * before it uses one: claims are taken in, and after a fork lists and counts are made anew from the
+ * maps.
  */
 #include "heap/heap.h"
 #include "os/os.h"
