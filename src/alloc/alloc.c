@@ -285,7 +285,7 @@ static void check_sized(const struct found *found, uintptr_t address, size_t ali
     bool fits = found->size_class == SIZE_CLASS_NONE || alignment <= GRANULE ||
                 (found->block_size & (alignment - 1)) == 0;
     if (!is_power_of_two(alignment) || (address & (alignment - 1)) != 0 || !fits) {
-        diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, address, alignment,
+        diagnose_mismatch(PHRASE_WRONG_ALIGNMENT, address, alignment,
                           (size_t)1 << low_bit(address));
         return;
     }
@@ -297,7 +297,7 @@ static void check_sized(const struct found *found, uintptr_t address, size_t ali
                    : size <= PTRDIFF_MAX         ? huge_round(size)
                                                  : SIZE_MAX;
     if (size_class == found->size_class && expected == found->block_size) return;
-    diagnose_mismatch(REPORT_SIZE_MISMATCH, address, size, found->block_size);
+    diagnose_mismatch(PHRASE_WRONG_SIZE, address, size, found->block_size);
 }
 
 void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
@@ -314,7 +314,7 @@ void alloc_free_aligned(void *block, size_t alignment) {
     if (HARDENED_RO && alloc_is_ready() && ro.options.sized != SIZED_OFF) {
         (void)find_live((uintptr_t)block, VERB_FREE);
         if (!is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
-            diagnose_mismatch(REPORT_ALIGNMENT_MISMATCH, (uintptr_t)block, alignment,
+            diagnose_mismatch(PHRASE_WRONG_ALIGNMENT, (uintptr_t)block, alignment,
                               (size_t)1 << low_bit((uintptr_t)block));
     }
     alloc_free(block);

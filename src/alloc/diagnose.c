@@ -4,16 +4,13 @@
 
 enum finding { FOUND_FREE, FOUND_INSIDE, FOUND_NO_BLOCK, FOUND_OUTSIDE, FINDINGS };
 
-/* The phrases of the first report line: an interface. */
-static const char *const phrases[VERBS][FINDINGS] = {
-    [VERB_FREE] = {"second free of a block", "free of an address inside a block",
-                   "free of an address that is no block", "free of an address outside the heap"},
-    [VERB_RESIZE] = {"realloc of a freed block", "realloc of an address inside a block",
-                     "realloc of an address that is no block",
-                     "realloc of an address outside the heap"},
-    [VERB_SIZE_QUERY] = {"usable size of a freed block", "usable size of an address inside a block",
-                         "usable size of an address that is no block",
-                         "usable size of an address outside the heap"},
+static const enum report_phrase phrases[VERBS][FINDINGS] = {
+    [VERB_FREE] = {PHRASE_SECOND_FREE, PHRASE_FREE_INSIDE, PHRASE_FREE_NO_BLOCK,
+                   PHRASE_FREE_OUTSIDE},
+    [VERB_RESIZE] = {PHRASE_REALLOC_FREED, PHRASE_REALLOC_INSIDE, PHRASE_REALLOC_NO_BLOCK,
+                     PHRASE_REALLOC_OUTSIDE},
+    [VERB_SIZE_QUERY] = {PHRASE_SIZE_OF_FREED, PHRASE_SIZE_OF_INSIDE, PHRASE_SIZE_OF_NO_BLOCK,
+                         PHRASE_SIZE_OF_OUTSIDE},
 };
 
 static const char *owner_name(uint64_t word) {
@@ -24,17 +21,14 @@ static const char *owner_name(uint64_t word) {
 }
 
 static enum finding find_in_page(uintptr_t address, uint64_t word, struct report_facts *facts) {
-    static const char *const kinds[] = {"", "small", "medium", "large"};
     enum page_kind kind = owner_page_kind(word);
     const struct page *page = page_of(address, kind);
-    facts->page_start = segment_address(0) + ((uintptr_t)page_index(page) << SLOT_SHIFT);
-    facts->page_size = page_kind_size(kind);
-    facts->page_kind = kinds[kind];
+    page_describe(page, kind, address, facts);
     facts->segment_owner = owner_name(word);
-    size_t offset = address - facts->page_start, size = page->block_size;
-    if (size == 0 || offset >= page->limit) return FOUND_NO_BLOCK;
-    facts->block_size = size;
-    facts->block_start = facts->page_start + offset / size * size;
+    if (facts->block_size == 0 || address - facts->page_start >= page->limit) {
+        facts->block_start = facts->block_size = 0; /* nothing was carved there yet */
+        return FOUND_NO_BLOCK;
+    }
     const struct map_word *map = map_word_of(facts->block_start);
     uint64_t bit = map_bit_of(facts->block_start);
     bool live = (atomic_load_relaxed(&map->live) & bit) != 0,
@@ -80,19 +74,17 @@ static enum finding find(uintptr_t address, struct report_facts *facts) {
 void diagnose_not_live(uintptr_t address, enum verb verb) {
     struct report_facts facts = {0};
     enum finding finding = find(address, &facts);
-    report_fatal(finding == FOUND_FREE ? REPORT_DOUBLE_FREE : REPORT_INVALID_FREE,
-                 phrases[verb][finding], address, &facts);
+    report_fatal(phrases[verb][finding], address, &facts);
 }
 
-void diagnose_mismatch(enum report_kind kind, uintptr_t address, size_t given, size_t expected) {
+void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t given,
+                       size_t expected) {
     struct report_facts facts = {0};
     (void)find(address, &facts);
     facts.size_given = given;
     facts.size_expected = expected;
-    const char *what = kind == REPORT_SIZE_MISMATCH ? "sized free with the wrong size"
-                                                    : "aligned free with the wrong alignment";
     if (ro.options.sized == SIZED_REPORT)
-        report_and_continue(kind, what, address, &facts);
+        report_and_continue(phrase, address, &facts);
     else
-        report_fatal(kind, what, address, &facts);
+        report_fatal(phrase, address, &facts);
 }

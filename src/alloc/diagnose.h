@@ -2,7 +2,7 @@
  * diagnose: what an address is that a caller wrongly takes for its block (layer 5).
  *
  * Only ever runs on the way to a report, so it may be slow, but it may rely on nothing the caller
- * says. One table holds the phrases.
+ * says.
  */
 #ifndef MOAT_DIAGNOSE_H
 #define MOAT_DIAGNOSE_H
@@ -13,9 +13,9 @@ enum verb { VERB_FREE, VERB_RESIZE, VERB_SIZE_QUERY, VERBS };
 
 /* The address is not a live block: says why, and ends the process. */
 MOAT_NORETURN MOAT_COLD void diagnose_not_live(uintptr_t address, enum verb verb);
-/* A live block, but size or alignment are not what was asked for. Ends the process, or returns with
-   sized=report. */
-MOAT_COLD void diagnose_mismatch(enum report_kind kind, uintptr_t address, size_t given,
+/* A live block, but size or alignment (the phrase tells which) are not what was asked for. Ends the
+   process, or returns with sized=report. */
+MOAT_COLD void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t given,
                                  size_t expected);
 
 #endif

@@ -5,21 +5,13 @@
 
 #include "base/base.h"
 
+/* What they are, and their units: stats.def. All are of one type, in the order of moat.h. */
 struct stats {
-    size_t segments;   /* in use, all kinds */
-    size_t abandoned;  /* of these, owned by no thread */
-    size_t huge;       /* huge allocations */
-    size_t reserved;   /* bytes of address space of the region */
-    size_t committed;  /* bytes that may be touched */
-    size_t huge_bytes; /* committed by huge allocations */
-    size_t pages;      /* in use */
-    /* blocks, exact for the calling thread's pages, a moment's view of others */
-    size_t used_blocks;
-    size_t used_bytes;     /* block sizes of these */
-    size_t guards_missing; /* guards the kernel refused */
-    size_t heaps;          /* thread heaps ever made */
-    size_t locks_taken;    /* region and pool locks, since start */
+#define STAT(name, line, unit, text, meaning) size_t name;
+#include "alloc/stats.def"
 };
+
+enum { STATS = sizeof(struct stats) / sizeof(size_t) };
 
 void stats_collect(struct stats *stats);
 /* moat_check(): tests the invariants of doc/design.md over the calling thread's heap and, where it

@@ -19,6 +19,7 @@
 #include "api/posix.h"
 #include "process/init.h"
 #include "alloc/stats.h"
+#include "report/report.h"
 
 #define MOAT_WEAK MOAT_PUBLIC __attribute__((weak))
 
@@ -42,28 +43,16 @@ extern void __memprof_init(void) __attribute__((weak));
 extern void __msan_init(void) __attribute__((weak));
 extern void __tsan_init(void) __attribute__((weak));
 
-MOAT_COLD MOAT_NORETURN static void refuse(const char *sanitizer) {
-    char text[200];
-    struct format line = format_in(text, sizeof text);
-    format_string(&line, "moat: fatal: two-allocators: ");
-    format_string(&line, sanitizer);
-    format_string(&line,
-                  " is in this process and brings its own malloc; run this program without moat");
-    format_end_line(&line);
-    os_write(2, line.text, line.length);
-    os_abort();
-}
-
 /* Two allocators would each see the other's blocks as foreign: say so at the start and not at some
    free. Called before the first allocation, for a sanitizer whose malloc is behind moat's does not
    get through its own start; and by a constructor, for one whose malloc is in front. */
 __attribute__((constructor(101))) void moat_refuse_sanitizers(void) {
-    if (__asan_init != NULL) refuse("AddressSanitizer");
-    if (__hwasan_init != NULL) refuse("HWAddressSanitizer");
-    if (__msan_init != NULL) refuse("MemorySanitizer");
-    if (__tsan_init != NULL) refuse("ThreadSanitizer");
-    if (__memprof_init != NULL) refuse("MemProfiler");
-    if (__lsan_init != NULL) refuse("LeakSanitizer");
+    if (__asan_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "AddressSanitizer");
+    if (__hwasan_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "HWAddressSanitizer");
+    if (__msan_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "MemorySanitizer");
+    if (__tsan_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "ThreadSanitizer");
+    if (__memprof_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "MemProfiler");
+    if (__lsan_init != NULL) report_stop(STOP_TWO_ALLOCATORS, "LeakSanitizer");
 }
 
 /* --- The family ------------------------------------------------------------------------------ */
@@ -145,72 +134,68 @@ MOAT_WEAK struct mallinfo mallinfo(void) {
 }
 #pragma GCC diagnostic pop
 
-/* One table for both printed forms. */
-struct row {
+/* Both printed forms have these rows. */
+static const struct row {
     const char *name; /* of the XML element */
     const char *text; /* of the line */
-    size_t value;
-    bool is_bytes;
+    enum { COUNT, BYTES } unit;
+    size_t offset; /* of the value, in struct stats */
+} rows[STATS] = {
+#define STAT(name, line, unit, text, meaning)                                                      \
+    [line - 1] = {#name, text, unit, offsetof(struct stats, name)},
+#include "alloc/stats.def"
 };
 
-enum { ROWS = 12 };
-
-static void stats_rows(struct row rows[ROWS]) {
-    struct stats now;
-    stats_collect(&now);
-    const struct row table[ROWS] = {
-        {"segments", "segments in use", now.segments, false},
-        {"abandoned", "segments left by ended threads", now.abandoned, false},
-        {"pages", "pages in use", now.pages, false},
-        {"huge", "huge blocks", now.huge, false},
-        {"reserved", "address space reserved", now.reserved, true},
-        {"committed", "memory committed", now.committed, true},
-        {"huge_bytes", "of it by huge blocks", now.huge_bytes, true},
-        {"used_blocks", "blocks in use", now.used_blocks, false},
-        {"used_bytes", "bytes of these blocks", now.used_bytes, true},
-        {"guards_missing", "guard pages refused by the kernel", now.guards_missing, false},
-        {"heaps", "thread heaps made", now.heaps, false},
-        {"locks_taken", "locks taken", now.locks_taken, false},
-    };
-    for (size_t i = 0; i < ROWS; i++) rows[i] = table[i];
+static size_t value_of(const struct stats *stats, const struct row *row) {
+    size_t value;
+    __builtin_memcpy(&value, (const char *)stats + row->offset, sizeof value);
+    return value;
 }
 
 /* On stderr as glibc's, through the system call: stdio would allocate. */
 MOAT_WEAK void malloc_stats(void) {
-    struct row rows[ROWS];
-    stats_rows(rows);
-    for (size_t i = 0; i < ROWS; i++) {
+    struct stats now;
+    stats_collect(&now);
+    for (const struct row *row = rows; row < rows + STATS; row++) {
         char text[120];
         struct format line = format_in(text, sizeof text);
         format_string(&line, "moat: ");
-        format_string(&line, rows[i].text);
+        format_string(&line, row->text);
         format_string(&line, ": ");
-        if (rows[i].is_bytes) {
-            format_size(&line, rows[i].value);
+        if (row->unit == BYTES) {
+            format_size(&line, value_of(&now, row));
         } else {
-            format_decimal(&line, rows[i].value);
+            format_decimal(&line, value_of(&now, row));
         }
         format_end_line(&line);
         os_write(2, line.text, line.length);
     }
 }
 
+/* For a row of the XML: two names, what stands around them, and a number. */
+enum { XML_ROW_MAX = 100 };
+#define STAT(name, line, unit, text, meaning)                                                      \
+    static_assert(sizeof("<" #name " unit=\"byte\">18446744073709551615</" #name ">\n") <=         \
+                      XML_ROW_MAX,                                                                 \
+                  "a row of the XML fits");
+#include "alloc/stats.def"
+
 /* Returns EINVAL for options other than 0, as glibc; -1, with the stream's error and errno, when
    the text cannot be written. */
 MOAT_WEAK int malloc_info(int options, FILE *stream) {
     if (options != 0) return EINVAL;
-    struct row rows[ROWS];
-    stats_rows(rows);
-    char text[1200];
+    struct stats now;
+    stats_collect(&now);
+    char text[64 + STATS * XML_ROW_MAX];
     struct format xml = format_in(text, sizeof text - 1);
     format_string(&xml, "<malloc version=\"moat-1\">\n");
-    for (size_t i = 0; i < ROWS; i++) {
+    for (const struct row *row = rows; row < rows + STATS; row++) {
         format_string(&xml, "<");
-        format_string(&xml, rows[i].name);
-        format_string(&xml, rows[i].is_bytes ? " unit=\"byte\">" : ">");
-        format_decimal(&xml, rows[i].value);
+        format_string(&xml, row->name);
+        format_string(&xml, row->unit == BYTES ? " unit=\"byte\">" : ">");
+        format_decimal(&xml, value_of(&now, row));
         format_string(&xml, "</");
-        format_string(&xml, rows[i].name);
+        format_string(&xml, row->name);
         format_string(&xml, ">\n");
     }
     format_string(&xml, "</malloc>\n");

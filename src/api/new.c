@@ -14,7 +14,7 @@
  */
 #include <dlfcn.h>
 
-#include "base/format.h"
+#include "report/report.h"
 #include "api/posix.h"
 
 /* In the mangled names St11align_val_t is a size_t; RKSt9nothrow_t is a reference to an empty
@@ -315,11 +315,7 @@ MOAT_NORETURN static void throw_bad_alloc(const void *caller) {
     union found raise = {.address = find("_ZSt17__throw_bad_allocv", caller)};
     if (raise.address != NULL) raise.throw_bad_alloc();
     throw_by_hand(caller);
-    static const char text[] =
-        "moat: fatal: out-of-memory: operator new failed, and no C++ runtime was found to throw "
-        "std::bad_alloc\n";
-    os_write(2, text, sizeof text - 1);
-    os_abort();
+    report_stop(STOP_NO_CXX_RUNTIME, NULL);
 }
 
 static void *try_again(size_t size, size_t alignment) {

@@ -3,7 +3,7 @@
  *
  * The verbs of alloc.h know neither errno nor the odd corners of the standards; these bodies add
  * them, and nothing else. They are inline so that malloc() itself is the allocator's fast path
- * without a call between. posix.c gives them the names moat_*, malloc.c the C library's own, new.c
+ * without a call between. moat.c gives them the names moat_*, malloc.c the C library's own, new.c
  * builds C++'s operators on alloc.h directly.
  *
  * errno is set in this file, in posix.c and in malloc.c alone, and only on failure; free() and

@@ -8,10 +8,7 @@
 /* Abandoned segments a single search adopts at most before it takes a new one. */
 #define ADOPTIONS_PER_SEARCH 4
 
-void heap_report_reentry(void) {
-    report_fatal(REPORT_REENTRANT_CALL,
-                 "allocator called from a signal handler that interrupted it", 0, NULL);
-}
+void heap_report_reentry(void) { report_fatal(PHRASE_CALL_FROM_HANDLER, 0, NULL); }
 
 void heap_enter_busy(struct heap *heap, uintptr_t outside) {
     MOAT_CHECK(heap->thread == thread_identity(), "thread word names another thread's heap", heap);

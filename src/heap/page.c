@@ -13,38 +13,43 @@
 
 const struct page page_empty = {.free_count = 0, .size_class = UINT8_MAX};
 
-static const char page_kind_names[][8] = {"", "small", "medium", "large"};
+void page_describe(const struct page *page, enum page_kind kind, uintptr_t address,
+                   struct report_facts *facts) {
+    static const char *const names[] = {"", "small", "medium", "large"};
+    size_t size = page->block_size;
+    facts->page_start = segment_address(0) + ((uintptr_t)page_index(page) << SLOT_SHIFT);
+    facts->page_size = page_kind_size(kind);
+    facts->page_kind = names[kind];
+    facts->block_size = size;
+    facts->block_start = size == 0 ? 0 : address - (address - facts->page_start) % size;
+}
 
-static struct report_facts page_facts(const struct page *page, uintptr_t address) {
-    size_t offset = address - page->start;
-    return (struct report_facts){
-        .block_start = page->start + offset / page->block_size * page->block_size,
-        .block_size = page->block_size,
-        .page_start = page->start,
-        .page_size = page_kind_size(size_class_page_kind(page->size_class)),
-        .page_kind = page_kind_names[size_class_page_kind(page->size_class)],
-        .segment_start = round_down(address, SEGMENT_SIZE),
-        .segment_owner = "this thread"};
+/* Of a page whose owner found the damage. */
+static struct report_facts facts_of_own(const struct page *page, uintptr_t address) {
+    struct report_facts facts = {.segment_start = round_down(address, SEGMENT_SIZE),
+                                 .segment_owner = "this thread"};
+    page_describe(page, size_class_page_kind(page->size_class), address, &facts);
+    return facts;
 }
 
 MOAT_NORETURN MOAT_COLD static void report_bad_link(const struct page *page, uintptr_t address) {
-    struct report_facts facts = page_facts(page, address);
+    struct report_facts facts = facts_of_own(page, address);
     facts.block_state = "free, its link overwritten";
-    report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", address, &facts);
+    report_fatal(PHRASE_DAMAGED_LIST, address, &facts);
 }
 
 /* The list named a block that is not free. A claim on a block without a live bit: a remote free
    raced a local one, and is the second free of the block. Else a link was made to name a block in
    use, freed by another thread or not. */
 MOAT_NORETURN MOAT_COLD static void report_bad_block(const struct page *page, uintptr_t address) {
-    struct report_facts facts = page_facts(page, address);
+    struct report_facts facts = facts_of_own(page, address);
     const struct map_word *word = map_word_of(address);
     if ((atomic_load_relaxed(&word->live) & map_bit_of(address)) == 0) {
         facts.block_state = "free, and freed again by another thread";
-        report_fatal(REPORT_DOUBLE_FREE, "second free of a block", address, &facts);
+        report_fatal(PHRASE_SECOND_FREE, address, &facts);
     }
     facts.block_state = "in use, and on a free list";
-    report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", address, &facts);
+    report_fatal(PHRASE_DAMAGED_LIST, address, &facts);
 }
 
 void *page_pop(struct page *page) {

@@ -28,6 +28,8 @@
 #include "meta/region.h"
 #include "meta/size_class.h"
 
+struct report_facts;
+
 /* A page that is set aside joins its queue again when one block in REJOIN_SHARE was returned, at
    the latest after REJOIN_MOST. In a large heap whose blocks are replaced at random nearly every
    free meets such a page: at the first block each free and each malloc took a generic path. What
@@ -221,6 +223,11 @@ bool page_mark_full(struct page *page);
 /* In a forked child: makes lists and counts anew from the maps (allocated = live and not
    claimed). */
 void page_rebuild(struct page *page, size_t bytes, struct random *random);
+
+/* For a report: the page, and the block that the address would lie in, whether or not it was carved
+   already; a page that was never used has none. `kind`: of the pages of its segment. */
+MOAT_COLD void page_describe(const struct page *page, enum page_kind kind, uintptr_t address,
+                             struct report_facts *facts);
 
 /* Walks both lists and the maps; false if an invariant of this file does not hold. Owner, at
    rest. */

@@ -1,8 +1,8 @@
 /*
  * options: what a user may set (see options.h).
  *
- * One table names each key, the values it takes, and which change of it hardens. The table is all
- * there is: doc/options.md and doc/moat.7 describe the same rows.
+ * options.def names each key, the values it takes, and which change of it hardens. The table is all
+ * there is: nothing here knows an option, and doc/options.md and doc/moat.7 describe the same rows.
  */
 #include "meta/options.h"
 
@@ -13,19 +13,11 @@
 /* A program's own settings; see include/moat.h. Absent in most programs. */
 extern const char *moat_default_options(void) __attribute__((weak, visibility("default")));
 
-enum { STDERR = 2, MILLISECONDS_PER_HOUR = 3600000, DEFAULT_PURGE_DELAY_MS = 10 };
-/* A reservation below this holds no heap worth the name; the upper bound is what a pointer can
-   span. */
-#define REGION_MIN (4 * SEGMENT_SIZE)
-#define REGION_MAX ((uint64_t)PTRDIFF_MAX)
+enum { STDERR = 2 };
 
 enum option_id {
-    OPTION_GUARDS,
-    OPTION_SIZED,
-    OPTION_ZERO_REALLOC,
-    OPTION_PURGE_DELAY,
-    OPTION_VERBOSE,
-    OPTION_REGION,
+#define OPTION(key, field, type, default_value, rule, values) OPTION_##key,
+#include "meta/options.def"
     OPTIONS
 };
 
@@ -53,60 +45,38 @@ struct option_row {
     uint64_t minimum, maximum;       /* numbers and sizes; 0 is always allowed for a size */
 };
 
-static const struct option_word guards_words[] = {{"auto", GUARDS_AUTO, 1},
-                                                  {"mprotect", GUARDS_MPROTECT, 1},
-                                                  {"off", GUARDS_OFF, 0},
-                                                  {NULL, 0, 0}};
-static const struct option_word sized_words[] = {
-    {"abort", SIZED_ABORT, 2}, {"report", SIZED_REPORT, 1}, {"off", SIZED_OFF, 0}, {NULL, 0, 0}};
-static const struct option_word zero_realloc_words[] = {
-    {"free", true, 0}, {"alloc", false, 0}, {NULL, 0, 0}};
+#define WORDS(...)                                                                                 \
+    .form = FORM_WORD, .words = (const struct option_word[]) {                                     \
+        __VA_ARGS__, { NULL, 0, 0 }                                                                \
+    }
+#define NUMBER(least, most) .form = FORM_NUMBER, .minimum = (least), .maximum = (most)
+#define SIZE(least, most) .form = FORM_SIZE, .minimum = (least), .maximum = (most)
 
 static const struct option_row rows[OPTIONS] = {
-    [OPTION_GUARDS] = {"guards", FORM_WORD, TAKE_STRONGER, guards_words, 0, 0},
-    [OPTION_SIZED] = {"sized", FORM_WORD, TAKE_STRONGER, sized_words, 0, 0},
-    [OPTION_ZERO_REALLOC] = {"zero_realloc", FORM_WORD, TAKE_ANY, zero_realloc_words, 0, 0},
-    /* Freed memory keeps its contents until it is purged. */
-    [OPTION_PURGE_DELAY] = {"purge_delay", FORM_NUMBER, TAKE_SMALLER, NULL, 0,
-                            MILLISECONDS_PER_HOUR},
-    /* A line on descriptor 2, whatever that is in this process. */
-    [OPTION_VERBOSE] = {"verbose", FORM_NUMBER, TAKE_SMALLER, NULL, 0, 1},
-    /* Less room for random addresses, and for the program. */
-    [OPTION_REGION] = {"region", FORM_SIZE, TAKE_NONE, NULL, REGION_MIN, REGION_MAX},
+#define OPTION(name, field, type, default_value, its_rule, values)                                 \
+    [OPTION_##name] = {.key = #name, .rule = its_rule, values},
+#include "meta/options.def"
 };
 
 void options_set_defaults(struct options *options) {
-    *options = (struct options){.guards = GUARDS_AUTO,
-                                .sized = SIZED_ABORT,
-                                .zero_realloc_frees = true,
-                                .purge_delay_ms = DEFAULT_PURGE_DELAY_MS,
-                                .verbose = false,
-                                .region_limit = 0};
+    *options = (struct options){
+#define OPTION(key, field, type, default_value, rule, values) .field = default_value,
+#include "meta/options.def"
+    };
 }
 
 static uint64_t get(const struct options *options, enum option_id id) {
-    switch (id) {
-    case OPTION_GUARDS: return (uint64_t)options->guards;
-    case OPTION_SIZED: return (uint64_t)options->sized;
-    case OPTION_ZERO_REALLOC: return options->zero_realloc_frees;
-    case OPTION_PURGE_DELAY: return options->purge_delay_ms;
-    case OPTION_VERBOSE: return options->verbose;
-    case OPTION_REGION: return options->region_limit;
-    case OPTIONS: break;
-    }
-    return 0;
+    const uint64_t fields[OPTIONS] = {
+#define OPTION(key, field, type, default_value, rule, values) (uint64_t) options->field,
+#include "meta/options.def"
+    };
+    return fields[id];
 }
 
 static void set(struct options *options, enum option_id id, uint64_t value) {
-    switch (id) {
-    case OPTION_GUARDS: options->guards = (enum guards_mode)value; break;
-    case OPTION_SIZED: options->sized = (enum sized_mode)value; break;
-    case OPTION_ZERO_REALLOC: options->zero_realloc_frees = value != 0; break;
-    case OPTION_PURGE_DELAY: options->purge_delay_ms = (uint32_t)value; break;
-    case OPTION_VERBOSE: options->verbose = value != 0; break;
-    case OPTION_REGION: options->region_limit = (size_t)value; break;
-    case OPTIONS: break;
-    }
+#define OPTION(key, field, type, default_value, rule, values)                                      \
+    if (id == OPTION_##key) options->field = (type)value;
+#include "meta/options.def"
 }
 
 /* --- Values ---------------------------------------------------------------------------------- */
@@ -214,7 +184,7 @@ void options_parse(struct options *options, const char *text, bool privileged) {
 
 /* verbose=1: what holds, in the form that MOAT_OPTIONS takes. */
 static void print_settings(const struct options *options) {
-    char text_buffer[256];
+    char text_buffer[64 + OPTIONS * 64];
     struct format line = format_in(text_buffer, sizeof text_buffer);
     format_string(&line, "moat: options: ");
     for (unsigned id = 0; id < OPTIONS; id++) {

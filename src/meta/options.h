@@ -15,15 +15,10 @@
 enum guards_mode { GUARDS_AUTO, GUARDS_MPROTECT, GUARDS_OFF };
 enum sized_mode { SIZED_ABORT, SIZED_REPORT, SIZED_OFF };
 
+/* What each means, and what it may be: options.def. */
 struct options {
-    enum guards_mode guards; /* guards=auto|mprotect|off */
-    enum sized_mode sized;   /* sized=abort|report|off */
-    bool zero_realloc_frees; /* zero_realloc=free|alloc; default free */
-    uint32_t purge_delay_ms; /* purge_delay=MILLISECONDS, 0..3600000; default 10 */
-    /* verbose=0|1; default 0: at exit nothing, at start one line of settings */
-    bool verbose;
-    /* region=SIZE[K|M|G|T]; 0: chosen by the machine. Upper bound of the first reservation */
-    size_t region_limit;
+#define OPTION(key, field, type, default_value, rule, values) type field;
+#include "meta/options.def"
 };
 
 void options_set_defaults(struct options *options);

@@ -10,6 +10,7 @@
 
 #include "base/bits.h"
 #include "os/os.h"
+#include "report/report.h"
 
 enum { REFILL_BLOCKS = 4, BLOCK_WORDS = 8 /* 64-bit */, KEY_WORDS = 4 };
 
@@ -59,12 +60,7 @@ static void erase(void *start, size_t size) {
 }
 
 static void seed_from_kernel(struct random *random) {
-    static const char message[] =
-        "moat: fatal: the kernel gives no random bytes (getrandom and /dev/urandom failed)\n";
-    if (!os_random(random->key, sizeof random->key)) {
-        os_write(2, message, sizeof message - 1);
-        os_abort();
-    }
+    if (!os_random(random->key, sizeof random->key)) report_stop(STOP_NO_RANDOM_BYTES, NULL);
     random->left = 0;
     random->seeded = 1;
 }

@@ -19,17 +19,23 @@
 enum { STDERR = 2, TEXT_CAPACITY = 768 };
 
 static const char *const kind_names[REPORT_KINDS] = {
-    [REPORT_DOUBLE_FREE] = "double-free",
-    [REPORT_INVALID_FREE] = "invalid-free",
-    [REPORT_CORRUPT_LINK] = "corrupt-link",
-    [REPORT_OVERFLOW] = "overflow",
-    [REPORT_WRITE_AFTER_FREE] = "write-after-free",
-    [REPORT_SIZE_MISMATCH] = "size-mismatch",
-    [REPORT_ALIGNMENT_MISMATCH] = "alignment-mismatch",
-    [REPORT_FAMILY_MISMATCH] = "family-mismatch",
-    [REPORT_GUARD_HIT] = "guard-hit",
-    [REPORT_CORRUPT_METADATA] = "corrupt-metadata",
-    [REPORT_REENTRANT_CALL] = "reentrant-call",
+#define KIND(id, name) [REPORT_##id] = name,
+#include "report/kinds.def"
+};
+
+static const struct {
+    enum report_kind kind;
+    const char *text;
+} phrases[PHRASES] = {
+#define PHRASE(id, kind, text) [PHRASE_##id] = {REPORT_##kind, text},
+#include "report/kinds.def"
+};
+
+static const struct {
+    const char *before, *after; /* what is known only then */
+} stops[STOPS] = {
+#define STOP(id, before, after) [STOP_##id] = {before, after},
+#include "report/kinds.def"
 };
 
 /* How long a thread that is not the first to report waits for the abort, milliseconds. */
@@ -212,10 +218,11 @@ static void call_harness(enum report_kind kind, uintptr_t address) {
 }
 #endif
 
-void report_fatal(enum report_kind kind, const char *what, uintptr_t address,
-                  const struct report_facts *facts) {
+void report_fatal(enum report_phrase phrase, uintptr_t address, const struct report_facts *facts) {
+    enum report_kind kind = phrases[phrase].kind;
     call_harness(kind, address);
-    report_and_end(kind, what, address, facts, (uintptr_t)__builtin_return_address(0));
+    report_and_end(kind, phrases[phrase].text, address, facts,
+                   (uintptr_t)__builtin_return_address(0));
 }
 
 MOAT_COLD void moat_check_failed(const char *what, const void *address) {
@@ -224,13 +231,26 @@ MOAT_COLD void moat_check_failed(const char *what, const void *address) {
                    (uintptr_t)__builtin_return_address(0));
 }
 
-void report_and_continue(enum report_kind kind, const char *what, uintptr_t address,
+void report_and_continue(enum report_phrase phrase, uintptr_t address,
                          const struct report_facts *facts) {
+    enum report_kind kind = phrases[phrase].kind;
     char text_buffer[TEXT_CAPACITY];
     struct format text = format_in(text_buffer, sizeof text_buffer);
-    format_first_line(&text, "error", kind, what, address);
+    format_first_line(&text, "error", kind, phrases[phrase].text, address);
     format_facts(&text, kind, facts);
     os_write(STDERR, text_buffer, text.length);
+}
+
+void report_stop(enum report_stop stop, const char *detail) {
+    char text_buffer[200];
+    struct format line = format_in(text_buffer, sizeof text_buffer);
+    format_string(&line, "moat: fatal: ");
+    format_string(&line, stops[stop].before);
+    if (detail != NULL) format_string(&line, detail);
+    format_string(&line, stops[stop].after);
+    format_end_line(&line);
+    os_write(STDERR, text_buffer, line.length);
+    os_abort();
 }
 
 void report_warning(const char *text, const char *detail, size_t detail_length) {

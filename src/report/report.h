@@ -12,19 +12,23 @@
 
 #include "base/base.h"
 
+/* kinds.def has them all, with their texts. */
 enum report_kind {
-    REPORT_DOUBLE_FREE,
-    REPORT_INVALID_FREE,
-    REPORT_CORRUPT_LINK,
-    REPORT_OVERFLOW,
-    REPORT_WRITE_AFTER_FREE,
-    REPORT_SIZE_MISMATCH,
-    REPORT_ALIGNMENT_MISMATCH,
-    REPORT_FAMILY_MISMATCH,
-    REPORT_GUARD_HIT,
-    REPORT_CORRUPT_METADATA,
-    REPORT_REENTRANT_CALL,
+#define KIND(id, name) REPORT_##id,
+#include "report/kinds.def"
     REPORT_KINDS
+};
+
+enum report_phrase {
+#define PHRASE(id, kind, text) PHRASE_##id,
+#include "report/kinds.def"
+    PHRASES
+};
+
+enum report_stop {
+#define STOP(id, before, after) STOP_##id,
+#include "report/kinds.def"
+    STOPS
 };
 
 /* "double-free", "invalid-free", … in the order above. */
@@ -47,15 +51,18 @@ struct report_facts {
     size_t size_expected; /* and what it should have said */
 };
 
-/* `what` is one static phrase such as "second free of a block" (report text is interface: one table
-   in report.c's caller). */
-MOAT_NORETURN MOAT_COLD void report_fatal(enum report_kind kind, const char *what,
-                                          uintptr_t address, const struct report_facts *facts);
+/* The kind is the phrase's. */
+MOAT_NORETURN MOAT_COLD void report_fatal(enum report_phrase phrase, uintptr_t address,
+                                          const struct report_facts *facts);
 
 /* For sized=report: "moat: error: <kind>: <what> at 0x<address>" and what is known of the block,
    and returns. Any number of threads may be in it; the lines of one call stay together. */
-MOAT_COLD void report_and_continue(enum report_kind kind, const char *what, uintptr_t address,
+MOAT_COLD void report_and_continue(enum report_phrase phrase, uintptr_t address,
                                    const struct report_facts *facts);
+
+/* An end that is no misuse: prints "moat: fatal: <text>\n", which is all there is to say, and
+   aborts. `detail` is static and short; NULL: there is none. */
+MOAT_NORETURN MOAT_COLD void report_stop(enum report_stop stop, const char *detail);
 
 /* Prints "moat: warning: <text><detail>\n" to stderr; detail may be NULL, and ends at its zero when
    detail_length is 0. Used only for unknown options and refused settings. */

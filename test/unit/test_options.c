@@ -58,12 +58,8 @@ static struct options parsed(const char *text, bool privileged) {
 }
 
 static void assert_same(const struct options *a, const struct options *b) {
-    ck_assert_int_eq((int)a->guards, (int)b->guards);
-    ck_assert_int_eq((int)a->sized, (int)b->sized);
-    ck_assert_int_eq(a->zero_realloc_frees, b->zero_realloc_frees);
-    ck_assert_uint_eq(a->purge_delay_ms, b->purge_delay_ms);
-    ck_assert_int_eq(a->verbose, b->verbose);
-    ck_assert_uint_eq(a->region_limit, b->region_limit);
+#define OPTION(key, field, type, default_value, rule, values) ck_assert(a->field == b->field);
+#include "meta/options.def"
 }
 
 static struct options defaults(void) {

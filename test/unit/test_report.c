@@ -96,30 +96,71 @@ static void assert_only_moat_lines(void) {
     }
 }
 
-/* --- Every kind ------------------------------------------------------------------------------- */
+/* --- The table ------------------------------------------------------------------------------- */
 
-static const char *const kinds[REPORT_KINDS] = {
-    "double-free",      "invalid-free",     "corrupt-link",       "overflow",
-    "write-after-free", "size-mismatch",    "alignment-mismatch", "family-mismatch",
-    "guard-hit",        "corrupt-metadata", "reentrant-call"};
+static const struct {
+    enum report_kind kind;
+    const char *text;
+} phrases[] = {
+#define PHRASE(id, kind, text) {REPORT_##kind, text},
+#include "report/kinds.def"
+};
 
-static enum report_kind kind_now;
-
-static void report_kind_now(void) {
-    report_fatal(kind_now, "second free of a block", ADDRESS, NULL);
+START_TEST(every_kind_has_a_name_of_its_own) {
+    const char *name = report_kind_name((enum report_kind)_i);
+    ck_assert_ptr_nonnull(name);
+    ck_assert_uint_gt(strlen(name), 0);
+    ck_assert_uint_eq(strspn(name, "abcdefghijklmnopqrstuvwxyz-"), strlen(name));
+    for (int other = 0; other < _i; other++)
+        ck_assert_str_ne(name, report_kind_name((enum report_kind)other));
+    ck_assert_str_eq(report_kind_name(REPORT_KINDS), "unknown");
 }
+END_TEST
 
-START_TEST(each_kind_has_its_first_line_and_ends_in_an_abort) {
-    char expected[128];
-    kind_now = (enum report_kind)_i;
-    run(report_kind_now);
+static enum report_phrase phrase_now;
+
+static void report_phrase_now(void) { report_fatal(phrase_now, ADDRESS, NULL); }
+
+START_TEST(each_phrase_has_its_first_line_and_ends_in_an_abort) {
+    char expected[160];
+    phrase_now = (enum report_phrase)_i;
+    run(report_phrase_now);
     assert_aborted();
-    snprintf(expected, sizeof expected, "moat: fatal: %s: second free of a block at 0x7f12345678",
-             kinds[_i]);
+    snprintf(expected, sizeof expected, "moat: fatal: %s: %s at 0x7f12345678",
+             report_kind_name(phrases[_i].kind), phrases[_i].text);
     assert_first_line(expected);
     ck_assert_uint_eq(count("moat: fatal:"), 1);
-    ck_assert_str_eq(report_kind_name(kind_now), kinds[_i]);
     assert_only_moat_lines();
+    for (int other = 0; other < _i; other++)
+        ck_assert_str_ne(phrases[_i].text, phrases[other].text);
+}
+END_TEST
+
+/* Word for word: they are an interface. (The phrases stand so in test_diagnose.c.) */
+static const struct {
+    enum report_stop stop;
+    const char *detail, *line;
+} stops[] = {
+    {STOP_NO_RANDOM_BYTES, NULL,
+     "moat: fatal: the kernel gives no random bytes (getrandom and /dev/urandom failed)\n"},
+    {STOP_TWO_ALLOCATORS, "AddressSanitizer",
+     "moat: fatal: two-allocators: AddressSanitizer is in this process and brings its own malloc; "
+     "run this program without moat\n"},
+    {STOP_NO_CXX_RUNTIME, NULL,
+     "moat: fatal: out-of-memory: operator new failed, and no C++ runtime was found to throw "
+     "std::bad_alloc\n"}};
+
+static int stop_index;
+
+static void stop_now(void) { report_stop(stops[stop_index].stop, stops[stop_index].detail); }
+
+START_TEST(each_stop_is_one_line_and_an_abort) {
+    ck_assert_uint_eq(sizeof stops / sizeof *stops, STOPS);
+    stop_index = _i;
+    run(stop_now);
+    assert_aborted();
+    ck_assert_int_eq((int)stops[_i].stop, _i);
+    ck_assert_str_eq(printed, stops[_i].line);
 }
 END_TEST
 
@@ -148,7 +189,7 @@ END_TEST
 
 static struct report_facts facts_now;
 
-static void report_facts_now(void) { report_fatal(kind_now, "x", ADDRESS, &facts_now); }
+static void report_facts_now(void) { report_fatal(phrase_now, ADDRESS, &facts_now); }
 
 START_TEST(what_is_known_is_printed) {
     facts_now = (struct report_facts){.block_start = 0x7f0000001000,
@@ -159,7 +200,7 @@ START_TEST(what_is_known_is_printed) {
                                       .page_kind = "small",
                                       .segment_start = 0x7f0000400000,
                                       .segment_owner = "another thread"};
-    kind_now = REPORT_DOUBLE_FREE;
+    phrase_now = PHRASE_SECOND_FREE;
     run(report_facts_now);
     assert_aborted();
     ck_assert(has_line("moat: block 0x7f0000001000 of 48 bytes, state: free"));
@@ -172,7 +213,7 @@ START_TEST(what_is_known_is_printed) {
 END_TEST
 
 START_TEST(what_is_not_known_is_left_out) {
-    kind_now = REPORT_INVALID_FREE;
+    phrase_now = PHRASE_FREE_OUTSIDE;
     facts_now = (struct report_facts){.block_state = "never allocated"};
     run(report_facts_now);
     ck_assert(has_line("moat: block, state: never allocated"));
@@ -199,17 +240,17 @@ END_TEST
 
 START_TEST(a_mismatch_says_what_was_given_and_expected) {
     facts_now = (struct report_facts){.size_given = 40, .size_expected = 48};
-    kind_now = REPORT_SIZE_MISMATCH;
+    phrase_now = PHRASE_WRONG_SIZE;
     run(report_facts_now);
     ck_assert(has_line("moat: size given: 40, expected: 48"));
-    kind_now = REPORT_ALIGNMENT_MISMATCH;
+    phrase_now = PHRASE_WRONG_ALIGNMENT;
     run(report_facts_now);
     ck_assert(has_line("moat: alignment given: 40, expected: 48"));
     facts_now = (struct report_facts){.size_given = 0};
-    kind_now = REPORT_SIZE_MISMATCH;
+    phrase_now = PHRASE_WRONG_SIZE;
     run(report_facts_now);
     ck_assert(has_line("moat: size given: 0"));
-    kind_now = REPORT_DOUBLE_FREE;
+    phrase_now = PHRASE_SECOND_FREE;
     facts_now.size_given = 40;
     run(report_facts_now);
     ck_assert_uint_eq(count(" given: "), 0);
@@ -224,7 +265,7 @@ static void report_own_thread(void) {
     ssize_t unused = write(STDERR_FILENO, expected, strlen(expected));
     (void)unused;
     unused = write(STDERR_FILENO, "\n", 1);
-    report_fatal(REPORT_OVERFLOW, "x", 0, NULL);
+    report_fatal(PHRASE_DAMAGED_LIST, 0, NULL);
 }
 
 START_TEST(the_thread_and_the_process_are_named) {
@@ -241,7 +282,7 @@ END_TEST
 
 static uintptr_t address_now;
 
-static void report_address_now(void) { report_fatal(REPORT_INVALID_FREE, "x", address_now, NULL); }
+static void report_address_now(void) { report_fatal(PHRASE_FREE_OUTSIDE, address_now, NULL); }
 
 START_TEST(an_address_outside_the_heap_is_described) {
     int on_stack = 0;
@@ -264,8 +305,8 @@ END_TEST
 /* --- The stack -------------------------------------------------------------------------------- */
 
 START_TEST(the_stack_begins_at_the_caller_and_is_named_by_module) {
-    kind_now = REPORT_DOUBLE_FREE;
-    run(report_kind_now);
+    phrase_now = PHRASE_SECOND_FREE;
+    run(report_phrase_now);
     assert_aborted();
     ck_assert(has_line("moat: stack, innermost call first:"));
     const char *first = strstr(printed, "moat:   #0 ");
@@ -289,8 +330,8 @@ START_TEST(the_stack_begins_at_the_caller_and_is_named_by_module) {
     uintptr_t offset = (uintptr_t)strtoull(plus + 1, NULL, 16);
     /* a program at a fixed address has no bias */
     uintptr_t place = offset < base ? base + offset : offset;
-    ck_assert_uint_ge(place, (uintptr_t)&report_kind_now);
-    ck_assert_uint_lt(place, (uintptr_t)&report_kind_now + 512);
+    ck_assert_uint_ge(place, (uintptr_t)&report_phrase_now);
+    ck_assert_uint_lt(place, (uintptr_t)&report_phrase_now + 512);
 }
 END_TEST
 
@@ -301,7 +342,7 @@ static pthread_barrier_t together;
 static void *report_with_the_others(void *unused) {
     (void)unused;
     pthread_barrier_wait(&together);
-    report_fatal(REPORT_DOUBLE_FREE, "second free of a block", ADDRESS, NULL);
+    report_fatal(PHRASE_SECOND_FREE, ADDRESS, NULL);
 }
 
 static void report_in_four_threads(void) {
@@ -327,8 +368,7 @@ END_TEST
 
 static void report_in_handler(int signal) {
     (void)signal;
-    report_fatal(REPORT_REENTRANT_CALL,
-                 "allocator called from a signal handler that interrupted it", ADDRESS, NULL);
+    report_fatal(PHRASE_CALL_FROM_HANDLER, ADDRESS, NULL);
 }
 
 static void catch_with(int signal, void (*handler)(int), int flags) {
@@ -380,20 +420,20 @@ static void say_and_report_again(int signal) {
     (void)signal;
     ssize_t unused = write(STDERR_FILENO, "handler\n", 8);
     (void)unused;
-    report_fatal(REPORT_OVERFLOW, "must not be printed", ADDRESS, NULL);
+    report_fatal(PHRASE_DAMAGED_LIST, ADDRESS, NULL);
 }
 
 static void report_with_abort_handler(void) {
     catch_with(SIGABRT, say_and_report_again, 0);
-    report_fatal(REPORT_DOUBLE_FREE, "x", ADDRESS, NULL);
+    report_fatal(PHRASE_SECOND_FREE, ADDRESS, NULL);
 }
 
 START_TEST(a_handler_of_the_abort_runs_once_and_may_not_report_again) {
     run(report_with_abort_handler);
     assert_aborted();
-    assert_first_line("moat: fatal: double-free: x at 0x7f12345678");
+    assert_first_line("moat: fatal: double-free: second free of a block at 0x7f12345678");
     ck_assert_uint_eq(count("handler\n"), 1);
-    ck_assert_uint_eq(count("must not be printed"), 0);
+    ck_assert_uint_eq(count("free list is damaged"), 0);
 }
 END_TEST
 
@@ -407,7 +447,7 @@ static void report_to_nobody(void) {
     if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) != STDERR_FILENO) _exit(92);
     close(ends[0]);
     catch_with(SIGPIPE, must_not_run, 0);
-    report_fatal(REPORT_DOUBLE_FREE, "x", ADDRESS, NULL);
+    report_fatal(PHRASE_SECOND_FREE, ADDRESS, NULL);
 }
 
 START_TEST(a_broken_pipe_does_not_save_the_process) {
@@ -421,13 +461,13 @@ static void report_with_ignored_and_blocked_abort(void) {
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
     catch_with(SIGABRT, SIG_IGN, 0);
-    report_fatal(REPORT_DOUBLE_FREE, "x", ADDRESS, NULL);
+    report_fatal(PHRASE_SECOND_FREE, ADDRESS, NULL);
 }
 
 START_TEST(an_ignored_or_blocked_abort_aborts) {
     run(report_with_ignored_and_blocked_abort);
     assert_aborted();
-    assert_first_line("moat: fatal: double-free: x at 0x7f12345678");
+    assert_first_line("moat: fatal: double-free: second free of a block at 0x7f12345678");
 }
 END_TEST
 
@@ -435,7 +475,7 @@ END_TEST
 
 static void report_without_stderr(void) {
     close(STDERR_FILENO);
-    report_fatal(REPORT_DOUBLE_FREE, "x", ADDRESS, NULL);
+    report_fatal(PHRASE_SECOND_FREE, ADDRESS, NULL);
 }
 
 START_TEST(a_closed_stderr_does_not_save_the_process) {
@@ -453,7 +493,7 @@ static void fork_in_handler(int signal) {
     (void)signal;
     if (getpid() != reporting_process) return; /* the child's own abort */
     pid_t child = fork();
-    if (child == 0) report_fatal(REPORT_OVERFLOW, "in the child", ADDRESS, NULL);
+    if (child == 0) report_fatal(PHRASE_DAMAGED_LIST, ADDRESS, NULL);
     int status = 0;
     waitpid(child, &status, 0);
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) _exit(91);
@@ -462,14 +502,14 @@ static void fork_in_handler(int signal) {
 static void report_then_fork(void) {
     reporting_process = getpid();
     catch_with(SIGABRT, fork_in_handler, 0);
-    report_fatal(REPORT_DOUBLE_FREE, "in the parent", ADDRESS, NULL);
+    report_fatal(PHRASE_SECOND_FREE, ADDRESS, NULL);
 }
 
 START_TEST(a_child_forked_during_a_report_can_report) {
     run(report_then_fork);
     assert_aborted();
-    assert_first_line("moat: fatal: double-free: in the parent at 0x7f12345678");
-    ck_assert(has_line("moat: fatal: overflow: in the child at 0x7f12345678"));
+    assert_first_line("moat: fatal: double-free: second free of a block at 0x7f12345678");
+    ck_assert(has_line("moat: fatal: corrupt-link: free list is damaged at 0x7f12345678"));
 }
 END_TEST
 
@@ -479,8 +519,7 @@ static void report_and_live(void) {
     facts_now = (struct report_facts){
         .block_start = 0x1000, .block_size = 48, .size_given = 40, .size_expected = 48};
     errno = 77;
-    report_and_continue(REPORT_SIZE_MISMATCH, "sized free with the wrong size", ADDRESS,
-                        &facts_now);
+    report_and_continue(PHRASE_WRONG_SIZE, ADDRESS, &facts_now);
     report_warning("one: ", "two three", 3);
     report_warning("no detail", NULL, 0);
     report_warning("whole: ", "detail", 0);
@@ -515,8 +554,7 @@ static void hook(enum report_kind kind, uintptr_t address) {
 
 START_TEST(a_harness_gets_the_report_instead) {
     harness_report_hook = hook;
-    if (setjmp(before_report) == 0)
-        report_fatal(REPORT_CORRUPT_LINK, "free list is damaged", ADDRESS, NULL);
+    if (setjmp(before_report) == 0) report_fatal(PHRASE_DAMAGED_LIST, ADDRESS, NULL);
     ck_assert_int_eq((int)hooked_kind, REPORT_CORRUPT_LINK);
     ck_assert_uint_eq(hooked_address, ADDRESS);
     if (setjmp(before_report) == 0) moat_check_failed("x", (void *)(uintptr_t)0x20);
@@ -527,7 +565,9 @@ START_TEST(a_harness_gets_the_report_instead) {
 END_TEST
 
 static void add_tests(TCase *group) {
-    tcase_add_loop_test(group, each_kind_has_its_first_line_and_ends_in_an_abort, 0, REPORT_KINDS);
+    tcase_add_loop_test(group, every_kind_has_a_name_of_its_own, 0, REPORT_KINDS);
+    tcase_add_loop_test(group, each_phrase_has_its_first_line_and_ends_in_an_abort, 0, PHRASES);
+    tcase_add_loop_test(group, each_stop_is_one_line_and_an_abort, 0, STOPS);
     tcase_add_test(group, a_failed_check_is_corrupt_metadata);
     tcase_add_test(group, a_failed_assertion_names_the_condition);
     tcase_add_test(group, what_is_known_is_printed);

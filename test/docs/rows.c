@@ -1,0 +1,81 @@
+/*
+ * rows: the tables of src/ as the compiler reads them, a row a line, cells between tabs. The
+ * scripts beside this file compare them with the documents.
+ *
+ *   options   key, form, values, default
+ *   reports   "kind", name; "stop", its text with <detail> where there is one
+ *   stats     name, meaning
+ */
+#include "meta/options.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct word {
+    const char *word;
+    uint64_t value;
+    unsigned strength;
+};
+
+/* One of the three forms a value has. */
+struct values {
+    const struct word *words;
+    size_t count;
+    uint64_t least, most;
+    const char *form;
+};
+
+static void print_option(const char *key, uint64_t default_value, struct values values) {
+    printf("%s\t%s\t", key, values.form);
+    for (size_t i = 0; i < values.count; i++)
+        printf("%s%s", i == 0 ? "" : " ", values.words[i].word);
+    if (values.count == 0) printf("%" PRIu64 " %" PRIu64, values.least, values.most);
+    for (size_t i = 0; i < values.count; i++)
+        if (values.words[i].value == default_value) printf("\t%s\n", values.words[i].word);
+    if (values.count == 0) printf("\t%" PRIu64 "\n", default_value);
+}
+
+#define COUNT(...) (sizeof((const struct word[]){__VA_ARGS__}) / sizeof(struct word))
+#define WORDS(...)                                                                                 \
+    (struct values) {                                                                              \
+        .form = "word", .count = COUNT(__VA_ARGS__), .words = (const struct word[]) {              \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+#define NUMBER(minimum, maximum)                                                                   \
+    (struct values) { .form = "number", .least = (minimum), .most = (maximum) }
+#define SIZE(minimum, maximum)                                                                     \
+    (struct values) { .form = "size", .least = (minimum), .most = (maximum) }
+
+static void print_options(void) {
+#define OPTION(key, field, type, default_value, rule, values)                                      \
+    print_option(#key, (uint64_t)(default_value), values);
+#include "meta/options.def"
+}
+
+static void print_reports(void) {
+#define KIND(id, name) printf("kind\t%s\n", name);
+#define STOP(id, before, after)                                                                    \
+    printf("stop\t%s%s%s\n", before, (after)[0] != '\0' ? "<detail>" : "", after);
+#include "report/kinds.def"
+}
+
+static void print_stats(void) {
+#define STAT(name, line, unit, text, meaning) printf("%s\t%s\n", #name, meaning);
+#include "alloc/stats.def"
+}
+
+int main(int count, char **arguments) {
+    static const struct {
+        const char *name;
+        void (*print)(void);
+    } tables[] = {{"options", print_options}, {"reports", print_reports}, {"stats", print_stats}};
+    for (size_t i = 0; count == 2 && i < sizeof tables / sizeof *tables; i++) {
+        if (strcmp(arguments[1], tables[i].name) != 0) continue;
+        tables[i].print();
+        return 0;
+    }
+    fprintf(stderr, "usage: rows TABLE\n");
+    return 2;
+}
