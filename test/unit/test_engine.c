@@ -15,9 +15,9 @@
 #include <sys/mman.h>
 
 #include "base/base.h"
-#include "engine_crew.h"
-#include "engine_mutate.h"
-#include "engine_run.h"
+#include "engine/crew.h"
+#include "engine/mutate.h"
+#include "engine/run.h"
 
 /* --- The subject ----------------------------------------------------------------------------- */
 

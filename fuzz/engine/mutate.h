@@ -1,5 +1,5 @@
 /*
- * engine_mutate: how new inputs come from old ones, for every fuzzer.
+ * mutate: how new inputs come from old ones, for every fuzzer.
  *
  * One structure-aware mutator: it reads an input, edits operations, schedule or header, and writes
  * it back; whatever it is given, what it writes is valid. Each harness offers it to libFuzzer,
@@ -8,8 +8,8 @@
 #ifndef ENGINE_MUTATE_H
 #define ENGINE_MUTATE_H
 
-#include "engine_input.h"
-#include "engine_random.h"
+#include "engine/input.h"
+#include "engine/rng.h"
 
 /* A fresh input of some random operations. */
 void mutate_make(struct input *input, struct engine_random *random, unsigned threads);

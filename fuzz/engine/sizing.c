@@ -1,7 +1,7 @@
 /*
- * engine_sizes: how an operation's two numbers become a size or an alignment. See the header.
+ * sizing: how an operation's two numbers become a size or an alignment. See the header.
  */
-#include "engine_sizes.h"
+#include "engine/sizing.h"
 
 #include "base/base.h"
 

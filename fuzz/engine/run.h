@@ -1,5 +1,5 @@
 /*
- * engine_run: one input's run against one subject.
+ * run: one input's run against one subject.
  *
  * Carries out operations and judges every result by the shadow model. Whoever schedules threads
  * calls run_op() with the number of the thread that it is called on; one thread at a time. A report
@@ -12,11 +12,11 @@
 
 #include <setjmp.h>
 
-#include "engine_input.h"
-#include "engine_random.h"
-#include "engine_shadow.h"
-#include "engine_sizes.h"
-#include "engine_subject.h"
+#include "engine/input.h"
+#include "engine/rng.h"
+#include "engine/shadow.h"
+#include "engine/sizing.h"
+#include "engine/subject.h"
 
 #define KIND_BIT(kind) (1u << (kind))
 
@@ -79,13 +79,13 @@ uint64_t run_offset(const struct run *run, uintptr_t address);
 uint16_t run_pick_live(const struct run *run, unsigned slot);
 uint16_t run_pick_grave(const struct run *run, unsigned slot);
 void run_compare(struct run *run, uint16_t index);
-/* The verbs (engine_verbs.c): each judges its result. */
+/* The verbs (verbs.c): each judges its result. */
 void verb_allocate(struct run *run, const struct input_op *op, size_t size);
 void verb_resize(struct run *run, const struct input_op *op);
 void verb_free(struct run *run, uint16_t index, bool sized);
 void verb_free_null(struct run *run);
 void verb_reject(struct run *run, const struct input_op *op);
-/* The misuses (engine_misuse.c): do nothing when there is no fitting block. */
+/* The misuses (misuses.c): do nothing when there is no fitting block. */
 void misuse_prepare(void);
 void misuse_op(struct run *run, const struct input_op *op);
 

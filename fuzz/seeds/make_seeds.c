@@ -1,8 +1,8 @@
 /*
  * make_seeds: writes the seeds of the corpora, one named situation each.
  *
- *   cc -std=gnu11 -I ../src make_seeds.c engine_input.c engine_sizes.c \
- *      -o make_seeds && ./make_seeds ../corpus
+ *   cc -std=gnu11 -I fuzz -I src fuzz/seeds/make_seeds.c fuzz/engine/input.c \
+ *      fuzz/engine/sizing.c -o build/make_seeds && build/make_seeds corpus
  *
  * The seeds in corpus/ are this program's output: change it, not them. A situation is a list of
  * operations with the thread that carries each out; the schedule is made from that. Those named
@@ -14,8 +14,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "engine_input.h"
-#include "engine_sizes.h"
+#include "engine/input.h"
+#include "engine/sizing.h"
 
 enum { NEWEST = 255, OLDEST = 0, STEPS_MAX = 24 };
 

@@ -1,7 +1,7 @@
 /*
- * engine_input: reading and writing the format of a fuzz input. See the header for the layout.
+ * input: reading and writing the format of a fuzz input. See the header for the layout.
  */
-#include "engine_input.h"
+#include "engine/input.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /*
- * engine_misuse: wrong uses of the allocator, and how they must be reported.
+ * misuses: wrong uses of the allocator, and how they must be reported.
  *
  * Each misuse sets what may be reported, and at which address, and makes the call. The report hook
  * leaves the call; coming back from it means that the misuse went unseen. A grave is an address
  * that was a block and surely is none now.
  */
-#include "engine_run.h"
+#include "engine/run.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -1,15 +1,15 @@
 /*
- * engine_mutate: how new inputs come from old ones. See the header.
+ * mutate: how new inputs come from old ones. See the header.
  *
  * Operations are drawn by weight and often as recipes: short sequences that bring the allocator
  * into a state worth being in (a page full and freed from elsewhere, a thread ended with blocks
  * left, a block freed and its page purged), which single random operations would seldom reach.
  */
-#include "engine_mutate.h"
+#include "engine/mutate.h"
 
 #include <string.h>
 
-#include "engine_sizes.h"
+#include "engine/sizing.h"
 
 struct weight {
     uint8_t code, weight;

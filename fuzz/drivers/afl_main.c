@@ -6,7 +6,7 @@
  */
 #include <unistd.h>
 
-#include "engine_target.h"
+#include "engine/target.h"
 
 /* The macros narrow a read()'s result. */
 #pragma clang diagnostic ignored "-Wconversion"

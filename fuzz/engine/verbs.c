@@ -1,11 +1,11 @@
 /*
- * engine_verbs: right uses of the allocator, and what must come of them.
+ * verbs: right uses of the allocator, and what must come of them.
  *
  * errno is set to a mark before each call: a success must leave it, a failure must set the
  * documented value. NULL is allowed only for impossible sizes, when a system call was made to fail
  * within the operation, and where address space may run out.
  */
-#include "engine_run.h"
+#include "engine/run.h"
 
 #include <errno.h>
 

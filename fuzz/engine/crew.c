@@ -1,12 +1,12 @@
 /*
- * engine_crew: several real threads, one at a time. See the header.
+ * crew: several real threads, one at a time. See the header.
  *
  * A thread that ends may call the allocator from a thread-specific destructor, before or after the
  * allocator's own has run: as many programs do without knowing it. After a report nobody calls the
  * allocator again, the exit hooks included.
  */
 #define _GNU_SOURCE
-#include "engine_crew.h"
+#include "engine/crew.h"
 
 #include <errno.h>
 #include <pthread.h>

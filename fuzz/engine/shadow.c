@@ -1,15 +1,15 @@
 /*
- * engine_shadow: what the allocator should believe. See the header.
+ * shadow: what the allocator should believe. See the header.
  *
  * The two trees are treaps whose priorities come from the block's index and birth, so their shape
  * is the same in every run.
  */
-#include "engine_shadow.h"
+#include "engine/shadow.h"
 
 #include <string.h>
 
 #include "base/base.h"
-#include "engine_random.h"
+#include "engine/rng.h"
 
 /* A block of no bytes still has an address of its own. */
 static size_t extent(const struct shadow_block *block) { return block->usable ? block->usable : 1; }

@@ -1,5 +1,5 @@
 /*
- * engine_shadow: what the allocator should believe (the shadow model).
+ * shadow: what the allocator should believe (the shadow model).
  *
  * Every block handed out is live here until it is freed, then a grave until some new block covers
  * its address, so that freeing a grave is certainly a misuse. Live blocks never overlap each other;

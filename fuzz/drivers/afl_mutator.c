@@ -1,6 +1,6 @@
 /*
  * afl_mutator: the engine's mutator and trimmer as an AFL++ custom mutator (a shared object with
- * engine_input.c, engine_mutate.c and engine_sizes.c; AFL_CUSTOM_MUTATOR_LIBRARY names it).
+ * engine/input.c, mutate.c and sizing.c; AFL_CUSTOM_MUTATOR_LIBRARY names it).
  *
  * Trimming takes out whole operations, then bytes of the schedule: half of them at a time, then
  * quarters, down to one.
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine_mutate.h"
+#include "engine/mutate.h"
 
 /* An input that cannot be read is replaced by one with several threads: it serves both
    harnesses. */

@@ -4,9 +4,9 @@
  * Every verb, every class of size, system calls that fail, purges by a clock that the input moves,
  * and misuses, each of which must be reported as what it is. README.md has the oracles.
  */
-#include "engine_mutate.h"
-#include "engine_run.h"
-#include "engine_target.h"
+#include "engine/mutate.h"
+#include "engine/run.h"
+#include "engine/target.h"
 
 enum { FRESH_THREADS = 1 };
 

@@ -1,11 +1,11 @@
 /*
- * engine_random: the harnesses' own numbers.
+ * rng: the harnesses' own numbers.
  *
  * SplitMix64: every choice a harness makes comes from the input through one of these, so that the
  * same input is the same run. It has nothing to do with the allocator's generator.
  */
-#ifndef ENGINE_RANDOM_H
-#define ENGINE_RANDOM_H
+#ifndef ENGINE_RNG_H
+#define ENGINE_RNG_H
 
 #include <stdint.h>
 

@@ -1,11 +1,11 @@
 /*
- * engine_run: one input's run against one subject. See the header.
+ * run: one input's run against one subject. See the header.
  *
  * The report hook runs on the reporting thread, deep inside the allocator, and leaves it by a jump
  * to that thread's run_op(). The allocator is in mid-step then; the run is over and nothing calls
  * it again before it is reset.
  */
-#include "engine_run.h"
+#include "engine/run.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /*
- * engine_moat: moat itself, built with its seams, as the subject of the harnesses.
+ * subject_moat: moat itself, built with its seams, as the subject of the harnesses.
  */
-#include "engine_subject.h"
+#include "engine/subject.h"
 
 #include "harness/harness.h"
 #include "meta/livemap.h"

@@ -1,5 +1,5 @@
 /*
- * engine_target: what a harness gives to whatever drives it.
+ * target: what a harness gives to whatever drives it.
  *
  * A harness is fuzz_<name>.c: it defines the functions libFuzzer knows. The replay program also
  * asks for the trace of the last run, to see that the same input gives the same run.
