@@ -15,7 +15,7 @@
 enum { FRESH_THREADS = 3 };
 
 struct afl_state {
-    struct engine_random random;
+    struct rng random;
     uint8_t bytes[INPUT_MAX_SIZE];
     struct input trimmed;   /* what is known to behave the same */
     struct input candidate; /* what is being tried */
@@ -45,12 +45,12 @@ size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, u
     struct afl_state *state = data;
     size_t capacity = max_size < sizeof state->bytes ? max_size : sizeof state->bytes;
     *out = state->bytes;
-    if (other && other_size && engine_below(&state->random, 8) == 0)
+    if (other && other_size && rng_below(&state->random, 8) == 0)
         return mutate_cross_bytes(bytes, size, other, other_size, state->bytes, capacity,
-                                  FRESH_THREADS, engine_next(&state->random));
+                                  FRESH_THREADS, rng_next(&state->random));
     if (size > capacity) size = capacity;
     memcpy(state->bytes, bytes, size);
-    return mutate_bytes(state->bytes, size, capacity, FRESH_THREADS, engine_next(&state->random));
+    return mutate_bytes(state->bytes, size, capacity, FRESH_THREADS, rng_next(&state->random));
 }
 
 /* The most steps a trim can take: every chunk length, each over the whole input. */

@@ -87,24 +87,24 @@ static unsigned after(unsigned member) {
 /* Decides who carries out the next operation. */
 static void choose(void) {
     const struct input *input = crew.run->input;
-    struct engine_random *random = &crew.run->random;
+    struct rng *random = &crew.run->random;
     if (!crew.members[crew.next].alive) crew.keep = 0;
     if (crew.keep > 0) {
         crew.keep--;
         return;
     }
     unsigned byte = crew.schedule < input->schedule_length ? input->schedule[crew.schedule++]
-                                                           : engine_below(random, 256);
+                                                           : rng_below(random, 256);
     switch (input->scheduler) {
     case SCHEDULER_TAPE:
         crew.next = nth_alive(byte & 7);
         crew.keep = byte >> 3;
         break;
     case SCHEDULER_ROUND_ROBIN: crew.next = after(crew.next); break;
-    case SCHEDULER_RANDOM: crew.next = nth_alive(engine_below(random, crew.alive)); break;
+    case SCHEDULER_RANDOM: crew.next = nth_alive(rng_below(random, crew.alive)); break;
     default:
-        crew.next = nth_alive(engine_below(random, crew.alive));
-        crew.keep = engine_below(random, 12);
+        crew.next = nth_alive(rng_below(random, crew.alive));
+        crew.keep = rng_below(random, 12);
         break;
     }
 }
@@ -207,14 +207,14 @@ _Noreturn static void run_child(struct run *run, const struct input_op *op) {
     signal(SIGALRM, SIG_DFL);
     alarm(SECONDS_MAX);
     run->subject->fail_none();
-    struct engine_random random = {run->input->seed + op->value};
+    struct rng random = {run->input->seed + op->value};
     static const uint8_t codes[] = {OP_MALLOC,    OP_FREE,        OP_CALLOC, OP_REALLOC,
                                     OP_FREE_MANY, OP_MALLOC_MANY, OP_USABLE, OP_FREE};
     for (unsigned i = 0; i < OPS; i++) {
         struct input_op one = {
-            codes[engine_below(&random, sizeof codes)], (uint8_t)engine_below(&random, 256),
-            (uint8_t)(engine_below(&random, 256) & ~8u),
-            (uint8_t)engine_below(&random, SIZE_LARGE + 1), (uint32_t)engine_next(&random)};
+            codes[rng_below(&random, sizeof codes)], (uint8_t)rng_below(&random, 256),
+            (uint8_t)(rng_below(&random, 256) & ~8u), (uint8_t)rng_below(&random, SIZE_LARGE + 1),
+            (uint32_t)rng_next(&random)};
         run_op(run, &one, me);
         if (run->over) _exit(0); /* a list damaged before the fork */
     }

@@ -97,7 +97,7 @@ size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) 
         uint8_t *at = bytes + INPUT_HEADER_SIZE + i * INPUT_OP_SIZE;
         const struct input_op *op = &input->ops[i];
         at[0] = op->code;
-        at[1] = op->slot;
+        at[1] = op->pick;
         at[2] = op->other;
         at[3] = op->kind;
         write_le(at + 4, op->value, 4);

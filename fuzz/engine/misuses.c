@@ -32,7 +32,7 @@ static unsigned grave_kinds(const struct run *run, uint16_t grave) {
 }
 
 static void use_grave(struct run *run, const struct input_op *op) {
-    uint16_t grave = run_pick_grave(run, op->slot);
+    uint16_t grave = run_pick_grave(run, op->pick);
     if (grave == SHADOW_NONE) return;
     const struct shadow_block *dead = &run->shadow.blocks[grave];
     void *start = (void *)dead->start;
@@ -67,7 +67,7 @@ static size_t interior_offset(const struct shadow_block *block, const struct inp
 
 static void use_interior(struct run *run, const struct input_op *op) {
     bool dead = (op->kind & 3) == 3;
-    uint16_t index = dead ? run_pick_grave(run, op->slot) : run_pick_live(run, op->slot);
+    uint16_t index = dead ? run_pick_grave(run, op->pick) : run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
     uintptr_t address = block->start + interior_offset(block, op);
@@ -109,7 +109,7 @@ static uintptr_t foreign_address(struct run *run, const struct input_op *op, boo
     default: break;
     }
     *outside = false;
-    uint16_t index = run_pick_live(run, op->slot);
+    uint16_t index = run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return 0;
     uintptr_t start = run->shadow.blocks[index].start, address;
     switch (op->other % 9) {
@@ -147,7 +147,7 @@ static size_t wrong_size(const struct shadow_block *block, const struct input_op
 }
 
 static void use_wrong_size(struct run *run, const struct input_op *op) {
-    uint16_t index = run_pick_live(run, op->slot);
+    uint16_t index = run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
     size_t size = wrong_size(block, op);
@@ -161,7 +161,7 @@ static void use_wrong_size(struct run *run, const struct input_op *op) {
 }
 
 static void use_wrong_alignment(struct run *run, const struct input_op *op) {
-    uint16_t index = run_pick_live(run, op->slot);
+    uint16_t index = run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
     /* the first that the address does not have */
@@ -176,7 +176,7 @@ static void use_wrong_alignment(struct run *run, const struct input_op *op) {
 /* A write after free into the word that may hold a link. The run goes on: the list may be reported
    as damaged from now on, and what is handed out must still overlap nothing. */
 static void stomp(struct run *run, const struct input_op *op) {
-    uint16_t grave = run_pick_grave(run, op->slot);
+    uint16_t grave = run_pick_grave(run, op->pick);
     if (grave == SHADOW_NONE) return;
     const struct shadow_block *dead = &run->shadow.blocks[grave];
     if (dead->usable < GRANULE || !shadow_page_survives(&run->shadow, grave)) return;

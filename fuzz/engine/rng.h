@@ -9,24 +9,24 @@
 
 #include <stdint.h>
 
-struct engine_random {
+struct rng {
     uint64_t state;
 };
 
-static inline uint64_t engine_mix(uint64_t value) {
+static inline uint64_t rng_mix(uint64_t value) {
     value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
     value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
     return value ^ (value >> 31);
 }
 
-static inline uint64_t engine_next(struct engine_random *random) {
+static inline uint64_t rng_next(struct rng *random) {
     random->state += 0x9e3779b97f4a7c15u;
-    return engine_mix(random->state);
+    return rng_mix(random->state);
 }
 
 /* Uniform enough in [0, bound); 0 for bound 0. */
-static inline unsigned engine_below(struct engine_random *random, unsigned bound) {
-    return bound ? (unsigned)((engine_next(random) >> 32) % bound) : 0;
+static inline unsigned rng_below(struct rng *random, unsigned bound) {
+    return bound ? (unsigned)((rng_next(random) >> 32) % bound) : 0;
 }
 
 #endif

@@ -20,7 +20,7 @@ static struct run *current;
 static _Thread_local sigjmp_buf escape;
 
 void run_trace(struct run *run, uint64_t value) {
-    run->trace = engine_mix(run->trace ^ value) + value;
+    run->trace = rng_mix(run->trace ^ value) + value;
 }
 
 uint64_t run_offset(const struct run *run, uintptr_t address) {
@@ -38,9 +38,9 @@ void run_fail(struct run *run, const char *format, ...) {
     if (run->op_index < run->input->op_count) {
         const struct input_op *op = &run->input->ops[run->op_index];
         fprintf(stderr,
-                "fuzz: at operation %u (%s, slot %u, other %u, kind %u, value %u) on thread %u, %u "
+                "fuzz: at operation %u (%s, pick %u, other %u, kind %u, value %u) on thread %u, %u "
                 "blocks live\n",
-                run->op_index, op_name(op->code), op->slot, op->other, op->kind, op->value,
+                run->op_index, op_name(op->code), op->pick, op->other, op->kind, op->value,
                 run->thread, run->shadow.live_count);
     } else {
         fprintf(stderr, "fuzz: at the end of the run, on thread %u, %u blocks live\n", run->thread,
@@ -97,15 +97,15 @@ void run_end(struct run *run) {
     current = NULL;
 }
 
-/* A slot names the same share of the way through the list, whatever its length. */
-uint16_t run_pick_live(const struct run *run, unsigned slot) {
+/* A pick names the same share of the way through the list, whatever its length. */
+uint16_t run_pick_live(const struct run *run, unsigned pick) {
     unsigned count = run->shadow.live_count;
-    return count ? run->shadow.live[(slot & 255) * count >> 8] : SHADOW_NONE;
+    return count ? run->shadow.live[(pick & 255) * count >> 8] : SHADOW_NONE;
 }
 
-uint16_t run_pick_grave(const struct run *run, unsigned slot) {
+uint16_t run_pick_grave(const struct run *run, unsigned pick) {
     unsigned count = run->shadow.grave_count;
-    return count ? run->shadow.graves[(slot & 255) * count >> 8] : SHADOW_NONE;
+    return count ? run->shadow.graves[(pick & 255) * count >> 8] : SHADOW_NONE;
 }
 
 void run_compare(struct run *run, uint16_t index) {
@@ -126,7 +126,7 @@ static void check_everything(struct run *run) {
 }
 
 static void usable_op(struct run *run, const struct input_op *op) {
-    uint16_t index = run_pick_live(run, op->slot);
+    uint16_t index = run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
     size_t usable = run->subject->usable_size((void *)block->start);
@@ -138,7 +138,7 @@ static void usable_op(struct run *run, const struct input_op *op) {
 static void owns_op(struct run *run, const struct input_op *op) {
     int local = 0;
     if (run->subject->owns(&local)) run_fail(run, "owns an address on the stack");
-    uint16_t index = run_pick_live(run, op->slot);
+    uint16_t index = run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
     size_t offset = block->usable ? op->value % block->usable : 0;
@@ -154,7 +154,7 @@ static void malloc_many(struct run *run, const struct input_op *op) {
     struct input_op one = *op;
     one.code = OP_MALLOC;
     for (unsigned i = 0; i < count; i++) {
-        if (!shadow_has_room(&run->shadow, 1)) return;
+        if (!shadow_can_take(&run->shadow, 1)) return;
         verb_allocate(run, &one, size);
     }
 }
@@ -162,7 +162,7 @@ static void malloc_many(struct run *run, const struct input_op *op) {
 /* Orders of freeing: from a block forward or backward in the list (about allocation order), every
    second, at random, and all of one block size. */
 static void free_many(struct run *run, const struct input_op *op) {
-    unsigned count = 1u << (1 + op->other % 11), at = (op->slot * run->shadow.live_count) >> 8;
+    unsigned count = 1u << (1 + op->other % 11), at = (op->pick * run->shadow.live_count) >> 8;
     size_t usable = run->shadow.live_count ? run->shadow.blocks[run->shadow.live[at]].usable : 0;
     for (unsigned i = 0; i < count && run->shadow.live_count > 0; i++) {
         unsigned live = run->shadow.live_count;
@@ -170,7 +170,7 @@ static void free_many(struct run *run, const struct input_op *op) {
         case 0: at = at % live; break; /* the last takes the place of the one that goes */
         case 1: at = (at + live - 1) % live; break;
         case 2: at = (at + 2) % live; break;
-        case 3: at = engine_below(&run->random, live); break;
+        case 3: at = rng_below(&run->random, live); break;
         default:
             for (unsigned steps = 0;
                  steps < live && run->shadow.blocks[run->shadow.live[at % live]].usable != usable;
@@ -202,7 +202,7 @@ static void dispatch(struct run *run, const struct input_op *op) {
     case OP_REALLOCARRAY: verb_resize(run, op); break;
     case OP_FREE:
     case OP_FREE_SIZED:
-        index = run_pick_live(run, op->slot);
+        index = run_pick_live(run, op->pick);
         if (index != SHADOW_NONE) verb_free(run, index, op->code == OP_FREE_SIZED);
         break;
     case OP_FREE_NULL: verb_free_null(run); break;
@@ -236,8 +236,8 @@ void run_op(struct run *run, const struct input_op *op, unsigned thread) {
     run_trace(run, (uint64_t)op->code << 8 | thread);
     if (run_verbose)
         fprintf(stderr,
-                "fuzz: %u thread %u %s slot %u other %u kind %u value %u (%zu bytes), %u live\n",
-                run->op_index, thread, op_name(op->code), op->slot, op->other, op->kind, op->value,
+                "fuzz: %u thread %u %s pick %u other %u kind %u value %u (%zu bytes), %u live\n",
+                run->op_index, thread, op_name(op->code), op->pick, op->other, op->kind, op->value,
                 size_decode(op->kind, op->value), run->shadow.live_count);
     if (sigsetjmp(escape, 0) != 0) {
         run_trace(run, (uint64_t)run->reported);

@@ -29,8 +29,8 @@ struct expectation {
 struct run {
     const struct subject *subject;
     const struct input *input;
-    struct engine_random random; /* choices that the input leaves open */
-    uint64_t trace;              /* hash of all that was seen; equal for equal inputs */
+    struct rng random; /* choices that the input leaves open */
+    uint64_t trace;    /* hash of all that was seen; equal for equal inputs */
     unsigned op_index;
     unsigned thread; /* that runs now */
     bool over;       /* a report ended the run */
@@ -76,8 +76,8 @@ extern bool run_verbose;
 /* Shared by the engine's files. */
 void run_trace(struct run *run, uint64_t value);
 uint64_t run_offset(const struct run *run, uintptr_t address);
-uint16_t run_pick_live(const struct run *run, unsigned slot);
-uint16_t run_pick_grave(const struct run *run, unsigned slot);
+uint16_t run_pick_live(const struct run *run, unsigned pick);
+uint16_t run_pick_grave(const struct run *run, unsigned pick);
 void run_compare(struct run *run, uint16_t index);
 /* The verbs (verbs.c): each judges its result. */
 void verb_allocate(struct run *run, const struct input_op *op, size_t size);

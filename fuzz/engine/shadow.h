@@ -49,7 +49,7 @@ struct shadow {
 };
 
 void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit);
-bool shadow_has_room(const struct shadow *shadow, unsigned blocks);
+bool shadow_can_take(const struct shadow *shadow, unsigned blocks);
 
 /* Records a block. NULL and its index in *index, or a text that says what is wrong with it; it is
    not recorded then. */

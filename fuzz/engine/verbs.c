@@ -77,7 +77,7 @@ static void allocate_aligned(struct run *run, const struct input_op *op, size_t 
 }
 
 void verb_allocate(struct run *run, const struct input_op *op, size_t size) {
-    if (!shadow_has_room(&run->shadow, 1)) return;
+    if (!shadow_can_take(&run->shadow, 1)) return;
     if (size < SIZE_IMPOSSIBLE && run->shadow.live_bytes + size > LIVE_BYTES_MAX) return;
     if (op->code == OP_ALIGNED || op->code == OP_POSIX_MEMALIGN) {
         allocate_aligned(run, op, size);
@@ -121,9 +121,9 @@ static void resized(struct run *run, uint16_t old_index, uintptr_t start, size_t
 void verb_resize(struct run *run, const struct input_op *op) {
     size_t size = size_decode(op->kind, op->value), count = 1 + op->other % 8;
     if (op->code == OP_REALLOCARRAY) size = size / count * count;
-    if (!shadow_has_room(&run->shadow, 2)) return;
+    if (!shadow_can_take(&run->shadow, 2)) return;
     if (size < SIZE_IMPOSSIBLE && run->shadow.live_bytes + size > LIVE_BYTES_MAX) return;
-    uint16_t index = op->other >= 248 ? SHADOW_NONE : run_pick_live(run, op->slot);
+    uint16_t index = op->other >= 248 ? SHADOW_NONE : run_pick_live(run, op->pick);
     void *old = index == SHADOW_NONE ? NULL : (void *)run->shadow.blocks[index].start;
     if (old) run_compare(run, index);
     errno = ERRNO_MARK;
@@ -191,7 +191,7 @@ static void reject_aligned_alloc(struct run *run, size_t alignment, size_t size)
 void verb_reject(struct run *run, const struct input_op *op) {
     size_t size = size_decode(op->kind, op->value), big = SIZE_MAX / 2 - op->value,
            factor = 3 + op->other % 100;
-    uint16_t index = run_pick_live(run, op->slot);
+    uint16_t index = run_pick_live(run, op->pick);
     errno = ERRNO_MARK;
     switch (op->other % 9) {
     case 0: reject_aligned_alloc(run, 0, size); break;

@@ -30,11 +30,11 @@ struct situation {
     struct step steps[STEPS_MAX]; /* up to the first with code OP_CODES */
 };
 
-#define AT(thread, code, slot, other, kind, value)                                                 \
+#define AT(thread, code, pick, other, kind, value)                                                 \
     {                                                                                              \
-        thread, { OP_##code, slot, other, kind, value }                                            \
+        thread, { OP_##code, pick, other, kind, value }                                            \
     }
-#define DO(code, slot, other, kind, value) AT(0, code, slot, other, kind, value)
+#define DO(code, pick, other, kind, value) AT(0, code, pick, other, kind, value)
 #define END                                                                                        \
     {                                                                                              \
         0, { OP_CODES, 0, 0, 0, 0 }                                                                \
@@ -148,11 +148,11 @@ static const struct situation ops_situations[] = {
      {MANY(9, SIZE_TINY, 100), MANY(4, SIZE_MEDIUM, 9), DO(FREE_MANY, 0, 10, 0, 0),
       DO(CLOCK, 0, 0, 0, 1400), MALLOC(SIZE_TINY, 10), FREE_NEWEST, MANY(8, SIZE_TINY, 100),
       DO(TRIM, 0, 0, 0, 0), DO(CALLOC, 0, 0, SIZE_MEDIUM, 9), CHECK, END}},
-#define MISUSE(seed_name, code, slot, other, kind, value)                                          \
+#define MISUSE(seed_name, code, pick, other, kind, value)                                          \
     {                                                                                              \
         seed_name, INPUT_MISUSE, 0, 1, {                                                           \
             MALLOC(SIZE_TINY, 48), MALLOC(SIZE_TINY, 48), FREE_OLDEST,                             \
-                DO(code, slot, other, kind, value), END                                            \
+                DO(code, pick, other, kind, value), END                                            \
         }                                                                                          \
     }
     MISUSE("report-double-free", DOUBLE_FREE, NEWEST, 0, 0, 0),

@@ -326,7 +326,7 @@ static bool run_alone(enum fault fault) {
 }
 
 static void make_input(uint64_t seed, unsigned threads) {
-    struct engine_random random = {seed};
+    struct rng random = {seed};
     mutate_make(&input, &random, threads);
     for (unsigned i = 0; i < 6; i++) mutate_edit(&input, &random);
     /* The toy has no faults to inject and looks through all its records: keep runs small. */
@@ -354,10 +354,10 @@ END_TEST
 
 START_TEST(any_bytes_with_the_mark_and_the_version_are_an_input) {
     static uint8_t bytes[3000];
-    struct engine_random random = {1};
+    struct rng random = {1};
     for (unsigned round = 0; round < 2000; round++) {
-        size_t size = engine_below(&random, sizeof bytes);
-        for (size_t i = 0; i < size; i++) bytes[i] = (uint8_t)engine_next(&random);
+        size_t size = rng_below(&random, sizeof bytes);
+        for (size_t i = 0; i < size; i++) bytes[i] = (uint8_t)rng_next(&random);
         bytes[0] = 'm';
         bytes[1] = INPUT_VERSION;
         ck_assert_int_eq(input_decode(&input, bytes, size), size >= INPUT_HEADER_SIZE);
@@ -428,10 +428,10 @@ START_TEST(the_mutator_repeats_itself_for_the_same_seed) {
 END_TEST
 
 START_TEST(sizes_and_alignments_stay_in_their_ranges) {
-    struct engine_random random = {3};
+    struct rng random = {3};
     for (unsigned i = 0; i < 50000; i++) {
-        uint8_t kind = (uint8_t)engine_below(&random, 256);
-        size_t size = size_decode(kind, (uint32_t)engine_next(&random));
+        uint8_t kind = (uint8_t)rng_below(&random, 256);
+        size_t size = size_decode(kind, (uint32_t)rng_next(&random));
         if (kind % SIZE_KINDS == SIZE_ABSURD)
             ck_assert_uint_ge(size, SIZE_IMPOSSIBLE);
         else
@@ -450,18 +450,18 @@ static struct shadow shadow;
 START_TEST(the_shadow_model_agrees_with_a_plain_array) {
     enum { SPACE = 4096, BASE = 1 << 20 };
     static uint16_t cover[SPACE];
-    struct engine_random random = {5};
+    struct rng random = {5};
     shadow_reset(&shadow, 5, 4096);
     memset(cover, 0xff, sizeof cover);
     for (unsigned round = 0; round < 30000; round++) {
-        if (shadow.live_count > 0 && engine_below(&random, 2)) {
-            uint16_t index = shadow.live[engine_below(&random, shadow.live_count)];
+        if (shadow.live_count > 0 && rng_below(&random, 2)) {
+            uint16_t index = shadow.live[rng_below(&random, shadow.live_count)];
             for (unsigned i = 0; i < SPACE; i++)
                 if (cover[i] == index) cover[i] = SHADOW_NONE;
             shadow_death(&shadow, index);
         } else {
-            unsigned at = engine_below(&random, SPACE / 16 - 20),
-                     length = 16 * (1 + engine_below(&random, 12));
+            unsigned at = rng_below(&random, SPACE / 16 - 20),
+                     length = 16 * (1 + rng_below(&random, 12));
             struct shadow_block facts = {
                 .start = BASE + at * 16, .requested = length, .usable = length, .alignment = 1};
             bool taken = false;
@@ -473,7 +473,7 @@ START_TEST(the_shadow_model_agrees_with_a_plain_array) {
             for (unsigned i = 0; !broken && i < length; i++) cover[at * 16 + i] = index;
         }
         if (round % 500 == 0) ck_assert_ptr_null(shadow_validate(&shadow));
-        uintptr_t probe = engine_below(&random, SPACE);
+        uintptr_t probe = rng_below(&random, SPACE);
         ck_assert_uint_eq(shadow_find_live(&shadow, BASE + probe, 1), cover[probe]);
     }
 }
