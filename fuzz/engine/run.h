@@ -1,11 +1,11 @@
 /*
- * run: one input's run against one subject.
+ * run: the state of one input's run against one subject, and how it ends.
  *
- * Carries out operations and judges every result by the shadow model. Whoever schedules threads
- * calls run_op() with the number of the thread that it is called on; one thread at a time. A report
- * that is expected, of an expected kind and at the very address, ends the run; any other report and
- * any wrong result is a failure: the engine prints what happened and calls abort(), unless a
- * failure handler is set (the engine's own test).
+ * Owns what every operation shares: the state, the trace, failures, picking and comparing blocks,
+ * and the way out of a report. It knows no operation: the verbs and misuses do, and dispatch calls
+ * those. One thread at a time. A report that is expected, of an expected kind and at the very
+ * address, ends the run; any other report and any wrong result is a failure: the engine prints what
+ * happened and calls abort(), unless a failure handler is set (the engine's own test).
  */
 #ifndef ENGINE_RUN_H
 #define ENGINE_RUN_H
@@ -45,21 +45,12 @@ struct run {
     struct shadow shadow;
 };
 
-/* Operations that only `threads` carries out; they do nothing while these are NULL. */
-struct run_hooks {
-    void (*thread_start)(struct run *run);
-    void (*thread_end)(struct run *run, const struct input_op *op);
-    void (*fork)(struct run *run, const struct input_op *op);
-};
-extern struct run_hooks run_hooks;
-
+/* Called by dispatch_begin() alone. */
 void run_begin(struct run *run, const struct subject *subject, const struct input *input);
-/* One operation by thread `thread`, on that thread. After it, run->over says whether a report ended
-   the run. */
-void run_op(struct run *run, const struct input_op *op, unsigned thread);
-/* Compares and frees every `stride`-th live block from `first` on and trims: each thread does so
-   before it ends. */
-void run_drain(struct run *run, unsigned first, unsigned stride, unsigned thread);
+/* Calls step(run, argument) on this thread, which may call the subject. Returns when the step does,
+   or, with run->over set, when the subject reports what was expected. */
+void run_until_report(struct run *run, void (*step)(struct run *run, const void *argument),
+                      const void *argument);
 /* With no block and no other thread left: moat_check, used blocks, committed bytes. Not after a
    report. */
 void run_at_rest(struct run *run);
@@ -73,20 +64,14 @@ extern void (*run_failure_handler)(const char *text);
 /* Prints each operation to stderr as it is carried out. */
 extern bool run_verbose;
 
-/* Shared by the engine's files. */
+/* What was seen goes into the trace; nothing that differs from run to run may. */
 void run_trace(struct run *run, uint64_t value);
+/* An address as it may be traced: from the subject's base. */
 uint64_t run_offset(const struct run *run, uintptr_t address);
+/* The block that an operation's pick names, or SHADOW_NONE where there is none. */
 uint16_t run_pick_live(const struct run *run, unsigned pick);
 uint16_t run_pick_grave(const struct run *run, unsigned pick);
+/* Fails unless the live block still holds what it was filled with. */
 void run_compare(struct run *run, uint16_t index);
-/* The verbs (verbs.c): each judges its result. */
-void verb_allocate(struct run *run, const struct input_op *op, size_t size);
-void verb_resize(struct run *run, const struct input_op *op);
-void verb_free(struct run *run, uint16_t index, bool sized);
-void verb_free_null(struct run *run);
-void verb_reject(struct run *run, const struct input_op *op);
-/* The misuses (misuses.c): do nothing when there is no fitting block. */
-void misuse_prepare(void);
-void misuse_op(struct run *run, const struct input_op *op);
 
 #endif

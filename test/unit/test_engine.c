@@ -16,8 +16,8 @@
 
 #include "base/base.h"
 #include "engine/crew.h"
+#include "engine/dispatch.h"
 #include "engine/mutate.h"
-#include "engine/run.h"
 
 /* --- The subject ----------------------------------------------------------------------------- */
 
@@ -316,12 +316,7 @@ static bool run_alone(enum fault fault) {
         toy_end();
         return false;
     }
-    run_begin(&run, &toy, &input);
-    for (; run.op_index < input.op_count && !run.over; run.op_index++)
-        run_op(&run, &input.ops[run.op_index], 0);
-    if (!run.over) run_drain(&run, 0, 1, 0);
-    if (!run.over) run_at_rest(&run);
-    run_end(&run);
+    dispatch_input(&run, &toy, &input);
     return true;
 }
 
@@ -349,6 +344,16 @@ START_TEST(an_input_survives_being_written_and_read) {
         ck_assert_uint_eq(input_encode(&other_input, again, sizeof again), size);
         ck_assert_mem_eq(bytes, again, size);
     }
+}
+END_TEST
+
+START_TEST(every_operation_has_a_name_and_a_function) {
+    for (unsigned code = 0; code < OP_CODES; code++) {
+        ck_assert_msg(dispatch_knows(code), "nothing carries out operation %u", code);
+        ck_assert_str_ne(op_name(code), "?");
+    }
+    ck_assert(!dispatch_knows(OP_CODES));
+    ck_assert_str_eq(op_name(OP_CODES), "?");
 }
 END_TEST
 
@@ -597,6 +602,7 @@ int main(void) {
     Suite *suite = suite_create("engine");
     TCase *parts = tcase_create("parts");
     tcase_add_test(parts, an_input_survives_being_written_and_read);
+    tcase_add_test(parts, every_operation_has_a_name_and_a_function);
     tcase_add_test(parts, any_bytes_with_the_mark_and_the_version_are_an_input);
     tcase_add_test(parts, taking_out_an_operation_leaves_the_schedule_as_it_was);
     tcase_add_test(parts, the_mutator_writes_valid_inputs_only);
