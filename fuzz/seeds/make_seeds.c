@@ -1,10 +1,10 @@
 /*
  * make_seeds: writes the seeds of the corpora, one named situation each.
  *
- *   cc -std=gnu11 -I fuzz -I src fuzz/seeds/make_seeds.c fuzz/engine/input.c \
- *      fuzz/engine/sizing.c -o build/make_seeds && build/make_seeds corpus
+ *   cmake --build build --target make_seeds && build/fuzz/make_seeds corpus
  *
- * The seeds in corpus/ are this program's output: change it, not them. A situation is a list of
+ * The seeds in corpus/ are this program's output, as fuzz.seeds, a test, sees: change it, not them,
+ * and keep what a fuzzer found in corpus/<harness>/regressions/. A situation is a list of
  * operations with the thread that carries each out; the schedule is made from that. Those named
  * report-… must end in a report: the replay program checks it.
  */
