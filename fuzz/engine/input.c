@@ -1,5 +1,9 @@
 /*
  * input: reading and writing the format of a fuzz input. See the header for the layout.
+ *
+ * Reading brings every field into range, so no other file of the engine checks one; writing an
+ * input and reading it again gives the same input. Part of the mutator that AFL++ loads, so it
+ * calls nothing but the C library.
  */
 #include "engine/input.h"
 

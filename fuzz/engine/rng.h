@@ -2,7 +2,9 @@
  * rng: the harnesses' own numbers.
  *
  * SplitMix64: every choice a harness makes comes from the input through one of these, so that the
- * same input is the same run. It has nothing to do with the allocator's generator.
+ * same input is the same run. It has nothing to do with the allocator's generator, and the
+ * allocator's choices do not move it. A generator belongs to whoever declares it; there is no
+ * shared one.
  */
 #ifndef ENGINE_RNG_H
 #define ENGINE_RNG_H

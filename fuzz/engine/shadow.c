@@ -2,7 +2,8 @@
  * shadow: what the allocator should believe. See the header.
  *
  * The two trees are treaps whose priorities come from the block's index and birth, so their shape
- * is the same in every run.
+ * is the same in every run. live[] and graves[] hold the same blocks as the trees, in no order, so
+ * that one can be picked by its number; a block that goes is replaced there by the last.
  */
 #include "engine/shadow.h"
 

@@ -2,7 +2,9 @@
  * fuzz_ops: random operations on one thread against the shadow model.
  *
  * Every verb, every class of size, system calls that fail, purges by a clock that the input moves,
- * and misuses, each of which must be reported as what it is. README.md has the oracles.
+ * and misuses, each of which must be reported as what it is. README.md has the oracles. Operations
+ * that need several threads do nothing here. Whatever an input leaves behind is gone before the
+ * next: a run begins and ends with a reset.
  */
 #include "engine/dispatch.h"
 #include "engine/mutate.h"
