@@ -5,7 +5,7 @@
 cd "${MOAT_TREE:-$SRC/moat}"
 
 harnesses=()
-for source in fuzz/fuzz_*.c; do harnesses+=("$(basename "$source" .c)"); done
+for source in fuzz/harnesses/fuzz_*.c; do harnesses+=("$(basename "$source" .c)"); done
 
 cmake -S . -B "$WORK/build" -DMOAT_FUZZ=libfuzzer -DCMAKE_BUILD_TYPE=RelWithDebInfo
 cmake --build "$WORK/build" -j "$(nproc)" --target "${harnesses[@]}"

@@ -496,7 +496,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("alloc");
     TCase *group = tcase_create("alloc");
-    core_unused();
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 100);
     tcase_add_loop_test(group, blocks_agree_with_a_model, 0, 6);

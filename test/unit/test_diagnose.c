@@ -311,7 +311,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("diagnose");
     TCase *group = tcase_create("diagnose");
-    core_unused();
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, a_freed_block);

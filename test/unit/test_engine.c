@@ -15,9 +15,9 @@
 #include <sys/mman.h>
 
 #include "base/base.h"
-#include "engine_crew.h"
-#include "engine_mutate.h"
-#include "engine_run.h"
+#include "engine/crew.h"
+#include "engine/dispatch.h"
+#include "engine/mutate.h"
 
 /* --- The subject ----------------------------------------------------------------------------- */
 
@@ -316,17 +316,12 @@ static bool run_alone(enum fault fault) {
         toy_end();
         return false;
     }
-    run_begin(&run, &toy, &input);
-    for (; run.op_index < input.op_count && !run.over; run.op_index++)
-        run_op(&run, &input.ops[run.op_index], 0);
-    if (!run.over) run_drain(&run, 0, 1, 0);
-    if (!run.over) run_at_rest(&run);
-    run_end(&run);
+    dispatch_input(&run, &toy, &input);
     return true;
 }
 
 static void make_input(uint64_t seed, unsigned threads) {
-    struct engine_random random = {seed};
+    struct rng random = {seed};
     mutate_make(&input, &random, threads);
     for (unsigned i = 0; i < 6; i++) mutate_edit(&input, &random);
     /* The toy has no faults to inject and looks through all its records: keep runs small. */
@@ -352,12 +347,22 @@ START_TEST(an_input_survives_being_written_and_read) {
 }
 END_TEST
 
+START_TEST(every_operation_has_a_name_and_a_function) {
+    for (unsigned code = 0; code < OP_CODES; code++) {
+        ck_assert_msg(dispatch_knows(code), "nothing carries out operation %u", code);
+        ck_assert_str_ne(op_name(code), "?");
+    }
+    ck_assert(!dispatch_knows(OP_CODES));
+    ck_assert_str_eq(op_name(OP_CODES), "?");
+}
+END_TEST
+
 START_TEST(any_bytes_with_the_mark_and_the_version_are_an_input) {
     static uint8_t bytes[3000];
-    struct engine_random random = {1};
+    struct rng random = {1};
     for (unsigned round = 0; round < 2000; round++) {
-        size_t size = engine_below(&random, sizeof bytes);
-        for (size_t i = 0; i < size; i++) bytes[i] = (uint8_t)engine_next(&random);
+        size_t size = rng_below(&random, sizeof bytes);
+        for (size_t i = 0; i < size; i++) bytes[i] = (uint8_t)rng_next(&random);
         bytes[0] = 'm';
         bytes[1] = INPUT_VERSION;
         ck_assert_int_eq(input_decode(&input, bytes, size), size >= INPUT_HEADER_SIZE);
@@ -428,10 +433,10 @@ START_TEST(the_mutator_repeats_itself_for_the_same_seed) {
 END_TEST
 
 START_TEST(sizes_and_alignments_stay_in_their_ranges) {
-    struct engine_random random = {3};
+    struct rng random = {3};
     for (unsigned i = 0; i < 50000; i++) {
-        uint8_t kind = (uint8_t)engine_below(&random, 256);
-        size_t size = size_decode(kind, (uint32_t)engine_next(&random));
+        uint8_t kind = (uint8_t)rng_below(&random, 256);
+        size_t size = size_decode(kind, (uint32_t)rng_next(&random));
         if (kind % SIZE_KINDS == SIZE_ABSURD)
             ck_assert_uint_ge(size, SIZE_IMPOSSIBLE);
         else
@@ -450,18 +455,18 @@ static struct shadow shadow;
 START_TEST(the_shadow_model_agrees_with_a_plain_array) {
     enum { SPACE = 4096, BASE = 1 << 20 };
     static uint16_t cover[SPACE];
-    struct engine_random random = {5};
+    struct rng random = {5};
     shadow_reset(&shadow, 5, 4096);
     memset(cover, 0xff, sizeof cover);
     for (unsigned round = 0; round < 30000; round++) {
-        if (shadow.live_count > 0 && engine_below(&random, 2)) {
-            uint16_t index = shadow.live[engine_below(&random, shadow.live_count)];
+        if (shadow.live_count > 0 && rng_below(&random, 2)) {
+            uint16_t index = shadow.live[rng_below(&random, shadow.live_count)];
             for (unsigned i = 0; i < SPACE; i++)
                 if (cover[i] == index) cover[i] = SHADOW_NONE;
             shadow_death(&shadow, index);
         } else {
-            unsigned at = engine_below(&random, SPACE / 16 - 20),
-                     length = 16 * (1 + engine_below(&random, 12));
+            unsigned at = rng_below(&random, SPACE / 16 - 20),
+                     length = 16 * (1 + rng_below(&random, 12));
             struct shadow_block facts = {
                 .start = BASE + at * 16, .requested = length, .usable = length, .alignment = 1};
             bool taken = false;
@@ -473,7 +478,7 @@ START_TEST(the_shadow_model_agrees_with_a_plain_array) {
             for (unsigned i = 0; !broken && i < length; i++) cover[at * 16 + i] = index;
         }
         if (round % 500 == 0) ck_assert_ptr_null(shadow_validate(&shadow));
-        uintptr_t probe = engine_below(&random, SPACE);
+        uintptr_t probe = rng_below(&random, SPACE);
         ck_assert_uint_eq(shadow_find_live(&shadow, BASE + probe, 1), cover[probe]);
     }
 }
@@ -597,6 +602,7 @@ int main(void) {
     Suite *suite = suite_create("engine");
     TCase *parts = tcase_create("parts");
     tcase_add_test(parts, an_input_survives_being_written_and_read);
+    tcase_add_test(parts, every_operation_has_a_name_and_a_function);
     tcase_add_test(parts, any_bytes_with_the_mark_and_the_version_are_an_input);
     tcase_add_test(parts, taking_out_an_operation_leaves_the_schedule_as_it_was);
     tcase_add_test(parts, the_mutator_writes_valid_inputs_only);

@@ -199,7 +199,6 @@ static void fork_now(void) {
     core_be(forker);
     in_child(child_body);
     harness_set_thread_word(before);
-    harness_set_atomic_hook(core_step_hook);
     forks++;
 }
 
@@ -216,11 +215,10 @@ static void others_are_whole(void) {
 
 enum caught { IN_REMOTE_FREE, IN_LOCAL_FREE, IN_ALLOCATION, IN_THREAD_END, CAUGHT_KINDS };
 
-static void be_caught(enum caught what, struct core_thread *maker) {
+static void be_caught(enum caught what, struct core_thread *maker, uint64_t step) {
     struct core_thread third = CORE_THREAD;
     if (what == IN_REMOTE_FREE) core_begin(&third);
     core_be(what == IN_REMOTE_FREE ? &third : maker);
-    uint64_t step = core_step_wanted;
     core_interleave(step, fork_now);
     if (what == IN_ALLOCATION)
         for (unsigned i = 0; i < 6; i++) blocks[COUNT - 1] = alloc_block(8 * KIB);
@@ -251,8 +249,7 @@ START_TEST(a_thread_may_vanish_at_any_step) {
             blocks[COUNT - 1] = page[0];
             core_alloc(&maker, 8 * KIB);
         }
-        core_step_wanted = step;
-        be_caught((enum caught)_i, &maker);
+        be_caught((enum caught)_i, &maker, step);
         bool ran = core_interleave_end();
         if (_i == IN_THREAD_END) maker.word = THREAD_ENDED;
         core_be(&owner);
@@ -485,7 +482,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("fork");
     TCase *group = tcase_create("fork");
-    core_unused();
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 100);
     tcase_add_loop_test(group, a_child_uses_the_blocks_of_threads_that_vanished, 0, 2);

@@ -180,7 +180,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("link");
     TCase *group = tcase_create("link");
-    core_unused();
     tcase_set_timeout(group, 60);
     tcase_add_test(group, the_boundary_test_is_the_remainder_for_every_offset_of_every_class);
     tcase_add_test(group, the_boundary_test_is_the_remainder_up_to_32_bits);

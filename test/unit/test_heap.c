@@ -361,7 +361,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("heap");
     TCase *group = tcase_create("heap");
-    core_unused();
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, the_direct_table_follows_the_queues);

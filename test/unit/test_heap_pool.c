@@ -84,7 +84,6 @@ START_TEST(no_heap_is_taken_twice_however_births_and_ends_interleave) {
 END_TEST
 
 int main(void) {
-    core_unused();
     Suite *suite = suite_create("heap_pool");
     TCase *group = tcase_create("interleavings");
     tcase_add_checked_fixture(group, core_setup, core_teardown);

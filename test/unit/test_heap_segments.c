@@ -533,7 +533,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("heap_segments");
     TCase *group = tcase_create("heap_segments");
-    core_unused();
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, what_an_ended_thread_left_is_adopted_by_who_needs_memory);

@@ -550,7 +550,6 @@ static void add_cache_tests(TCase *group) {
 int main(void) {
     Suite *suite = suite_create("huge");
     TCase *group = tcase_create("huge");
-    core_unused();
     tcase_add_checked_fixture(group, core_setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, a_block_has_its_length_and_inaccessible_memory_around_it);

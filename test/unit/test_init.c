@@ -29,7 +29,7 @@ START_TEST(a_free_of_null_and_a_query_of_null_need_no_allocator) {
     alloc_free_sized(NULL, 10);
     alloc_free_aligned_sized(NULL, 64, 10);
     ck_assert_uint_eq(alloc_usable_size(NULL), 0);
-    ck_assert(!alloc_owns(&core_kind));
+    ck_assert(!alloc_owns(&core_address));
     ck_assert_uint_eq(check_all(), 0);
     ck_assert_uint_eq(harness_reserved_bytes(), 0);
 }
@@ -186,7 +186,7 @@ START_TEST(without_a_start_nothing_is_owned) {
         harness_fail_from(OS_COMMIT, n);
         ck_assert_ptr_null(alloc_block(100));
         ck_assert(!alloc_owns((void *)(ro.region_base + 100)));
-        core_expect_free_report(REPORT_INVALID_FREE, &core_kind);
+        core_expect_free_report(REPORT_INVALID_FREE, &core_address);
     }
 }
 END_TEST

@@ -98,7 +98,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("livemap");
     TCase *group = tcase_create("livemap");
-    core_unused();
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, every_granule_has_a_bit_of_its_own);

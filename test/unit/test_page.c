@@ -540,7 +540,6 @@ static void add_list_tests(TCase *group) {
 int main(void) {
     Suite *suite = suite_create("page");
     TCase *group = tcase_create("page");
-    core_unused();
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     add_list_tests(group);

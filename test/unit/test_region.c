@@ -328,7 +328,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("region");
     TCase *group = tcase_create("region");
-    core_unused();
     tcase_add_checked_fixture(group, core_setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, a_run_is_where_the_region_is_and_never_the_first_segment);

@@ -436,7 +436,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("remote");
     TCase *group = tcase_create("remote");
-    core_unused();
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, the_claim_is_the_free_and_the_block_stays_as_it_is);

@@ -399,7 +399,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("segment");
     TCase *group = tcase_create("segment");
-    core_unused();
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, a_new_segment_is_owned_empty_and_usable_up_to_its_guard);

@@ -113,7 +113,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("sizeclass");
     TCase *group = tcase_create("sizeclass");
-    core_unused();
     tcase_set_timeout(group, 60);
     tcase_add_test(group, block_sizes_grow_by_whole_granules_and_end_at_the_largest);
     tcase_add_test(group, every_size_gets_the_smallest_class_that_fits);

@@ -113,7 +113,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("stats");
     TCase *group = tcase_create("stats");
-    core_unused();
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, before_the_first_allocation_everything_is_zero);

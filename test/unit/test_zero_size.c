@@ -215,7 +215,6 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("zero");
     TCase *group = tcase_create("zero");
-    core_unused();
     tcase_add_checked_fixture(group, core_setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, every_block_has_an_address_of_its_own_that_cannot_be_touched);

@@ -1,10 +1,10 @@
 /*
  * make_seeds: writes the seeds of the corpora, one named situation each.
  *
- *   cc -std=gnu11 -I ../src make_seeds.c engine_input.c engine_sizes.c \
- *      -o make_seeds && ./make_seeds ../corpus
+ *   cmake --build build --target make_seeds && build/fuzz/make_seeds corpus
  *
- * The seeds in corpus/ are this program's output: change it, not them. A situation is a list of
+ * The seeds in corpus/ are this program's output, as fuzz.seeds, a test, sees: change it, not them,
+ * and keep what a fuzzer found in corpus/<harness>/regressions/. A situation is a list of
  * operations with the thread that carries each out; the schedule is made from that. Those named
  * report-… must end in a report: the replay program checks it.
  */
@@ -14,8 +14,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "engine_input.h"
-#include "engine_sizes.h"
+#include "engine/input.h"
+#include "engine/sizing.h"
 
 enum { NEWEST = 255, OLDEST = 0, STEPS_MAX = 24 };
 
@@ -30,11 +30,11 @@ struct situation {
     struct step steps[STEPS_MAX]; /* up to the first with code OP_CODES */
 };
 
-#define AT(thread, code, slot, other, kind, value)                                                 \
+#define AT(thread, code, pick, other, kind, value)                                                 \
     {                                                                                              \
-        thread, { OP_##code, slot, other, kind, value }                                            \
+        thread, { OP_##code, pick, other, kind, value }                                            \
     }
-#define DO(code, slot, other, kind, value) AT(0, code, slot, other, kind, value)
+#define DO(code, pick, other, kind, value) AT(0, code, pick, other, kind, value)
 #define END                                                                                        \
     {                                                                                              \
         0, { OP_CODES, 0, 0, 0, 0 }                                                                \
@@ -148,11 +148,11 @@ static const struct situation ops_situations[] = {
      {MANY(9, SIZE_TINY, 100), MANY(4, SIZE_MEDIUM, 9), DO(FREE_MANY, 0, 10, 0, 0),
       DO(CLOCK, 0, 0, 0, 1400), MALLOC(SIZE_TINY, 10), FREE_NEWEST, MANY(8, SIZE_TINY, 100),
       DO(TRIM, 0, 0, 0, 0), DO(CALLOC, 0, 0, SIZE_MEDIUM, 9), CHECK, END}},
-#define MISUSE(seed_name, code, slot, other, kind, value)                                          \
+#define MISUSE(seed_name, code, pick, other, kind, value)                                          \
     {                                                                                              \
         seed_name, INPUT_MISUSE, 0, 1, {                                                           \
             MALLOC(SIZE_TINY, 48), MALLOC(SIZE_TINY, 48), FREE_OLDEST,                             \
-                DO(code, slot, other, kind, value), END                                            \
+                DO(code, pick, other, kind, value), END                                            \
         }                                                                                          \
     }
     MISUSE("report-double-free", DOUBLE_FREE, NEWEST, 0, 0, 0),

@@ -1,15 +1,15 @@
 /*
- * engine_mutate: how new inputs come from old ones. See the header.
+ * mutate: how new inputs come from old ones. See the header.
  *
  * Operations are drawn by weight and often as recipes: short sequences that bring the allocator
  * into a state worth being in (a page full and freed from elsewhere, a thread ended with blocks
  * left, a block freed and its page purged), which single random operations would seldom reach.
  */
-#include "engine_mutate.h"
+#include "engine/mutate.h"
 
 #include <string.h>
 
-#include "engine_sizes.h"
+#include "engine/sizing.h"
 
 struct weight {
     uint8_t code, weight;
@@ -25,10 +25,10 @@ static const struct weight plain[] = {
 static const struct weight with_threads[] = {
     {OP_THREAD_START, 8}, {OP_THREAD_END, 6}, {OP_FORK, 1}};
 
-static unsigned draw(struct engine_random *random, const struct weight *table, unsigned count) {
+static unsigned draw(struct rng *random, const struct weight *table, unsigned count) {
     unsigned sum = 0;
     for (unsigned i = 0; i < count; i++) sum += table[i].weight;
-    unsigned at = engine_below(random, sum);
+    unsigned at = rng_below(random, sum);
     for (unsigned i = 0; i < count; i++) {
         if (at < table[i].weight) return table[i].code;
         at -= table[i].weight;
@@ -36,7 +36,7 @@ static unsigned draw(struct engine_random *random, const struct weight *table, u
     return OP_MALLOC;
 }
 
-static uint8_t draw_size_kind(struct engine_random *random) {
+static uint8_t draw_size_kind(struct rng *random) {
     static const struct weight kinds[] = {{SIZE_ZERO, 2},   {SIZE_TINY, 30},  {SIZE_BOUNDARY, 20},
                                           {SIZE_SMALL, 14}, {SIZE_MEDIUM, 8}, {SIZE_LARGE, 6},
                                           {SIZE_HUGE, 4},   {SIZE_LIMIT, 10}, {SIZE_ABSURD, 1}};
@@ -44,22 +44,22 @@ static uint8_t draw_size_kind(struct engine_random *random) {
 }
 
 /* Half of the time the newest block: what was just made is what the next operation is about. */
-static uint8_t draw_slot(struct engine_random *random) {
-    return engine_below(random, 2) ? 255 : (uint8_t)engine_below(random, 256);
+static uint8_t draw_pick(struct rng *random) {
+    return rng_below(random, 2) ? 255 : (uint8_t)rng_below(random, 256);
 }
 
-static struct input_op make_op(struct engine_random *random, unsigned code) {
-    struct input_op op = {(uint8_t)code, draw_slot(random), (uint8_t)engine_below(random, 256),
-                          draw_size_kind(random), (uint32_t)engine_next(random)};
-    if (code == OP_MALLOC_MANY && engine_below(random, 4))
-        op.kind = (uint8_t)(SIZE_TINY + engine_below(random, 3));
+static struct input_op make_op(struct rng *random, unsigned code) {
+    struct input_op op = {(uint8_t)code, draw_pick(random), (uint8_t)rng_below(random, 256),
+                          draw_size_kind(random), (uint32_t)rng_next(random)};
+    if (code == OP_MALLOC_MANY && rng_below(random, 4))
+        op.kind = (uint8_t)(SIZE_TINY + rng_below(random, 3));
     if (code == OP_FREE_MANY || code == OP_FREE_INTERIOR || code == OP_FREE_FOREIGN)
-        op.kind = (uint8_t)engine_below(random, 256);
+        op.kind = (uint8_t)rng_below(random, 256);
     return op;
 }
 
-static struct input_op random_op(struct engine_random *random, unsigned threads) {
-    if (threads > 1 && engine_below(random, 10) == 0)
+static struct input_op random_op(struct rng *random, unsigned threads) {
+    if (threads > 1 && rng_below(random, 10) == 0)
         return make_op(random,
                        draw(random, with_threads, sizeof with_threads / sizeof with_threads[0]));
     return make_op(random, draw(random, plain, sizeof plain / sizeof plain[0]));
@@ -99,14 +99,14 @@ static const uint8_t recipes[][RECIPE_MAX] = {
 };
 enum { RECIPES = sizeof recipes / sizeof recipes[0], RECIPES_ALONE = 7 };
 
-static void insert_recipe(struct input *input, struct engine_random *random) {
+static void insert_recipe(struct input *input, struct rng *random) {
     const uint8_t *recipe =
-        recipes[engine_below(random, input->threads > 1 ? RECIPES : RECIPES_ALONE)];
-    unsigned at = engine_below(random, input->op_count + 1);
+        recipes[rng_below(random, input->threads > 1 ? RECIPES : RECIPES_ALONE)];
+    unsigned at = rng_below(random, input->op_count + 1);
     struct input_op first = make_op(random, recipe[0]);
     for (unsigned i = 0; i < RECIPE_MAX && recipe[i] != RECIPE_END; i++) {
         struct input_op op = make_op(random, recipe[i]);
-        if (engine_below(random, 2)) { /* the same size all along */
+        if (rng_below(random, 2)) { /* the same size all along */
             op.kind = recipe[i] == OP_FREE_MANY ? op.kind : first.kind;
             op.value = first.value;
         }
@@ -117,52 +117,51 @@ static void insert_recipe(struct input *input, struct engine_random *random) {
 }
 
 /* A misuse ends the run, so it goes near the end of the operations. */
-static void append_misuse(struct input *input, struct engine_random *random) {
-    unsigned code = OP_DOUBLE_FREE + engine_below(random, OP_CODES - OP_DOUBLE_FREE);
-    if (engine_below(random, 3) == 0) code = OP_DOUBLE_FREE;
+static void append_misuse(struct input *input, struct rng *random) {
+    unsigned code = OP_DOUBLE_FREE + rng_below(random, OP_CODES - OP_DOUBLE_FREE);
+    if (rng_below(random, 3) == 0) code = OP_DOUBLE_FREE;
     input->flags |= INPUT_MISUSE;
     unsigned at =
-        input->op_count - engine_below(random, input->op_count < 8 ? input->op_count + 1 : 8);
-    if (engine_below(random, 2)) insert_op(input, at++, make_op(random, OP_FREE));
+        input->op_count - rng_below(random, input->op_count < 8 ? input->op_count + 1 : 8);
+    if (rng_below(random, 2)) insert_op(input, at++, make_op(random, OP_FREE));
     insert_op(input, at, make_op(random, code));
 }
 
-static void edit_op(struct input *input, struct engine_random *random) {
+static void edit_op(struct input *input, struct rng *random) {
     if (input->op_count == 0) return;
-    struct input_op *op = &input->ops[engine_below(random, input->op_count)];
-    switch (engine_below(random, 7)) {
+    struct input_op *op = &input->ops[rng_below(random, input->op_count)];
+    switch (rng_below(random, 7)) {
     case 0: *op = random_op(random, input->threads); break;
-    case 1: op->slot = draw_slot(random); break;
-    case 2: op->other = (uint8_t)engine_below(random, 256); break;
+    case 1: op->pick = draw_pick(random); break;
+    case 2: op->other = (uint8_t)rng_below(random, 256); break;
     case 3: op->kind = draw_size_kind(random); break;
-    case 4: op->value = (uint32_t)engine_next(random); break;
-    case 5: op->value += engine_below(random, 5) - 2u; break;
-    default: op->value ^= 1u << engine_below(random, 32); break;
+    case 4: op->value = (uint32_t)rng_next(random); break;
+    case 5: op->value += rng_below(random, 5) - 2u; break;
+    default: op->value ^= 1u << rng_below(random, 32); break;
     }
 }
 
-static void move_ops(struct input *input, struct engine_random *random) {
+static void move_ops(struct input *input, struct rng *random) {
     if (input->op_count < 2) return;
-    unsigned from = engine_below(random, input->op_count),
-             to = engine_below(random, input->op_count);
+    unsigned from = rng_below(random, input->op_count), to = rng_below(random, input->op_count);
     struct input_op op = input->ops[from];
-    if (engine_below(random, 2)) { /* swap */
+    if (rng_below(random, 2)) { /* swap */
         input->ops[from] = input->ops[to];
         input->ops[to] = op;
         return;
     }
-    unsigned count = 1 + engine_below(random, 8); /* repeat a stretch */
+    unsigned count = 1 + rng_below(random, 8); /* repeat a stretch */
     for (unsigned i = 0; i < count && from + i < input->op_count; i++) {
         op = input->ops[from + i];
         insert_op(input, to, op);
     }
 }
 
-static void edit_schedule(struct input *input, struct engine_random *random) {
-    unsigned length = input->schedule_length, at = engine_below(random, length + 1);
-    uint8_t byte = (uint8_t)engine_below(random, 256);
-    if (engine_below(random, 2)) byte &= 0x1f; /* short turns */
-    switch (engine_below(random, 4)) {
+static void edit_schedule(struct input *input, struct rng *random) {
+    unsigned length = input->schedule_length, at = rng_below(random, length + 1);
+    uint8_t byte = (uint8_t)rng_below(random, 256);
+    if (rng_below(random, 2)) byte &= 0x1f; /* short turns */
+    switch (rng_below(random, 4)) {
     case 0:
     case 1:
         if (length > 0) input->schedule[at % length] = byte;
@@ -181,34 +180,33 @@ static void edit_schedule(struct input *input, struct engine_random *random) {
     }
 }
 
-static void edit_header(struct input *input, struct engine_random *random) {
-    switch (engine_below(random, 5)) {
-    case 0: input->seed = engine_next(random); break;
-    case 1: input->flags ^= (uint8_t)(1u << engine_below(random, 4)); break;
-    case 2: input->scheduler = (uint8_t)engine_below(random, SCHEDULERS); break;
-    case 3: input->fault_budget = (uint8_t)engine_below(random, 4); break;
+static void edit_header(struct input *input, struct rng *random) {
+    switch (rng_below(random, 5)) {
+    case 0: input->seed = rng_next(random); break;
+    case 1: input->flags ^= (uint8_t)(1u << rng_below(random, 4)); break;
+    case 2: input->scheduler = (uint8_t)rng_below(random, SCHEDULERS); break;
+    case 3: input->fault_budget = (uint8_t)rng_below(random, 4); break;
     default:
         if (input->threads > 1)
-            input->threads = (uint8_t)(2 + engine_below(random, INPUT_MAX_THREADS - 1));
+            input->threads = (uint8_t)(2 + rng_below(random, INPUT_MAX_THREADS - 1));
         break;
     }
 }
 
-void mutate_edit(struct input *input, struct engine_random *random) {
-    unsigned edits = 1 + engine_below(random, 4);
+void mutate_edit(struct input *input, struct rng *random) {
+    unsigned edits = 1 + rng_below(random, 4);
     for (unsigned i = 0; i < edits; i++) {
-        switch (engine_below(random, 12)) {
+        switch (rng_below(random, 12)) {
         case 0:
         case 1:
         case 2: edit_op(input, random); break;
         case 3:
         case 4:
-            insert_op(input, engine_below(random, input->op_count + 1),
+            insert_op(input, rng_below(random, input->op_count + 1),
                       random_op(random, input->threads));
             break;
         case 5:
-            remove_ops(input, engine_below(random, input->op_count + 1),
-                       1 + engine_below(random, 4));
+            remove_ops(input, rng_below(random, input->op_count + 1), 1 + rng_below(random, 4));
             break;
         case 6: move_ops(input, random); break;
         case 7:
@@ -225,30 +223,30 @@ void mutate_edit(struct input *input, struct engine_random *random) {
     }
 }
 
-void mutate_make(struct input *input, struct engine_random *random, unsigned threads) {
+void mutate_make(struct input *input, struct rng *random, unsigned threads) {
     memset(input, 0, sizeof *input);
     input->threads = (uint8_t)threads;
-    input->seed = engine_next(random);
-    input->scheduler = threads > 1 ? (uint8_t)engine_below(random, SCHEDULERS) : 0;
-    unsigned count = 4 + engine_below(random, 40);
+    input->seed = rng_next(random);
+    input->scheduler = threads > 1 ? (uint8_t)rng_below(random, SCHEDULERS) : 0;
+    unsigned count = 4 + rng_below(random, 40);
     for (unsigned i = 0; i < count; i++)
         insert_op(input, input->op_count, random_op(random, threads));
     if (threads == 1) return;
-    input->schedule_length = 8 + engine_below(random, 24);
+    input->schedule_length = 8 + rng_below(random, 24);
     for (unsigned i = 0; i < input->schedule_length; i++)
-        input->schedule[i] = (uint8_t)(engine_next(random) & 0x3f);
+        input->schedule[i] = (uint8_t)(rng_next(random) & 0x3f);
 }
 
-void mutate_cross(struct input *into, const struct input *from, struct engine_random *random) {
-    unsigned keep = engine_below(random, into->op_count + 1),
-             start = engine_below(random, from->op_count + 1);
+void mutate_cross(struct input *into, const struct input *from, struct rng *random) {
+    unsigned keep = rng_below(random, into->op_count + 1),
+             start = rng_below(random, from->op_count + 1);
     unsigned count = from->op_count - start;
     if (count > INPUT_MAX_OPS - keep) count = INPUT_MAX_OPS - keep;
     memcpy(&into->ops[keep], &from->ops[start], count * sizeof into->ops[0]);
     into->op_count = keep + count;
     into->flags |= from->flags & (INPUT_MISUSE | INPUT_FORK);
     if (from->fault_budget > into->fault_budget) into->fault_budget = from->fault_budget;
-    if (engine_below(random, 2) == 0) return;
+    if (rng_below(random, 2) == 0) return;
     memcpy(into->schedule, from->schedule, from->schedule_length);
     into->schedule_length = from->schedule_length;
 }
@@ -256,7 +254,7 @@ void mutate_cross(struct input *into, const struct input *from, struct engine_ra
 static struct input first, second;
 
 size_t mutate_bytes(uint8_t *bytes, size_t size, size_t max_size, unsigned threads, uint64_t seed) {
-    struct engine_random random = {seed};
+    struct rng random = {seed};
     if (input_decode(&first, bytes, size))
         mutate_edit(&first, &random);
     else
@@ -267,7 +265,7 @@ size_t mutate_bytes(uint8_t *bytes, size_t size, size_t max_size, unsigned threa
 size_t mutate_cross_bytes(const uint8_t *one, size_t one_size, const uint8_t *other,
                           size_t other_size, uint8_t *out, size_t max_size, unsigned threads,
                           uint64_t seed) {
-    struct engine_random random = {seed};
+    struct rng random = {seed};
     if (!input_decode(&first, one, one_size)) mutate_make(&first, &random, threads);
     if (input_decode(&second, other, other_size)) mutate_cross(&first, &second, &random);
     return input_encode(&first, out, max_size);

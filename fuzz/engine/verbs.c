@@ -1,11 +1,11 @@
 /*
- * engine_verbs: right uses of the allocator, and what must come of them.
+ * verbs: right uses of the allocator, and what must come of them. See the header.
  *
  * errno is set to a mark before each call: a success must leave it, a failure must set the
  * documented value. NULL is allowed only for impossible sizes, when a system call was made to fail
  * within the operation, and where address space may run out.
  */
-#include "engine_run.h"
+#include "engine/verbs.h"
 
 #include <errno.h>
 
@@ -76,8 +76,9 @@ static void allocate_aligned(struct run *run, const struct input_op *op, size_t 
     judge_null(run, size, alignment, "posix_memalign");
 }
 
-void verb_allocate(struct run *run, const struct input_op *op, size_t size) {
-    if (!shadow_has_room(&run->shadow, 1)) return;
+void verb_allocate(struct run *run, const struct input_op *op) {
+    size_t size = size_decode(op->kind, op->value);
+    if (!shadow_can_take(&run->shadow, 1)) return;
     if (size < SIZE_IMPOSSIBLE && run->shadow.live_bytes + size > LIVE_BYTES_MAX) return;
     if (op->code == OP_ALIGNED || op->code == OP_POSIX_MEMALIGN) {
         allocate_aligned(run, op, size);
@@ -102,6 +103,19 @@ void verb_allocate(struct run *run, const struct input_op *op, size_t size) {
     take(run, (uintptr_t)block, size, 1, ORIGIN_MALLOC, zeroed);
 }
 
+void verb_allocate_many(struct run *run, const struct input_op *op) {
+    enum { BYTES_MAX = 2 * 1024 * 1024 };
+    size_t size = size_decode(op->kind, op->value);
+    unsigned count = 1u << (1 + op->other % 11);
+    if (size && count > BYTES_MAX / size) count = (unsigned)(BYTES_MAX / size);
+    struct input_op one = *op;
+    one.code = OP_MALLOC;
+    for (unsigned i = 0; i < count; i++) {
+        if (!shadow_can_take(&run->shadow, 1)) return;
+        verb_allocate(run, &one);
+    }
+}
+
 /* The block moved, or stayed, and has a new size: what it held must still be there. */
 static void resized(struct run *run, uint16_t old_index, uintptr_t start, size_t size) {
     struct shadow_block old = run->shadow.blocks[old_index];
@@ -121,9 +135,9 @@ static void resized(struct run *run, uint16_t old_index, uintptr_t start, size_t
 void verb_resize(struct run *run, const struct input_op *op) {
     size_t size = size_decode(op->kind, op->value), count = 1 + op->other % 8;
     if (op->code == OP_REALLOCARRAY) size = size / count * count;
-    if (!shadow_has_room(&run->shadow, 2)) return;
+    if (!shadow_can_take(&run->shadow, 2)) return;
     if (size < SIZE_IMPOSSIBLE && run->shadow.live_bytes + size > LIVE_BYTES_MAX) return;
-    uint16_t index = op->other >= 248 ? SHADOW_NONE : run_pick_live(run, op->slot);
+    uint16_t index = op->other >= 248 ? SHADOW_NONE : run_pick_live(run, op->pick);
     void *old = index == SHADOW_NONE ? NULL : (void *)run->shadow.blocks[index].start;
     if (old) run_compare(run, index);
     errno = ERRNO_MARK;
@@ -148,7 +162,7 @@ void verb_resize(struct run *run, const struct input_op *op) {
     if (old) run_compare(run, index);
 }
 
-void verb_free(struct run *run, uint16_t index, bool sized) {
+void verb_free_block(struct run *run, uint16_t index, bool sized) {
     const struct shadow_block *block = &run->shadow.blocks[index];
     void *start = (void *)block->start;
     run_compare(run, index);
@@ -163,7 +177,38 @@ void verb_free(struct run *run, uint16_t index, bool sized) {
     shadow_death(&run->shadow, index);
 }
 
-void verb_free_null(struct run *run) {
+void verb_free(struct run *run, const struct input_op *op) {
+    uint16_t index = run_pick_live(run, op->pick);
+    if (index != SHADOW_NONE) verb_free_block(run, index, op->code == OP_FREE_SIZED);
+}
+
+/* Orders of freeing: from a block forward or backward in the list (about allocation order), every
+   second, at random, and all of one block size. */
+void verb_free_many(struct run *run, const struct input_op *op) {
+    unsigned count = 1u << (1 + op->other % 11), at = (op->pick * run->shadow.live_count) >> 8;
+    size_t usable = run->shadow.live_count ? run->shadow.blocks[run->shadow.live[at]].usable : 0;
+    for (unsigned i = 0; i < count && run->shadow.live_count > 0; i++) {
+        unsigned live = run->shadow.live_count;
+        switch (op->kind % 5) {
+        case 0: at = at % live; break; /* the last takes the place of the one that goes */
+        case 1: at = (at + live - 1) % live; break;
+        case 2: at = (at + 2) % live; break;
+        case 3: at = rng_below(&run->random, live); break;
+        default:
+            for (unsigned steps = 0;
+                 steps < live && run->shadow.blocks[run->shadow.live[at % live]].usable != usable;
+                 steps++)
+                at++;
+            at %= live;
+            if (run->shadow.blocks[run->shadow.live[at]].usable != usable) return;
+            break;
+        }
+        verb_free_block(run, run->shadow.live[at], (op->value >> (i & 31)) & 1);
+    }
+}
+
+void verb_free_null(struct run *run, const struct input_op *op) {
+    (void)op;
     errno = ERRNO_MARK;
     run->subject->free(NULL);
     run->subject->free_sized(NULL, 10);
@@ -191,7 +236,7 @@ static void reject_aligned_alloc(struct run *run, size_t alignment, size_t size)
 void verb_reject(struct run *run, const struct input_op *op) {
     size_t size = size_decode(op->kind, op->value), big = SIZE_MAX / 2 - op->value,
            factor = 3 + op->other % 100;
-    uint16_t index = run_pick_live(run, op->slot);
+    uint16_t index = run_pick_live(run, op->pick);
     errno = ERRNO_MARK;
     switch (op->other % 9) {
     case 0: reject_aligned_alloc(run, 0, size); break;
@@ -213,4 +258,50 @@ void verb_reject(struct run *run, const struct input_op *op) {
         if (index != SHADOW_NONE) run_compare(run, index);
         break;
     }
+}
+
+void verb_usable(struct run *run, const struct input_op *op) {
+    uint16_t index = run_pick_live(run, op->pick);
+    if (index == SHADOW_NONE) return;
+    const struct shadow_block *block = &run->shadow.blocks[index];
+    size_t usable = run->subject->usable_size((void *)block->start);
+    if (usable != block->usable)
+        run_fail(run, "usable size was %zu and is now %zu", block->usable, usable);
+    run_compare(run, index);
+}
+
+void verb_owns(struct run *run, const struct input_op *op) {
+    int local = 0;
+    if (run->subject->owns(&local)) run_fail(run, "owns an address on the stack");
+    uint16_t index = run_pick_live(run, op->pick);
+    if (index == SHADOW_NONE) return;
+    const struct shadow_block *block = &run->shadow.blocks[index];
+    size_t offset = block->usable ? op->value % block->usable : 0;
+    if (!run->subject->owns((void *)(block->start + offset)))
+        run_fail(run, "does not own a live block");
+}
+
+void verb_check(struct run *run, const struct input_op *op) {
+    (void)op;
+    unsigned tolerated = run->tolerated;
+    /* The checker may word a damaged list as damaged metadata. */
+    if (tolerated) run->tolerated |= KIND_BIT(REPORT_CORRUPT_METADATA);
+    run->subject->check();
+    run->tolerated = tolerated;
+    for (unsigned i = 0; i < run->shadow.live_count; i++) run_compare(run, run->shadow.live[i]);
+}
+
+void verb_trim(struct run *run, const struct input_op *op) {
+    (void)op;
+    run_trace(run, run->subject->trim());
+}
+
+void verb_clock(struct run *run, const struct input_op *op) {
+    run->subject->advance_clock(op->value % 1500);
+}
+
+void verb_fault(struct run *run, const struct input_op *op) {
+    if (run->faults_armed >= run->input->fault_budget || run->subject->fault_kinds == 0) return;
+    run->faults_armed++;
+    run->subject->fail_nth(op->value % run->subject->fault_kinds, 1 + op->other % 8);
 }

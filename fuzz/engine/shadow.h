@@ -1,5 +1,5 @@
 /*
- * engine_shadow: what the allocator should believe (the shadow model).
+ * shadow: what the allocator should believe (the shadow model).
  *
  * Every block handed out is live here until it is freed, then a grave until some new block covers
  * its address, so that freeing a grave is certainly a misuse. Live blocks never overlap each other;
@@ -49,7 +49,7 @@ struct shadow {
 };
 
 void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit);
-bool shadow_has_room(const struct shadow *shadow, unsigned blocks);
+bool shadow_can_take(const struct shadow *shadow, unsigned blocks);
 
 /* Records a block. NULL and its index in *index, or a text that says what is wrong with it; it is
    not recorded then. */

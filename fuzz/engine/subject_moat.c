@@ -1,7 +1,11 @@
 /*
- * engine_moat: moat itself, built with its seams, as the subject of the harnesses.
+ * subject_moat: moat itself, built with its seams, as the subject of the harnesses.
+ *
+ * The only file of the engine that knows how moat is built inside: where its tables lie, which
+ * system calls may fail, what a thread word is. Everything else sees the table of subject.h. One
+ * life at a time; begin() and end() reset moat whole.
  */
-#include "engine_subject.h"
+#include "engine/subject.h"
 
 #include "harness/harness.h"
 #include "meta/livemap.h"

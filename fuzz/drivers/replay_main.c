@@ -17,9 +17,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "engine_input.h"
-#include "engine_run.h"
-#include "engine_target.h"
+#include "engine/input.h"
+#include "engine/run.h"
+#include "engine/target.h"
 
 static unsigned ran, reported, silent, unread, unstable, repeat = 2;
 

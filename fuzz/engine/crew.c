@@ -1,12 +1,12 @@
 /*
- * engine_crew: several real threads, one at a time. See the header.
+ * crew: several real threads, one at a time. See the header.
  *
  * A thread that ends may call the allocator from a thread-specific destructor, before or after the
  * allocator's own has run: as many programs do without knowing it. After a report nobody calls the
  * allocator again, the exit hooks included.
  */
 #define _GNU_SOURCE
-#include "engine_crew.h"
+#include "engine/crew.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "engine/dispatch.h"
 
 enum {
     NOBODY = INPUT_MAX_THREADS,
@@ -87,24 +89,24 @@ static unsigned after(unsigned member) {
 /* Decides who carries out the next operation. */
 static void choose(void) {
     const struct input *input = crew.run->input;
-    struct engine_random *random = &crew.run->random;
+    struct rng *random = &crew.run->random;
     if (!crew.members[crew.next].alive) crew.keep = 0;
     if (crew.keep > 0) {
         crew.keep--;
         return;
     }
     unsigned byte = crew.schedule < input->schedule_length ? input->schedule[crew.schedule++]
-                                                           : engine_below(random, 256);
+                                                           : rng_below(random, 256);
     switch (input->scheduler) {
     case SCHEDULER_TAPE:
         crew.next = nth_alive(byte & 7);
         crew.keep = byte >> 3;
         break;
     case SCHEDULER_ROUND_ROBIN: crew.next = after(crew.next); break;
-    case SCHEDULER_RANDOM: crew.next = nth_alive(engine_below(random, crew.alive)); break;
+    case SCHEDULER_RANDOM: crew.next = nth_alive(rng_below(random, crew.alive)); break;
     default:
-        crew.next = nth_alive(engine_below(random, crew.alive));
-        crew.keep = engine_below(random, 12);
+        crew.next = nth_alive(rng_below(random, crew.alive));
+        crew.keep = rng_below(random, 12);
         break;
     }
 }
@@ -112,7 +114,7 @@ static void choose(void) {
 /* Carries out the next operation as thread `me` and decides about the one after it. */
 static void step(void) {
     struct run *run = crew.run;
-    run_op(run, &run->input->ops[run->op_index], me);
+    dispatch_op(run, &run->input->ops[run->op_index], me);
     if (!run->over) run->op_index++;
     if (run->over || run->op_index >= run->input->op_count)
         crew.finished = true;
@@ -130,9 +132,9 @@ static void late_work(void *argument) {
                           SIZE_TINY, self->late_op >> 16};
     if (self->late % 2 == 0) op.code = OP_FREE;
     unsigned member = (unsigned)(self - crew.members);
-    run_op(run, &op, member);
+    dispatch_op(run, &op, member);
     op.code = self->late % 2 == 0 ? OP_MALLOC : OP_FREE;
-    if (!run->over) run_op(run, &op, member);
+    if (!run->over) dispatch_op(run, &op, member);
     if (run->over) {
         run->subject->abandon_thread();
         return;
@@ -142,7 +144,7 @@ static void late_work(void *argument) {
 
 static void leave(struct member *self) {
     struct run *run = crew.run;
-    if (self->draining && !run->over) run_drain(run, me, crew.alive, me);
+    if (self->draining && !run->over) dispatch_drain(run, me, crew.alive, me);
     if (run->over) run->subject->abandon_thread();
     if (self->alive) crew.alive--;
     self->alive = false;
@@ -180,6 +182,11 @@ static void start_member(struct run *run) {
     run_trace(run, free_place);
 }
 
+static void start_another(struct run *run, const struct input_op *op) {
+    (void)op;
+    start_member(run);
+}
+
 /* The thread whose operation this is ends, unless it is thread 0. */
 static void end_member(struct run *run, const struct input_op *op) {
     struct member *self = &crew.members[me];
@@ -207,21 +214,21 @@ _Noreturn static void run_child(struct run *run, const struct input_op *op) {
     signal(SIGALRM, SIG_DFL);
     alarm(SECONDS_MAX);
     run->subject->fail_none();
-    struct engine_random random = {run->input->seed + op->value};
+    struct rng random = {run->input->seed + op->value};
     static const uint8_t codes[] = {OP_MALLOC,    OP_FREE,        OP_CALLOC, OP_REALLOC,
                                     OP_FREE_MANY, OP_MALLOC_MANY, OP_USABLE, OP_FREE};
     for (unsigned i = 0; i < OPS; i++) {
         struct input_op one = {
-            codes[engine_below(&random, sizeof codes)], (uint8_t)engine_below(&random, 256),
-            (uint8_t)(engine_below(&random, 256) & ~8u),
-            (uint8_t)engine_below(&random, SIZE_LARGE + 1), (uint32_t)engine_next(&random)};
-        run_op(run, &one, me);
+            codes[rng_below(&random, sizeof codes)], (uint8_t)rng_below(&random, 256),
+            (uint8_t)(rng_below(&random, 256) & ~8u), (uint8_t)rng_below(&random, SIZE_LARGE + 1),
+            (uint32_t)rng_next(&random)};
+        dispatch_op(run, &one, me);
         if (run->over) _exit(0); /* a list damaged before the fork */
     }
     struct input_op check = {.code = OP_CHECK};
-    run_op(run, &check, me);
-    if (!run->over) run_drain(run, 0, 1, me);
-    if (!run->over) run_op(run, &check, me);
+    dispatch_op(run, &check, me);
+    if (!run->over) dispatch_drain(run, 0, 1, me);
+    if (!run->over) dispatch_op(run, &check, me);
     _exit(0);
 }
 
@@ -284,7 +291,7 @@ static void prepare(void) {
 
 void crew_run(struct run *run, const struct subject *subject, const struct input *input) {
     prepare();
-    run_hooks = (struct run_hooks){start_member, end_member, fork_member};
+    dispatch_hooks = (struct dispatch_hooks){start_another, end_member, fork_member};
     me = 0;
     crew.run = run;
     crew.members[0] = (struct member){.alive = true};
@@ -293,15 +300,16 @@ void crew_run(struct run *run, const struct subject *subject, const struct input
     crew.to_join = NOBODY;
     crew.forks = FORKS_MAX;
     crew.finished = input->op_count == 0;
-    run_begin(run, subject, input);
+    dispatch_begin(run, subject, input);
     while (crew.alive < input->threads) start_member(run);
     choose();
     lead();
     subject->fail_none();
     dismiss();
-    if (!run->over) run_drain(run, 0, 1, 0);
+    if (!run->over) dispatch_drain(run, 0, 1, 0);
     if (!run->over) run_at_rest(run);
     run_end(run);
+    dispatch_hooks = (struct dispatch_hooks){NULL, NULL, NULL};
 }
 
 void crew_pin(void) {

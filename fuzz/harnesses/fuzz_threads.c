@@ -5,10 +5,10 @@
  * abandoned and reclaimed, the process forks, and misuses are mixed in, across threads too.
  * README.md has the oracles.
  */
-#include "engine_crew.h"
-#include "engine_mutate.h"
-#include "engine_run.h"
-#include "engine_target.h"
+#include "engine/crew.h"
+#include "engine/mutate.h"
+#include "engine/run.h"
+#include "engine/target.h"
 
 enum { FRESH_THREADS = 3 };
 

@@ -1,6 +1,6 @@
 /*
  * afl_mutator: the engine's mutator and trimmer as an AFL++ custom mutator (a shared object with
- * engine_input.c, engine_mutate.c and engine_sizes.c; AFL_CUSTOM_MUTATOR_LIBRARY names it).
+ * engine/input.c, mutate.c and sizing.c; AFL_CUSTOM_MUTATOR_LIBRARY names it).
  *
  * Trimming takes out whole operations, then bytes of the schedule: half of them at a time, then
  * quarters, down to one.
@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine_mutate.h"
+#include "engine/mutate.h"
 
 /* An input that cannot be read is replaced by one with several threads: it serves both
    harnesses. */
 enum { FRESH_THREADS = 3 };
 
 struct afl_state {
-    struct engine_random random;
+    struct rng random;
     uint8_t bytes[INPUT_MAX_SIZE];
     struct input trimmed;   /* what is known to behave the same */
     struct input candidate; /* what is being tried */
@@ -45,12 +45,12 @@ size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, u
     struct afl_state *state = data;
     size_t capacity = max_size < sizeof state->bytes ? max_size : sizeof state->bytes;
     *out = state->bytes;
-    if (other && other_size && engine_below(&state->random, 8) == 0)
+    if (other && other_size && rng_below(&state->random, 8) == 0)
         return mutate_cross_bytes(bytes, size, other, other_size, state->bytes, capacity,
-                                  FRESH_THREADS, engine_next(&state->random));
+                                  FRESH_THREADS, rng_next(&state->random));
     if (size > capacity) size = capacity;
     memcpy(state->bytes, bytes, size);
-    return mutate_bytes(state->bytes, size, capacity, FRESH_THREADS, engine_next(&state->random));
+    return mutate_bytes(state->bytes, size, capacity, FRESH_THREADS, rng_next(&state->random));
 }
 
 /* The most steps a trim can take: every chunk length, each over the whole input. */

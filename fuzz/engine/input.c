@@ -1,7 +1,11 @@
 /*
- * engine_input: reading and writing the format of a fuzz input. See the header for the layout.
+ * input: reading and writing the format of a fuzz input. See the header for the layout.
+ *
+ * Reading brings every field into range, so no other file of the engine checks one; writing an
+ * input and reading it again gives the same input. Part of the mutator that AFL++ loads, so it
+ * calls nothing but the C library.
  */
-#include "engine_input.h"
+#include "engine/input.h"
 
 #include <string.h>
 
@@ -97,7 +101,7 @@ size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) 
         uint8_t *at = bytes + INPUT_HEADER_SIZE + i * INPUT_OP_SIZE;
         const struct input_op *op = &input->ops[i];
         at[0] = op->code;
-        at[1] = op->slot;
+        at[1] = op->pick;
         at[2] = op->other;
         at[3] = op->kind;
         write_le(at + 4, op->value, 4);

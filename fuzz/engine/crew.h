@@ -1,5 +1,5 @@
 /*
- * engine_crew: several real threads, of which one runs at a time in the order that the input says.
+ * crew: several real threads, of which one runs at a time in the order that the input says.
  *
  * The turn is a baton: whoever holds it carries out operations until the schedule names another
  * thread, hands it over and waits for its own. Thread 0 is the caller. The others are made and
@@ -10,7 +10,7 @@
 #ifndef ENGINE_CREW_H
 #define ENGINE_CREW_H
 
-#include "engine_run.h"
+#include "engine/run.h"
 
 /* Runs one input to its end: operations, draining by each thread, thread ends, and the state at
    rest. */

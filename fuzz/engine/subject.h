@@ -1,7 +1,7 @@
 /*
- * engine_subject: the allocator under test, as a table of functions.
+ * subject: the allocator under test, as a table of functions.
  *
- * The harnesses drive moat (engine_moat.c); the engine's own test drives small allocators with
+ * The harnesses drive moat (subject_moat.c); the engine's own test drives small allocators with
  * planted faults. All of a subject's verbs have the contracts of include/moat.h. Nothing else in
  * the engine calls an allocator.
  */

@@ -1,11 +1,11 @@
 /*
- * engine_misuse: wrong uses of the allocator, and how they must be reported.
+ * misuses: wrong uses of the allocator, and how they must be reported. See the header.
  *
  * Each misuse sets what may be reported, and at which address, and makes the call. The report hook
  * leaves the call; coming back from it means that the misuse went unseen. A grave is an address
  * that was a block and surely is none now.
  */
-#include "engine_run.h"
+#include "engine/misuses.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -31,8 +31,8 @@ static unsigned grave_kinds(const struct run *run, uint16_t grave) {
                                                      : DOUBLE_OR_INVALID;
 }
 
-static void use_grave(struct run *run, const struct input_op *op) {
-    uint16_t grave = run_pick_grave(run, op->slot);
+void misuse_grave(struct run *run, const struct input_op *op) {
+    uint16_t grave = run_pick_grave(run, op->pick);
     if (grave == SHADOW_NONE) return;
     const struct shadow_block *dead = &run->shadow.blocks[grave];
     void *start = (void *)dead->start;
@@ -65,9 +65,9 @@ static size_t interior_offset(const struct shadow_block *block, const struct inp
     return offset ? offset : 1;
 }
 
-static void use_interior(struct run *run, const struct input_op *op) {
+void misuse_interior(struct run *run, const struct input_op *op) {
     bool dead = (op->kind & 3) == 3;
-    uint16_t index = dead ? run_pick_grave(run, op->slot) : run_pick_live(run, op->slot);
+    uint16_t index = dead ? run_pick_grave(run, op->pick) : run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
     uintptr_t address = block->start + interior_offset(block, op);
@@ -109,7 +109,7 @@ static uintptr_t foreign_address(struct run *run, const struct input_op *op, boo
     default: break;
     }
     *outside = false;
-    uint16_t index = run_pick_live(run, op->slot);
+    uint16_t index = run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return 0;
     uintptr_t start = run->shadow.blocks[index].start, address;
     switch (op->other % 9) {
@@ -125,7 +125,7 @@ static uintptr_t foreign_address(struct run *run, const struct input_op *op, boo
     return address;
 }
 
-static void use_foreign(struct run *run, const struct input_op *op) {
+void misuse_foreign(struct run *run, const struct input_op *op) {
     bool outside;
     uintptr_t address = foreign_address(run, op, &outside);
     if (address == 0) return;
@@ -146,8 +146,8 @@ static size_t wrong_size(const struct shadow_block *block, const struct input_op
     return op->value % (block->usable / 2 + 1);
 }
 
-static void use_wrong_size(struct run *run, const struct input_op *op) {
-    uint16_t index = run_pick_live(run, op->slot);
+void misuse_wrong_size(struct run *run, const struct input_op *op) {
+    uint16_t index = run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
     size_t size = wrong_size(block, op);
@@ -160,8 +160,8 @@ static void use_wrong_size(struct run *run, const struct input_op *op) {
     missed(run, op_name(op->code));
 }
 
-static void use_wrong_alignment(struct run *run, const struct input_op *op) {
-    uint16_t index = run_pick_live(run, op->slot);
+void misuse_wrong_alignment(struct run *run, const struct input_op *op) {
+    uint16_t index = run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
     /* the first that the address does not have */
@@ -175,8 +175,8 @@ static void use_wrong_alignment(struct run *run, const struct input_op *op) {
 
 /* A write after free into the word that may hold a link. The run goes on: the list may be reported
    as damaged from now on, and what is handed out must still overlap nothing. */
-static void stomp(struct run *run, const struct input_op *op) {
-    uint16_t grave = run_pick_grave(run, op->slot);
+void misuse_stomp(struct run *run, const struct input_op *op) {
+    uint16_t grave = run_pick_grave(run, op->pick);
     if (grave == SHADOW_NONE) return;
     const struct shadow_block *dead = &run->shadow.blocks[grave];
     if (dead->usable < GRANULE || !shadow_page_survives(&run->shadow, grave)) return;
@@ -186,20 +186,4 @@ static void stomp(struct run *run, const struct input_op *op) {
         bytes[i] =
             (unsigned char)(op->kind & 1 ? op->value >> (i % 4 * 8) : bytes[i] ^ (op->value | 1));
     run->tolerated |= KIND_BIT(REPORT_CORRUPT_LINK);
-}
-
-void misuse_op(struct run *run, const struct input_op *op) {
-    switch (op->code) {
-    case OP_DOUBLE_FREE:
-    case OP_REALLOC_STALE:
-    case OP_USABLE_STALE:
-    case OP_FREE_SIZED_STALE: use_grave(run, op); break;
-    case OP_FREE_INTERIOR:
-    case OP_REALLOC_INTERIOR:
-    case OP_USABLE_INTERIOR: use_interior(run, op); break;
-    case OP_FREE_FOREIGN: use_foreign(run, op); break;
-    case OP_FREE_WRONG_SIZE: use_wrong_size(run, op); break;
-    case OP_FREE_WRONG_ALIGNMENT: use_wrong_alignment(run, op); break;
-    default: stomp(run, op); break;
-    }
 }

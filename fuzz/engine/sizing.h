@@ -1,12 +1,12 @@
 /*
- * engine_sizes: how an operation's two numbers become a size or an alignment.
+ * sizing: how an operation's two numbers become a size or an alignment.
  *
  * Sizes are not spread evenly: they crowd where an allocator decides something (size_class
  * boundaries, the limits between small, medium, large and huge pages, OS pages, segments,
  * overflow).
  */
-#ifndef ENGINE_SIZES_H
-#define ENGINE_SIZES_H
+#ifndef ENGINE_SIZING_H
+#define ENGINE_SIZING_H
 
 #include <stdbool.h>
 #include <stddef.h>

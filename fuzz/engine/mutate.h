@@ -1,5 +1,5 @@
 /*
- * engine_mutate: how new inputs come from old ones, for every fuzzer.
+ * mutate: how new inputs come from old ones, for every fuzzer.
  *
  * One structure-aware mutator: it reads an input, edits operations, schedule or header, and writes
  * it back; whatever it is given, what it writes is valid. Each harness offers it to libFuzzer,
@@ -8,15 +8,15 @@
 #ifndef ENGINE_MUTATE_H
 #define ENGINE_MUTATE_H
 
-#include "engine_input.h"
-#include "engine_random.h"
+#include "engine/input.h"
+#include "engine/rng.h"
 
 /* A fresh input of some random operations. */
-void mutate_make(struct input *input, struct engine_random *random, unsigned threads);
+void mutate_make(struct input *input, struct rng *random, unsigned threads);
 /* A few random edits. */
-void mutate_edit(struct input *input, struct engine_random *random);
+void mutate_edit(struct input *input, struct rng *random);
 /* The header of `into`, operations and schedule cut together from both. */
-void mutate_cross(struct input *into, const struct input *from, struct engine_random *random);
+void mutate_cross(struct input *into, const struct input *from, struct rng *random);
 
 /* The same on bytes: returns the new size, at most max_size. Bytes that cannot be read are replaced
    by a fresh input for `threads` threads: 1 for `ops`, more for `threads`. */

@@ -1,7 +1,11 @@
 /*
- * engine_sizes: how an operation's two numbers become a size or an alignment. See the header.
+ * sizing: how an operation's two numbers become a size or an alignment. See the header.
+ *
+ * The limits are the allocator's own constants, so a limit that moves is followed. Pure functions:
+ * a seed keeps its meaning as long as they and the constants stay. Part of the mutator that AFL++
+ * loads, so it calls nothing.
  */
-#include "engine_sizes.h"
+#include "engine/sizing.h"
 
 #include "base/base.h"
 

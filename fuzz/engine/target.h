@@ -1,8 +1,10 @@
 /*
- * engine_target: what a harness gives to whatever drives it.
+ * target: what a harness gives to whatever drives it.
  *
- * A harness is fuzz_<name>.c: it defines the functions libFuzzer knows. The replay program also
- * asks for the trace of the last run, to see that the same input gives the same run.
+ * A harness is harnesses/fuzz_<name>.c: it defines all of these, and nothing else outside it refers
+ * to it. libFuzzer knows the first four by their names; so does drivers/afl_main.c. The replay
+ * program also asks for the trace of the last run, to see that the same input gives the same run.
+ * One thread calls them, one call at a time.
  */
 #ifndef ENGINE_TARGET_H
 #define ENGINE_TARGET_H

@@ -1,12 +1,13 @@
 /*
  * afl_main: a harness under AFL++, in persistent mode with inputs in shared memory.
  *
- * One process runs many inputs; the harness resets the allocator between them. Compiled by
- * afl-clang-fast, which defines the macros.
+ * One process runs many inputs; the harness resets the allocator between them, and the process is
+ * replaced after some thousands, so that what leaks in the harness itself does not add up. Compiled
+ * by afl-clang-fast, which defines the macros; linked with one harness.
  */
 #include <unistd.h>
 
-#include "engine_target.h"
+#include "engine/target.h"
 
 /* The macros narrow a read()'s result. */
 #pragma clang diagnostic ignored "-Wconversion"

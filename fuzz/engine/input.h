@@ -1,9 +1,9 @@
 /*
- * engine_input: the format of a fuzz input, version 1.
+ * input: the format of a fuzz input, version 1.
  *
  *   0 'm'   1 version   2 level   3 threads   4 scheduler   5 fault budget   6 flags   7 zero
  *   8..9 number of operations (little endian)   10..11 zero   12..19 seed (little endian)
- *   20..   operations, eight bytes each: code, slot, other, kind, value (little endian)
+ *   20..   operations, eight bytes each: code, pick, other, kind, value (little endian)
  *   …end   the schedule, read backwards from the last byte
  *
  * Operations grow from the front and the schedule from the back, so that editing one does not shift
@@ -86,9 +86,9 @@ enum op_code {
 
 struct input_op {
     uint8_t code;   /* enum op_code */
-    uint8_t slot;   /* which block, scaled to those there are */
+    uint8_t pick;   /* which block, scaled to those there are */
     uint8_t other;  /* alignment, count, pattern: depends on the code */
-    uint8_t kind;   /* enum size_kind, see engine_sizes.h */
+    uint8_t kind;   /* enum size_kind, see sizing.h */
     uint32_t value; /* scaled by kind to a size; or the code's own argument */
 };
 

@@ -2,11 +2,13 @@
  * fuzz_ops: random operations on one thread against the shadow model.
  *
  * Every verb, every class of size, system calls that fail, purges by a clock that the input moves,
- * and misuses, each of which must be reported as what it is. README.md has the oracles.
+ * and misuses, each of which must be reported as what it is. README.md has the oracles. Operations
+ * that need several threads do nothing here. Whatever an input leaves behind is gone before the
+ * next: a run begins and ends with a reset.
  */
-#include "engine_mutate.h"
-#include "engine_run.h"
-#include "engine_target.h"
+#include "engine/dispatch.h"
+#include "engine/mutate.h"
+#include "engine/target.h"
 
 enum { FRESH_THREADS = 1 };
 
@@ -29,13 +31,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!input_decode(&input, data, size)) return -1;
-    run_begin(&run, &subject_moat, &input);
-    for (; run.op_index < input.op_count && !run.over; run.op_index++)
-        run_op(&run, &input.ops[run.op_index], 0);
-    subject_moat.fail_none();
-    if (!run.over) run_drain(&run, 0, 1, 0);
-    if (!run.over) run_at_rest(&run);
-    run_end(&run);
+    dispatch_input(&run, &subject_moat, &input);
     return 0;
 }
 

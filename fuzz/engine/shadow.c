@@ -1,15 +1,16 @@
 /*
- * engine_shadow: what the allocator should believe. See the header.
+ * shadow: what the allocator should believe. See the header.
  *
  * The two trees are treaps whose priorities come from the block's index and birth, so their shape
- * is the same in every run.
+ * is the same in every run. live[] and graves[] hold the same blocks as the trees, in no order, so
+ * that one can be picked by its number; a block that goes is replaced there by the last.
  */
-#include "engine_shadow.h"
+#include "engine/shadow.h"
 
 #include <string.h>
 
 #include "base/base.h"
-#include "engine_random.h"
+#include "engine/rng.h"
 
 /* A block of no bytes still has an address of its own. */
 static size_t extent(const struct shadow_block *block) { return block->usable ? block->usable : 1; }
@@ -21,13 +22,13 @@ void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit) {
         shadow->unused[i] = (uint16_t)(SHADOW_BLOCKS - 1 - i);
     shadow->live_root = shadow->grave_root = SHADOW_NONE;
     shadow->clock = 0;
-    shadow->next_pattern = engine_mix(seed | 1);
+    shadow->next_pattern = rng_mix(seed | 1);
     shadow->live_bytes = 0;
     shadow->full_limit = full_limit;
     shadow->evict = 0;
 }
 
-bool shadow_has_room(const struct shadow *shadow, unsigned blocks) {
+bool shadow_can_take(const struct shadow *shadow, unsigned blocks) {
     return shadow->unused_count >= blocks + 1;
 }
 
@@ -145,7 +146,7 @@ const char *shadow_birth(struct shadow *shadow, struct shadow_block facts, uint1
     facts.born = ++shadow->clock;
     facts.died = 0;
     facts.pattern = shadow->next_pattern += 0x9e3779b97f4a7c15u;
-    facts.priority = (uint32_t)engine_mix(facts.born);
+    facts.priority = (uint32_t)rng_mix(facts.born);
     facts.position = (uint16_t)shadow->live_count;
     facts.whole = facts.usable <= shadow->full_limit;
     shadow->blocks[*index] = facts;

@@ -1,0 +1,140 @@
+/*
+ * run: the state of one input's run against one subject, and how it ends. See the header.
+ *
+ * The report hook runs on the reporting thread, deep inside the allocator, and leaves it by a jump
+ * to that thread's run_until_report(). The allocator is in mid-step then; the run is over and
+ * nothing calls it again before it is reset.
+ */
+#include "engine/run.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void (*run_failure_handler)(const char *text);
+bool run_verbose;
+
+/* The run whose subject may report now. */
+static struct run *current;
+static _Thread_local sigjmp_buf escape;
+
+void run_trace(struct run *run, uint64_t value) {
+    run->trace = rng_mix(run->trace ^ value) + value;
+}
+
+uint64_t run_offset(const struct run *run, uintptr_t address) {
+    return address - run->subject->base();
+}
+
+void run_fail(struct run *run, const char *format, ...) {
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (run_failure_handler) run_failure_handler(text);
+    fprintf(stderr, "fuzz: failure: %s\n", text);
+    if (run->op_index < run->input->op_count) {
+        const struct input_op *op = &run->input->ops[run->op_index];
+        fprintf(stderr,
+                "fuzz: at operation %u (%s, pick %u, other %u, kind %u, value %u) on thread %u, %u "
+                "blocks live\n",
+                run->op_index, op_name(op->code), op->pick, op->other, op->kind, op->value,
+                run->thread, run->shadow.live_count);
+    } else {
+        fprintf(stderr, "fuzz: at the end of the run, on thread %u, %u blocks live\n", run->thread,
+                run->shadow.live_count);
+    }
+    abort();
+}
+
+static void on_report(enum report_kind kind, uintptr_t address) {
+    struct run *run = current;
+    bool expected = (run->expect.kinds & KIND_BIT(kind)) && address == run->expect.address;
+    if (!expected && !(run->tolerated & KIND_BIT(kind)))
+        run_fail(run, "report %s at %#lx (offset %#lx), expected kinds %#x at %#lx",
+                 report_kind_name(kind), (unsigned long)address,
+                 (unsigned long)run_offset(run, address), run->expect.kinds,
+                 (unsigned long)run->expect.address);
+    run->reported = (int)kind;
+    run->over = true;
+    siglongjmp(escape, 1);
+}
+
+/* The least that is committed with nothing allocated: after the first use. */
+static size_t measure_baseline(const struct subject *subject) {
+    void *block = subject->malloc(100);
+    subject->free(block);
+    subject->trim();
+    return subject->committed();
+}
+
+void run_begin(struct run *run, const struct subject *subject, const struct input *input) {
+    enum { FULL_NORMALLY = 64 * 1024, FULL_ALWAYS = 1024 * 1024 };
+    run->subject = subject;
+    run->input = input;
+    run->random.state = input->seed ^ 0x6d6f6174;
+    run->trace = 0;
+    run->op_index = 0;
+    run->thread = 0;
+    run->over = false;
+    run->reported = -1;
+    run->tolerated = 0;
+    run->faults_armed = 0;
+    run->failures_before = 0;
+    run->expect = (struct expectation){0, 0};
+    shadow_reset(&run->shadow, input->seed,
+                 input->flags & INPUT_FULL_CONTENTS ? FULL_ALWAYS : FULL_NORMALLY);
+    current = run;
+    subject->begin(input->seed, on_report);
+    run->baseline = measure_baseline(subject);
+}
+
+void run_end(struct run *run) {
+    run->subject->end();
+    current = NULL;
+}
+
+/* A pick names the same share of the way through the list, whatever its length. */
+uint16_t run_pick_live(const struct run *run, unsigned pick) {
+    unsigned count = run->shadow.live_count;
+    return count ? run->shadow.live[(pick & 255) * count >> 8] : SHADOW_NONE;
+}
+
+uint16_t run_pick_grave(const struct run *run, unsigned pick) {
+    unsigned count = run->shadow.grave_count;
+    return count ? run->shadow.graves[(pick & 255) * count >> 8] : SHADOW_NONE;
+}
+
+void run_compare(struct run *run, uint16_t index) {
+    const struct shadow_block *block = &run->shadow.blocks[index];
+    size_t wrong = 0;
+    if (!shadow_compare(block, block->start, block->usable, &wrong))
+        run_fail(run, "contents lost at byte %zu of the block of %zu bytes at %#lx", wrong,
+                 block->usable, (unsigned long)block->start);
+}
+
+void run_until_report(struct run *run, void (*step)(struct run *run, const void *argument),
+                      const void *argument) {
+    run->failures_before = run->subject->failures();
+    if (sigsetjmp(escape, 0) != 0) {
+        run_trace(run, (uint64_t)run->reported);
+        return;
+    }
+    step(run, argument);
+}
+
+void run_at_rest(struct run *run) {
+    if (run->tolerated) return; /* blocks of a damaged list may be lost */
+    const char *broken = shadow_validate(&run->shadow);
+    if (broken) run_fail(run, "the engine itself is broken: %s", broken);
+    run->subject->trim();
+    run->subject->check();
+    size_t used = run->subject->used_blocks();
+    if (used != 0) run_fail(run, "%zu blocks in use after everything was freed", used);
+    size_t committed = run->subject->committed();
+    run_trace(run, committed);
+    if (run->subject->failures() == 0 && committed > run->baseline)
+        run_fail(run, "%zu bytes committed after everything was freed, %zu before", committed,
+                 run->baseline);
+}

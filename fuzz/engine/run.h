@@ -1,0 +1,77 @@
+/*
+ * run: the state of one input's run against one subject, and how it ends.
+ *
+ * Owns what every operation shares: the state, the trace, failures, picking and comparing blocks,
+ * and the way out of a report. It knows no operation: the verbs and misuses do, and dispatch calls
+ * those. One thread at a time. A report that is expected, of an expected kind and at the very
+ * address, ends the run; any other report and any wrong result is a failure: the engine prints what
+ * happened and calls abort(), unless a failure handler is set (the engine's own test).
+ */
+#ifndef ENGINE_RUN_H
+#define ENGINE_RUN_H
+
+#include <setjmp.h>
+
+#include "engine/input.h"
+#include "engine/rng.h"
+#include "engine/shadow.h"
+#include "engine/sizing.h"
+#include "engine/subject.h"
+
+#define KIND_BIT(kind) (1u << (kind))
+
+/* What a misuse may be reported as, set just before it. */
+struct expectation {
+    unsigned kinds;    /* KIND_BITs; 0: no report is expected */
+    uintptr_t address; /* that the report must name */
+};
+
+struct run {
+    const struct subject *subject;
+    const struct input *input;
+    struct rng random; /* choices that the input leaves open */
+    uint64_t trace;    /* hash of all that was seen; equal for equal inputs */
+    unsigned op_index;
+    unsigned thread; /* that runs now */
+    bool over;       /* a report ended the run */
+    int reported;    /* its kind, or -1 */
+    /* KIND_BITs that may be reported from now on at any address: free memory was overwritten */
+    unsigned tolerated;
+    unsigned faults_armed; /* so far in this run */
+    /* system calls that had failed before the current operation */
+    uint64_t failures_before;
+    size_t baseline; /* bytes committed with nothing allocated */
+    struct expectation expect;
+    struct shadow shadow;
+};
+
+/* Called by dispatch_begin() alone. */
+void run_begin(struct run *run, const struct subject *subject, const struct input *input);
+/* Calls step(run, argument) on this thread, which may call the subject. Returns when the step does,
+   or, with run->over set, when the subject reports what was expected. */
+void run_until_report(struct run *run, void (*step)(struct run *run, const void *argument),
+                      const void *argument);
+/* With no block and no other thread left: moat_check, used blocks, committed bytes. Not after a
+   report. */
+void run_at_rest(struct run *run);
+void run_end(struct run *run);
+
+/* The engine found something wrong: with the allocator, by far most likely. Does not return. */
+__attribute__((noreturn, format(printf, 2, 3))) void run_fail(struct run *run, const char *format,
+                                                              ...);
+/* Takes the failure instead of abort(); must not return. */
+extern void (*run_failure_handler)(const char *text);
+/* Prints each operation to stderr as it is carried out. */
+extern bool run_verbose;
+
+/* What was seen goes into the trace; nothing that differs from run to run may. */
+void run_trace(struct run *run, uint64_t value);
+/* An address as it may be traced: from the subject's base. */
+uint64_t run_offset(const struct run *run, uintptr_t address);
+/* The block that an operation's pick names, or SHADOW_NONE where there is none. */
+uint16_t run_pick_live(const struct run *run, unsigned pick);
+uint16_t run_pick_grave(const struct run *run, unsigned pick);
+/* Fails unless the live block still holds what it was filled with. */
+void run_compare(struct run *run, uint16_t index);
+
+#endif
