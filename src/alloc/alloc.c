@@ -109,7 +109,6 @@ void *alloc_zeroed(size_t size) {
 }
 
 void *alloc_aligned(size_t alignment, size_t size) {
-    if (alignment <= GRANULE) return alloc_block(size);
     if (size - 1 < LARGE_MAX && alignment <= LARGE_MAX) {
         size_t request = aligned_request(alignment, size);
         /* any block of its class is aligned */

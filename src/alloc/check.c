@@ -100,10 +100,10 @@ size_t check_all(void) {
     struct heap *heap = heap_acquire();
     size_t count = check_heap(heap);
     for (unsigned set = 0; set < ABANDONED_SETS; set++) count += check_abandoned(heap, set);
-    lock_acquire(&ro.region->lock);
+    locks_acquire(LOCK_REGION);
     check_findable();
     bool region_ok = region_validate();
-    lock_release(&ro.region->lock);
+    locks_release(LOCK_REGION);
     /* last: a signal handler must find the thread busy as long as it holds a lock */
     heap_release(heap);
     MOAT_CHECK(region_ok, "check: region, count of segments taken", ro.region);

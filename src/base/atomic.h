@@ -63,6 +63,10 @@
     (ATOMIC_STEP(p),                                                                               \
      __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 
+/* For words that only assertions look at: no scheduling point, they are no step of a protocol. */
+#define atomic_load_unseen(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define atomic_store_unseen(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+
 /* Between a thread and the handlers of signals that interrupt it: the compiler keeps the order of
    the accesses before and after, the processor does anyway. */
 #define atomic_signal_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)

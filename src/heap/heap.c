@@ -142,6 +142,8 @@ bool heap_validate(const struct heap *heap) {
         }
         if (previous != last) return false;
     }
+    for (unsigned list = 0; list < 64; list++)
+        if (has_bit(heap->listed, list) == list_is_empty(&heap->lists[list])) return false;
     for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
         uint32_t first = heap->queues[size_class_of(granules * GRANULE)].first;
         if (heap->direct[granules] != (first != 0 ? page_at(first) : &page_empty)) return false;

@@ -43,6 +43,7 @@ struct heap {
     MOAT_LINE struct page *direct[DIRECT_ENTRIES];
     struct list queues[SIZE_CLASSES];
     struct list lists[64];        /* its segments by index & 63 */
+    uint64_t listed;              /* bit i: lists[i] has a segment */
     struct list open[OPEN_LISTS]; /* its segments with a free page */
     uint32_t seqcount;            /* odd: inside a generic path */
     uint32_t index;               /* in the heap table */
@@ -186,8 +187,6 @@ void heap_ask_for_trim(struct heap *heap);
 
 /* heap_pool.c: heaps for threads. */
 struct heap_pool {
-    struct lock lock;
-    struct lock late_lock; /* the late heap's */
     /* atomic: low half: heaps returned, 0: none; high half: times one was taken */
     uint64_t free_heaps;
     uint32_t made;     /* heaps ever made, the late heap included */

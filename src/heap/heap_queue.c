@@ -77,5 +77,6 @@ void heap_reset(struct heap *heap) {
     heap_forget_pages(heap);
     __builtin_memset(heap->lists, 0, sizeof heap->lists);
     __builtin_memset(heap->open, 0, sizeof heap->open);
+    heap->listed = 0;
     heap->segments = 0;
 }

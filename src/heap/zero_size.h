@@ -13,8 +13,7 @@
 #define ZERO_SIZE_SEGMENTS_MAX 1024u
 
 struct zero_size_state {
-    struct lock lock; /* for adding segments only */
-    uint32_t count;   /* atomic: segments in use; release store, acquire load */
+    uint32_t count; /* atomic: segments in use; release store, acquire load */
     uint32_t segments[ZERO_SIZE_SEGMENTS_MAX]; /* written once, before count */
     /* atomic, relaxed: map word, counted over all segments, where room was found last */
     uint32_t hint;

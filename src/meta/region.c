@@ -2,6 +2,7 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "meta/livemap.h"
+#include "meta/locks.h"
 #include "os/os.h"
 #include "report/report.h"
 
@@ -181,7 +182,7 @@ void region_explain_failure(size_t wanted) {
 
 bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *index) {
     struct region *region = ro.region;
-    lock_acquire(&region->lock);
+    locks_acquire(LOCK_REGION);
     region->lock_count++;
     uint32_t origin = count == 1 ? region->origin : region->huge_origin;
     uint32_t found = find_run(region, origin, region->window_end, count, align);
@@ -194,30 +195,30 @@ bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *inde
         *index = found;
     }
     region->exhausted = found == UINT32_MAX;
-    lock_release(&region->lock);
+    locks_release(LOCK_REGION);
     return ok;
 }
 
 bool region_extend(uint32_t index, uint32_t count, uint32_t more) {
     struct region *region = ro.region;
-    lock_acquire(&region->lock);
+    locks_acquire(LOCK_REGION);
     region->lock_count++;
     uint32_t first = index + count, length = 0;
     while (length < more && segment_is_free(region, first + length)) length++;
     if (length == more) mark_segments(region, first, more, true);
-    lock_release(&region->lock);
+    locks_release(LOCK_REGION);
     return length == more;
 }
 
 void region_give(uint32_t index, uint32_t count) {
     struct region *region = ro.region;
-    lock_acquire(&region->lock);
+    locks_acquire(LOCK_REGION);
     region->lock_count++;
     for (uint32_t i = index; i < index + count; i++)
         MOAT_CHECK(region->taken[i / 64] & bit64(i), "segment given back twice",
                    segment_address(i));
     mark_segments(region, index, count, false);
-    lock_release(&region->lock);
+    locks_release(LOCK_REGION);
 }
 
 void region_guard(uintptr_t start, size_t size) {

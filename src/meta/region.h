@@ -10,7 +10,6 @@
 #define MOAT_REGION_H
 
 #include "meta/ro.h"
-#include "os/lock.h"
 #include "meta/random.h"
 
 #define REGION_MAX_SEGMENTS ((size_t)262144) /* 1 TiB */
@@ -22,7 +21,6 @@
 #define LOCAL_TABLE_BYTES_PER_SEGMENT (SLOTS_PER_SEGMENT * sizeof(uintptr_t))
 
 struct region {
-    struct lock lock;
     uint32_t origin;      /* segment index the search for one segment starts at */
     uint32_t huge_origin; /* and for a run */
     uint32_t window_end;  /* segments reserved so far: [0, window_end) */

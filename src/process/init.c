@@ -78,6 +78,7 @@ static void fill_ro(const struct layout *layout, const struct region_plan *plan)
     ro.randoms = (struct heap_random *)layout->start[TABLE_RANDOMS];
     ro.fork_mark = &ro.randoms[HEAP_LATE].fork_mark;
     ro.region = &state->region;
+    ro.locks = state->locks;
     ro.abandoned = state->abandoned;
     ro.pool = &state->pool;
     ro.huge = &state->huge;

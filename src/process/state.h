@@ -8,11 +8,13 @@
 #define MOAT_STATE_H
 
 #include "heap/heap.h"
+#include "meta/locks.h"
 #include "heap/huge.h"
 #include "heap/zero_size.h"
 
 struct state {
     struct region region;
+    struct lock locks[LOCKS];
     struct abandoned abandoned[ABANDONED_SETS];
     struct heap_pool pool;
     struct huge_state huge;

@@ -273,7 +273,7 @@ START_TEST(without_a_heap_left_the_late_heap_serves) {
         char *block = core_alloc(&threads[i], 100);
         memset(block, 1, 100);
         late += threads[i].word == THREAD_NEW;
-        ck_assert_uint_eq(ro.pool->late_lock.word, 0);
+        ck_assert_uint_eq(ro.locks[LOCK_LATE_HEAP].word, 0);
         blocks[i] = block;
     }
     ck_assert_uint_ge(late, 1);
@@ -339,6 +339,9 @@ START_TEST(a_damaged_heap_does_not_validate) {
     heap->direct[0] = page;
     ck_assert(!heap_validate(heap));
     heap->direct[0] = (struct page *)(uintptr_t)&page_empty;
+    heap->listed ^= 4;
+    ck_assert(!heap_validate(heap));
+    heap->listed ^= 4;
     page->in_queue.prev = 0;
     ck_assert(!heap_validate(heap));
     page->in_queue.prev = page_index(page);

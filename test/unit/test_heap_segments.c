@@ -209,10 +209,10 @@ END_TEST
 START_TEST(who_may_not_sweep_leaves_it_to_the_next) {
     size_t count = leave_blocks(&owner, 3000, 30);
     core_be(&other);
-    ro.pool->late_lock.word = 1; /* somebody is in the late heap */
+    ro.locks[LOCK_LATE_HEAP].word = 1; /* somebody is in the late heap */
     for (size_t i = 0; i < count; i++) core_give(&other, blocks[i]);
     ck_assert_uint_eq(core_stats().segments, 1);
-    ro.pool->late_lock.word = 0;
+    ro.locks[LOCK_LATE_HEAP].word = 0;
     core_alloc(&other, 3000);
     ck_assert_uint_eq(core_stats().segments, 1); /* found and used */
     check_all();
