@@ -1,3 +1,11 @@
+/*
+ * alloc: the verbs beyond their fast paths (see alloc.h).
+ *
+ * Every way off a fast path asks alloc_is_ready() first. What follows looks the address up through
+ * the owner word of its segment, and no check trusts what a block holds: find_live() is the one
+ * accessor that turns an address into a live block, or ends the process. An allocation that finds
+ * no memory gives back what this thread and ended ones hold unused, and is tried once more.
+ */
 #include "alloc/alloc.h"
 #include "alloc/diagnose.h"
 #include "heap/huge.h"
@@ -26,7 +34,7 @@ bool alloc_is_ready(void) {
 static void *try_class(uint32_t size_class, bool zero) {
     struct heap *heap = heap_acquire();
     struct page *page = heap_find_page(heap, size_class);
-    /* a page with room has a block on its list */
+    /* the page that was found has a block on its list */
     void *block = page != NULL ? page_pop(page) : NULL;
     /* What was never handed out is zero, unless a neighbour overflowed into it: left to large
        blocks, where the fill would cost pages. A list that was tampered with leads to no other free
@@ -198,10 +206,10 @@ static bool is_worth_reclaiming(struct heap *heap, const struct segment *segment
 static bool reclaim_while_freeing(struct heap *heap, struct segment *segment) {
     uint64_t seen;
     heap_enter(heap);
-    bool claimed = segment_reclaim(segment, &heap->owner, &seen);
-    if (claimed) heap_adopt(heap, segment, seen);
+    bool won = segment_reclaim(segment, &heap->owner, &seen);
+    if (won) heap_adopt(heap, segment, seen);
     heap_leave(heap);
-    return claimed;
+    return won;
 }
 
 static void free_in_page(struct segment *segment, uint64_t word, uintptr_t address) {

@@ -1,8 +1,9 @@
 /*
- * check: the invariants of doc/design.md over everything that stands still (layer 7).
+ * check: the invariants of doc/design.md over everything that stands still.
  *
- * The calling thread's heap is checked block by block, abandoned segments are claimed for the check
- * and left again, and the words that tie segments, heaps and region together are checked for all.
+ * The calling thread's heap is checked block by block, abandoned segments are reclaimed for the
+ * check and left again, and the words that tie segments, heaps and region together are checked for
+ * all.
  */
 #include "alloc/alloc.h"
 #include "os/os.h"

@@ -1,5 +1,8 @@
-/* stats: counting what is there, on demand (layer 7). Nothing is counted on a fast path; a walk
-   over segments finds it out. */
+/*
+ * stats: counting what is there, on demand.
+ *
+ * Nothing is counted on a fast path; a walk over segments finds it out. Any thread, any time.
+ */
 #ifndef MOAT_STATS_H
 #define MOAT_STATS_H
 

@@ -1,5 +1,5 @@
 /*
- * atomic: the only door to shared words (layer 0, a seam).
+ * atomic: the only door to shared words (a seam).
  *
  * Each access names its order; the line at the call says which access it pairs with. There are no
  * stand-alone fences (ThreadSanitizer does not see them). A harness build makes every access a

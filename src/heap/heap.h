@@ -1,5 +1,5 @@
 /*
- * heap: a thread's pages (layer 5).
+ * heap: a thread's pages.
  *
  * A heap is owned by one thread, or by nobody: heap 0, the late heap, serves threads whose exit
  * hook has run, and those for which there is no heap left; it is used under a lock, and every free
@@ -68,8 +68,7 @@ struct heap {
 };
 
 static_assert(sizeof(struct heap) <= HEAP_SIZE, "a heap has HEAP_SIZE bytes");
-static_assert(HEAP_SIZE == OWNER_FLAGS + 1,
-              "a heap's address leaves room for the owner word's flags");
+static_assert(HEAP_SIZE == OWNER_FLAGS + 1, "a heap's address leaves the owner word's flags clear");
 
 /* A heap's random generator, in memory that the kernel wipes on fork. */
 struct heap_random {
@@ -190,7 +189,7 @@ struct heap_pool {
     /* atomic: low half: heaps returned, 0: none; high half: times one was taken */
     uint64_t free_heaps;
     uint32_t made;     /* heaps ever made, the late heap included */
-    uint32_t limit;    /* heaps the table has room for */
+    uint32_t limit;    /* heaps the table can hold */
     uint32_t writable; /* heaps whose memory is writable */
     uint32_t key;      /* pthread key of the exit hook */
     bool key_ready;

@@ -104,8 +104,8 @@ void heap_abandon(struct heap *heap) {
     while (heap->listed != 0) {
         struct segment *segment = segment_at(heap->lists[low_bit(heap->listed)].first);
         enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
-        /* One segment without blocks in use stays for the next thread, its pages with it, until
-           the purge delay has passed. */
+        /* One segment without blocks in use stays for the next thread, its pages with it, until the
+           purge delay has passed. */
         bool keep = !kept_empty && ro.options.purge_delay_ms != 0;
         int64_t used =
             settle_pages(segment, kind, keep ? SETTLE_KEEP : SETTLE_RELEASE, heap_random(heap));

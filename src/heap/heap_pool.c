@@ -1,5 +1,10 @@
-/* heap_pool: heaps for threads, and the exit hook that takes them back (layer 5). Contracts in
-   heap.h. */
+/*
+ * heap_pool: heaps for threads, and the exit hook that takes them back (contracts in heap.h).
+ *
+ * Heaps are never unmapped. Those that no thread has are a stack without a lock (drawn in
+ * doc/design.md); the lock is for making new ones. Heap 0 is nobody's: whoever cannot have one of
+ * their own uses it under its lock.
+ */
 #include <limits.h>
 #include <pthread.h>
 

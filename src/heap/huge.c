@@ -1,3 +1,10 @@
+/*
+ * huge: runs of segments (see huge.h).
+ *
+ * Whoever frees or resizes first wins the owner word by a CAS (begin); the rest of the record is
+ * the winner's until the word is stored again. Freed runs wait in a cache, which is dense: the
+ * first `entries` places. Each system call's failure leaves the block, or the run, as it was.
+ */
 #include "heap/huge.h"
 #include "meta/locks.h"
 #include "base/thread.h"

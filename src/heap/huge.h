@@ -1,6 +1,6 @@
 /*
  * huge: allocations above LARGE_MAX, or with an alignment above it, each in a run of segments of
- * its own (layer 5).
+ * its own.
  *
  * Nobody owns one. Kind, generation and ownership are one atomic word of the first segment: a free
  * is a CAS from the very {HUGE, generation} that was read to FREEING; whoever loses reports, only

@@ -1,3 +1,9 @@
+/*
+ * page: carving, collecting, and the ends of a page (see page.h).
+ *
+ * All but page_describe() and page_validate() are the owner's, inside a bracket. Free memory is the
+ * attacker's: whatever a list leads to is a free block of the page or a report.
+ */
 #include "heap/page.h"
 #include "report/report.h"
 

@@ -1,3 +1,9 @@
+/*
+ * zero_size: the addresses of malloc(0) (see zero_size.h).
+ *
+ * Taken by fetch_or and given back by fetch_and on the live map, whose old value says who was
+ * first. A hint says where a free granule was found last; it may be wrong in either direction.
+ */
 #include "heap/zero_size.h"
 #include "meta/locks.h"
 #include "base/thread.h"

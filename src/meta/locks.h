@@ -2,9 +2,10 @@
  * locks: every lock of the process in the order in which a thread may take them.
  *
  * Whoever holds one takes only later ones, and is inside the allocator (base/thread.h). malloc and
- * free of a small block on the fast path, a remote free, and a generic path that finds what it needs
- * in the heap take none. Another lock: a line in enum lock_rank; fork, the assertion and the tests
- * go over all of them. Init's own lock (process/init.c) comes before all: it exists before these do.
+ * free of a small block on the fast path, a remote free, and a generic path that finds what it
+ * needs in the heap take none. Another lock: a line in enum lock_rank; fork, the assertion and the
+ * tests go over all of them. Init's own lock (process/init.c) comes before all: it exists before
+ * these do.
  */
 #ifndef MOAT_LOCKS_H
 #define MOAT_LOCKS_H

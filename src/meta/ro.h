@@ -1,5 +1,5 @@
 /*
- * ro: what never changes after initialisation (layer 2).
+ * ro: what never changes after initialisation.
  *
  * One structure on OS pages of its own, made read-only (and sealed) when initialisation ends: the
  * bases of every table, so that one range check turns a user's pointer into segment, page and map

@@ -1,8 +1,8 @@
 /*
  * lock: a three-state futex mutex.
  *
- * The word is 0 free, 1 held, 2 held and somebody may wait. meta/locks.h has all locks and the order
- * in which they may be taken. A build with assertions also notes who holds one.
+ * The word is 0 free, 1 held, 2 held and somebody may wait. meta/locks.h has all locks and the
+ * order in which they may be taken. A build with assertions also notes who holds one.
  */
 #ifndef MOAT_LOCK_H
 #define MOAT_LOCK_H

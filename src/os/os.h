@@ -1,5 +1,5 @@
 /*
- * os: every system call moat makes (layer 1, a seam).
+ * os: every system call moat makes (a seam).
  *
  * One function per call, one policy for its failure: it returns false (or NULL) and leaves the
  * state as it was. No function here sets errno for the caller: each saves and restores it. A

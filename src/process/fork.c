@@ -1,5 +1,5 @@
 /*
- * fork: what a child makes of its parent's state (layer 7).
+ * fork: what a child makes of its parent's state.
  *
  * The forking thread holds every lock across the fork. In the child the maps are the truth: the
  * pages of threads that did not come along may have been caught between two steps, so their

@@ -1,6 +1,6 @@
 /*
  * test_livemap: two bits for every granule (src/meta/livemap.h): where they lie, and the steps of
- * DESIGN.md's table on them.
+ * doc/design.md's steps on them.
  */
 #include "core.h"
 
