@@ -14,7 +14,7 @@ struct stats {
 #include "alloc/stats.def"
 };
 
-enum { STATS = sizeof(struct stats) / sizeof(size_t) };
+#define STATS (sizeof(struct stats) / sizeof(size_t))
 
 void stats_collect(struct stats *stats);
 /* moat_check(): tests the invariants of doc/design.md over the calling thread's heap and, where it

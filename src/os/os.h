@@ -74,6 +74,8 @@ void os_futex_wake(uint32_t *word, unsigned count);
 /* Expedited barrier on all threads of the process, for machines without total store order. */
 void os_membarrier(void);
 void os_sleep(unsigned milliseconds);
+/* Where reports and warnings go, whatever that is in this process. */
+#define OS_STDERR 2
 /* Writes all of it to a file descriptor, retrying on EINTR; ignores errors. Gives up when the
    descriptor stays full for a tenth of a second. */
 void os_write(int fd, const char *text, size_t length);

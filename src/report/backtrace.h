@@ -14,7 +14,7 @@
 
 #include "report/cfi.h"
 
-enum { BACKTRACE_DEPTH = 32 };
+#define BACKTRACE_DEPTH 32
 
 struct backtrace_workspace {
     struct module_table modules;

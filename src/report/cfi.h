@@ -55,7 +55,7 @@ struct cfi_entry {
     bool has_augmentation;
 };
 
-enum { CFI_REMEMBERED = 4 };
+#define CFI_REMEMBERED 4
 
 /* Room to work in, too large for the stack of a signal handler. */
 struct cfi_workspace {
