@@ -166,7 +166,7 @@ static struct found find_live(uintptr_t address, enum verb verb) {
 /* The last block of an abandoned segment was freed, as far as the hint knows: give it back through
    the heap that is nobody's. */
 static void sweep_if_last(struct segment *segment) {
-    /* counts with its siblings; too low is corrected by the sweep */
+    /* pairs with its siblings: the last sees what they did; too low is corrected by the sweep */
     if (atomic_sub_acq_rel(&segment->remaining, 1) > 1) return;
     struct heap *late = heap_try_late();
     if (late == NULL) return; /* its holder's, or anyone's, purge will come by */
@@ -183,7 +183,8 @@ static void free_remote(const struct heap *heap, struct segment *segment, uint64
     if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED)
         diagnose_not_live(address, VERB_FREE);
     if (heap != NULL) return;
-    uint64_t now = atomic_load_acquire(&segment->owner); /* its owner may have left meanwhile */
+    /* its owner may have left meanwhile; pairs with leave_segment */
+    uint64_t now = atomic_load_acquire(&segment->owner);
     if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED))
         sweep_if_last(segment);
 }

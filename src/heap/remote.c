@@ -13,7 +13,7 @@
 static bool is_live(const struct map_word *word, uint64_t bit) {
     if (!HARDENED_MAP || MOAT_LIKELY((atomic_load_relaxed(&word->live) & bit) != 0)) return true;
     if (CPU_HAS_TOTAL_STORE_ORDER) return false;
-    os_membarrier();
+    os_membarrier(); /* pairs with every store of the owner before it */
     return (atomic_load_acquire(&word->live) & bit) != 0;
 }
 

@@ -65,7 +65,7 @@ void segment_retype(struct segment *segment, uint64_t owner_word) {
     segment->free_pages = slots;
     segment->dirty = clean ? 0 : slots;
     segment->known_zero = clean ? slots : 0;
-    atomic_store_release(&segment->owner, owner_word); /* as in segment_create */
+    atomic_store_release(&segment->owner, owner_word); /* pairs as in segment_create */
 }
 
 struct page *segment_page_create(struct segment *segment, uint32_t size_class,

@@ -103,7 +103,7 @@ static bool open_tables(const struct layout *layout) {
 static void publish_range(const struct region_plan *plan) {
     ro_store(region_base, plan->base);
     ro_store(region_granules, plan->span >> GRANULE_SHIFT);
-    /* relaxed loads of free: see ro.h */
+    /* pairs with nothing: free loads it relaxed (see ro_load); the release keeps the order */
     atomic_store_release(&ro.region_span, plan->span);
 }
 

@@ -27,6 +27,23 @@ awk '
             complain("knows of a processor outside base/cpu.h")
         if ($0 ~ /^#[ \t]*(if|else|elif)/ && start) complain("a condition of the preprocessor inside a function")
     }
+    # an access with an order names the access it pairs with, on its line, just above or just below
+    FNR == 1 { ordered = ""; paired = -9 }
+    FILENAME ~ /^src\// && FILENAME !~ /(^src\/harness\/|base\/atomic\.h$)/ {
+        if ($0 ~ /pairs? /) {
+            paired = FNR
+            ordered = ""
+        }
+        if (ordered != "" && FNR > at) {
+            print FILENAME ":" at ": names no access it pairs with: " ordered
+            bad = 1
+            ordered = ""
+        }
+        if ($0 ~ /atomic_[a-z_]+_(acquire|release|acq_rel)\(/ && FNR - paired > 4) {
+            ordered = $0
+            at = FNR
+        }
+    }
     /(^|[^A-Za-z_])(TO[D]O|FIX[M]E|XX[X]|HA[C]K)([^A-Za-z_]|$)/ { complain("unfinished work: " $0) }
     END { exit bad }
 ' "${files[@]}"
