@@ -186,9 +186,9 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
 static bool begin(struct segment *segment, uint64_t word) {
     uint64_t expected = word;
     uintptr_t start = segment_start(segment);
-    if (!atomic_cas_acq_rel(&segment->owner, &expected,
-                            huge_word(OWNER_FREEING, generation_of(word))))
-        return false;
+    uint64_t freeing = huge_word(OWNER_FREEING, generation_of(word));
+    /* pairs with make_live, and with the stores that end a resize */
+    if (!atomic_cas_acq_rel(&segment->owner, &expected, freeing)) return false;
     if (HARDENED_MAP)
         MOAT_CHECK(atomic_load_relaxed(&map_word_of(start)->live) & map_bit_of(start),
                    "huge block without its live bit", start);

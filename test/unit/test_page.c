@@ -129,7 +129,8 @@ START_TEST(any_sequence_of_steps_keeps_the_page_valid) {
     size_t count = 0, waiting = 0;
     for (unsigned step = 0; step < 6000; step++) {
         size_t what = core_below(&random, 8), which = count > 0 ? core_below(&random, count) : 0;
-        if (what < 4 && count < CAPACITY && (page->free_count != 0 || page->carved < page->capacity)) {
+        if (what < 4 && count < CAPACITY &&
+            (page->free_count != 0 || page->carved < page->capacity)) {
             blocks[count++] = take(page);
         } else if (what < 6 && count > 0) {
             give(page, blocks[which]);
