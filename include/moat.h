@@ -43,7 +43,7 @@ void *moat_calloc(size_t count, size_t size); /* zero-filled */
    zero_realloc=alloc: a new zero-size block instead); block NULL is moat_malloc(). */
 void *moat_realloc(void *block, size_t size);
 void *moat_reallocarray(void *block, size_t count, size_t size);
-/* alignment: a power of two up to 1 GiB (else NULL, EINVAL); any size. */
+/* alignment: a power of two (else NULL, EINVAL), up to 1 GiB (else NULL, ENOMEM); any size. */
 void *moat_aligned_alloc(size_t alignment, size_t size);
 /* As POSIX: 0, or EINVAL (alignment no power of two or no multiple of sizeof(void *)), or ENOMEM;
    *result is untouched on failure. */

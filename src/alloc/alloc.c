@@ -30,20 +30,29 @@ bool alloc_is_ready(void) {
     return true;
 }
 
+/* Makes a block zero whatever was written into its memory while it was free. Memory that was never
+handed out before is dropped, which costs a system call and no page; what was is filled, since the
+program may have mapped something else there. */
+MOAT_NOINLINE static void make_zero(char *block, size_t size, bool never_used) {
+    char *from = (char *)round_up((uintptr_t)block, ro.os_page);
+    char *to = (char *)round_down((uintptr_t)block + size, ro.os_page);
+    if (!never_used || size <= SMALL_MAX || from >= to || !os_purge(from, (size_t)(to - from))) {
+        __builtin_memset(block, 0, size);
+        return;
+    }
+    __builtin_memset(block, 0, (size_t)(from - block));
+    __builtin_memset(to, 0, (size_t)(block + size - to));
+}
+
 /* One attempt at a block of a class, by the generic path. */
 static void *try_class(uint32_t size_class, bool zero) {
     struct heap *heap = heap_acquire();
     struct page *page = heap_find_page(heap, size_class);
-    /* the page that was found has a block on its list */
-    void *block = page != NULL ? page_pop(page) : NULL;
-    /* What was never handed out is zero, unless a neighbour overflowed into it: left to large
-       blocks, where the fill would cost pages. A list that was tampered with leads to no other free
-       blocks as long as none were returned. */
-    bool fresh = page != NULL && page->never_reused && page_returned(page) == 0 &&
-                 page->block_size > SMALL_MAX;
-    bool fill = zero && block != NULL && !fresh;
+    void *block = page != NULL ? page_pop(page) : NULL; /* the page that was found has a block */
+    /* A list that was tampered with leads to no other free blocks as long as none were returned. */
+    bool never_used = zero && page != NULL && page->never_reused && page_returned(page) == 0;
     heap_release(heap);
-    if (fill) __builtin_memset(block, 0, size_class_bytes(size_class));
+    if (zero && block != NULL) make_zero(block, size_class_bytes(size_class), never_used);
     return block;
 }
 

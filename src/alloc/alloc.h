@@ -105,17 +105,22 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size);
 /* The class decides: the right one is freed as ever, anything else is looked at closely. The class
    of the size is that of the page malloc would take such a block from; a class that has none now is
    looked at closely too. */
-MOAT_INLINE void alloc_free_sized(void *block, size_t size) {
+MOAT_INLINE bool alloc_free_sized_fast(void *block, size_t size) {
     struct own_block own;
-    struct page *page = size - 1 < DIRECT_MAX ? enter_own_page((uintptr_t)block, &own) : NULL;
-    if (MOAT_LIKELY(page != NULL)) {
-        if (MOAT_LIKELY(page->size_class == heap_direct_page(own.heap, size)->size_class)) {
-            free_in_own_page(own, page, (uintptr_t)block);
-            return;
-        }
+    if (size - 1 >= DIRECT_MAX) return false;
+    struct page *page = enter_own_page((uintptr_t)block, &own);
+    if (MOAT_UNLIKELY(page == NULL)) return false;
+    if (MOAT_UNLIKELY(page->size_class != heap_direct_page(own.heap, size)->size_class)) {
         heap_leave_fast(own.heap);
+        return false;
     }
-    alloc_free_aligned_sized(block, GRANULE, size);
+    free_in_own_page(own, page, (uintptr_t)block);
+    return true;
+}
+
+MOAT_INLINE void alloc_free_sized(void *block, size_t size) {
+    if (MOAT_UNLIKELY(!alloc_free_sized_fast(block, size)))
+        alloc_free_aligned_sized(block, GRANULE, size);
 }
 
 void *alloc_zeroed(size_t size);

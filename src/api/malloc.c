@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "base/format.h"
+#include "api/own.h"
 #include "api/posix.h"
 #include "process/init.h"
 #include "alloc/stats.h"
@@ -62,8 +63,14 @@ MOAT_PUBLIC void *calloc(size_t count, size_t size) { return posix_calloc(count,
 MOAT_PUBLIC void *realloc(void *block, size_t size) { return posix_realloc(block, size); }
 MOAT_PUBLIC void free(void *block) { alloc_free(block); }
 
+OWN_NAME(own_realloc, realloc);
+OWN_NAME(own_free, free);
+
+/* Derived from realloc, also from a program's own. */
 MOAT_WEAK void *reallocarray(void *block, size_t count, size_t size) {
-    return posix_reallocarray(block, count, size);
+    size_t total;
+    if (IS_OWN(realloc, own_realloc)) return posix_reallocarray(block, count, size);
+    return __builtin_mul_overflow(count, size, &total) ? posix_no_memory() : realloc(block, total);
 }
 MOAT_WEAK void *aligned_alloc(size_t alignment, size_t size) {
     return posix_aligned_alloc(alignment, size);
@@ -78,17 +85,30 @@ MOAT_WEAK void *valloc(size_t size) { return posix_valloc(size); }
 MOAT_WEAK void *pvalloc(size_t size) { return posix_pvalloc(size); }
 MOAT_WEAK size_t malloc_usable_size(void *block) { return alloc_usable_size(block); }
 
-/* C23, not declared by older headers. */
+/* Derived from free, also from a program's own, which knows no sizes. C23, not declared by older
+   headers. */
 void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t alignment, size_t size);
-MOAT_WEAK void free_sized(void *block, size_t size) { alloc_free_sized(block, size); }
+MOAT_NOINLINE static void free_sized_slow(void *block, size_t size) {
+    if (IS_OWN(free, own_free))
+        alloc_free_aligned_sized(block, GRANULE, size);
+    else
+        free(block);
+}
+/* What the fast path takes is moat's own block in any case. */
+MOAT_WEAK void free_sized(void *block, size_t size) {
+    if (MOAT_UNLIKELY(!alloc_free_sized_fast(block, size))) free_sized_slow(block, size);
+}
 MOAT_WEAK void free_aligned_sized(void *block, size_t alignment, size_t size) {
-    alloc_free_aligned_sized(block, alignment, size);
+    if (IS_OWN(free, own_free))
+        alloc_free_aligned_sized(block, alignment, size);
+    else
+        free(block);
 }
 
 /* Gone from the headers, still what an old program calls. */
 void cfree(void *block);
-MOAT_WEAK void cfree(void *block) { alloc_free(block); }
+MOAT_WEAK void cfree(void *block) { free(block); }
 
 /* --- Housekeeping ---------------------------------------------------------------------------- */
 
@@ -97,12 +117,13 @@ MOAT_WEAK int malloc_trim(size_t keep) {
     return alloc_trim() ? 1 : 0;
 }
 
-/* glibc's tuning parameters, M_MXFAST (1) to M_KEEP (4) and M_TRIM_THRESHOLD (-1) to M_ARENA_MAX
-   (-8), mean nothing here and are accepted, so that a program which insists on success runs;
-   MOAT_OPTIONS is the way to set moat. */
+/* Tuning parameters mean nothing here: MOAT_OPTIONS is the way to set moat. The answers are
+glibc's, for programs that insist on success: 1, also for a parameter it does not know, and 0 for
+two values that it refuses. */
 MOAT_WEAK int mallopt(int parameter, int value) {
-    (void)value;
-    return parameter >= -8 && parameter <= 4 && parameter != 0 ? 1 : 0;
+    if (parameter == M_MXFAST) return (unsigned)value <= 80 * sizeof(size_t) / 4;
+    if (parameter == M_MMAP_THRESHOLD) return (unsigned)value <= 32 * MIB;
+    return 1;
 }
 
 MOAT_WEAK struct mallinfo2 mallinfo2(void) {

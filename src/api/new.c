@@ -15,6 +15,7 @@
 #include <dlfcn.h>
 
 #include "report/report.h"
+#include "api/own.h"
 #include "api/posix.h"
 
 /* In the mangled names St11align_val_t is a size_t; RKSt9nothrow_t is a reference to an empty
@@ -45,9 +46,7 @@ void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t alignment);
 
 #define MOAT_OPERATOR MOAT_PUBLIC __attribute__((weak))
 
-/* The operators others stand on, under hidden names that nothing can replace. */
-#define OWN_NAME(name, of)                                                                         \
-    extern __typeof(of) name __attribute__((alias(#of), visibility("hidden")))
+/* The operators others stand on. */
 OWN_NAME(own_new, _Znwm);
 OWN_NAME(own_new_array, _Znam);
 OWN_NAME(own_new_aligned, _ZnwmSt11align_val_t);
@@ -56,16 +55,6 @@ OWN_NAME(own_delete, _ZdlPv);
 OWN_NAME(own_delete_array, _ZdaPv);
 OWN_NAME(own_delete_aligned, _ZdlPvSt11align_val_t);
 OWN_NAME(own_delete_array_aligned, _ZdaPvSt11align_val_t);
-
-/* Whether the name still means moat's function, for the whole process. The compiler must not decide
-   it: the linker does. In a program that is not position-independent and takes the address of an
-   operator, the answer is "no" and the call through the name leads to moat's all the same. */
-#define IS_OWN(name, own)                                                                          \
-    __extension__({                                                                                \
-        __typeof(&(name)) seen_ = &(name);                                                         \
-        __asm__("" : "+r"(seen_));                                                                 \
-        MOAT_LIKELY(seen_ == &(own));                                                              \
-    })
 
 #define OWN_NEW IS_OWN(_Znwm, own_new)
 #define OWN_NEW_ARRAY (IS_OWN(_Znam, own_new_array) && OWN_NEW)

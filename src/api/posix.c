@@ -25,7 +25,8 @@ void *posix_malloc_slow(size_t size) {
 /* As glibc: an alignment that is no power of two is rounded up to the next, and 0 asks for no
    alignment in particular. */
 void *posix_memalign_rounded(size_t alignment, size_t size) {
-    if (alignment > ALIGN_MAX) return posix_invalid();
+    if (alignment > SIZE_MAX / 2 + 1) return posix_invalid(); /* there is no such power of two */
+    if (alignment > ALIGN_MAX) return posix_no_memory();
     size_t power = GRANULE;
     while (power < alignment) power <<= 1;
     return posix_aligned(power, size);

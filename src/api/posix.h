@@ -65,7 +65,8 @@ MOAT_INLINE void *posix_aligned(size_t alignment, size_t size) {
 /* C17 leaves it to the implementation which alignments are supported: every power of two up to
    ALIGN_MAX, with any size. */
 MOAT_INLINE void *posix_aligned_alloc(size_t alignment, size_t size) {
-    if (MOAT_UNLIKELY(!is_power_of_two(alignment) || alignment > ALIGN_MAX)) return posix_invalid();
+    if (MOAT_UNLIKELY(!is_power_of_two(alignment))) return posix_invalid();
+    if (MOAT_UNLIKELY(alignment > ALIGN_MAX)) return posix_no_memory();
     return posix_aligned(alignment, size);
 }
 

@@ -129,6 +129,13 @@ bool huge_purge(bool force, uint64_t now) {
     return count > 0;
 }
 
+/* Replaces a cached run by one of which nothing is committed. */
+MOAT_COLD static bool renew(struct huge_entry *entry) {
+    if (!decommit(segment_address(entry->index), 0, entry->committed)) return false;
+    entry->committed = 0;
+    return true;
+}
+
 /* Makes a cached run exactly `bytes` long; false: it was given back. */
 static bool fit_cached(struct huge_entry *entry, size_t bytes) {
     uintptr_t start = segment_address(entry->index);
@@ -163,8 +170,9 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
     huge_purge(false, os_milliseconds());
     struct huge_entry cached;
     if (alignment <= SEGMENT_SIZE && cache_take(run, bytes, &cached)) {
-        /* Zero pages come cheaper from the kernel than from a fill. */
-        if (!zero || os_purge((void *)segment_address(cached.index), cached.committed)) {
+        /* Zero pages come cheaper from the kernel than from a fill; a new mapping, because the
+           program may have laid another over the block. */
+        if (!zero || renew(&cached)) {
             if (fit_cached(&cached, bytes)) return make_live(cached.index, cached.run, bytes);
         } else {
             give_run(cached.index, cached.run, cached.committed);

@@ -50,8 +50,7 @@ struct MOAT_LINE page {
     uint64_t limit;       /* carved * block_size: links that lead so far or further are false */
     uint8_t size_class;
     bool in_full; /* set aside, in no queue */
-    /* every block handed out so far was never used before: fresh blocks are zero but for the
-       link */
+    /* the memory of every block handed out so far had never been handed out before */
     bool never_reused;
     /* Of local_free. A free counts down on this line; what it counts from lies on the next, which
        only rare paths touch. */

@@ -31,7 +31,7 @@ struct segment *segment_create(uint64_t owner_word) {
         return NULL;
     }
     atomic_add_relaxed(&ro.region->committed, SEGMENT_SIZE);
-    segment->free_pages = segment->known_zero = segment_page_slots(owner_page_kind(owner_word));
+    segment->free_pages = segment->untouched = segment_page_slots(owner_page_kind(owner_word));
     segment->dirty = 0;
     segment->pages_used = 0;
     segment->purge_at = 0;
@@ -61,10 +61,9 @@ void segment_destroy(struct segment *segment) {
 
 void segment_retype(struct segment *segment, uint64_t owner_word) {
     uint64_t slots = segment_page_slots(owner_page_kind(owner_word));
-    bool clean = segment->dirty == 0 && segment->known_zero == segment->free_pages;
+    segment->untouched = segment->untouched == segment->free_pages ? slots : 0;
+    segment->dirty = segment->dirty == 0 ? 0 : slots;
     segment->free_pages = slots;
-    segment->dirty = clean ? 0 : slots;
-    segment->known_zero = clean ? slots : 0;
     atomic_store_release(&segment->owner, owner_word); /* pairs as in segment_create */
 }
 
@@ -81,10 +80,10 @@ struct page *segment_page_create(struct segment *segment, uint32_t size_class,
     struct page *page = segment_page(segment, slot);
     enum page_kind kind = size_class_page_kind(size_class);
     page_init(page, segment_start(segment) + slot * SLOT_SIZE, segment_page_bytes(kind, slot),
-              size_class, (segment->known_zero & bit64(slot)) != 0, random);
+              size_class, (segment->untouched & bit64(slot)) != 0, random);
     segment->free_pages &= ~bit64(slot);
     segment->dirty &= ~bit64(slot);
-    segment->known_zero &= ~bit64(slot);
+    segment->untouched &= ~bit64(slot);
     segment->pages_used++;
     return page;
 }
@@ -108,8 +107,7 @@ bool segment_purge(struct segment *segment) {
         size_t from = first * SLOT_SIZE, to = end * SLOT_SIZE;
         if (to == SEGMENT_SIZE) to -= ro.os_page;
         if (os_purge((void *)(segment_start(segment) + from), to - from)) {
-            segment->dirty &= ~run;
-            segment->known_zero |= run;
+            segment->dirty &= ~run; /* but not untouched: a dangling pointer may write there */
         }
         dirty &= ~run;
     }
@@ -176,7 +174,7 @@ bool segment_validate(const struct segment *segment) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
     uint64_t slots = segment_page_slots(owner_page_kind(word));
     if (segment->free_pages & ~slots) return false;
-    if (segment->dirty & ~segment->free_pages || segment->known_zero & ~segment->free_pages)
+    if (segment->dirty & ~segment->free_pages || segment->untouched & ~segment->free_pages)
         return false;
     return segment->pages_used == popcount64(slots & ~segment->free_pages);
 }

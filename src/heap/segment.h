@@ -65,7 +65,7 @@ struct segment {
     uint64_t free_pages;
     /* free pages whose memory was touched and not purged; a subset of free_pages */
     uint64_t dirty;
-    uint64_t known_zero;      /* free pages known to be zero */
+    uint64_t untouched; /* free pages whose memory was never handed out since the kernel gave it */
     struct list_node in_heap; /* the heap's segments of one wake bit */
     struct list_node in_open; /* the heap's segments with a free page, by kind */
     uint32_t pages_used;

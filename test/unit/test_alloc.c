@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "core.h"
 
+#include <sys/mman.h>
+
 #include <errno.h>
 
 static struct core_thread owner, other;
@@ -383,6 +385,53 @@ START_TEST(a_forged_link_does_not_make_calloc_show_what_was_freed) {
 }
 END_TEST
 
+/* Blocks are freed, their memory goes back to the kernel, dangling pointers write into it. */
+START_TEST(calloc_is_zero_whatever_was_written_into_free_memory) {
+    static const size_t sizes[] = {9 * KIB, 20 * KIB, 100 * KIB, MIB, 3 * MIB};
+    enum { COUNT = 40 };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        volatile char *dangling[COUNT];
+        for (int k = 0; k < COUNT; k++) {
+            dangling[k] = core_alloc(&owner, sizes[i]);
+            memset((char *)dangling[k], 'A', sizes[i]);
+        }
+        for (int k = 1; k < COUNT; k++) core_give(&owner, (void *)dangling[k]);
+        harness_clock_advance(20);
+        alloc_trim();
+        for (int k = 1; k < COUNT; k++)
+            for (size_t at = 16; at < sizes[i]; at += 3000) {
+                enum harness_state state = harness_range_state((uintptr_t)dangling[k] + at);
+                if (state == HARNESS_COMMITTED) dangling[k][at] = 'U';
+            }
+        for (int k = 0; k < COUNT; k++) {
+            core_be(&owner);
+            const char *block = alloc_zeroed(sizes[i]);
+            core_require(block != NULL);
+            for (size_t at = 0; at < sizes[i]; at++) core_require(block[at] == 0);
+        }
+    }
+}
+END_TEST
+
+/* What is mapped over a block stays there when it is freed: zeros by the kernel are for what nobody
+   had before. */
+START_TEST(calloc_is_zero_where_the_program_had_mapped_something_else) {
+    static const size_t sizes[] = {100 * KIB, 3 * MIB};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *block = core_alloc(&owner, sizes[i]);
+        char *inside = (char *)round_up((uintptr_t)block, ro.os_page) + ro.os_page;
+        core_require(mmap(inside, 8 * ro.os_page, PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == inside);
+        memset(inside, 'S', 8 * ro.os_page);
+        core_give(&owner, block);
+        for (int k = 0; k < 50; k++) {
+            const char *zero = alloc_zeroed(sizes[i]);
+            for (size_t at = 0; at < sizes[i]; at++) core_require(zero[at] == 0);
+        }
+    }
+}
+END_TEST
+
 static void free_as_16(void *block) { alloc_free_sized(block, 16); }
 
 /* Zeros are what an overflow writes most often, and what the tables hold of segments that nobody
@@ -508,6 +557,8 @@ int main(void) {
     tcase_add_test(group, every_alignment_is_kept_for_every_size);
     tcase_add_test(group, a_resize_within_the_class_stays_and_others_move_the_contents);
     tcase_add_test(group, zeroed_memory_is_zero_however_often_it_was_used);
+    tcase_add_test(group, calloc_is_zero_whatever_was_written_into_free_memory);
+    tcase_add_test(group, calloc_is_zero_where_the_program_had_mapped_something_else);
     tcase_add_test(group, a_forged_link_does_not_make_calloc_show_what_was_freed);
     tcase_add_test(group, a_thread_word_of_zero_reads_nothing_that_is_not_there);
     tcase_add_test(group, a_thread_word_of_zero_owns_nothing);

@@ -175,7 +175,7 @@ START_TEST(a_page_given_back_is_dirty_until_it_is_purged) {
     memset((char *)other->start, 8, 40 * KIB);
     segment_page_destroy(segment, page);
     ck_assert_uint_eq(segment->dirty, slot);
-    ck_assert_uint_eq(segment->known_zero & slot, 0);
+    ck_assert_uint_eq(segment->untouched & slot, 0);
     ck_assert(segment_validate(segment));
     ck_assert_int_eq(memory[100], 9);
     /* Touched memory is taken first, and is not zero. */
@@ -184,7 +184,7 @@ START_TEST(a_page_given_back_is_dirty_until_it_is_purged) {
     segment_page_destroy(segment, page);
     ck_assert(segment_purge(segment));
     ck_assert_uint_eq(segment->dirty, 0);
-    ck_assert_uint_eq(segment->known_zero & slot, slot);
+    ck_assert_uint_eq(segment->untouched & slot, 0); /* it was handed out once */
     ck_assert_uint_eq(resident(segment_start(segment) + low_bit(slot) * SLOT_SIZE, SLOT_SIZE), 0);
     for (size_t i = 0; i < 40 * KIB; i++) core_require(memory[i] == 0);
     for (size_t i = 0; i < 40 * KIB; i++) core_require(((char *)other->start)[i] == 8);
@@ -230,20 +230,24 @@ START_TEST(a_purge_takes_the_dirty_pages_and_no_others) {
 END_TEST
 
 START_TEST(an_empty_segment_takes_pages_of_another_kind) {
-    for (unsigned dirty = 0; dirty < 2; dirty++)
+    enum { NEVER_USED, PURGED, DIRTY, PASTS };
+    for (unsigned past = 0; past < PASTS; past++)
         for (int from = PAGE_SMALL; from <= PAGE_LARGE; from++)
             for (int to = PAGE_SMALL; to <= PAGE_LARGE; to++) {
                 struct segment *segment = make_segment((enum page_kind)from);
-                struct page *page =
-                    segment_page_create(segment, class_of_kind((enum page_kind)from), &generator);
-                segment_page_destroy(segment, page);
-                if (!dirty) ck_assert(segment_purge(segment));
+                uint32_t size_class = class_of_kind((enum page_kind)from);
+                if (past != NEVER_USED)
+                    segment_page_destroy(segment,
+                                         segment_page_create(segment, size_class, &generator));
+                if (past == PURGED) ck_assert(segment_purge(segment));
                 segment_retype(segment, word_of((enum page_kind)to));
                 ck_assert(segment_validate(segment));
                 ck_assert_uint_eq(segment->free_pages, segment_page_slots((enum page_kind)to));
-                ck_assert_int_eq(segment->known_zero == segment->free_pages, !dirty);
-                page = segment_page_create(segment, class_of_kind((enum page_kind)to), &generator);
-                ck_assert_int_eq(page->never_reused, !dirty);
+                ck_assert_int_eq(segment->dirty != 0, past == DIRTY);
+                ck_assert_int_eq(segment->untouched == segment->free_pages, past == NEVER_USED);
+                struct page *page =
+                    segment_page_create(segment, class_of_kind((enum page_kind)to), &generator);
+                ck_assert_int_eq(page->never_reused, past == NEVER_USED);
                 ck_assert_int_eq(core_kind_of((void *)page->start), to);
                 segment_page_destroy(segment, page);
                 segment_destroy(segment);
@@ -267,7 +271,7 @@ START_TEST(a_damaged_segment_does_not_validate) {
     segment->dirty |= segment_pages_in_use(segment, PAGE_MEDIUM);
     ck_assert(!segment_validate(segment));
     *segment = whole;
-    segment->known_zero |= segment_pages_in_use(segment, PAGE_MEDIUM);
+    segment->untouched |= segment_pages_in_use(segment, PAGE_MEDIUM);
     ck_assert(!segment_validate(segment));
     *segment = whole;
     ck_assert(segment_validate(segment));
