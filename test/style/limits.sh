@@ -12,7 +12,7 @@ awk '
         start = 0
         header = FILENAME
         sub(/\.c$/, ".h", header)
-        # the essay of a room stands in its header
+        # what a file of src/ owns may stand in its header alone
         if ($0 !~ /^\/\*/ && (header == FILENAME || !(header in exists))) complain("does not begin with a comment that says what it owns")
     }
     { line = $0; if (gsub(/[^\200-\277]/, "", line) > 100) complain("more than 100 columns") }
