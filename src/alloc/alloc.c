@@ -1,3 +1,11 @@
+/*
+ * alloc: the verbs beyond their fast paths (see alloc.h).
+ *
+ * Every way off a fast path asks alloc_is_ready() first. What follows looks the address up through
+ * the owner word of its segment, and no check trusts what a block holds: find_live() is the one
+ * accessor that turns an address into a live block, or ends the process. An allocation that finds
+ * no memory gives back what this thread and ended ones hold unused, and is tried once more.
+ */
 #include "alloc/alloc.h"
 #include "alloc/diagnose.h"
 #include "heap/huge.h"
@@ -26,7 +34,7 @@ bool alloc_is_ready(void) {
 static void *try_class(uint32_t size_class, bool zero) {
     struct heap *heap = heap_acquire();
     struct page *page = heap_find_page(heap, size_class);
-    /* a page with room has a block on its list */
+    /* the page that was found has a block on its list */
     void *block = page != NULL ? page_pop(page) : NULL;
     /* What was never handed out is zero, unless a neighbour overflowed into it: left to large
        blocks, where the fill would cost pages. A list that was tampered with leads to no other free
@@ -109,7 +117,6 @@ void *alloc_zeroed(size_t size) {
 }
 
 void *alloc_aligned(size_t alignment, size_t size) {
-    if (alignment <= GRANULE) return alloc_block(size);
     if (size - 1 < LARGE_MAX && alignment <= LARGE_MAX) {
         size_t request = aligned_request(alignment, size);
         /* any block of its class is aligned */
@@ -159,7 +166,7 @@ static struct found find_live(uintptr_t address, enum verb verb) {
 /* The last block of an abandoned segment was freed, as far as the hint knows: give it back through
    the heap that is nobody's. */
 static void sweep_if_last(struct segment *segment) {
-    /* counts with its siblings; too low is corrected by the sweep */
+    /* pairs with its siblings: the last sees what they did; too low is corrected by the sweep */
     if (atomic_sub_acq_rel(&segment->remaining, 1) > 1) return;
     struct heap *late = heap_try_late();
     if (late == NULL) return; /* its holder's, or anyone's, purge will come by */
@@ -176,7 +183,8 @@ static void free_remote(const struct heap *heap, struct segment *segment, uint64
     if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED)
         diagnose_not_live(address, VERB_FREE);
     if (heap != NULL) return;
-    uint64_t now = atomic_load_acquire(&segment->owner); /* its owner may have left meanwhile */
+    /* its owner may have left meanwhile; pairs with leave_segment */
+    uint64_t now = atomic_load_acquire(&segment->owner);
     if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED))
         sweep_if_last(segment);
 }
@@ -199,10 +207,10 @@ static bool is_worth_reclaiming(struct heap *heap, const struct segment *segment
 static bool reclaim_while_freeing(struct heap *heap, struct segment *segment) {
     uint64_t seen;
     heap_enter(heap);
-    bool claimed = segment_reclaim(segment, &heap->owner, &seen);
-    if (claimed) heap_adopt(heap, segment, seen);
+    bool won = segment_reclaim(segment, &heap->owner, &seen);
+    if (won) heap_adopt(heap, segment, seen);
     heap_leave(heap);
-    return claimed;
+    return won;
 }
 
 static void free_in_page(struct segment *segment, uint64_t word, uintptr_t address) {

@@ -1,5 +1,5 @@
 /*
- * alloc: the verbs (layer 6). What posix.h dresses in the C library's names.
+ * alloc: the verbs. What posix.h dresses in the C library's names.
  *
  * None of these sets errno. NULL means out of memory (or a size above PTRDIFF_MAX). Misuse ends the
  * process with a report. All may be called by any thread at any time, before initialisation and
@@ -134,7 +134,7 @@ bool alloc_owns(const void *address);
    back to the kernel at once. True if memory went back. */
 bool alloc_collect(bool purge);
 /* The same with `purge`, and asks other threads for theirs: it follows when each next needs a page
-   with room, or ends. */
+   with a block, or ends. */
 bool alloc_trim(void);
 
 #endif

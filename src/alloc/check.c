@@ -1,8 +1,9 @@
 /*
- * check: the invariants of doc/design.md over everything that stands still (layer 7).
+ * check: the invariants of doc/design.md over everything that stands still.
  *
- * The calling thread's heap is checked block by block, abandoned segments are claimed for the check
- * and left again, and the words that tie segments, heaps and region together are checked for all.
+ * The calling thread's heap is checked block by block, abandoned segments are reclaimed for the
+ * check and left again, and the words that tie segments, heaps and region together are checked for
+ * all.
  */
 #include "alloc/alloc.h"
 #include "os/os.h"
@@ -100,10 +101,10 @@ size_t check_all(void) {
     struct heap *heap = heap_acquire();
     size_t count = check_heap(heap);
     for (unsigned set = 0; set < ABANDONED_SETS; set++) count += check_abandoned(heap, set);
-    lock_acquire(&ro.region->lock);
+    locks_acquire(LOCK_REGION);
     check_findable();
     bool region_ok = region_validate();
-    lock_release(&ro.region->lock);
+    locks_release(LOCK_REGION);
     /* last: a signal handler must find the thread busy as long as it holds a lock */
     heap_release(heap);
     MOAT_CHECK(region_ok, "check: region, count of segments taken", ro.region);

@@ -1,3 +1,9 @@
+/*
+ * diagnose: what an address is that was wrongly taken for a block (see diagnose.h).
+ *
+ * The caller is not believed: the address is looked up anew from the region's base, over the owner
+ * word and the maps. Other threads may be at work meanwhile; what is printed was true a moment ago.
+ */
 #include "alloc/diagnose.h"
 #include "heap/heap.h"
 #include "heap/huge.h"

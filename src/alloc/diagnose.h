@@ -1,5 +1,5 @@
 /*
- * diagnose: what an address is that a caller wrongly takes for its block (layer 5).
+ * diagnose: what an address is that a caller wrongly takes for its block.
  *
  * Only ever runs on the way to a report, so it may be slow, but it may rely on nothing the caller
  * says.

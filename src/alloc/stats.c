@@ -1,3 +1,9 @@
+/*
+ * stats: counting what is there (see stats.h).
+ *
+ * A walk over all taken segments by their owner words. Of pages whose owner is at work the counts
+ * are near the truth: each field is read once, and a sum that comes out negative is left out.
+ */
 #include "alloc/stats.h"
 #include "process/state.h"
 

@@ -1,5 +1,8 @@
-/* stats: counting what is there, on demand (layer 7). Nothing is counted on a fast path; a walk
-   over segments finds it out. */
+/*
+ * stats: counting what is there, on demand.
+ *
+ * Nothing is counted on a fast path; a walk over segments finds it out. Any thread, any time.
+ */
 #ifndef MOAT_STATS_H
 #define MOAT_STATS_H
 
@@ -11,7 +14,7 @@ struct stats {
 #include "alloc/stats.def"
 };
 
-enum { STATS = sizeof(struct stats) / sizeof(size_t) };
+#define STATS (sizeof(struct stats) / sizeof(size_t))
 
 void stats_collect(struct stats *stats);
 /* moat_check(): tests the invariants of doc/design.md over the calling thread's heap and, where it

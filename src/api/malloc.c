@@ -1,5 +1,5 @@
 /*
- * override: the C library's names (layer 8). Only in the shipped library, never in a prefixed
+ * override: the C library's names. Only in the shipped library, never in a prefixed
  * build.
  *
  * Every symbol that glibc's malloc object defines is defined here, so that in a static program
@@ -168,12 +168,12 @@ MOAT_WEAK void malloc_stats(void) {
             format_decimal(&line, value_of(&now, row));
         }
         format_end_line(&line);
-        os_write(2, line.text, line.length);
+        os_write(OS_STDERR, line.text, line.length);
     }
 }
 
 /* For a row of the XML: two names, what stands around them, and a number. */
-enum { XML_ROW_MAX = 100 };
+#define XML_ROW_MAX 100
 #define STAT(name, line, unit, text, meaning)                                                      \
     static_assert(sizeof("<" #name " unit=\"byte\">18446744073709551615</" #name ">\n") <=         \
                       XML_ROW_MAX,                                                                 \

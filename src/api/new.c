@@ -1,5 +1,5 @@
 /*
- * override_cxx: C++'s twenty operators new and delete, from C by their mangled names (layer 8).
+ * override_cxx: C++'s twenty operators new and delete, from C by their mangled names.
  *
  * No part of the C++ runtime is needed: a C program that gets moat and never meets C++ runs the
  * same file. Only when memory has run out does the cold end of this file look for the runtime of
@@ -322,8 +322,9 @@ static void *try_again(size_t size, size_t alignment) {
     return alignment <= GRANULE ? alloc_block(size) : alloc_aligned(alignment, size);
 }
 
-/* The standard's loop: as long as there is a handler, let it make room and try again. A handler may
-   also throw, or not return. An alignment that can never be had is not worth its trouble. */
+/* The standard's loop: as long as there is a handler, let it free something and try again. A
+   handler may also throw, or not return. An alignment that can never be had is not worth its
+   trouble. */
 static void *new_failed(size_t size, size_t alignment, const void *caller) {
     if (!is_supported(alignment)) throw_bad_alloc(caller);
     for (;;) {

@@ -1,5 +1,5 @@
 /*
- * posix: the malloc family with the C library's rules, before it gets its names (layer 8).
+ * posix: the malloc family with the C library's rules, before it gets its names.
  *
  * The verbs of alloc.h know neither errno nor the odd corners of the standards; these bodies add
  * them, and nothing else. They are inline so that malloc() itself is the allocator's fast path

@@ -1,5 +1,5 @@
 /*
- * atomic: the only door to shared words (layer 0, a seam).
+ * atomic: the only door to shared words (a seam).
  *
  * Each access names its order; the line at the call says which access it pairs with. There are no
  * stand-alone fences (ThreadSanitizer does not see them). A harness build makes every access a
@@ -62,6 +62,10 @@
 #define atomic_cas_acq_rel(p, expected, v)                                                         \
     (ATOMIC_STEP(p),                                                                               \
      __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+
+/* For words that only assertions look at: no scheduling point, they are no step of a protocol. */
+#define atomic_load_unseen(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define atomic_store_unseen(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 
 /* Between a thread and the handlers of signals that interrupt it: the compiler keeps the order of
    the accesses before and after, the processor does anyway. */

@@ -1,5 +1,5 @@
 /*
- * base: the words and units every other file uses (layer 0).
+ * base: the words and units every other file uses.
  *
  * Owns nothing. Defines the geometry of a segment, the two kinds of check and the compiler
  * attributes. MOAT_CHECK is always on and ends the process with a report; MOAT_ASSERT states what
@@ -64,8 +64,8 @@ enum { IN_HARNESS = 0 };
 #define MIB (KIB * KIB)
 #define GIB (MIB * KIB)
 
-/* Geometry: DESIGN.md section 1. A slot is 64 KiB of a segment; a small page is one slot, a medium
-   page eight, a large page all. */
+/* Geometry (doc/design.md, "The words"). A slot is 64 KiB of a segment; a small page is one slot, a
+   medium page eight, a large page all. */
 #define GRANULE_SHIFT 4
 #define GRANULE ((size_t)1 << GRANULE_SHIFT)
 #define SLOT_SHIFT 16

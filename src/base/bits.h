@@ -1,4 +1,9 @@
-/* bits: word-level helpers without a branch (layer 0). */
+/*
+ * bits: word-level helpers without a branch.
+ *
+ * Pure functions. What a processor does in one instruction that the compiler does not find stands
+ * in cpu.h.
+ */
 #ifndef MOAT_BITS_H
 #define MOAT_BITS_H
 

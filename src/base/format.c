@@ -1,7 +1,7 @@
 /*
  * format: text built in a caller's buffer (see format.h).
  *
- * Every function appends through put(), the one place that checks the room.
+ * Every function appends through put(), the one place that checks the capacity.
  */
 #include "base/format.h"
 

@@ -1,10 +1,10 @@
 /*
- * format: text built in a caller's buffer (layer 1).
+ * format: text built in a caller's buffer.
  *
  * For the lines a failing process prints: no locale, no stdio, no allocation, async-signal-safe.
- * What does not fit is cut off; the buffer always stays within `room`, and format_end_line() always
- * finds space for the newline, so a cut line is still a line. The text carries a length and no
- * terminating zero.
+ * What does not fit is cut off; the buffer always stays within its capacity, and format_end_line()
+ * always finds space for the newline, so a cut line is still a line. The text carries a length and
+ * no terminating zero.
  */
 #ifndef MOAT_FORMAT_H
 #define MOAT_FORMAT_H
@@ -14,7 +14,7 @@
 struct format {
     char *text;
     size_t capacity; /* bytes of text, at least 1 */
-    size_t length;   /* bytes written so far, at most room */
+    size_t length;   /* bytes written so far, at most capacity */
 };
 
 MOAT_INLINE struct format format_in(char *text, size_t capacity) {

@@ -75,7 +75,7 @@ MOAT_INLINE void thread_leave(uintptr_t outside) {
 MOAT_INLINE void thread_leave_scope(const uintptr_t *outside) { thread_leave(*outside); }
 /* Inside the allocator from here to the end of the scope. */
 #define THREAD_INSIDE()                                                                            \
-    const uintptr_t outside_ __attribute__((cleanup(thread_leave_scope))) = thread_enter()
+    const uintptr_t outside_ __attribute__((cleanup(thread_leave_scope), unused)) = thread_enter()
 
 /* An address that is different for each live thread; cheap, and the same for the thread's whole
    life. */

@@ -36,7 +36,9 @@ struct range {
     unsigned bits;
 };
 
-enum { RANGES_MAX = 65536, PLANS = OS_CALLS + 1, CLOCK_START = 1000 };
+#define RANGES_MAX 65536
+#define PLANS (OS_CALLS + 1)
+#define CLOCK_START 1000
 
 /* When a call of one kind fails. Numbers are of calls since the reset, from 1; 0: never. */
 struct plan {
@@ -77,9 +79,9 @@ __attribute__((constructor)) static void keep_lock_over_fork(void) {
 }
 
 static MOAT_NORETURN void complain(const char *message) {
-    os_write(2, "moat harness: ", 14);
-    os_write(2, message, strlen(message));
-    os_write(2, "\n", 1);
+    os_write(OS_STDERR, "moat harness: ", 14);
+    os_write(OS_STDERR, message, strlen(message));
+    os_write(OS_STDERR, "\n", 1);
     os_abort();
 }
 

@@ -12,7 +12,7 @@
  * names any block of the page. The only code that reads or writes links. Free memory belongs to the
  * attacker: whatever stands there, freelist_is_block accepts only a block boundary below the page's
  * limit, so a link can name nothing but a block of its own page; the caller's test of the block's
- * two map bits makes that a free block (DESIGN.md section 3.4).
+ * two map bits makes that a free block (doc/design.md, "The life of a block").
  */
 #ifndef MOAT_FREELIST_H
 #define MOAT_FREELIST_H

@@ -1,3 +1,10 @@
+/*
+ * heap: the generic path of malloc, and what every generic path begins and ends with (see heap.h).
+ *
+ * heap_find_page() is the search: the class's queue, then a page in a segment of the heap, in one
+ * that is reclaimed, in a new one. Housekeeping hangs on it: wakes are polled at each call, the
+ * clock is looked at now and then.
+ */
 #include "heap/heap.h"
 #include "heap/huge.h"
 #include "os/os.h"
@@ -58,8 +65,8 @@ static bool page_has_block(struct heap *heap, struct page *page, enum page_kind 
     return true;
 }
 
-/* The first page of the class with room. Pages without are set aside on the way, so each is met
-   once until it joins the queue again. */
+/* The first page of the class that has a block. Pages without are set aside on the way, so each is
+   met once until it joins the queue again. */
 static struct page *search_queue(struct heap *heap, uint32_t size_class) {
     enum page_kind kind = size_class_page_kind(size_class);
     uint32_t index = heap->queues[size_class].first;
@@ -74,7 +81,7 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
     return NULL;
 }
 
-/* A segment of the heap that can take a page of the kind: one with room, else an empty one. */
+/* A segment of the heap that can take a page of the kind: an open one, else an empty one. */
 static struct segment *open_segment(struct heap *heap, enum page_kind kind) {
     if (kind != PAGE_LARGE && !list_is_empty(&heap->open[kind]))
         return segment_at(heap->open[kind].first);
@@ -142,6 +149,8 @@ bool heap_validate(const struct heap *heap) {
         }
         if (previous != last) return false;
     }
+    for (unsigned list = 0; list < 64; list++)
+        if (has_bit(heap->listed, list) == list_is_empty(&heap->lists[list])) return false;
     for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
         uint32_t first = heap->queues[size_class_of(granules * GRANULE)].first;
         if (heap->direct[granules] != (first != 0 ? page_at(first) : &page_empty)) return false;

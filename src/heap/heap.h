@@ -1,5 +1,5 @@
 /*
- * heap: a thread's pages (layer 5).
+ * heap: a thread's pages.
  *
  * A heap is owned by one thread, or by nobody: heap 0, the late heap, serves threads whose exit
  * hook has run, and those for which there is no heap left; it is used under a lock, and every free
@@ -43,6 +43,7 @@ struct heap {
     MOAT_LINE struct page *direct[DIRECT_ENTRIES];
     struct list queues[SIZE_CLASSES];
     struct list lists[64];        /* its segments by index & 63 */
+    uint64_t listed;              /* bit i: lists[i] has a segment */
     struct list open[OPEN_LISTS]; /* its segments with a free page */
     uint32_t seqcount;            /* odd: inside a generic path */
     uint32_t index;               /* in the heap table */
@@ -67,8 +68,7 @@ struct heap {
 };
 
 static_assert(sizeof(struct heap) <= HEAP_SIZE, "a heap has HEAP_SIZE bytes");
-static_assert(HEAP_SIZE == OWNER_FLAGS + 1,
-              "a heap's address leaves room for the owner word's flags");
+static_assert(HEAP_SIZE == OWNER_FLAGS + 1, "a heap's address leaves the owner word's flags clear");
 
 /* A heap's random generator, in memory that the kernel wipes on fork. */
 struct heap_random {
@@ -186,12 +186,10 @@ void heap_ask_for_trim(struct heap *heap);
 
 /* heap_pool.c: heaps for threads. */
 struct heap_pool {
-    struct lock lock;
-    struct lock late_lock; /* the late heap's */
     /* atomic: low half: heaps returned, 0: none; high half: times one was taken */
     uint64_t free_heaps;
     uint32_t made;     /* heaps ever made, the late heap included */
-    uint32_t limit;    /* heaps the table has room for */
+    uint32_t limit;    /* heaps the table can hold */
     uint32_t writable; /* heaps whose memory is writable */
     uint32_t key;      /* pthread key of the exit hook */
     bool key_ready;

@@ -101,23 +101,21 @@ static void leave_segment(struct segment *segment, enum page_kind kind, int64_t 
 
 void heap_abandon(struct heap *heap) {
     bool kept_empty = false;
-    for (unsigned list = 0; list < 64; list++) {
-        while (!list_is_empty(&heap->lists[list])) {
-            struct segment *segment = segment_at(heap->lists[list].first);
-            enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
-            /* One segment without blocks in use stays for the next thread, its pages with it, until
-               the purge delay has passed. */
-            bool keep = !kept_empty && ro.options.purge_delay_ms != 0;
-            int64_t used =
-                settle_pages(segment, kind, keep ? SETTLE_KEEP : SETTLE_RELEASE, heap_random(heap));
-            heap_list_remove(heap, segment);
-            if (used == 0 && !keep) {
-                segment_destroy(segment);
-                continue;
-            }
-            kept_empty |= used == 0;
-            leave_segment(segment, kind, used, heap_purge_time(heap->now));
+    while (heap->listed != 0) {
+        struct segment *segment = segment_at(heap->lists[low_bit(heap->listed)].first);
+        enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
+        /* One segment without blocks in use stays for the next thread, its pages with it, until the
+           purge delay has passed. */
+        bool keep = !kept_empty && ro.options.purge_delay_ms != 0;
+        int64_t used =
+            settle_pages(segment, kind, keep ? SETTLE_KEEP : SETTLE_RELEASE, heap_random(heap));
+        heap_list_remove(heap, segment);
+        if (used == 0 && !keep) {
+            segment_destroy(segment);
+            continue;
         }
+        kept_empty |= used == 0;
+        leave_segment(segment, kind, used, heap_purge_time(heap->now));
     }
     MOAT_ASSERT(heap->segments == 0);
     heap_forget_pages(heap);

@@ -10,6 +10,7 @@
 void heap_list_add(struct heap *heap, struct segment *segment) {
     uint32_t index = segment_index(segment);
     list_push_front(&heap->lists[index & 63], segments_in_heap(), index);
+    heap->listed |= bit64(index);
     segment->open_list = OPEN_NONE;
     heap->segments++;
     heap_update_open(heap, segment);
@@ -33,6 +34,7 @@ void heap_list_remove(struct heap *heap, struct segment *segment) {
     leave_open_list(heap, segment);
     pass_over(heap, segment);
     list_remove(&heap->lists[index & 63], segments_in_heap(), index);
+    if (list_is_empty(&heap->lists[index & 63])) heap->listed &= ~bit64(index);
     heap->segments--;
 }
 

@@ -1,9 +1,15 @@
-/* heap_pool: heaps for threads, and the exit hook that takes them back (layer 5). Contracts in
-   heap.h. */
+/*
+ * heap_pool: heaps for threads, and the exit hook that takes them back (contracts in heap.h).
+ *
+ * Heaps are never unmapped. Those that no thread has are a stack without a lock (drawn in
+ * doc/design.md); the lock is for making new ones. Heap 0 is nobody's: whoever cannot have one of
+ * their own uses it under its lock.
+ */
 #include <limits.h>
 #include <pthread.h>
 
 #include "heap/heap.h"
+#include "meta/locks.h"
 #include "os/os.h"
 
 #define HEAPS_PER_COMMIT 8u
@@ -60,14 +66,14 @@ static struct heap *take_returned(struct heap_pool *pool) {
 static struct heap *take_heap(struct heap_pool *pool) {
     struct heap *heap = take_returned(pool);
     if (heap != NULL) return heap;
-    lock_acquire(&pool->lock);
+    locks_acquire(LOCK_POOL);
     pool->lock_count++;
     if (pool->made < pool->writable || extend_pool(pool)) {
         heap = heap_at(pool->made);
         heap->index = pool->made++;
         heap_reset(heap);
     }
-    lock_release(&pool->lock);
+    locks_release(LOCK_POOL);
     return heap;
 }
 
@@ -99,7 +105,7 @@ static struct heap *enter_late_heap(uintptr_t outside) {
 
 struct heap *heap_try_late(void) {
     uintptr_t outside = thread_enter();
-    if (lock_try(&ro.pool->late_lock)) return enter_late_heap(outside);
+    if (locks_try(LOCK_LATE_HEAP)) return enter_late_heap(outside);
     thread_leave(outside);
     return NULL;
 }
@@ -132,7 +138,7 @@ struct heap *heap_acquire(void) {
                    outside);
         if (outside == THREAD_NEW && ro.exit_key != 0) heap = make_heap_of_thread();
         if (heap == NULL) {
-            lock_acquire(&ro.pool->late_lock);
+            locks_acquire(LOCK_LATE_HEAP);
             return enter_late_heap(outside);
         }
     }
@@ -149,7 +155,7 @@ void heap_release(struct heap *heap) {
     heap->outside_word = THREAD_BUSY;
     heap_leave(heap);
     heap->thread = 0;
-    lock_release(&ro.pool->late_lock);
+    locks_release(LOCK_LATE_HEAP);
     thread_leave(outside);
 }
 

@@ -1,4 +1,10 @@
-/* heap_queue: class queues and the direct table (layer 5). Contracts in heap.h. */
+/*
+ * heap_queue: the queues of pages by size class, and the direct table (contracts in heap.h).
+ *
+ * direct[w] is the first page of the queue that serves w granules, or page_empty: whatever changes
+ * a queue's first page goes through update_first(). The first page of a small class stays when it
+ * is empty; the others go back to their segment.
+ */
 #include "heap/heap.h"
 
 static struct page *page_or_empty(uint32_t index) {
@@ -77,5 +83,6 @@ void heap_reset(struct heap *heap) {
     heap_forget_pages(heap);
     __builtin_memset(heap->lists, 0, sizeof heap->lists);
     __builtin_memset(heap->open, 0, sizeof heap->open);
+    heap->listed = 0;
     heap->segments = 0;
 }

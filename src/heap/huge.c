@@ -1,4 +1,12 @@
+/*
+ * huge: runs of segments (see huge.h).
+ *
+ * Whoever frees or resizes first wins the owner word by a CAS (begin); the rest of the record is
+ * the winner's until the word is stored again. Freed runs wait in a cache, which is dense: the
+ * first `entries` places. Each system call's failure leaves the block, or the run, as it was.
+ */
 #include "heap/huge.h"
+#include "meta/locks.h"
 #include "base/thread.h"
 #include "os/os.h"
 
@@ -53,10 +61,17 @@ static void give_run(uint32_t index, uint32_t run, size_t committed) {
 
 static void update_next_purge(struct huge_state *huge) {
     uint64_t next = UINT64_MAX;
-    for (int i = 0; i < HUGE_CACHE_ENTRIES; i++)
-        if (huge->cache[i].run != 0 && huge->cache[i].purge_at < next)
-            next = huge->cache[i].purge_at;
+    for (uint32_t i = 0; i < huge->entries; i++)
+        if (huge->cache[i].purge_at < next) next = huge->cache[i].purge_at;
     atomic_store_relaxed(&huge->next_purge, next);
+}
+
+/* Takes an entry out of the cache; the last one moves into its place. */
+static struct huge_entry take_entry(struct huge_state *huge, struct huge_entry *entry) {
+    struct huge_entry taken = *entry;
+    huge->cached -= taken.committed;
+    *entry = huge->cache[--huge->entries];
+    return taken;
 }
 
 static size_t distance(size_t one, size_t other) { return one > other ? one - other : other - one; }
@@ -66,41 +81,36 @@ static size_t distance(size_t one, size_t other) { return one > other ? one - ot
 static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
     struct huge_state *huge = ro.huge;
     if (atomic_load_relaxed(&huge->next_purge) == UINT64_MAX) return false;
-    lock_acquire(&huge->lock);
+    locks_acquire(LOCK_HUGE_CACHE);
     struct huge_entry *best = NULL;
-    for (int i = 0; i < HUGE_CACHE_ENTRIES; i++) {
+    for (uint32_t i = 0; i < huge->entries; i++) {
         struct huge_entry *entry = &huge->cache[i];
         if (entry->run < run || entry->run > run * CACHE_SLACK) continue;
         if (best == NULL || distance(entry->committed, bytes) < distance(best->committed, bytes))
             best = entry;
     }
     if (best != NULL) {
-        *taken = *best;
-        huge->cached -= best->committed;
-        best->run = 0;
-        if (huge->cached == 0) atomic_store_relaxed(&huge->next_purge, UINT64_MAX);
+        *taken = take_entry(huge, best);
+        if (huge->entries == 0) atomic_store_relaxed(&huge->next_purge, UINT64_MAX);
     }
-    lock_release(&huge->lock);
+    locks_release(LOCK_HUGE_CACHE);
     return best != NULL;
 }
 
 static bool cache_put(struct huge_entry entry) {
     struct huge_state *huge = ro.huge;
-    bool put = false;
     if (ro.options.purge_delay_ms == 0 || entry.committed > HUGE_CACHE_BYTES) return false;
-    lock_acquire(&huge->lock);
-    for (int i = 0;
-         i < HUGE_CACHE_ENTRIES && !put && huge->cached + entry.committed <= HUGE_CACHE_BYTES;
-         i++) {
-        if (huge->cache[i].run != 0) continue;
-        huge->cache[i] = entry;
+    locks_acquire(LOCK_HUGE_CACHE);
+    bool fits =
+        huge->entries < HUGE_CACHE_ENTRIES && huge->cached + entry.committed <= HUGE_CACHE_BYTES;
+    if (fits) {
+        huge->cache[huge->entries++] = entry;
         huge->cached += entry.committed;
         if (entry.purge_at < huge->next_purge)
             atomic_store_relaxed(&huge->next_purge, entry.purge_at);
-        put = true;
     }
-    lock_release(&huge->lock);
-    return put;
+    locks_release(LOCK_HUGE_CACHE);
+    return fits;
 }
 
 bool huge_purge(bool force, uint64_t now) {
@@ -109,16 +119,12 @@ bool huge_purge(bool force, uint64_t now) {
     if (next == UINT64_MAX || (!force && now < next)) return false;
     struct huge_entry due[HUGE_CACHE_ENTRIES];
     int count = 0;
-    lock_acquire(&huge->lock);
-    for (int i = 0; i < HUGE_CACHE_ENTRIES && (force || count == 0); i++) {
-        struct huge_entry *entry = &huge->cache[i];
-        if (entry->run == 0 || (!force && now < entry->purge_at)) continue;
-        due[count++] = *entry;
-        huge->cached -= entry->committed;
-        entry->run = 0;
-    }
+    locks_acquire(LOCK_HUGE_CACHE);
+    for (uint32_t i = huge->entries; i-- > 0 && (force || count == 0);)
+        if (force || now >= huge->cache[i].purge_at)
+            due[count++] = take_entry(huge, &huge->cache[i]);
     update_next_purge(huge);
-    lock_release(&huge->lock);
+    locks_release(LOCK_HUGE_CACHE);
     for (int i = 0; i < count; i++) give_run(due[i].index, due[i].run, due[i].committed);
     return count > 0;
 }
@@ -180,9 +186,9 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
 static bool begin(struct segment *segment, uint64_t word) {
     uint64_t expected = word;
     uintptr_t start = segment_start(segment);
-    if (!atomic_cas_acq_rel(&segment->owner, &expected,
-                            huge_word(OWNER_FREEING, generation_of(word))))
-        return false;
+    uint64_t freeing = huge_word(OWNER_FREEING, generation_of(word));
+    /* pairs with make_live, and with the stores that end a resize */
+    if (!atomic_cas_acq_rel(&segment->owner, &expected, freeing)) return false;
     if (HARDENED_MAP)
         MOAT_CHECK(atomic_load_relaxed(&map_word_of(start)->live) & map_bit_of(start),
                    "huge block without its live bit", start);

@@ -1,6 +1,6 @@
 /*
  * huge: allocations above LARGE_MAX, or with an alignment above it, each in a run of segments of
- * its own (layer 5).
+ * its own.
  *
  * Nobody owns one. Kind, generation and ownership are one atomic word of the first segment: a free
  * is a CAS from the very {HUGE, generation} that was read to FREEING; whoever loses reports, only
@@ -21,14 +21,14 @@
 
 struct huge_entry {
     uint32_t index;    /* first segment */
-    uint32_t run;      /* segments; 0: no entry */
+    uint32_t run;      /* segments */
     size_t committed;  /* bytes, not zero */
     uint64_t purge_at; /* milliseconds */
 };
 
 struct huge_state {
-    struct lock lock;
-    struct huge_entry cache[HUGE_CACHE_ENTRIES];
+    struct huge_entry cache[HUGE_CACHE_ENTRIES]; /* the first `entries` of them */
+    uint32_t entries;
     size_t cached; /* bytes committed in the cache */
     /* milliseconds; atomic, a hint, too early perhaps: UINT64_MAX when the cache is empty */
     uint64_t next_purge;

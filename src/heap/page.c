@@ -1,3 +1,9 @@
+/*
+ * page: carving, collecting, and the ends of a page (see page.h).
+ *
+ * All but page_describe() and page_validate() are the owner's, inside a bracket. Free memory is the
+ * attacker's: whatever a list leads to is a free block of the page or a report.
+ */
 #include "heap/page.h"
 #include "report/report.h"
 
@@ -235,7 +241,8 @@ bool page_mark_full(struct page *page) {
 
 void page_rebuild(struct page *page, size_t bytes, struct random *random) {
     struct map_word *words = map_word_of(page->start);
-    /* first, as in collect: a claim that comes later marks anew */
+    /* pairs with the fetch_or of remote_free; first, as in collect: a claim that comes later marks
+       anew */
     (void)atomic_exchange_acquire(&page->pending, 0);
     for (size_t i = 0; i < bytes / MAP_WORD_SPAN; i++) {
         /* pairs with the fetch_or of remote_free */

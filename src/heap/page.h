@@ -1,5 +1,5 @@
 /*
- * page: a run of blocks of one size inside a segment (layer 4).
+ * page: a run of blocks of one size inside a segment.
  *
  * A page is described by the record of its first slot, found from any address by shifts alone. The
  * first cache line belongs to the heap that owns the segment and to nobody else; remote threads

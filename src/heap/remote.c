@@ -1,3 +1,9 @@
+/*
+ * remote: the steps of a remote free (see remote.h).
+ *
+ * After its claim a remote thread touches only words that stay what they are: tables are never
+ * unmapped. What it wakes may be somebody else's by then; a wake-up is a hint.
+ */
 #include "heap/remote.h"
 #include "os/os.h"
 
@@ -7,7 +13,7 @@
 static bool is_live(const struct map_word *word, uint64_t bit) {
     if (!HARDENED_MAP || MOAT_LIKELY((atomic_load_relaxed(&word->live) & bit) != 0)) return true;
     if (CPU_HAS_TOTAL_STORE_ORDER) return false;
-    os_membarrier();
+    os_membarrier(); /* pairs with every store of the owner before it */
     return (atomic_load_acquire(&word->live) & bit) != 0;
 }
 
@@ -15,10 +21,10 @@ static bool is_live(const struct map_word *word, uint64_t bit) {
 static void wake_owner(struct segment *segment, const struct page *page) {
     /* pairs with heap_poll's exchange of woken */
     atomic_or_release(&segment->woken, bit64(page_slot(page)));
-    /* pairs with the stores of abandon and claim */
+    /* pairs with the stores of abandon and reclaim */
     uint64_t word = atomic_load_acquire(&segment->owner);
     /* The owner may have collected the block meanwhile and given the segment back: it may be
-       anything by now. A claimer collects every page. */
+       anything by now. Who reclaims it collects every page. */
     if (!owner_has_pages(word) || (word & (OWNER_ABANDONED | OWNER_ORPHAN)) != 0) return;
     /* pairs with heap_poll's exchange of wake */
     atomic_or_release(&owner_heap(word)->wake, bit64(segment_index(segment)));

@@ -1,5 +1,5 @@
 /*
- * remote: frees by threads that do not own the block's segment (layer 4).
+ * remote: frees by threads that do not own the block's segment.
  *
  * Words and orders, in the order a remote free touches them (drawn with its states in
  * doc/design.md, "Remote free, full pages and wake-ups"):

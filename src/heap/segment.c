@@ -1,3 +1,10 @@
+/*
+ * segment: birth and end, pages in slots, purging, and the bitmaps of abandoned ones (see
+ * segment.h).
+ *
+ * All but the bitmaps and segment_reclaim() are the owner's. The bitmaps are hints beside the owner
+ * word: a bit is set after the word, and whoever takes a bit asks the word.
+ */
 #include "heap/segment.h"
 #include "base/bits.h"
 #include "os/os.h"
@@ -43,7 +50,7 @@ void segment_destroy(struct segment *segment) {
     /* pairs with the load of remote_free, which then reports */
     atomic_store_release(&segment->owner, (uint64_t)OWNER_UNUSED);
     if (!os_decommit((void *)segment_start(segment), SEGMENT_SIZE)) {
-        /* The kernel cannot split its mapping: keep the slot, without its contents, rather than
+        /* The kernel cannot split its mapping: keep the segment, without its contents, rather than
            hand out what is not clean. */
         os_purge((void *)segment_start(segment), SEGMENT_SIZE - ro.os_page);
         return;
@@ -58,7 +65,7 @@ void segment_retype(struct segment *segment, uint64_t owner_word) {
     segment->free_pages = slots;
     segment->dirty = clean ? 0 : slots;
     segment->known_zero = clean ? slots : 0;
-    atomic_store_release(&segment->owner, owner_word); /* as in segment_create */
+    atomic_store_release(&segment->owner, owner_word); /* pairs as in segment_create */
 }
 
 struct page *segment_page_create(struct segment *segment, uint32_t size_class,

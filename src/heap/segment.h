@@ -1,5 +1,5 @@
 /*
- * segment: 4 MiB of the region with pages of one kind, and who owns it (layer 4).
+ * segment: 4 MiB of the region with pages of one kind, and who owns it.
  *
  * The owner word is the only authority: heap address | kind, or a state without a heap. A heap's
  * address is a multiple of HEAP_SIZE. What the fast path of free asks instead, page_local_heap(),
@@ -140,8 +140,8 @@ MOAT_INLINE unsigned page_slot(const struct page *page) {
     return page_index(page) % SLOTS_PER_SEGMENT;
 }
 
-/* First slots of all pages of a segment of that kind that have room for a block: the last small
-   page has none where the OS page is 64 KiB. */
+/* First slots of all pages of a segment of that kind that can hold a block: the last small page has
+   none where the OS page is 64 KiB. */
 uint64_t segment_page_slots(enum page_kind kind);
 /* Usable bytes of the page at a slot: its size less the segment's guard. */
 size_t segment_page_bytes(enum page_kind kind, unsigned slot);

@@ -1,9 +1,16 @@
+/*
+ * zero_size: the addresses of malloc(0) (see zero_size.h).
+ *
+ * Taken by fetch_or and given back by fetch_and on the live map, whose old value says who was
+ * first. A hint says where a free granule was found last; it may be wrong in either direction.
+ */
 #include "heap/zero_size.h"
+#include "meta/locks.h"
 #include "base/thread.h"
 
 /* Adds a segment unless another thread has meanwhile. */
 static bool add_segment(struct zero_size_state *zero, uint32_t seen, uint32_t align) {
-    lock_acquire(&zero->lock);
+    locks_acquire(LOCK_ZERO_SIZE);
     uint32_t count = atomic_load_relaxed(&zero->count), index;
     bool ok = count != seen;
     if (!ok && count < ZERO_SIZE_SEGMENTS_MAX && region_take(1, align, 1, &index)) {
@@ -14,7 +21,7 @@ static bool add_segment(struct zero_size_state *zero, uint32_t seen, uint32_t al
         atomic_store_release(&zero->count, count + 1); /* pairs with zero_size_alloc */
         ok = true;
     }
-    lock_release(&zero->lock);
+    locks_release(LOCK_ZERO_SIZE);
     return ok;
 }
 

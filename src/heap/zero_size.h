@@ -1,5 +1,5 @@
 /*
- * zero_size: zero-size blocks (layer 5).
+ * zero_size: zero-size blocks.
  *
  * malloc(0) is a unique address in an inaccessible segment. There are no lists and no owner: the
  * live map is the allocator, a block is taken by fetch_or and freed by fetch_and, and the old value
@@ -13,10 +13,9 @@
 #define ZERO_SIZE_SEGMENTS_MAX 1024u
 
 struct zero_size_state {
-    struct lock lock; /* for adding segments only */
-    uint32_t count;   /* atomic: segments in use; release store, acquire load */
+    uint32_t count; /* atomic: segments in use; release store, acquire load */
     uint32_t segments[ZERO_SIZE_SEGMENTS_MAX]; /* written once, before count */
-    /* atomic, relaxed: map word, counted over all segments, where room was found last */
+    /* atomic, relaxed: map word, counted over all segments, where a free granule was found last */
     uint32_t hint;
 };
 

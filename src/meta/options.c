@@ -13,8 +13,6 @@
 /* A program's own settings; see include/moat.h. Absent in most programs. */
 extern const char *moat_default_options(void) __attribute__((weak, visibility("default")));
 
-enum { STDERR = 2 };
-
 enum option_id {
 #define OPTION(key, field, type, default_value, rule, values) OPTION_##key,
 #include "meta/options.def"
@@ -198,7 +196,7 @@ static void print_settings(const struct options *options) {
             if (word->value == value) format_string(&line, word->word);
     }
     format_end_line(&line);
-    os_write(STDERR, text_buffer, line.length);
+    os_write(OS_STDERR, text_buffer, line.length);
 }
 
 void options_load(struct options *options) {

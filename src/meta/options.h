@@ -1,5 +1,5 @@
 /*
- * options: what a user may set (layer 2).
+ * options: what a user may set.
  *
  * MOAT_OPTIONS="key=value:key=value" in the environment, after the program's own
  * moat_default_options(). Parsed once, during initialisation, into a structure that is read-only

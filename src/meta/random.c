@@ -12,7 +12,9 @@
 #include "os/os.h"
 #include "report/report.h"
 
-enum { REFILL_BLOCKS = 4, BLOCK_WORDS = 8 /* 64-bit */, KEY_WORDS = 4 };
+#define REFILL_BLOCKS 4
+#define BLOCK_WORDS 8 /* 64-bit */
+#define KEY_WORDS 4
 
 static_assert(REFILL_BLOCKS * BLOCK_WORDS >= KEY_WORDS + RANDOM_WORDS,
               "a refill fills key and words");

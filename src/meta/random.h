@@ -1,5 +1,5 @@
 /*
- * random: unpredictable numbers (layer 2).
+ * random: unpredictable numbers.
  *
  * ChaCha20 (RFC 8439 block function) keyed by the kernel, with fast key erasure: each refill
  * produces a new key first, overwrites the old one, and hands out the rest, erasing each word as it

@@ -1,7 +1,15 @@
+/*
+ * region: address space in segments (see region.h).
+ *
+ * Everything is under LOCK_REGION but the counts, which statistics read. The bitmap says of each
+ * segment whether it is taken; what lies in the way of a window that grows is gone around, and
+ * stays taken for good.
+ */
 #include "meta/region.h"
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "meta/livemap.h"
+#include "meta/locks.h"
 #include "os/os.h"
 #include "report/report.h"
 
@@ -11,8 +19,8 @@
 #define HINT_FIRST ((uintptr_t)0x100000000000)
 #define HINT_RANGE ((uintptr_t)0x400000000000)
 
-/* What is in the way of a growing region is gone around in steps of this many slots, which double
-   every four attempts. */
+/* What is in the way of a growing region is gone around in steps of this many segments, which
+   double every four attempts. */
 #define GROW_SKIP 1u
 #define GROW_ATTEMPTS 64
 
@@ -75,7 +83,7 @@ void region_init(struct region *region, const struct region_plan *plan, struct r
     mark_segments(region, 0, 1, true); /* stays inaccessible: the guard before the first segment */
 }
 
-/* First free slot at or after `from`, or UINT32_MAX. */
+/* First free segment at or after `from`, or UINT32_MAX. */
 static uint32_t next_free_segment(const struct region *region, uint32_t from) {
     for (uint32_t word = from / 64; word * 64 < region->window_end; word++) {
         uint64_t open = ~region->taken[word];
@@ -87,8 +95,8 @@ static uint32_t next_free_segment(const struct region *region, uint32_t from) {
     return UINT32_MAX;
 }
 
-/* First run in [from, to) of `count` free slots aligned to `align` addresses' worth of slots, or
-   UINT32_MAX. */
+/* First run in [from, to) of `count` free segments whose first address is aligned to `align`
+   segments, or UINT32_MAX. */
 static uint32_t find_run(const struct region *region, uint32_t from, uint32_t to, uint32_t count,
                          uint32_t align) {
     uint32_t base = (uint32_t)(ro.region_base >> SEGMENT_SHIFT) & (align - 1);
@@ -104,7 +112,7 @@ static uint32_t find_run(const struct region *region, uint32_t from, uint32_t to
     return UINT32_MAX;
 }
 
-/* Reserves the longest of step, step/2, … >= count slots at `first`; 0: not even count. */
+/* Reserves the longest of step, step/2, … >= count segments at `first`; 0: not even count. */
 static uint32_t reserve_window(uint32_t first, uint32_t step, uint32_t count) {
     for (; step >= count && step > 0; step /= 2) {
         uintptr_t start = segment_address(first);
@@ -115,15 +123,15 @@ static uint32_t reserve_window(uint32_t first, uint32_t step, uint32_t count) {
     return 0;
 }
 
-/* Whether the address space still has room for `count` slots anywhere: if not, a limit is the
+/* Whether the address space can still hold `count` segments anywhere: if not, a limit is the
    reason, not what lies in the way. */
 static bool address_space_left(uint32_t count) {
     void *probe = os_reserve((size_t)count << SEGMENT_SHIFT, SEGMENT_SIZE, 0);
     return probe != NULL && os_unreserve(probe, (size_t)count << SEGMENT_SHIFT);
 }
 
-/* Adds a further window of at least `count` slots inside the span. What something else has mapped
-   is gone around, and stays taken. */
+/* Adds a further window of at least `count` segments inside the span. What something else has
+   mapped is gone around, and stays taken. */
 static bool grow(struct region *region, uint32_t count) {
     uint32_t first = region->window_end;
     for (int attempt = 0;
@@ -131,7 +139,8 @@ static bool grow(struct region *region, uint32_t count) {
          attempt++) {
         uint32_t step = region->window_end > count ? region->window_end : count;
         if (step > region->span - first) step = region->span - first;
-        /* Behind something else's mapping the first slot stays inaccessible, as slot 0 does. */
+        /* Behind something else's mapping the first segment stays inaccessible, as segment 0
+           does. */
         uint32_t guard = first > region->window_end ? 1 : 0;
         uint32_t length = reserve_window(first, step, count + guard);
         if (length != 0) {
@@ -181,7 +190,7 @@ void region_explain_failure(size_t wanted) {
 
 bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *index) {
     struct region *region = ro.region;
-    lock_acquire(&region->lock);
+    locks_acquire(LOCK_REGION);
     region->lock_count++;
     uint32_t origin = count == 1 ? region->origin : region->huge_origin;
     uint32_t found = find_run(region, origin, region->window_end, count, align);
@@ -194,30 +203,30 @@ bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *inde
         *index = found;
     }
     region->exhausted = found == UINT32_MAX;
-    lock_release(&region->lock);
+    locks_release(LOCK_REGION);
     return ok;
 }
 
 bool region_extend(uint32_t index, uint32_t count, uint32_t more) {
     struct region *region = ro.region;
-    lock_acquire(&region->lock);
+    locks_acquire(LOCK_REGION);
     region->lock_count++;
     uint32_t first = index + count, length = 0;
     while (length < more && segment_is_free(region, first + length)) length++;
     if (length == more) mark_segments(region, first, more, true);
-    lock_release(&region->lock);
+    locks_release(LOCK_REGION);
     return length == more;
 }
 
 void region_give(uint32_t index, uint32_t count) {
     struct region *region = ro.region;
-    lock_acquire(&region->lock);
+    locks_acquire(LOCK_REGION);
     region->lock_count++;
     for (uint32_t i = index; i < index + count; i++)
         MOAT_CHECK(region->taken[i / 64] & bit64(i), "segment given back twice",
                    segment_address(i));
     mark_segments(region, index, count, false);
-    lock_release(&region->lock);
+    locks_release(LOCK_REGION);
 }
 
 void region_guard(uintptr_t start, size_t size) {

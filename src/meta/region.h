@@ -1,7 +1,7 @@
 /*
- * region: the address range that every segment lies in, and the tables that describe it (layer 3).
+ * region: the address range that every segment lies in, and the tables that describe it.
  *
- * Owns the bitmap of segment slots, the reservation and its growth, and making table memory
+ * Owns the bitmap of taken segments, the reservation and its growth, and making table memory
  * writable in step. Tables live in a reservation of their own, each at a random place with
  * inaccessible memory on either side. Everything here runs under region.lock and off every hot
  * path.
@@ -10,7 +10,6 @@
 #define MOAT_REGION_H
 
 #include "meta/ro.h"
-#include "os/lock.h"
 #include "meta/random.h"
 
 #define REGION_MAX_SEGMENTS ((size_t)262144) /* 1 TiB */
@@ -22,13 +21,12 @@
 #define LOCAL_TABLE_BYTES_PER_SEGMENT (SLOTS_PER_SEGMENT * sizeof(uintptr_t))
 
 struct region {
-    struct lock lock;
     uint32_t origin;      /* segment index the search for one segment starts at */
     uint32_t huge_origin; /* and for a run */
     uint32_t window_end;  /* segments reserved so far: [0, window_end) */
     uint32_t span;        /* segments the tables cover */
     uint32_t in_use;      /* segments taken */
-    bool exhausted;       /* the last request for slots found none */
+    bool exhausted;       /* the last request found none */
     /* the kernel has no MADV_GUARD_INSTALL: do not ask again */
     bool guard_install_refused;
     bool guard_install_works;     /* it has accepted one */
@@ -54,12 +52,12 @@ bool region_reserve(struct random *random, size_t limit, size_t cap, struct regi
 /* Fills an all-zero structure in; fixed.* must be set. */
 void region_init(struct region *region, const struct region_plan *plan, struct random *random);
 
-/* Takes `count` adjacent segment slots aligned to `align` slots, their address space inaccessible,
+/* Takes `count` adjacent segments aligned to `align` segments, their address space inaccessible,
    the tables of the first `tables` of them writable. False when the region is exhausted. */
 bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *index);
-/* Takes the slots right behind a taken run if they are free. */
+/* Takes the segments right behind a taken run if they are free. */
 bool region_extend(uint32_t index, uint32_t count, uint32_t more);
-/* Gives inaccessible slots back. */
+/* Gives inaccessible segments back. */
 void region_give(uint32_t index, uint32_t count);
 
 /* One guard: makes [start, start + size) inaccessible inside committed memory, by the means options

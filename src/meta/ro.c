@@ -1,9 +1,9 @@
 /*
  * ro: the pages of what never changes after initialisation (see ro.h).
  *
- * Zero until initialisation fills them, so they cost no room in the file and every fast path before
- * that takes its slow branch. The union is as large as its alignment: no other variable shares its
- * OS pages when they become read-only.
+ * Zero until initialisation fills them, so they take no space in the file and every fast path
+ * before that takes its slow branch. The union is as large as its alignment: no other variable
+ * shares its OS pages when they become read-only.
  */
 #include "meta/ro.h"
 

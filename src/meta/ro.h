@@ -1,5 +1,5 @@
 /*
- * ro: what never changes after initialisation (layer 2).
+ * ro: what never changes after initialisation.
  *
  * One structure on OS pages of its own, made read-only (and sealed) when initialisation ends: the
  * bases of every table, so that one range check turns a user's pointer into segment, page and map
@@ -15,6 +15,7 @@
 struct segment;
 struct page;
 struct region;
+struct lock;
 struct heap_pool;
 struct huge_state;
 struct zero_size_state;
@@ -38,6 +39,7 @@ struct ro {
     /* atomic: FORK_RECOVERED; WIPED in a child that was forked without handlers, by the kernel */
     uint64_t *fork_mark;
     struct region *region;
+    struct lock *locks;          /* LOCKS of them, by enum lock_rank */
     struct abandoned *abandoned; /* ABANDONED_SETS of them */
     struct heap_pool *pool;
     struct huge_state *huge;

@@ -1,5 +1,5 @@
 /*
- * size_class: which block size serves a request (layer 3).
+ * size_class: which block size serves a request.
  *
  * Sixteen-byte steps up to 128 bytes, then eight steps a doubling up to 1 MiB, so that the waste
  * above 128 bytes stays below 12.5 %. An alignment is served by the smallest class whose size is a

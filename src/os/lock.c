@@ -11,7 +11,7 @@
 
 /* Held times are a few system calls at most: a short look is often enough, a long one only burns
    the holder's processor. */
-enum { SPINS = 64 };
+#define SPINS 64
 
 MOAT_COLD void lock_acquire_slow(struct lock *lock) {
     for (unsigned i = 0; i < SPINS; i++) {

@@ -1,40 +1,66 @@
 /*
- * lock: a three-state futex mutex (layer 2).
+ * lock: a three-state futex mutex.
  *
- * 0 free, 1 held, 2 held and somebody may wait. Small-block malloc and free take none. Lock order,
- * outermost first:
- *   init < late heap < pool < huge cache < zero-size segments < region
- * fork takes them in this order and the child re-initialises them.
+ * The word is 0 free, 1 held, 2 held and somebody may wait. meta/locks.h has all locks and the
+ * order in which they may be taken. A build with assertions also notes who holds one.
  */
 #ifndef MOAT_LOCK_H
 #define MOAT_LOCK_H
 
-#include "base/atomic.h"
+#include "base/thread.h"
 
-struct lock {
+struct MOAT_LINE lock {
     uint32_t word;
+#ifdef MOAT_DEBUG
+    uintptr_t holder; /* thread_identity(), 0: nobody; written by the holder, atomic */
+#endif
 };
 
 void lock_acquire_slow(struct lock *lock);
 void lock_release_slow(struct lock *lock);
 
+#ifdef MOAT_DEBUG
+MOAT_INLINE void lock_note_holder(struct lock *lock, uintptr_t holder) {
+    atomic_store_unseen(&lock->holder, holder);
+}
+MOAT_INLINE bool lock_is_held_by_me(const struct lock *lock) {
+    return atomic_load_unseen(&lock->holder) == thread_identity();
+}
+#else
+MOAT_INLINE void lock_note_holder(const struct lock *lock, uintptr_t holder) {
+    (void)lock;
+    (void)holder;
+}
+MOAT_INLINE bool lock_is_held_by_me(const struct lock *lock) {
+    (void)lock;
+    return false;
+}
+#endif
+
 MOAT_INLINE void lock_acquire(struct lock *lock) {
     uint32_t expected = 0;
     /* pairs with lock_release */
     if (MOAT_UNLIKELY(!atomic_cas_acquire(&lock->word, &expected, 1))) lock_acquire_slow(lock);
+    lock_note_holder(lock, thread_identity());
 }
 
 MOAT_INLINE bool lock_try(struct lock *lock) {
     uint32_t expected = 0;
-    return atomic_cas_acquire(&lock->word, &expected, 1); /* pairs with lock_release */
+    if (!atomic_cas_acquire(&lock->word, &expected, 1)) return false; /* pairs with lock_release */
+    lock_note_holder(lock, thread_identity());
+    return true;
 }
 
 MOAT_INLINE void lock_release(struct lock *lock) {
+    lock_note_holder(lock, 0);
     /* pairs with lock_acquire */
     if (MOAT_UNLIKELY(atomic_exchange_release(&lock->word, 0) == 2)) lock_release_slow(lock);
 }
 
 /* In a forked child: the only thread forgets who held it. */
-MOAT_INLINE void lock_reset(struct lock *lock) { atomic_store_relaxed(&lock->word, 0); }
+MOAT_INLINE void lock_reset(struct lock *lock) {
+    lock_note_holder(lock, 0);
+    atomic_store_relaxed(&lock->word, 0);
+}
 
 #endif

@@ -39,12 +39,16 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
-enum { ADVICE_GUARD_INSTALL = 102, ADVICE_GUARD_REMOVE = 103, CALL_MSEAL = 462 };
-enum { BARRIER_GLOBAL = 1, BARRIER_PRIVATE_EXPEDITED = 8, BARRIER_REGISTER_PRIVATE_EXPEDITED = 16 };
+#define ADVICE_GUARD_INSTALL 102
+#define ADVICE_GUARD_REMOVE 103
+#define CALL_MSEAL 462
+#define BARRIER_GLOBAL 1
+#define BARRIER_PRIVATE_EXPEDITED 8
+#define BARRIER_REGISTER_PRIVATE_EXPEDITED 16
 
 /* What a range of address space is made of: private, anonymous, and charged only once it becomes
    writable. */
-enum { RESERVE_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
+#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 static long os_call_kernel(long number, long a, long b, long c, long d, long e, long f) {
     int saved = errno;

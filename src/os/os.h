@@ -1,5 +1,5 @@
 /*
- * os: every system call moat makes (layer 1, a seam).
+ * os: every system call moat makes (a seam).
  *
  * One function per call, one policy for its failure: it returns false (or NULL) and leaves the
  * state as it was. No function here sets errno for the caller: each saves and restores it. A
@@ -74,6 +74,8 @@ void os_futex_wake(uint32_t *word, unsigned count);
 /* Expedited barrier on all threads of the process, for machines without total store order. */
 void os_membarrier(void);
 void os_sleep(unsigned milliseconds);
+/* Where reports and warnings go, whatever that is in this process. */
+#define OS_STDERR 2
 /* Writes all of it to a file descriptor, retrying on EINTR; ignores errors. Gives up when the
    descriptor stays full for a tenth of a second. */
 void os_write(int fd, const char *text, size_t length);

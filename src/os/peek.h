@@ -1,5 +1,5 @@
 /*
- * peek: reading memory that may not be there (layer 1).
+ * peek: reading memory that may not be there.
  *
  * A report walks the stack and the ELF headers of a process that is known to be damaged. Each OS
  * page is probed with a system call before the first byte of it is read, so that a wrong pointer

@@ -1,5 +1,5 @@
 /*
- * proc_maps: what the kernel says is mapped where (layer 1).
+ * proc_maps: what the kernel says is mapped where.
  *
  * Reads /proc/thread-self/maps piece by piece through a caller's buffer ("self" is the first thread
  * of the process, and its file is empty once that thread has ended). The file may have 65 000

@@ -1,5 +1,5 @@
 /*
- * fork: what a child makes of its parent's state (layer 7).
+ * fork: what a child makes of its parent's state.
  *
  * The forking thread holds every lock across the fork. In the child the maps are the truth: the
  * pages of threads that did not come along may have been caught between two steps, so their
@@ -17,31 +17,18 @@
 
 #define PENDING_ALL (PENDING_FULL - 1)
 
-static struct lock *const *all_locks(struct lock *locks[5]) {
-    locks[0] = &ro.pool->late_lock;
-    locks[1] = &ro.pool->lock;
-    locks[2] = &ro.huge->lock;
-    locks[3] = &ro.zero_size->lock;
-    locks[4] = &ro.region->lock;
-    return locks;
-}
-
 /* A signal handler that interrupted a generic path of this thread, which may hold any of the locks:
    its child does as after _Fork. */
 static bool is_left_alone(void) { return !ro_is_started() || thread_word() == THREAD_BUSY; }
 
 static void before_fork(void) {
     if (is_left_alone()) return;
-    struct lock *locks[5];
-    all_locks(locks);
-    for (int i = 0; i < 5; i++) lock_acquire(locks[i]);
+    locks_acquire_all();
 }
 
 static void after_fork_in_parent(void) {
     if (is_left_alone()) return;
-    struct lock *locks[5];
-    all_locks(locks);
-    for (int i = 5; i-- > 0;) lock_release(locks[i]);
+    locks_release_all();
 }
 
 /* Claims without their mark, and marks without their wake-up, are found by the next collect or
@@ -139,9 +126,7 @@ static void recover_as(struct survivors survivors, bool interrupted) {
     recover_heaps(survivors, interrupted);
     for (uint32_t i = 0; i < ro.pool->writable; i++)
         __builtin_memset(&ro.randoms[i], 0, sizeof(struct random));
-    struct lock *locks[5];
-    all_locks(locks);
-    for (int i = 0; i < 5; i++) lock_reset(locks[i]);
+    locks_reset_all();
     atomic_store_release(ro.fork_mark, FORK_RECOVERED); /* pairs with alloc_is_ready */
 }
 

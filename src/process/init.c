@@ -1,8 +1,8 @@
 /*
- * init: from nothing to a working allocator, once (layer 7).
+ * init: from nothing to a working allocator, once.
  *
  * Runs inside the first call that needs memory, before constructors if need be. It reserves the
- * region and, in a second reservation, a slot for each table at a random offset with inaccessible
+ * region and, in a second reservation, a place for each table at a random offset with inaccessible
  * memory on both sides; fills `ro` in and makes it read-only.
  */
 #include "os/lock.h"
@@ -11,7 +11,7 @@
 #include "process/init.h"
 #include "process/state.h"
 
-/* The most a table is moved within its slot, halved until the reservation fits. */
+/* The most a table is moved within its place, halved until the reservation fits. */
 #define GAP_MAX (16 * GIB)
 #define GAP_MIN (64 * KIB)
 
@@ -56,11 +56,11 @@ static bool reserve_tables(struct layout *layout, struct random *random, size_t 
             layout->reserved_size += layout->size[i] + gap + 2 * ro.os_page;
         layout->reserved = os_reserve(layout->reserved_size, ro.os_page, 0);
         if (layout->reserved == NULL) continue;
-        uintptr_t slot = (uintptr_t)layout->reserved;
+        uintptr_t place = (uintptr_t)layout->reserved;
         for (int i = 0; i < TABLES; i++) {
             size_t offset = round_down(random_next(random) % gap, ro.os_page);
-            layout->start[i] = slot + ro.os_page + offset;
-            slot += layout->size[i] + gap + 2 * ro.os_page;
+            layout->start[i] = place + ro.os_page + offset;
+            place += layout->size[i] + gap + 2 * ro.os_page;
         }
         return true;
     }
@@ -78,6 +78,7 @@ static void fill_ro(const struct layout *layout, const struct region_plan *plan)
     ro.randoms = (struct heap_random *)layout->start[TABLE_RANDOMS];
     ro.fork_mark = &ro.randoms[HEAP_LATE].fork_mark;
     ro.region = &state->region;
+    ro.locks = state->locks;
     ro.abandoned = state->abandoned;
     ro.pool = &state->pool;
     ro.huge = &state->huge;
@@ -102,7 +103,7 @@ static bool open_tables(const struct layout *layout) {
 static void publish_range(const struct region_plan *plan) {
     ro_store(region_base, plan->base);
     ro_store(region_granules, plan->span >> GRANULE_SHIFT);
-    /* relaxed loads of free: see ro.h */
+    /* pairs with nothing: free loads it relaxed (see ro_load); the release keeps the order */
     atomic_store_release(&ro.region_span, plan->span);
 }
 

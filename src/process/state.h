@@ -1,18 +1,20 @@
 /*
- * state: everything of the process that changes, in one structure (layer 7).
+ * state: everything of the process that changes, in one structure.
  *
  * It lies in a mapping of its own at a random address, behind the read-only pointers of `ro`; each
- * member is owned by its room. A harness can save and restore it together with the tables.
+ * member is owned by its file. A harness can save and restore it together with the tables.
  */
 #ifndef MOAT_STATE_H
 #define MOAT_STATE_H
 
 #include "heap/heap.h"
+#include "meta/locks.h"
 #include "heap/huge.h"
 #include "heap/zero_size.h"
 
 struct state {
     struct region region;
+    struct lock locks[LOCKS];
     struct abandoned abandoned[ABANDONED_SETS];
     struct heap_pool pool;
     struct huge_state huge;

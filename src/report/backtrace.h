@@ -1,5 +1,5 @@
 /*
- * backtrace: the calls that led here (layer 1).
+ * backtrace: the calls that led here.
  *
  * Walks the current stack by the unwind tables every program has, so that frame pointers are not
  * needed; where a function has no table, by the frame pointer, if that leads back into known code.
@@ -14,7 +14,7 @@
 
 #include "report/cfi.h"
 
-enum { BACKTRACE_DEPTH = 32 };
+#define BACKTRACE_DEPTH 32
 
 struct backtrace_workspace {
     struct module_table modules;

@@ -1,6 +1,6 @@
 /*
  * cfi: call frame information, the tables that say where a function keeps its caller's registers
- * (layer 1).
+ * .
  *
  * cfi_find() finds the entry for an address, cfi_run() runs its little program up to that address,
  * and cfi_apply() computes the caller's registers from it. All input is treated as damaged: reads
@@ -55,7 +55,7 @@ struct cfi_entry {
     bool has_augmentation;
 };
 
-enum { CFI_REMEMBERED = 4 };
+#define CFI_REMEMBERED 4
 
 /* Room to work in, too large for the stack of a signal handler. */
 struct cfi_workspace {

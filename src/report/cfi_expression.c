@@ -7,7 +7,7 @@
  */
 #include "report/cfi.h"
 
-enum { STACK = 16 };
+#define STACK 16
 
 enum operation {
     OP_ADDR = 0x03,

@@ -1,5 +1,5 @@
 /*
- * dwarf: the encodings of unwind tables (layer 1).
+ * dwarf: the encodings of unwind tables.
  *
  * A reader walks over a range of memory that may be damaged: each value is read through peek,
  * nothing is read past `end`, and after the first failure every value is 0 and `failed` stays set.

@@ -11,7 +11,9 @@
 
 #include <elf.h>
 
-enum { PROGRAM_HEADERS_MAX = 64, SECTION_HEADERS_MAX = 512, NOTES_MAX = 16 };
+#define PROGRAM_HEADERS_MAX 64
+#define SECTION_HEADERS_MAX 512
+#define NOTES_MAX 16
 /* How far below an address its ELF header is looked for, without a list of mappings. */
 #define SCAN_BYTES (256 * MIB)
 

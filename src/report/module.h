@@ -16,7 +16,9 @@
 #include "os/proc_maps.h"
 #include "os/peek.h"
 
-enum { MODULE_TABLE = 16, MODULE_PATH = 256, BUILD_ID_MAX = 32 };
+#define MODULE_TABLE 16
+#define MODULE_PATH 256
+#define BUILD_ID_MAX 32
 
 struct module {
     uintptr_t start, end; /* from the ELF header to the end of the last segment */

@@ -13,9 +13,13 @@
 /* DWARF's numbers of the registers that matter for unwinding: the general ones, and on x86-64 the
    return address as 16. */
 #if defined(__aarch64__)
-enum { CFI_REGISTERS = 32, CFI_STACK_POINTER = 31, CFI_FRAME_POINTER = 29 };
+#define CFI_REGISTERS 32
+#define CFI_STACK_POINTER 31
+#define CFI_FRAME_POINTER 29
 #else
-enum { CFI_REGISTERS = 17, CFI_STACK_POINTER = 7, CFI_FRAME_POINTER = 6 };
+#define CFI_REGISTERS 17
+#define CFI_STACK_POINTER 7
+#define CFI_FRAME_POINTER 6
 #endif
 
 struct cfi_registers {

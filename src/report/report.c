@@ -16,7 +16,7 @@
 #include "report/backtrace.h"
 #include "os/os.h"
 
-enum { STDERR = 2, TEXT_CAPACITY = 768 };
+#define TEXT_CAPACITY 768
 
 static const char *const kind_names[REPORT_KINDS] = {
 #define KIND(id, name) [REPORT_##id] = name,
@@ -152,7 +152,7 @@ static void write_mapping(uintptr_t address, const struct report_facts *facts) {
     format_string(&text, "moat: the address lies in ");
     module_describe_address(&workspace.modules, address, &text);
     format_end_line(&text);
-    os_write(STDERR, text_buffer, text.length);
+    os_write(OS_STDERR, text_buffer, text.length);
 }
 
 static void write_stack(uintptr_t return_address) {
@@ -161,11 +161,11 @@ static void write_stack(uintptr_t return_address) {
     backtrace_capture(&workspace, &backtrace);
     backtrace_drop_until(&backtrace, return_address);
     if (backtrace.count == 0) {
-        os_write(STDERR, none, sizeof none - 1);
+        os_write(OS_STDERR, none, sizeof none - 1);
         return;
     }
-    os_write(STDERR, some, sizeof some - 1);
-    backtrace_write(&workspace, &backtrace, STDERR);
+    os_write(OS_STDERR, some, sizeof some - 1);
+    backtrace_write(&workspace, &backtrace, OS_STDERR);
 }
 
 /* --- Reports --------------------------------------------------------------------------------- */
@@ -196,10 +196,10 @@ static MOAT_NORETURN MOAT_NOINLINE void report_and_end(enum report_kind kind, co
     os_block_signals();
     become_reporter();
     format_first_line(&text, "fatal", kind, what, address);
-    os_write(STDERR, text_buffer, text.length);
+    os_write(OS_STDERR, text_buffer, text.length);
     text = format_in(text_buffer, sizeof text_buffer);
     format_facts(&text, kind, facts);
-    os_write(STDERR, text_buffer, text.length);
+    os_write(OS_STDERR, text_buffer, text.length);
     write_mapping(address, facts);
     write_stack(return_address);
     os_abort();
@@ -238,7 +238,7 @@ void report_and_continue(enum report_phrase phrase, uintptr_t address,
     struct format text = format_in(text_buffer, sizeof text_buffer);
     format_first_line(&text, "error", kind, phrases[phrase].text, address);
     format_facts(&text, kind, facts);
-    os_write(STDERR, text_buffer, text.length);
+    os_write(OS_STDERR, text_buffer, text.length);
 }
 
 void report_stop(enum report_stop stop, const char *detail) {
@@ -249,7 +249,7 @@ void report_stop(enum report_stop stop, const char *detail) {
     if (detail != NULL) format_string(&line, detail);
     format_string(&line, stops[stop].after);
     format_end_line(&line);
-    os_write(STDERR, text_buffer, line.length);
+    os_write(OS_STDERR, text_buffer, line.length);
     os_abort();
 }
 
@@ -265,5 +265,5 @@ void report_warning(const char *text, const char *detail, size_t detail_length) 
         format_foreign(&line, detail, detail_length < DETAIL_MAX ? detail_length : DETAIL_MAX);
     if (detail != NULL && detail_length > DETAIL_MAX) format_string(&line, "...");
     format_end_line(&line);
-    os_write(STDERR, text_buffer, line.length);
+    os_write(OS_STDERR, text_buffer, line.length);
 }

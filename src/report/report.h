@@ -1,5 +1,5 @@
 /*
- * report: the last words of a process whose memory was misused (layer 1).
+ * report: the last words of a process whose memory was misused.
  *
  * The first line is an interface: "moat: fatal: <kind>: <what> at 0x<address>", on stderr, nothing
  * before it. The following lines, each starting "moat:", give the block, its page and segment, the

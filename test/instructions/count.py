@@ -28,7 +28,7 @@ BOUNDS = os.path.join(HERE, "bounds.csv")
 SKIPPED = 77
 UPDATE_RUNS = 5
 CHECK_RUNS = 3
-ROOM = 0.0005
+SLACK = 0.0005
 LOOSE = 0.05  # a bound that is further above the count than this is worth lowering
 
 # The same on every machine: no memory goes back by the clock in the middle of a path; the memory of the machine does not choose
@@ -137,15 +137,15 @@ def bound_of(rows, path, compiler):
 
 
 def new_bound(counts):
-    """In hundredths. The room on top of the spread is for what rarely happens; it is far from one instruction on a fast path."""
-    bound = max(counts) + (max(counts) - min(counts)) + ROOM * max(counts)
+    """In hundredths. The slack on top of the spread is for what rarely happens; it is far from one instruction on a fast path."""
+    bound = max(counts) + (max(counts) - min(counts)) + SLACK * max(counts)
     return math.ceil(round(bound * 100, 6)) / 100
 
 
 def still_good(bound, counts):
     """Whether a bound differs from a new one by no more than chance: it stays, so that a change shows only what it changed."""
     spread = max(counts) - min(counts)
-    return bound is not None and max(counts) <= bound <= new_bound(counts) + 2 * spread + ROOM * bound
+    return bound is not None and max(counts) <= bound <= new_bound(counts) + 2 * spread + SLACK * bound
 
 
 def update(arguments, paths):

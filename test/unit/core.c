@@ -173,8 +173,9 @@ size_t core_fill_page(struct core_thread *thread, size_t size, void **blocks, si
 /* Whether the code under test holds a lock now: whoever else needs it would wait until it is
    released. */
 static bool a_lock_is_held(void) {
-    return ro.heaps_max != 0 && (ro.pool->lock.word | ro.pool->late_lock.word | ro.huge->lock.word |
-                                 ro.zero_size->lock.word | ro.region->lock.word) != 0;
+    uint32_t held = 0;
+    for (unsigned i = 0; ro.heaps_max != 0 && i < LOCKS; i++) held |= ro.locks[i].word;
+    return held != 0;
 }
 
 uint64_t core_step;

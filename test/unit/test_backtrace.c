@@ -300,7 +300,7 @@ static void in_child(void (*body)(void), int expected_status) {
 }
 
 static void damage_a_thread(void) {
-    /* A stack of its own with room above the frame: what is damaged is stack, and nothing else. */
+    /* A stack of its own with space above the frame: what is damaged is stack, and nothing else. */
     pthread_t thread;
     pthread_create(&thread, NULL, damage_thread, NULL);
     pthread_join(thread, NULL);

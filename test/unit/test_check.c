@@ -35,7 +35,7 @@ START_TEST(the_pages_looked_at_are_counted) {
     ck_assert_uint_eq(stats.abandoned, 2); /* left as they were */
     core_be(&owner);                       /* has no heap any more: the late heap is checked */
     ck_assert_uint_eq(check_all(), 3);
-    ck_assert_uint_eq(ro.pool->late_lock.word, 0);
+    ck_assert_uint_eq(ro.locks[LOCK_LATE_HEAP].word, 0);
 }
 END_TEST
 
@@ -75,15 +75,33 @@ END_TEST
    for ever. */
 static size_t looks_at_locks;
 static void require_busy_under_locks(const volatile void *word) {
-    const struct lock *locks[] = {&ro.region->lock, &ro.pool->lock, &ro.pool->late_lock,
-                                  &ro.huge->lock, &ro.zero_size->lock};
-    for (size_t i = 0; i < sizeof locks / sizeof *locks; i++) {
-        if (locks[i]->word == 0 || word == &locks[i]->word) continue;
+    for (unsigned i = 0; i < LOCKS; i++) {
+        const struct lock *lock = &ro.locks[i];
+        if (lock->word == 0 || word == &lock->word) continue;
         looks_at_locks++;
-        ck_assert_msg(owner.word == THREAD_BUSY, "lock %zu is held, and the thread's word is %#lx",
+        ck_assert_msg(owner.word == THREAD_BUSY, "lock %u is held, and the thread's word is %#lx",
                       i, (unsigned long)owner.word);
     }
 }
+
+/* In a build with assertions: taken[0], then taken[1]. */
+static void take_two(void *argument) {
+    const enum lock_rank *taken = argument;
+    locks_acquire(taken[0]);
+    locks_acquire(taken[1]);
+}
+
+START_TEST(locks_are_taken_in_the_order_of_their_table_alone) {
+    for (unsigned first = 0; first < LOCKS; first++)
+        for (unsigned second = 0; second < LOCKS; second++) {
+            enum lock_rank taken[] = {(enum lock_rank)first, (enum lock_rank)second};
+            enum report_kind expected = second > first ? REPORT_KINDS : REPORT_CORRUPT_METADATA;
+            core_start_ready("");
+            ck_assert_int_eq(core_report_of(take_two, taken), expected);
+            locks_reset_all();
+        }
+}
+END_TEST
 
 START_TEST(a_thread_that_holds_a_lock_is_busy) {
     build_everything();
@@ -180,6 +198,7 @@ int main(void) {
     tcase_add_test(group, the_pages_looked_at_are_counted);
     tcase_add_test(group, a_sound_allocator_passes_in_any_state);
     tcase_add_test(group, a_thread_that_holds_a_lock_is_busy);
+    tcase_add_test(group, locks_are_taken_in_the_order_of_their_table_alone);
     tcase_add_test(group, each_kind_of_damage_is_found);
     tcase_add_test(group, an_abandoned_segment_that_cannot_be_found_is_damage);
     suite_add_tcase(suite, group);

@@ -382,7 +382,8 @@ START_TEST(a_child_made_without_handlers_recovers) {
     core_be(_i == 0 ? &owner : &other);
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
     core_begin(&owner);
-    ro.pool->late_lock.word = ro.region->lock.word = 1; /* of a thread that does not come along */
+    ro.locks[LOCK_LATE_HEAP].word = ro.locks[LOCK_REGION].word =
+        1; /* of a thread that does not come along */
     pid_t child = fork_without_handlers();
     if (child == 0) {
         core_require(*ro.fork_mark == 0);
@@ -390,7 +391,7 @@ START_TEST(a_child_made_without_handlers_recovers) {
         core_require(*ro.fork_mark == 1);
         _exit(0);
     }
-    ro.pool->late_lock.word = ro.region->lock.word = 0;
+    ro.locks[LOCK_LATE_HEAP].word = ro.locks[LOCK_REGION].word = 0;
     expect_good_end(child);
     ck_assert_uint_eq(*ro.fork_mark, 1);
     core_be(_i == 0 ? &owner : &other);

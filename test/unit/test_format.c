@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROOM = 128, CANARY = 0x5a };
+enum { CAPACITY = 128, CANARY = 0x5a };
 
 /* A buffer of `capacity` bytes with canaries behind it, so that a byte too many is seen. */
-static char buffer[ROOM + 16];
+static char buffer[CAPACITY + 16];
 
 static struct format format_of(size_t capacity) {
     memset(buffer, CANARY, sizeof buffer);
@@ -44,7 +44,7 @@ static const uint64_t numbers[] = {0,
 START_TEST(numbers_are_printed_as_by_printf) {
     uint64_t value = numbers[_i];
     char expected[64];
-    struct format format = format_of(ROOM);
+    struct format format = format_of(CAPACITY);
     format_decimal(&format, value);
     format_string(&format, " ");
     format_hex(&format, value);
@@ -65,7 +65,7 @@ START_TEST(sizes_take_the_largest_unit_that_divides_them) {
                  {4 * MIB, "4 MiB"},   {4 * MIB + KIB, "4097 KiB"},
                  {2 * GIB, "2 GiB"},   {4096 * GIB, "4096 GiB"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct format format = format_of(ROOM);
+        struct format format = format_of(CAPACITY);
         format_size(&format, cases[i].bytes);
         assert_text(&format, cases[i].text);
     }
@@ -74,7 +74,7 @@ END_TEST
 
 START_TEST(build_id_bytes_have_two_digits_each) {
     static const uint8_t bytes[] = {0x00, 0x0f, 0xf0, 0xab, 0xff};
-    struct format format = format_of(ROOM);
+    struct format format = format_of(CAPACITY);
     format_hex_bytes(&format, bytes, sizeof bytes);
     assert_text(&format, "000ff0abff");
 }
@@ -82,7 +82,7 @@ END_TEST
 
 START_TEST(foreign_bytes_cannot_add_lines_or_steer_a_terminal) {
     static const char bytes[] = "a\n\x1b[2J\x7f\x80\xff\0b c~";
-    struct format format = format_of(ROOM);
+    struct format format = format_of(CAPACITY);
     format_foreign(&format, bytes, sizeof bytes - 1);
     assert_text(&format, "a??[2J????b c~");
 }
@@ -105,7 +105,7 @@ START_TEST(what_does_not_fit_is_cut_and_stays_a_line) {
 END_TEST
 
 START_TEST(lines_follow_each_other) {
-    struct format format = format_of(ROOM);
+    struct format format = format_of(CAPACITY);
     format_string(&format, "one");
     format_end_line(&format);
     format_end_line(&format);

@@ -11,8 +11,8 @@ static void setup(void) {
     owner = other = CORE_THREAD;
 }
 
-enum { ROOM = 8192 };
-static void *blocks[ROOM];
+enum { CAPACITY = 8192 };
+static void *blocks[CAPACITY];
 
 static size_t queue_length(const struct heap *heap, uint32_t size_class) {
     size_t length = 0;
@@ -41,7 +41,7 @@ START_TEST(any_work_of_one_thread_keeps_the_heap_valid) {
     struct heap *heap = core_begin(&owner);
     size_t count = 0, largest = (size_t)64 << (2 * _i);
     for (unsigned step = 0; step < 12000; step++) {
-        if (core_below(&random, 100) < (step / 3000 % 2 == 0 ? 60 : 40) && count < ROOM) {
+        if (core_below(&random, 100) < (step / 3000 % 2 == 0 ? 60 : 40) && count < CAPACITY) {
             blocks[count++] =
                 core_alloc(&owner, 1 + core_below(&random, 1 + core_below(&random, largest)));
         } else if (count > 0) {
@@ -87,7 +87,7 @@ START_TEST(an_empty_page_of_large_blocks_goes_at_once) {
 END_TEST
 
 START_TEST(a_full_page_leaves_the_queue_and_local_frees_bring_it_back) {
-    size_t count = core_fill_page(&owner, 1000, blocks, ROOM);
+    size_t count = core_fill_page(&owner, 1000, blocks, CAPACITY);
     struct heap *heap = core_heap(&owner);
     struct page *page = core_page(blocks[0]);
     ck_assert(!page->in_full); /* nobody has asked it in vain yet */
@@ -111,7 +111,7 @@ END_TEST
    through the whole heap. */
 START_TEST(blocks_that_wait_in_full_pages_are_found_before_memory_runs_out) {
     enum { SIZE = 64 };
-    size_t count = core_fill_page(&owner, SIZE, blocks, ROOM);
+    size_t count = core_fill_page(&owner, SIZE, blocks, CAPACITY);
     struct page *page = core_page(blocks[0]);
     core_alloc(&owner, SIZE);
     count -= 2;
@@ -134,7 +134,7 @@ START_TEST(blocks_that_wait_in_full_pages_are_found_before_memory_runs_out) {
 END_TEST
 
 START_TEST(a_full_page_freed_into_by_another_thread_is_used_again) {
-    size_t count = core_fill_page(&owner, 1000, blocks, ROOM);
+    size_t count = core_fill_page(&owner, 1000, blocks, CAPACITY);
     core_alloc(&owner, 1000);
     struct page *page = core_page(blocks[0]);
     ck_assert(page->in_full);
@@ -150,7 +150,7 @@ START_TEST(a_full_page_freed_into_by_another_thread_is_used_again) {
 END_TEST
 
 START_TEST(an_empty_page_is_given_up_unless_it_is_the_last_of_its_class) {
-    size_t count = core_fill_page(&owner, 8 * KIB, blocks, ROOM);
+    size_t count = core_fill_page(&owner, 8 * KIB, blocks, CAPACITY);
     struct page *first = core_page(blocks[0]);
     blocks[count] = core_alloc(&owner, 8 * KIB);
     struct page *second = core_page(blocks[count]);
@@ -273,7 +273,7 @@ START_TEST(without_a_heap_left_the_late_heap_serves) {
         char *block = core_alloc(&threads[i], 100);
         memset(block, 1, 100);
         late += threads[i].word == THREAD_NEW;
-        ck_assert_uint_eq(ro.pool->late_lock.word, 0);
+        ck_assert_uint_eq(ro.locks[LOCK_LATE_HEAP].word, 0);
         blocks[i] = block;
     }
     ck_assert_uint_ge(late, 1);
@@ -339,6 +339,9 @@ START_TEST(a_damaged_heap_does_not_validate) {
     heap->direct[0] = page;
     ck_assert(!heap_validate(heap));
     heap->direct[0] = (struct page *)(uintptr_t)&page_empty;
+    heap->listed ^= 4;
+    ck_assert(!heap_validate(heap));
+    heap->listed ^= 4;
     page->in_queue.prev = 0;
     ck_assert(!heap_validate(heap));
     page->in_queue.prev = page_index(page);

@@ -124,12 +124,13 @@ END_TEST
 START_TEST(any_sequence_of_steps_keeps_the_page_valid) {
     uint64_t random = (uint64_t)_i;
     struct page *page = make_page((uint32_t)core_below(&random, SIZE_CLASSES));
-    enum { ROOM = 4096 };
-    static void *blocks[ROOM];
+    enum { CAPACITY = 4096 };
+    static void *blocks[CAPACITY];
     size_t count = 0, waiting = 0;
     for (unsigned step = 0; step < 6000; step++) {
         size_t what = core_below(&random, 8), which = count > 0 ? core_below(&random, count) : 0;
-        if (what < 4 && count < ROOM && (page->free_count != 0 || page->carved < page->capacity)) {
+        if (what < 4 && count < CAPACITY &&
+            (page->free_count != 0 || page->carved < page->capacity)) {
             blocks[count++] = take(page);
         } else if (what < 6 && count > 0) {
             give(page, blocks[which]);
@@ -495,9 +496,9 @@ END_TEST
 START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
     uint64_t random = (uint64_t)_i + 40;
     struct page *page = make_page((uint32_t)core_below(&random, SIZE_CLASSES));
-    enum { ROOM = 4096 };
-    static void *blocks[ROOM];
-    static bool kept[ROOM];
+    enum { CAPACITY = 4096 };
+    static void *blocks[CAPACITY];
+    static bool kept[CAPACITY];
     size_t count = 0, in_use = 0;
     while (page_used(page) < page->capacity && core_below(&random, 200) != 0)
         blocks[count++] = take(page);

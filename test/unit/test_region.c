@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-static struct lock *region_lock(void) { return &ro.region->lock; }
+static struct lock *region_lock(void) { return &ro.locks[LOCK_REGION]; }
 
 static void give_twice(void *index) { region_give(*(uint32_t *)index, 1); }
 

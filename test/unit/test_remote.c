@@ -18,8 +18,8 @@ static enum remote_result free_remotely(void *block) {
     return remote_free(core_segment(block), core_kind_of(block), (uintptr_t)block);
 }
 
-enum { BLOCK = 8 * KIB, ROOM = 4096 };
-static void *blocks[ROOM];
+enum { BLOCK = 8 * KIB, CAPACITY = 4096 };
+static void *blocks[CAPACITY];
 
 /* --- Results --------------------------------------------------------------------------------- */
 
@@ -57,7 +57,7 @@ END_TEST
 
 /* Allocates until the first page of the size is set aside; the blocks of that page come first. */
 static struct page *make_full_page(size_t *count) {
-    *count = core_fill_page(&owner, BLOCK, blocks, ROOM);
+    *count = core_fill_page(&owner, BLOCK, blocks, CAPACITY);
     struct page *page = core_page(blocks[0]);
     void *more = core_alloc(&owner, BLOCK);
     ck_assert_ptr_ne(core_page(more), page);
@@ -146,8 +146,8 @@ static void owner_sets_aside(void) {
     core_be(&owner);
     unsigned taken = 0;
     do {
-        blocks[ROOM - 1] = alloc_block(BLOCK);
-    } while (!core_page(target)->in_full && blocks[ROOM - 1] != target && ++taken < 32);
+        blocks[CAPACITY - 1] = alloc_block(BLOCK);
+    } while (!core_page(target)->in_full && blocks[CAPACITY - 1] != target && ++taken < 32);
     core_be(&other);
 }
 static void owner_polls(void) {
@@ -176,11 +176,11 @@ static void start_race(enum start start) {
     core_setup();
     owner = other = CORE_THREAD;
     if (start == FILLED)
-        count = core_fill_page(&owner, BLOCK, blocks, ROOM);
+        count = core_fill_page(&owner, BLOCK, blocks, CAPACITY);
     else
         make_full_page(&count);
     target = blocks[2];
-    blocks[ROOM - 1] = NULL;
+    blocks[CAPACITY - 1] = NULL;
     if (start != REJOINED) return;
     core_give(&owner, blocks[3]);
     blocks[3] = NULL;
@@ -198,7 +198,7 @@ static void interleave_remote_free(enum start start, void (*act)(void)) {
         bool ran = core_interleave_end();
         ck_assert_int_eq(result, REMOTE_FREED);
         if (owner.word == THREAD_ENDED) owner = CORE_THREAD;
-        if (blocks[ROOM - 1] != target) expect_reuse(target);
+        if (blocks[CAPACITY - 1] != target) expect_reuse(target);
         ck_assert_uint_lt(step, 1000);
         if (!ran) {
             ck_assert_uint_ge(step, 3); /* the live bit, the claim, pending */
@@ -222,7 +222,7 @@ END_TEST
 /* The owner empties the page, gives the segment back, and a huge block takes the slot. */
 static void owner_makes_the_segment_huge(void) {
     core_be(&owner);
-    for (unsigned i = 0; i < ROOM; i++)
+    for (unsigned i = 0; i < CAPACITY; i++)
         if (blocks[i] != NULL && blocks[i] != target) alloc_free(blocks[i]);
     alloc_collect(true);
     ro.region->huge_origin = segment_index(core_segment(target));
@@ -261,7 +261,7 @@ static void interleave_owner(enum start start, void (*act)(void)) {
         if (!core_interleave_end()) other_frees();
         bool ran = core_step >= step;
         if (owner.word == THREAD_ENDED) owner = CORE_THREAD;
-        if (blocks[ROOM - 1] != target) expect_reuse(target);
+        if (blocks[CAPACITY - 1] != target) expect_reuse(target);
         core_be(&owner);
         check_all();
         ck_assert_uint_lt(step, 4000);
@@ -304,7 +304,7 @@ START_TEST(two_frees_at_once_are_reported_before_the_block_is_given_out_twice) {
     for (uint64_t step = 1;; step++) {
         core_setup();
         owner = other = CORE_THREAD;
-        core_fill_page(&owner, BLOCK, blocks, ROOM);
+        core_fill_page(&owner, BLOCK, blocks, CAPACITY);
         target = blocks[2];
         second_free_kind = REPORT_KINDS;
         core_interleave(step, other_frees_too);
@@ -330,7 +330,7 @@ START_TEST(a_block_that_was_claimed_while_it_was_freed_is_never_given_out) {
     for (uint64_t step = 1;; step++) {
         core_setup();
         owner = other = CORE_THREAD;
-        core_fill_page(&owner, BLOCK, blocks, ROOM);
+        core_fill_page(&owner, BLOCK, blocks, CAPACITY);
         target = blocks[2];
         core_interleave(step, other_claims);
         enum report_kind kind = core_report_of(free_by_owner, target);
