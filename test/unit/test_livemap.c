@@ -1,6 +1,6 @@
 /*
  * test_livemap: two bits for every granule (src/meta/livemap.h): where they lie, and the steps of
- * doc/design.md's steps on them.
+ * the table in doc/design.md, "The two bits of a block".
  */
 #include "core.h"
 
