@@ -96,7 +96,7 @@ static void *refill_and_pop(size_t size) {
     heap_enter_fast();
     struct page *page = heap_direct_page(heap, size);
     void *block = NULL;
-    if (page->free_count == 0 && ++heap->calls % REFILLS_PER_TICK != 0 && page_refill(page))
+    if (page->free_count == 0 && ++heap->refills % REFILLS_PER_TICK != 0 && page_refill(page))
         block = page_pop(page);
     heap_leave_fast(heap);
     return block;
@@ -211,7 +211,7 @@ static bool is_worth_reclaiming(struct heap *heap, const struct segment *segment
     return true;
 }
 
-/* A free into an abandoned segment takes it over first, if this thread can own and it is worth it:
+/* A free into an abandoned segment reclaims it first, if this thread can own and it is worth it:
    then it is a local free. */
 static bool reclaim_while_freeing(struct heap *heap, struct segment *segment) {
     uint64_t seen;

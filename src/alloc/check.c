@@ -55,7 +55,7 @@ static size_t check_heap(const struct heap *heap) {
     return count;
 }
 
-/* Claimed as the heap, checked, and left as it was. */
+/* Reclaimed as the heap, checked, and left as it was. */
 static size_t check_abandoned(struct heap *heap, unsigned set) {
     size_t count = 0;
     uint32_t index;

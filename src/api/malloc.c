@@ -1,5 +1,5 @@
 /*
- * override: the C library's names. Only in the shipped library, never in a prefixed
+ * malloc: the C library's names. Only in the shipped library, never in a prefixed
  * build.
  *
  * Every symbol that glibc's malloc object defines is defined here, so that in a static program

@@ -1,5 +1,5 @@
 /*
- * override_cxx: C++'s twenty operators new and delete, from C by their mangled names.
+ * new: C++'s twenty operators new and delete, from C by their mangled names.
  *
  * No part of the C++ runtime is needed: a C program that gets moat and never meets C++ runs the
  * same file. Only when memory has run out does the cold end of this file look for the runtime of

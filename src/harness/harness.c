@@ -295,7 +295,7 @@ static void record(enum os_change change, uintptr_t start, size_t size) {
         merge_around(index, index + 1);
         return;
     }
-    /* the fixed structure, which lies in the program's data */
+    /* the read-only structure, which lies in the program's data */
     if (held == 0 && change != OS_CHANGE_UNRESERVE) return;
     if (held != size) complain("a call over a range that is not all held");
     split_at(start);
@@ -480,7 +480,7 @@ void harness_reset(void) {
             complain("a range cannot be given back");
     state.count = 0;
     if (mprotect(&moat_ro_pages, sizeof moat_ro_pages, PROT_READ | PROT_WRITE) != 0)
-        complain("the fixed structure cannot be made writable");
+        complain("the read-only structure cannot be made writable");
     uint32_t exit_key = ro.exit_key; /* the C library has few; it serves the next start too */
     memset(&ro, 0, sizeof ro);
     ro.exit_key = exit_key;

@@ -86,7 +86,7 @@ void harness_set_atomic_hook(void (*hook)(const volatile void *word));
 
 /* --- Starting afresh ------------------------------------------------------------------------- */
 
-/* Gives every recorded range back, clears the fixed structure, the calling thread's word, the
+/* Gives every recorded range back, clears the read-only structure, the calling thread's word, the
    plans, the seed, the clock and the records; the calling thread reads its own word again. Keeps
    the atomic hook. No other thread may be inside the library, and none may hold a block. */
 void harness_reset(void);

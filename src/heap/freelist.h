@@ -1,6 +1,5 @@
 /*
- * freelist: the encoded address of the next free block, in the first word of a free block (layer
- * 3).
+ * freelist: the encoded address of the next free block, in the first word of a free block.
  *
  *   link = rotl(address of the next block, 42) ^ page secret ^ own address
  *
@@ -12,7 +11,7 @@
  * names any block of the page. The only code that reads or writes links. Free memory belongs to the
  * attacker: whatever stands there, freelist_is_block accepts only a block boundary below the page's
  * limit, so a link can name nothing but a block of its own page; the caller's test of the block's
- * two map bits makes that a free block (doc/design.md, "The life of a block").
+ * two map bits makes that a free block (doc/design.md, "Links").
  */
 #ifndef MOAT_FREELIST_H
 #define MOAT_FREELIST_H

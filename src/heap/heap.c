@@ -48,7 +48,7 @@ void heap_tick(struct heap *heap) {
     trim_if_asked(heap);
     /* While a purge walk finds what to give back, its steps, which are short for the sake of the
        caller, follow at each call. */
-    if (++heap->ticks % CALLS_PER_LOOK != 0 && !heap->purge_gave) return;
+    if (++heap->generic_calls % CALLS_PER_LOOK != 0 && !heap->purge_gave) return;
     heap->now = os_milliseconds();
     if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at)
         heap->purge_gave = heap_purge(heap, false);
@@ -117,7 +117,7 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
 }
 
 void heap_page_event(struct heap *heap, struct page *page) {
-    thread_mark_busy(); /* the baseline's fast path has no bracket */
+    thread_mark_busy(); /* without HARDENED_BUSY the fast path has no bracket */
     heap_enter_busy(heap, (uintptr_t)heap);
     if (page->in_full) heap_queue_rejoin(heap, page);
     if (page_used(page) == 0 && !heap_queue_keeps(heap, page))

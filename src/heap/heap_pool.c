@@ -61,7 +61,7 @@ static struct heap *take_returned(struct heap_pool *pool) {
     return NULL;
 }
 
-/* A heap nobody uses, its owner word and random state type-stable. NULL: none left, or no
+/* A heap nobody uses, its struct owner and random state stay where they are. NULL: none left, or no
    memory. */
 static struct heap *take_heap(struct heap_pool *pool) {
     struct heap *heap = take_returned(pool);

@@ -35,14 +35,14 @@ static uint64_t huge_word(enum owner_kind state, uint64_t generation) {
     return (uint64_t)state | generation << OWNER_GENERATION_SHIFT;
 }
 
-static bool commit(uintptr_t start, size_t from, size_t to) {
+static bool huge_commit(uintptr_t start, size_t from, size_t to) {
     if (from >= to) return true;
     if (!os_commit((void *)(start + from), to - from)) return false;
     atomic_add_relaxed(&ro.region->committed, to - from);
     return true;
 }
 
-static bool decommit(uintptr_t start, size_t from, size_t to) {
+static bool huge_decommit(uintptr_t start, size_t from, size_t to) {
     if (from >= to) return true;
     if (!os_decommit((void *)(start + from), to - from)) return false;
     atomic_add_relaxed(&ro.region->committed, from - to);
@@ -53,7 +53,7 @@ static bool decommit(uintptr_t start, size_t from, size_t to) {
    contents. */
 static void give_run(uint32_t index, uint32_t run, size_t committed) {
     uintptr_t start = segment_address(index);
-    if (decommit(start, 0, committed))
+    if (huge_decommit(start, 0, committed))
         region_give(index, run);
     else
         os_purge((void *)start, committed);
@@ -131,16 +131,17 @@ bool huge_purge(bool force, uint64_t now) {
 
 /* Replaces a cached run by one of which nothing is committed. */
 MOAT_COLD static bool renew(struct huge_entry *entry) {
-    if (!decommit(segment_address(entry->index), 0, entry->committed)) return false;
+    if (!huge_decommit(segment_address(entry->index), 0, entry->committed)) return false;
     entry->committed = 0;
     return true;
 }
 
-/* Makes a cached run exactly `bytes` long; false: it was given back. */
-static bool fit_cached(struct huge_entry *entry, size_t bytes) {
+/* Makes a cached run exactly `bytes` long; false: it was given back. */ static bool
+fit_cached(struct huge_entry *entry, size_t bytes) {
     uintptr_t start = segment_address(entry->index);
     uint32_t run = run_length(bytes);
-    if (commit(start, entry->committed, bytes) && decommit(start, bytes, entry->committed)) {
+    if (huge_commit(start, entry->committed, bytes) &&
+        huge_decommit(start, bytes, entry->committed)) {
         if (run < entry->run) region_give(entry->index + run, entry->run - run);
         entry->run = run;
         return true;
@@ -182,8 +183,8 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
     if (!region_take(run, align, 1, &index) &&
         !(huge_purge(true, 0) && region_take(run, align, 1, &index)))
         return NULL;
-    if (!commit(segment_address(index), 0, bytes) &&
-        !(huge_purge(true, 0) && commit(segment_address(index), 0, bytes))) {
+    if (!huge_commit(segment_address(index), 0, bytes) &&
+        !(huge_purge(true, 0) && huge_commit(segment_address(index), 0, bytes))) {
         region_give(index, run);
         return NULL;
     }
@@ -191,7 +192,7 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
 }
 
 /* Wins the right to free or resize: the CAS on the word the kind was read from. */
-static bool begin(struct segment *segment, uint64_t word) {
+static bool huge_begin(struct segment *segment, uint64_t word) {
     uint64_t expected = word;
     uintptr_t start = segment_start(segment);
     uint64_t freeing = huge_word(OWNER_FREEING, generation_of(word));
@@ -205,7 +206,7 @@ static bool begin(struct segment *segment, uint64_t word) {
 
 enum huge_result huge_free(struct segment *segment, uint64_t word) {
     THREAD_INSIDE();
-    if (!begin(segment, word)) return HUGE_LOST;
+    if (!huge_begin(segment, word)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
     struct huge_entry entry = {segment_index(segment), segment->run, segment->committed, 0};
     /* pairs with make_live */
@@ -218,22 +219,22 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     return HUGE_OK;
 }
 
-/* Moves the pages to a longer run: no copy. */
-static enum huge_result move(struct segment *segment, uint64_t word, size_t bytes, void **block) {
+/* Moves the pages to a longer run: no copy. */ static enum huge_result
+huge_move(struct segment *segment, uint64_t word, size_t bytes, void **block) {
     uint32_t run = run_length(bytes), index;
     size_t old_bytes = segment->committed;
     if (!region_take(run, 1, 1, &index)) return HUGE_NO_MEMORY;
     void *from = (void *)segment_start(segment), *to = (void *)segment_address(index);
-    if (!commit((uintptr_t)to, old_bytes, bytes)) {
+    if (!huge_commit((uintptr_t)to, old_bytes, bytes)) {
         region_give(index, run);
         return HUGE_NO_MEMORY;
     }
     if (!os_move_pages(from, to, old_bytes)) {
-        if (decommit((uintptr_t)to, old_bytes, bytes)) region_give(index, run);
+        if (huge_decommit((uintptr_t)to, old_bytes, bytes)) region_give(index, run);
         return HUGE_NO_MEMORY;
     }
-    uintptr_t start = segment_start(segment);
-    /* pairs with make_live */
+    uintptr_t start = segment_start(segment); /*
+pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     uint32_t old_run = segment->run;
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
@@ -247,7 +248,7 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_
     THREAD_INSIDE();
     size_t bytes = huge_round(new_size);
     if (bytes > (size_t)ro.region_span) return HUGE_NO_MEMORY;
-    if (!begin(segment, word)) return HUGE_LOST;
+    if (!huge_begin(segment, word)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
     size_t old = segment->committed;
     uint32_t run = run_length(bytes);
@@ -255,12 +256,12 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_
         region_extend(segment_index(segment), segment->run, run - segment->run))
         segment->run = run;
     if (run > segment->run) {
-        enum huge_result result = move(segment, word, bytes, block);
+        enum huge_result result = huge_move(segment, word, bytes, block);
         /* pairs with the load of free */
         if (result != HUGE_OK) atomic_store_release(&segment->owner, word);
         return result;
     }
-    bool ok = bytes >= old ? commit(start, old, bytes) : decommit(start, bytes, old);
+    bool ok = bytes >= old ? huge_commit(start, old, bytes) : huge_decommit(start, bytes, old);
     if (ok) atomic_store_relaxed(&segment->committed, bytes);
     /* what is no longer needed of the run is inaccessible already */
     if (ok && run < segment->run) {

@@ -220,7 +220,7 @@ void page_take_claims(struct page *page, enum page_kind kind) {
 }
 
 void page_take_returned(struct page *page) {
-    page_move_returned(page);
+    page_refill_list(page);
     if (page->returns.event_above != RETURNS_NEVER)
         page_watch(page); /* what was watched for moved too */
 }

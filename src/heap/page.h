@@ -13,6 +13,14 @@
  * The counts end the lists: that the last block is taken is known without waiting for its link to
  * come from memory.
  *
+ * Four functions bring freed blocks to `free`; all are the owner's:
+ *
+ *   function        called by                      takes claims in   drops PENDING_FULL
+ *   page_refill     the refill of malloc           no: gives up      no
+ *   page_collect    the search, queues, purges     yes               if there were claims
+ *   page_settle     a page that changes hands      yes               always
+ *   page_rebuild    the same, after a fork         by the maps       always
+ *
  * Invariant at rest: used + free_count + page_returned() == carved <= capacity, and the page has
  * `used` live bits; used is what page_used() makes of the other three.
  */
@@ -176,7 +184,7 @@ MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
 }
 
 /* local_free becomes `free`, which must be empty. */
-MOAT_INLINE void page_move_returned(struct page *page) {
+MOAT_INLINE void page_refill_list(struct page *page) {
     page->free = page->local_free;
     page->free_count = page_returned(page);
     returns_take(&page->returns);
@@ -188,7 +196,7 @@ MOAT_INLINE void page_move_returned(struct page *page) {
    page_collect has more to do. Owner only. */
 MOAT_INLINE bool page_refill(struct page *page) {
     if (page_returned(page) == 0 || page_has_claims(page)) return false;
-    page_move_returned(page);
+    page_refill_list(page);
     return true;
 }
 

@@ -59,6 +59,7 @@ void segment_destroy(struct segment *segment) {
     region_give(index, 1);
 }
 
+/* Slots of pages differ by kind: what was true of all free pages is true of all of them now. */
 void segment_retype(struct segment *segment, uint64_t owner_word) {
     uint64_t slots = segment_page_slots(owner_page_kind(owner_word));
     segment->untouched = segment->untouched == segment->free_pages ? slots : 0;

@@ -69,8 +69,10 @@ struct segment {
     struct list_node in_heap; /* the heap's segments of one wake bit */
     struct list_node in_open; /* the heap's segments with a free page, by kind */
     uint32_t pages_used;
-    /* huge: segments taken; zero-size: place in the table of such segments */
-    uint32_t run;
+    union {
+        uint32_t run;   /* huge: segments taken */
+        uint32_t place; /* zero-size: in the table of such segments */
+    };
     /* milliseconds: when the dirty pages, or the empty segment, are given back */
     uint64_t purge_at;
     /* Any thread. */

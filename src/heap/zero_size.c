@@ -14,7 +14,7 @@ static bool add_segment(struct zero_size_state *zero, uint32_t seen, uint32_t al
     uint32_t count = atomic_load_relaxed(&zero->count), index;
     bool ok = count != seen;
     if (!ok && count < ZERO_SIZE_SEGMENTS_MAX && region_take(1, align, 1, &index)) {
-        segment_at(index)->run = count; /* where it stands in the table, for zero_size_free */
+        segment_at(index)->place = count; /* where it stands in the table, for zero_size_free */
         /* pairs with the load of free */
         atomic_store_release(&segment_at(index)->owner, (uint64_t)OWNER_ZERO_SIZE);
         zero->segments[count] = index;
@@ -74,7 +74,7 @@ bool zero_size_free(uintptr_t address) {
     uint64_t bit = map_bit_of(address);
     /* pairs with take */
     if ((atomic_and_acq_rel(&map_word_of(address)->live, ~bit) & bit) == 0) return false;
-    uint32_t at = segment_of(address)->run * (uint32_t)MAP_WORDS_PER_SEGMENT +
+    uint32_t at = segment_of(address)->place * (uint32_t)MAP_WORDS_PER_SEGMENT +
                   (uint32_t)(address / MAP_WORD_SPAN % MAP_WORDS_PER_SEGMENT);
     if (at < atomic_load_relaxed(&ro.zero_size->hint))
         atomic_store_relaxed(&ro.zero_size->hint, at);

@@ -65,7 +65,7 @@ MOAT_INLINE bool map_claimed(const struct map_word *word, uint64_t place) {
            has_bit(atomic_load_relaxed(&word->claim), place);
 }
 
-/* malloc's step (doc/design.md, "The life of a block"): live 0, claim 0 -> live 1; false, and
+/* malloc's step (doc/design.md, "The two bits of a block"): live 0, claim 0 -> live 1; false, and
    nothing changed, if it was not so. Owner only: no read-modify-write, nobody else writes live bits
    of a page. */
 MOAT_INLINE bool map_take(struct map_word *word, uint64_t place) {

@@ -49,7 +49,7 @@ struct region_plan {
    had. */
 bool region_reserve(struct random *random, size_t limit, size_t cap, struct region_plan *plan);
 
-/* Fills an all-zero structure in; fixed.* must be set. */
+/* Fills an all-zero structure in; ro must be filled in. */
 void region_init(struct region *region, const struct region_plan *plan, struct random *random);
 
 /* Takes `count` adjacent segments aligned to `align` segments, their address space inaccessible,

@@ -1,14 +1,11 @@
-/*
- * fork: what a child makes of its parent's state.
- *
- * The forking thread holds every lock across the fork. In the child the maps are the truth: the
- * pages of threads that did not come along may have been caught between two steps, so their
- * segments become abandoned with the order to be rebuilt by whoever claims them; those whose owner
- * stood inside a generic path (odd seqcount) stay as orphans, whose blocks can be freed but are not
- * used again. A remote free may have been caught between its claim and its mark in `pending`: every
- * page of a surviving heap gets all marks, and collects what is there. Generators were wiped by the
- * kernel and seed themselves anew.
- */
+/* * fork: what a child makes of its parent's state. * * The forking thread holds every lock across
+the fork. In the child the maps are the truth: the * pages of threads that did not come along may
+have been caught between two steps, so their * segments become abandoned with the order to be
+rebuilt by whoever reclaims them; those whose owner * stood inside a generic path (odd seqcount)
+stay as orphans, whose blocks can be freed but are not * used again. A remote free may have been
+caught between its claim and its mark in `pending`: every * page of a surviving heap gets all
+marks, and collects what is there. Generators were wiped by the * kernel and seed themselves anew.
+*/
 #include <pthread.h>
 
 #include "os/os.h"
@@ -84,9 +81,9 @@ static void recover_segment(struct segment *segment, struct survivors survivors)
         return;
     }
     /* nobody counted: who frees next and could be the last looks for itself */
-    atomic_store_relaxed(&segment->remaining, 0);
-    /* Without the live map there is nothing to rebuild from: the baseline build trusts what was
-       abandoned as it stands. */
+    atomic_store_relaxed(&segment->remaining,
+                         0); /* Without the live map there is nothing to rebuild
+from: a build without HARDENED_MAP trusts what was abandoned as it stands. */
     uint64_t rebuild = HARDENED_MAP ? OWNER_REBUILD : 0;
     atomic_store_relaxed(&segment->owner, owner_word(OWNER_ABANDONED | rebuild, kind));
     abandoned_add((unsigned)kind, segment_index(segment));

@@ -1,6 +1,6 @@
 /*
  * dwarf: the encodings of unwind tables (see dwarf.h). Little-endian machines only, as all that
- * have unwind.c's registers are.
+ * have registers.h's are.
  */
 #include "report/dwarf.h"
 

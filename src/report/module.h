@@ -1,6 +1,5 @@
 /*
- * module: the programs and libraries of this process, found from an address in their code (layer
- * 1).
+ * module: the programs and libraries of this process, found from an address in their code.
  *
  * A module is known by its mapped ELF header: from it come the load bias, the build id and the
  * unwind tables. Found through the kernel's list of mappings; where there is none (a sandbox

@@ -37,16 +37,16 @@ const char *report_kind_name(enum report_kind kind);
 /* What is known of the block. A zero field is not printed. Strings are static. */
 struct report_facts {
     uintptr_t block_start; /* start of the block the address lies in */
-    size_t block_size;     /* bytes */
-    /* "in use", "free", "freed by another thread, not collected yet", "never allocated"… */
+    size_t block_size;
+        /* bytes */ /* as page.c and diagnose.c say it: "in use", "free", "freed by another
+thread, not collected yet"… */
     const char *block_state;
     uintptr_t page_start;
-    size_t page_size;      /* bytes */
-    const char *page_kind; /* "small", "medium", "large", "huge", "zero-size" */
-    uintptr_t segment_start;
-    /* "this thread", "another thread", "no thread (abandoned)"… */
-    const char *segment_owner;
-    /* for size-mismatch, alignment-mismatch: what the caller said, bytes */
+    size_t page_size;
+    /* bytes */ const char *page_kind; /* "small", "medium", "large", "huge", "zero-size" */
+    uintptr_t segment_start; /* "this thread", "another thread", "no thread (abandoned)"… */
+    const char
+        *segment_owner; /* for size-mismatch, alignment-mismatch: what the caller said, bytes */
     size_t size_given;
     size_t size_expected; /* and what it should have said */
 };
@@ -65,7 +65,8 @@ MOAT_COLD void report_and_continue(enum report_phrase phrase, uintptr_t address,
 MOAT_NORETURN MOAT_COLD void report_stop(enum report_stop stop, const char *detail);
 
 /* Prints "moat: warning: <text><detail>\n" to stderr; detail may be NULL, and ends at its zero when
-   detail_length is 0. Used only for unknown options and refused settings. */
+   detail_length is 0. For what a
+   program can live with: unknown options, refused settings, memory that ran out (verbose=1). */
 void report_warning(const char *text, const char *detail, size_t detail_length);
 
 #ifdef MOAT_HARNESS

@@ -1,6 +1,6 @@
 /*
- * own_malloc: a program that replaces malloc, free, calloc, realloc and the aligned ones itself, as the
- * C library's manual allows.
+ * own_malloc: a program that replaces malloc, free, calloc, realloc and the aligned ones itself, as
+ * the C library's manual allows.
  *
  * What the C library has beside those is derived from them, and so is moat's: no block of the
  * program's arena may reach moat, and none of moat's the program.
@@ -76,7 +76,8 @@ int main(void) {
     if (!is_ours(block) || strcmp(block, "abc") != 0) return wrong("reallocarray left the arena");
     if (!is_ours(reallocarray(NULL, 3, 5))) return wrong("reallocarray(NULL) left the arena");
     errno = 0;
-    if (reallocarray(block, SIZE_MAX, 2) != NULL || errno != ENOMEM)
+    volatile size_t most = SIZE_MAX;
+    if (reallocarray(block, most, 2) != NULL || errno != ENOMEM)
         return wrong("reallocarray does not see its overflow");
     if (free_sized == NULL || free_aligned_sized == NULL || cfree == NULL)
         return wrong("moat is not here");
