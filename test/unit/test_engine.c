@@ -132,7 +132,7 @@ static struct record *expect_live(const void *block) {
 static void *toy_aligned_alloc(size_t alignment, size_t size) {
     calls++;
     if (!is_power_of_two(alignment) || alignment > ALIGN_MAX) {
-        errno = EINVAL;
+        errno = is_power_of_two(alignment) ? ENOMEM : EINVAL;
         return NULL;
     }
     size_t usable = round_up(size, GRANULE);
