@@ -38,7 +38,7 @@ const char *report_kind_name(enum report_kind kind);
 struct report_facts {
     uintptr_t block_start; /* start of the block the address lies in */
     size_t block_size;
-        /* bytes */ /* as page.c and diagnose.c say it: "in use", "free", "freed by another
+    /* bytes */ /* as page.c and diagnose.c say it: "in use", "free", "freed by another
 thread, not collected yet"… */
     const char *block_state;
     uintptr_t page_start;
