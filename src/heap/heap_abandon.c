@@ -117,7 +117,8 @@ void heap_abandon(struct heap *heap) {
         kept_empty |= used == 0;
         leave_segment(segment, kind, used, heap_purge_time(heap->now));
     }
-    MOAT_ASSERT(heap->segments == 0);
+    MOAT_ASSERT(heap->segments == 0 && list_is_empty(&heap->open[OPEN_EMPTY]));
+    MOAT_ASSERT(list_is_empty(&heap->open[OPEN_SMALL]) && list_is_empty(&heap->open[OPEN_MEDIUM]));
     heap_forget_pages(heap);
 }
 

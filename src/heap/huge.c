@@ -136,6 +136,13 @@ MOAT_COLD static bool renew(struct huge_entry *entry) {
     return true;
 }
 
+/* A place of the cache may hold what another place, or a user, has too. The runs stay taken. */
+void huge_forget_cache(void) {
+    ro.huge->entries = 0;
+    ro.huge->cached = 0;
+    atomic_store_relaxed(&ro.huge->next_purge, UINT64_MAX);
+}
+
 /* Makes a cached run exactly `bytes` long; false: it was given back. */ static bool
 fit_cached(struct huge_entry *entry, size_t bytes) {
     uintptr_t start = segment_address(entry->index);

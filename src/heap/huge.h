@@ -48,6 +48,8 @@ size_t huge_round(size_t size);
 /* Gives back one cached run that is due, so that no call takes long; force: all there are. True if
    any. */
 bool huge_purge(bool force, uint64_t now);
+/* In a forked child that may have a half-changed cache: what is in it is left unused. */
+void huge_forget_cache(void);
 /* The run that an address lies in, for reports; NULL if none. */
 struct segment *huge_find(uintptr_t address);
 

@@ -108,7 +108,7 @@ static void recover_heaps(struct survivors survivors, bool interrupted) {
     pool->free_heaps = ((pool->free_heaps >> 32) + 1) << 32 | top;
 }
 
-static void recover_as(struct survivors survivors, bool interrupted) {
+static void recover_as(struct survivors survivors, bool interrupted, bool held_all_locks) {
     if (!ro_is_started()) return;
     size_t words = round_up(ro.region->window_end, 64) / 64;
     for (unsigned set = 0; set < ABANDONED_SETS; set++) {
@@ -123,6 +123,8 @@ static void recover_as(struct survivors survivors, bool interrupted) {
     recover_heaps(survivors, interrupted);
     for (uint32_t i = 0; i < ro.pool->writable; i++)
         __builtin_memset(&ro.randoms[i], 0, sizeof(struct random));
+    /* its holder may have been caught between two steps of a change */
+    if (!held_all_locks && ro.locks[LOCK_HUGE_CACHE].word != 0) huge_forget_cache();
     locks_reset_all();
     atomic_store_release(ro.fork_mark, FORK_RECOVERED); /* pairs with alloc_is_ready */
 }
@@ -130,7 +132,8 @@ static void recover_as(struct survivors survivors, bool interrupted) {
 /* A handler that comes now must not meet what is half recovered: the thread is busy. */
 static void recover(void) {
     uintptr_t outside = thread_enter();
-    recover_as((struct survivors){.all = false}, outside == THREAD_BUSY);
+    bool interrupted = outside == THREAD_BUSY; /* then before_fork took no locks */
+    recover_as((struct survivors){.all = false}, interrupted, !interrupted);
     thread_leave(outside);
 }
 
@@ -153,7 +156,7 @@ void fork_recover(void) {
     /* pairs with the store at the end of recover_as */
     if (atomic_cas_acquire(ro.fork_mark, &wiped, FORK_RECOVERING))
         recover_as((struct survivors){.all = os_thread_id() != os_process_id()},
-                   outside == THREAD_BUSY);
+                   outside == THREAD_BUSY, false);
     else
         /* pairs likewise */
         while (atomic_load_acquire(ro.fork_mark) == FORK_RECOVERING) os_yield();

@@ -399,6 +399,36 @@ START_TEST(a_child_made_without_handlers_recovers) {
 }
 END_TEST
 
+/* Another thread had the lock of the huge cache and was caught in change: the count says two, the
+   second place still has what a user got from it, or what stands in the first. */
+START_TEST(a_child_without_handlers_trusts_no_cache_that_was_in_change) {
+    void *blocks_of[4];
+    core_start_ready("purge_delay=100000");
+    owner = CORE_THREAD;
+    core_be(&owner);
+    for (int i = 0; i < 4; i++) blocks_of[i] = core_alloc(&owner, 3 * MIB);
+    for (int i = 0; i < 4; i++) core_give(&owner, blocks_of[i]);
+    for (int i = 0; i < 3; i++) blocks_of[i] = core_alloc(&owner, 3 * MIB);
+    core_require(ro.huge->entries == 1);
+    ro.locks[LOCK_HUGE_CACHE].word = 1;
+    ro.huge->entries = 2;
+    pid_t child = fork_without_handlers();
+    if (child == 0) {
+        void *got[3];
+        for (int i = 0; i < 3; i++) {
+            got[i] = alloc_block(3 * MIB);
+            core_require(got[i] != NULL);
+            for (int k = 0; k < i; k++) core_require(got[i] != got[k]);
+            for (int k = 0; k < 3; k++) core_require(got[i] != blocks_of[k]);
+        }
+        _exit(0);
+    }
+    ro.locks[LOCK_HUGE_CACHE].word = 0;
+    ro.huge->entries = 1;
+    expect_good_end(child);
+}
+END_TEST
+
 /* A handler forks that has interrupted this thread inside the allocator, where it may be about to
    take a heap or to return its own: in the child none lies ready that it could have in hand, and no
    exchange it is about to make finds the word it has seen. */
@@ -495,6 +525,7 @@ int main(void) {
     tcase_add_test(group, a_heap_caught_in_its_generic_path_is_left_alone);
     tcase_add_test(group, a_fork_from_a_signal_handler_that_interrupted_malloc_keeps_the_heap);
     tcase_add_loop_test(group, a_child_made_without_handlers_recovers, 0, 2);
+    tcase_add_test(group, a_child_without_handlers_trusts_no_cache_that_was_in_change);
     tcase_add_test(group, a_fork_by_a_handler_inside_the_allocator_leaves_no_heap_ready);
     tcase_add_test(group, a_child_draws_other_numbers);
     tcase_add_test(group, a_storm_of_forks_while_threads_allocate);
