@@ -104,6 +104,8 @@ size_t check_all(void) {
     locks_acquire(LOCK_REGION);
     check_findable();
     bool region_ok = region_validate();
+    MOAT_CHECK(zero_size_validate(),
+               "check: free granule of a zero-size segment that cannot be found", ro.zero_size);
     locks_release(LOCK_REGION);
     /* last: a signal handler must find the thread busy as long as it holds a lock */
     heap_release(heap);

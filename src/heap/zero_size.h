@@ -4,6 +4,17 @@
  * malloc(0) is a unique address in an inaccessible segment. There are no lists and no owner: the
  * live map is the allocator, a block is taken by fetch_or and freed by fetch_and, and the old value
  * of the bit says who was first.
+ *
+ * Three levels of hints lead to a free granule in a bounded number of steps, however many are live.
+ * A bit says "there may be one below":
+ *
+ *   zero_size_state.open   a bit a segment
+ *   segment.woken          a bit for each 64 of its map words (it has no pages to wake)
+ *   page.pending           of the segment's 64 page records: a bit a map word
+ *
+ * Whoever frees sets them from below, each if the word below was 0 before: else whoever made it so
+ * sets the rest. Whoever finds nothing below clears the bit, and looks below once more: a free that
+ * came between the two is seen, or sets the bit again.
  */
 #ifndef MOAT_ZERO_SIZE_H
 #define MOAT_ZERO_SIZE_H
@@ -14,15 +25,19 @@
 
 struct zero_size_state {
     uint32_t count; /* atomic: segments in use; release store, acquire load */
-    uint32_t segments[ZERO_SIZE_SEGMENTS_MAX]; /* written once, before count */
-    /* atomic, relaxed: map word, counted over all segments, where a free granule was found last */
-    uint32_t hint;
+    uint32_t segments[ZERO_SIZE_SEGMENTS_MAX];  /* written once, before count */
+    uint64_t open[ZERO_SIZE_SEGMENTS_MAX / 64]; /* atomic */
 };
 
 /* alignment: a power of two up to ALIGN_MAX; the address is a multiple of it and of GRANULE. NULL:
-   out of addresses. */
+   out of addresses. Above GRANULE the search goes over all map words of the alignment. */
 void *zero_size_alloc(size_t alignment);
 /* False: it was not live. */
 bool zero_size_free(uintptr_t address);
+/* In a forked child, where another thread may have been caught between two levels. */
+void zero_size_recover(void);
+
+/* Every free granule can be found: for checks, at rest. */
+bool zero_size_validate(void);
 
 #endif

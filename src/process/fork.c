@@ -121,6 +121,7 @@ static void recover_as(struct survivors survivors, bool interrupted, bool held_a
             if (index < ro.region->window_end) recover_segment(segment_at(index), survivors);
         }
     recover_heaps(survivors, interrupted);
+    zero_size_recover();
     for (uint32_t i = 0; i < ro.pool->writable; i++)
         __builtin_memset(&ro.randoms[i], 0, sizeof(struct random));
     /* its holder may have been caught between two steps of a change */

@@ -123,6 +123,73 @@ START_TEST(a_full_segment_continues_in_the_next) {
 }
 END_TEST
 
+static size_t steps;
+static void count_step(const volatile void *word) {
+    (void)word;
+    steps++;
+}
+
+/* Counted in accesses to shared words, not in time: with three segments live, whichever is freed.
+*/
+START_TEST(a_search_takes_as_few_steps_whatever_is_live) {
+    static uintptr_t addresses[2 * PER_SEGMENT + 100];
+    size_t count = sizeof addresses / sizeof *addresses;
+    for (size_t i = 0; i < count; i++) addresses[i] = (uintptr_t)zero_size_alloc(GRANULE);
+    for (size_t i = 0; i < count; i += 7919) ck_assert(zero_size_free(addresses[i]));
+    for (size_t i = 0; i < count; i += 7919) {
+        steps = 0;
+        harness_set_atomic_hook(count_step);
+        void *block = zero_size_alloc(GRANULE);
+        core_require(zero_size_free((uintptr_t)block));
+        harness_set_atomic_hook(NULL);
+        ck_assert_uint_lt(steps, 40);
+        core_require(zero_size_alloc(GRANULE) != NULL);
+    }
+    ck_assert_uint_eq(ro.zero_size->count, 3);
+    check_all();
+}
+END_TEST
+
+START_TEST(a_granule_that_no_hint_leads_to_does_not_validate) {
+    void *block = zero_size_alloc(GRANULE);
+    ck_assert(zero_size_validate());
+    ro.zero_size->open[0] = 0;
+    ck_assert(!zero_size_validate());
+    zero_size_recover();
+    ck_assert(zero_size_validate());
+    core_segment(block)->woken = 0;
+    ck_assert(!zero_size_validate());
+}
+END_TEST
+
+/* Several threads at once, each second granule of which another frees. */
+static void *take_and_give(void *unused) {
+    uintptr_t mine[64] = {0};
+    (void)unused;
+    for (unsigned i = 0; i < 60000; i++) {
+        uintptr_t *one = &mine[(i * 2654435761u) >> 26];
+        if (*one != 0) core_require(zero_size_free(*one));
+        *one = (uintptr_t)zero_size_alloc(GRANULE);
+        core_require(*one != 0);
+    }
+    for (unsigned i = 0; i < 64; i++)
+        if (mine[i] != 0) core_require(zero_size_free(mine[i]));
+    return NULL;
+}
+
+START_TEST(threads_at_once_lose_no_granule) {
+    pthread_t threads[4];
+    static uintptr_t filled[PER_SEGMENT - 100];
+    for (size_t i = 0; i < sizeof filled / sizeof *filled; i++)
+        filled[i] = (uintptr_t)zero_size_alloc(GRANULE);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, take_and_give, NULL), 0);
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    ck_assert(zero_size_validate());
+    ck_assert_uint_le(ro.zero_size->count, 2);
+}
+END_TEST
+
 START_TEST(out_of_segments_is_null_and_a_free_makes_room) {
     core_start_ready("region=32M");
     size_t count = 0;
@@ -224,6 +291,9 @@ int main(void) {
     tcase_add_test(group, a_second_free_is_reported_and_a_freed_address_comes_again);
     tcase_add_test(group, a_misaligned_address_is_no_block);
     tcase_add_test(group, a_full_segment_continues_in_the_next);
+    tcase_add_test(group, a_search_takes_as_few_steps_whatever_is_live);
+    tcase_add_test(group, a_granule_that_no_hint_leads_to_does_not_validate);
+    tcase_add_test(group, threads_at_once_lose_no_granule);
     tcase_add_test(group, out_of_segments_is_null_and_a_free_makes_room);
     tcase_add_test(group, a_failed_segment_is_null_and_tried_again);
     tcase_add_test(group, a_free_in_a_later_segment_is_found_without_a_long_search);
