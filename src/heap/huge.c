@@ -13,6 +13,14 @@
 /* A run this many times longer than needed is not reused. */
 #define CACHE_SLACK 2
 
+/* Smaller blocks are not worth the question what the machine has. */
+#define ASKED_FROM GIB
+
+/* More than there are addresses for, or than the machine would give to anybody. */
+static bool is_out_of_question(size_t bytes) {
+    return bytes > (size_t)ro.region_span || (bytes >= ASKED_FROM && os_is_absurd(bytes));
+}
+
 /* Segments for `bytes` and the inaccessible OS page behind them. */
 static uint32_t run_length(size_t bytes) {
     return (uint32_t)((bytes + ro.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT);
@@ -173,7 +181,7 @@ static void *make_live(uint32_t index, uint32_t run, size_t bytes) {
 void *huge_alloc(size_t size, size_t alignment, bool zero) {
     THREAD_INSIDE();
     size_t bytes = huge_round(size);
-    if (bytes > (size_t)ro.region_span) return NULL;
+    if (is_out_of_question(bytes)) return NULL;
     uint32_t run = run_length(bytes), index;
     huge_purge(false, os_milliseconds());
     struct huge_entry cached;
@@ -254,7 +262,7 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_
                              void **block) {
     THREAD_INSIDE();
     size_t bytes = huge_round(new_size);
-    if (bytes > (size_t)ro.region_span) return HUGE_NO_MEMORY;
+    if (is_out_of_question(bytes)) return HUGE_NO_MEMORY;
     if (!huge_begin(segment, word)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
     size_t old = segment->committed;

@@ -85,6 +85,16 @@ size_t os_physical_memory(void) {
     return bytes;
 }
 
+bool os_is_absurd(size_t bytes) {
+    struct sysinfo info;
+    char mode = 0;
+    if (KERNEL(SYS_sysinfo, &info, 0, 0) != 0) return false;
+    size_t unit = info.mem_unit != 0 ? info.mem_unit : 1, total = 0;
+    if (__builtin_mul_overflow((size_t)info.totalram + info.totalswap, unit, &total)) return false;
+    if (bytes <= total) return false;
+    return os_read_file("/proc/sys/vm/overcommit_memory", &mode, 1) == 1 && mode == '0';
+}
+
 /* SIZE_MAX when there is no limit, or none can be read. */
 static size_t resource_limit(int resource) {
     struct rlimit limit;

@@ -23,10 +23,12 @@ enum os_limit {
     OS_LIMIT_MAP_COUNT
 };
 
-size_t os_page_size(void);
-/* Physical memory in bytes; 1 GiB when unknown. */
-size_t os_physical_memory(void);
-/* RLIMIT_AS in bytes, SIZE_MAX when infinite. */
+size_t os_page_size(void); /* Physical memory in bytes; 1 GiB when unknown. */
+size_t
+os_physical_memory(void); /* Whether the machine refuses a mapping of so many bytes whatever is
+free: by vm.overcommit_memory=0 (the kernel's default) one block may have no more than all memory
+and swap. What is reserved uncharged, as the region is, the kernel does not hold against that. */
+bool os_is_absurd(size_t bytes); /* RLIMIT_AS in bytes, SIZE_MAX when infinite. */
 size_t os_address_space_limit(void);
 
 /* Reserves inaccessible, uncharged address space: at `hint` exactly if hint is not 0 (and nowhere

@@ -547,6 +547,23 @@ static void add_cache_tests(TCase *group) {
     tcase_add_test(group, a_full_region_is_served_from_the_cache_given_back);
 }
 
+/* As the C library's, whose mapping the kernel refuses. */
+START_TEST(more_than_the_machine_has_is_refused_where_the_kernel_would) {
+    char mode = 0;
+    core_require(os_read_file("/proc/sys/vm/overcommit_memory", &mode, 1) == 1);
+    size_t absurd = 16 * os_physical_memory() + 64 * GIB;
+    ck_assert_int_eq(os_is_absurd(absurd), mode == '0');
+    ck_assert(!os_is_absurd(os_physical_memory()));
+    if (mode != '0' || absurd > ro.region_span) return; /* nothing to see on this machine */
+    ck_assert_ptr_null(alloc_block(absurd));
+    char *block = alloc_block(3 * MIB);
+    block[0] = 7;
+    ck_assert_ptr_null(alloc_resize(block, absurd));
+    ck_assert_int_eq(block[0], 7);
+    alloc_free(block);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("huge");
     TCase *group = tcase_create("huge");
@@ -569,6 +586,7 @@ int main(void) {
     tcase_add_test(group, of_frees_at_once_one_wins);
     tcase_add_test(group, a_free_at_any_point_of_another_one_loses);
     tcase_add_test(group, sizes_beyond_the_region_are_refused);
+    tcase_add_test(group, more_than_the_machine_has_is_refused_where_the_kernel_would);
     suite_add_tcase(suite, group);
     return core_run(suite);
 }
