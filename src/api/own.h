@@ -1,8 +1,11 @@
-/* * own: whether a public name still means moat's function (for malloc.c and new.c). * * A program
-may define single functions of a family itself; the rest of the family is then derived * from
-those, as the C library's manual and the C++ standard say. So a derived function asks whether * the
-one it stands on is moat's own, and calls it by its name if not: a block of the program's *
-allocator never reaches moat. */
+/*
+ * own: whether a public name still means moat's function (for malloc.c and new.c).
+ *
+ * A program may define single functions of a family itself; the rest of the family is then derived
+ * from those, as the C library's manual and the C++ standard say. So a derived function asks
+ * whether the one it stands on is moat's own, and calls it by its name if not: a block of the
+ * program's allocator never reaches moat.
+ */
 #ifndef MOAT_OWN_H
 #define MOAT_OWN_H
 

@@ -1,11 +1,14 @@
-/* * fork: what a child makes of its parent's state. * * The forking thread holds every lock across
-the fork. In the child the maps are the truth: the * pages of threads that did not come along may
-have been caught between two steps, so their * segments become abandoned with the order to be
-rebuilt by whoever reclaims them; those whose owner * stood inside a generic path (odd seqcount)
-stay as orphans, whose blocks can be freed but are not * used again. A remote free may have been
-caught between its claim and its mark in `pending`: every * page of a surviving heap gets all
-marks, and collects what is there. Generators were wiped by the * kernel and seed themselves anew.
-*/
+/*
+ * fork: what a child makes of its parent's state.
+ *
+ * The forking thread holds every lock across the fork. In the child the maps are the truth: the
+ * pages of threads that did not come along may have been caught between two steps, so their
+ * segments become abandoned with the order to be rebuilt by whoever reclaims them; those whose
+ * owner stood inside a generic path (odd seqcount) stay as orphans, whose blocks can be freed but
+ * are not used again. A remote free may have been caught between its claim and its mark in
+ * `pending`: every page of a surviving heap gets all marks, and collects what is there. Generators
+ * were wiped by the kernel and seed themselves anew.
+ */
 #include <pthread.h>
 
 #include "os/os.h"

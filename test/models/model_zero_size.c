@@ -1,9 +1,14 @@
-/* * model_zero_size: the three levels of hints that lead to a free granule of malloc(0). * * Two
-map words of one granule each, in one group or in two; three threads that take a granule and * free
-it, and free what others took. A hint says "there may be one below". Words: live (of a map * word),
-hints (page.pending, a bit a map word), woken (a bit a group), open (a bit for the segment). * *
-Judged when no thread is inside: a free granule is found from above, bit by bit; and at any time: *
-no granule belongs to two. */
+/*
+ * model_zero_size: the three levels of hints that lead to a free granule of malloc(0).
+ *
+ * Two map words of one granule each, in one group or in two; three threads that take a granule and
+ * free it, and free what others took. A hint says "there may be one below". Words: live (of a map
+ * word), hints (page.pending, a bit a map word), woken (a bit a group), open (a bit for the
+ * segment).
+ *
+ * Judged when no thread is inside: a free granule is found from above, bit by bit; and at any time:
+ * no granule belongs to two.
+ */
 #include "search.h"
 
 enum { GROUPS = 2, WORDS = 2, THREADS = 3, NOBODY = 0xff };

@@ -9,7 +9,7 @@ awk '
     function complain(text) { print FILENAME ":" FNR ": " text; bad = 1 }
     FNR == 1 {
         start = 0
-        if ($0 !~ /^\/\*/) complain("does not begin with a comment that says what it owns")
+        if ($0 !~ /^\/\*/ || $0 ~ /\* \*/) complain("does not begin with a comment that says what it owns")
     }
     { line = $0; if (gsub(/[^\200-\277]/, "", line) > 100) complain("more than 100 columns") }
     FNR == 701 { complain("more than 700 lines") }
