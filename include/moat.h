@@ -8,8 +8,11 @@
  *
  * Everything may be called from any thread at any time. Misuse (double free, free of an address
  * that is no block, a damaged free list, a wrong size at free_sized…) ends the process with a
- * report on stderr: moat: fatal: <kind>: <what> at 0x<address> SECURITY.md lists the kinds, and
- * what each is promised to catch.
+ * report on stderr:
+ *
+ *     moat: fatal: <kind>: <what> at 0x<address>
+ *
+ * SECURITY.md lists the kinds, and what each is promised to catch.
  */
 #ifndef MOAT_H
 #define MOAT_H

@@ -3,7 +3,7 @@
  *
  * A page is described by the record of its first slot, found from any address by shifts alone. The
  * first cache line belongs to the heap that owns the segment and to nobody else; remote threads
- * write only `pending`, on a line of its own.
+ * write only `pending`, on the second.
  *
  *   free         blocks to allocate from: the head of a list, free_count of them
  *   local_free   blocks the owner has freed: the head of a list, page_returned() of them
