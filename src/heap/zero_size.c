@@ -36,8 +36,9 @@ static bool add_segment(struct zero_size_state *zero, uint32_t seen, uint32_t al
         /* pairs with the load of free */
         atomic_store_release(&segment_at(index)->owner, (uint64_t)OWNER_ZERO_SIZE);
         zero->segments[count] = index;
+        open_all(zero,
+                 count); /* first: who sees the count finds what is there, and adds no other */
         atomic_store_release(&zero->count, count + 1); /* pairs with zero_size_alloc */
-        open_all(zero, count);
         ok = true;
     }
     locks_release(LOCK_ZERO_SIZE);

@@ -150,6 +150,25 @@ START_TEST(a_search_takes_as_few_steps_whatever_is_live) {
 }
 END_TEST
 
+/* Before the count is stored, under the lock, the new segment must be open: who sees the count and
+   finds nothing would add another. */
+static unsigned counts_stored;
+static void require_open_before_count(const volatile void *word) {
+    bool adding = ro.locks[LOCK_ZERO_SIZE].word != 0 && ro.zero_size->segments[0] != 0;
+    if (word != &ro.zero_size->count || !adding) return;
+    counts_stored++;
+    ck_assert_uint_eq(ro.zero_size->open[0] & 1, 1);
+}
+
+START_TEST(a_new_segment_is_open_before_it_counts) {
+    harness_set_atomic_hook(require_open_before_count);
+    void *block = zero_size_alloc(GRANULE);
+    harness_set_atomic_hook(NULL);
+    ck_assert_ptr_nonnull(block);
+    ck_assert_uint_eq(counts_stored, 1);
+}
+END_TEST
+
 START_TEST(a_granule_that_no_hint_leads_to_does_not_validate) {
     void *block = zero_size_alloc(GRANULE);
     ck_assert(zero_size_validate());
@@ -292,6 +311,7 @@ int main(void) {
     tcase_add_test(group, a_misaligned_address_is_no_block);
     tcase_add_test(group, a_full_segment_continues_in_the_next);
     tcase_add_test(group, a_search_takes_as_few_steps_whatever_is_live);
+    tcase_add_test(group, a_new_segment_is_open_before_it_counts);
     tcase_add_test(group, a_granule_that_no_hint_leads_to_does_not_validate);
     tcase_add_test(group, threads_at_once_lose_no_granule);
     tcase_add_test(group, out_of_segments_is_null_and_a_free_makes_room);
