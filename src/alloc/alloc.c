@@ -198,39 +198,10 @@ static void free_remote(const struct heap *heap, struct segment *segment, uint64
         sweep_if_last(segment);
 }
 
-/* A thread that frees what an ended one left behind, block after block, is served best by its
-   segments. One that frees here a block and there a block would only gather segments that others
-   could allocate from. */
-static bool is_worth_reclaiming(struct heap *heap, const struct segment *segment,
-                                enum page_kind kind) {
-    struct stray_frees *stray = &heap->stray_frees[kind];
-    uint32_t index = segment_index(segment);
-    if (stray->segment != index) *stray = (struct stray_frees){.segment = index, .count = 0};
-    if (++stray->count < FREES_TO_RECLAIM >> (2 * (kind - PAGE_SMALL))) return false;
-    stray->segment = 0;
-    return true;
-}
-
-/* A free into an abandoned segment reclaims it first, if this thread can own and it is worth it:
-   then it is a local free. */
-static bool reclaim_while_freeing(struct heap *heap, struct segment *segment) {
-    uint64_t seen;
-    heap_enter(heap);
-    bool won = segment_reclaim(segment, &heap->owner, &seen);
-    if (won) heap_adopt(heap, segment, seen);
-    heap_leave(heap);
-    return won;
-}
-
 static void free_in_page(struct segment *segment, uint64_t word, uintptr_t address) {
     struct heap *heap = heap_of_thread();
     MOAT_CHECK(heap == NULL || heap->thread == thread_identity(),
                "thread word names another thread's heap", heap);
-    if (heap != NULL && (word & OWNER_ABANDONED) &&
-        (!HARDENED_MAP || map_in_use(map_word_of(address), map_bit_of(address))) &&
-        is_worth_reclaiming(heap, segment, owner_page_kind(word)) &&
-        reclaim_while_freeing(heap, segment))
-        word = atomic_load_relaxed(&segment->owner);
     if (heap != NULL && owner_heap(word) == &heap->owner) {
         heap_enter_fast();
         free_in_own_page(own_block(heap, address), page_of(address, owner_page_kind(word)),

@@ -23,16 +23,6 @@
 #define HEAPS_MAX_LIMITED ((size_t)2048) /* under a finite address-space limit */
 #define HEAP_LATE 0u                     /* index of the heap that is nobody's */
 
-/* Frees in a row into one abandoned segment of small pages after which the thread reclaims it; a
-   quarter of it, and a quarter of that, for the other kinds, which hold fewer blocks. */
-#define FREES_TO_RECLAIM 16u
-
-/* The last frees into abandoned segments of one kind of pages. */
-struct stray_frees {
-    uint32_t segment; /* 0: none */
-    uint32_t count;   /* in a row into that one */
-};
-
 /* Where a purge walk stands: 0..63 a list of the heap's segments, then what is abandoned, then
    nowhere. */
 #define PURGE_ABANDONED 64u
@@ -72,7 +62,6 @@ what is abandoned: enum abandoned_set */
 what is abandoned stands */
     uint32_t adopt_from; /* where to look for abandoned segments
 next */
-    struct stray_frees stray_frees[PAGE_KINDS];
 };
 
 static_assert(sizeof(struct heap) <= HEAP_SIZE, "a heap has HEAP_SIZE bytes");

@@ -301,7 +301,7 @@ static void heap_begins(struct search *search, const struct state *state, unsign
     if (state->owner == h + 1) use_own_page(search, state, h);
     go(&next, h, RECLAIM_BIT);
     if (state->findable) step_reclaim(search, next, h);
-    go(&next, h, RECLAIM_LOAD); /* by a thread that frees block after block here */
+    go(&next, h, RECLAIM_LOAD); /* the free that counted the last block comes without the bit */
     if (state->owner == ABANDONED) step_reclaim(search, next, h);
     if (state->owner != UNUSED) return;
     set_owner(&next, h + 1);

@@ -62,20 +62,26 @@ START_TEST(what_an_ended_thread_left_is_adopted_by_who_needs_memory) {
 }
 END_TEST
 
-START_TEST(frees_in_a_row_into_an_abandoned_segment_take_it_over) {
-    leave_blocks(&owner, 200, FREES_TO_RECLAIM + 4);
-    core_begin(&other);
-    for (size_t i = 0; i < FREES_TO_RECLAIM; i++) {
+/* However many: a thread takes segments over when it needs memory, and this one does not. */
+START_TEST(frees_leave_an_abandoned_segment_to_who_needs_memory) {
+    static const size_t sizes[] = {200, 20 * KIB, 200 * KIB};
+    for (size_t k = 0; k < 3; k++) {
+        setup();
+        size_t count = leave_blocks(&owner, sizes[k], 19);
+        core_begin(&other);
+        for (size_t i = 0; i < count - 1; i++) {
+            core_give(&other, blocks[i]);
+            ck_assert(core_is_live(blocks[i]) && core_is_claimed(blocks[i]));
+            core_expect_free_report(REPORT_DOUBLE_FREE, blocks[i]);
+        }
         ck_assert_uint_eq(core_stats().abandoned, 1);
-        core_give(&other, blocks[i]);
+        struct core_thread needy = CORE_THREAD;
+        core_alloc(&needy, sizes[k]);
+        ck_assert_uint_eq(core_stats().abandoned, 0);
+        ck_assert_ptr_eq(owner_heap(core_segment(blocks[0])->owner), &core_heap(&needy)->owner);
+        ck_assert(!core_is_live(blocks[0]) || core_is_live(blocks[count - 1]));
+        check_all();
     }
-    ck_assert_uint_eq(core_stats().abandoned, 0);
-    ck_assert_ptr_eq(owner_heap(core_segment(blocks[0])->owner), &core_heap(&other)->owner);
-    for (size_t i = 0; i < FREES_TO_RECLAIM; i++) {
-        ck_assert(!core_is_live(blocks[i]) && !core_is_claimed(blocks[i]));
-        core_expect_free_report(REPORT_DOUBLE_FREE, blocks[i]);
-    }
-    check_all();
 }
 END_TEST
 
@@ -83,7 +89,7 @@ END_TEST
    nothing to allocate from. */
 START_TEST(frees_here_and_there_leave_abandoned_segments_to_others) {
     struct core_thread makers[2] = {CORE_THREAD, CORE_THREAD};
-    enum { EACH = 4 * FREES_TO_RECLAIM };
+    enum { EACH = 64 };
     for (size_t i = 0; i < 2 * EACH; i++) blocks[i] = core_alloc(&makers[i % 2], 200);
     core_end(&makers[0]);
     core_end(&makers[1]);
@@ -103,21 +109,6 @@ START_TEST(frees_here_and_there_leave_abandoned_segments_to_others) {
         be_active(&other);
     }
     ck_assert_uint_eq(core_stats().used_blocks, 0); /* and they go back after the delay */
-    ck_assert_uint_eq(core_stats().abandoned, 0);
-    check_all();
-}
-END_TEST
-
-/* A list of nodes with a buffer each: its frees alternate between two kinds of pages, and are in a
-   row for each of them. */
-START_TEST(frees_in_a_row_are_counted_for_each_kind_of_page) {
-    for (size_t i = 0; i < 2 * FREES_TO_RECLAIM; i++)
-        blocks[i] = core_alloc(&owner, i % 2 != 0 ? 20 * KIB : 48);
-    core_end(&owner);
-    core_begin(&other);
-    for (size_t i = 0; i < 2 * FREES_TO_RECLAIM; i++) core_give(&other, blocks[i]);
-    ck_assert_ptr_eq(owner_heap(core_segment(blocks[0])->owner), &core_heap(&other)->owner);
-    ck_assert_ptr_eq(owner_heap(core_segment(blocks[1])->owner), &core_heap(&other)->owner);
     ck_assert_uint_eq(core_stats().abandoned, 0);
     check_all();
 }
@@ -269,17 +260,11 @@ static void sweep_all(void) {
     core_be(&other);
 }
 
-/* The next free into the segment of small pages is one that takes it over. */
-static void prime(struct core_thread *thread, void *block) {
-    core_heap(thread)->stray_frees[PAGE_SMALL] = (struct stray_frees){
-        .segment = segment_index(core_segment(block)), .count = FREES_TO_RECLAIM - 1};
-}
-
 /* At each point of a free into an abandoned segment, another thread adopts it, or sweeps it; the
-   free is by a thread without a heap, with one, and by one that takes the segment over. */
+   free is by a thread without a heap, and with one. */
 START_TEST(an_adoption_at_any_point_of_a_free_loses_nothing) {
     static void (*const acts[])(void) = {take_over, sweep_all};
-    enum { NO_HEAP, HEAP, TAKES_OVER, FREERS };
+    enum { NO_HEAP, HEAP, FREERS };
     for (unsigned freer = NO_HEAP; freer < FREERS; freer++)
         for (unsigned act = 0; act < 2; act++)
             for (uint64_t step = 1;; step++) {
@@ -289,14 +274,10 @@ START_TEST(an_adoption_at_any_point_of_a_free_loses_nothing) {
                 for (size_t i = 0; i < 8; i++) blocks[i] = core_alloc(&maker, 200);
                 if (freer != NO_HEAP) core_begin(&other);
                 core_end(&maker);
-                if (freer == TAKES_OVER) prime(&other, blocks[3]);
                 core_be(&other);
                 core_interleave(step, acts[act]);
                 free_the_block(NULL);
                 bool ran = core_interleave_end();
-                if (!ran && freer == TAKES_OVER)
-                    ck_assert_ptr_eq(owner_heap(core_segment(blocks[3])->owner),
-                                     &core_heap(&other)->owner);
                 struct core_thread last = CORE_THREAD;
                 core_begin(&last);
                 struct core_thread *const all[] = {&third, &other, &last};
@@ -371,9 +352,8 @@ int main(void) {
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, what_an_ended_thread_left_is_adopted_by_who_needs_memory);
-    tcase_add_test(group, frees_in_a_row_into_an_abandoned_segment_take_it_over);
+    tcase_add_test(group, frees_leave_an_abandoned_segment_to_who_needs_memory);
     tcase_add_test(group, frees_here_and_there_leave_abandoned_segments_to_others);
-    tcase_add_test(group, frees_in_a_row_are_counted_for_each_kind_of_page);
     tcase_add_test(group, only_segments_of_the_kind_that_is_needed_are_adopted);
     tcase_add_test(group, an_abandoned_segment_without_pages_is_adopted_for_any_kind);
     tcase_add_test(group, claims_that_came_before_the_end_are_taken_in);
