@@ -33,6 +33,41 @@ enum { CPU_HAS_TOTAL_STORE_ORDER = 0 };
 #define CPU_OS_PAGE_MAX ((size_t)64 * 1024)
 #endif
 
+/* Enters the kernel: its result, or a negated error number. Where there is no instruction for it
+   here, os/kernel.h goes by the C library. */
+#if defined(__x86_64__)
+#define CPU_HAS_SYSTEM_CALL 1
+MOAT_INLINE long cpu_system_call(long number, long a, long b, long c, long d, long e, long f) {
+    register long fourth __asm__("r10") = d;
+    register long fifth __asm__("r8") = e;
+    register long sixth __asm__("r9") = f;
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth), "r"(sixth)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+}
+#elif defined(__aarch64__)
+#define CPU_HAS_SYSTEM_CALL 1
+MOAT_INLINE long cpu_system_call(long number, long a, long b, long c, long d, long e, long f) {
+    register long call __asm__("x8") = number;
+    register long first __asm__("x0") = a;
+    register long second __asm__("x1") = b;
+    register long third __asm__("x2") = c;
+    register long fourth __asm__("x3") = d;
+    register long fifth __asm__("x4") = e;
+    register long sixth __asm__("x5") = f;
+    __asm__ volatile("svc #0"
+                     : "+r"(first)
+                     : "r"(call), "r"(second), "r"(third), "r"(fourth), "r"(fifth), "r"(sixth)
+                     : "memory", "cc");
+    return first;
+}
+#else
+#define CPU_HAS_SYSTEM_CALL 0
+#endif
+
 /* A moment's rest in a loop that waits for another processor. */
 #if defined(__x86_64__)
 MOAT_INLINE void cpu_pause(void) { __builtin_ia32_pause(); }

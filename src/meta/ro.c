@@ -8,5 +8,6 @@
 #include "meta/ro.h"
 
 static_assert(sizeof(union ro_pages) == RO_ALIGNMENT, "the structure fills its pages exactly");
+static_assert(offsetof(union ro_pages, values.os) == 0, "os_facts is another name of it");
 
 union ro_pages moat_ro_pages __attribute__((aligned(RO_ALIGNMENT)));

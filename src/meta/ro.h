@@ -11,6 +11,7 @@
 
 #include "base/atomic.h"
 #include "meta/options.h"
+#include "os/os.h"
 
 struct segment;
 struct page;
@@ -23,6 +24,7 @@ struct abandoned;
 struct heap_random;
 
 struct ro {
+    struct os_facts os; /* os_facts: the first member */
     /* first byte of the range the tables cover; SEGMENT_SIZE-aligned */
     uintptr_t region_base;
     size_t region_span;       /* bytes the tables cover */

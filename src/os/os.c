@@ -1,7 +1,7 @@
 /*
  * os: every system call moat makes (see os.h).
  *
- * Calls go through os_call_kernel(), which keeps the caller's errno and returns the kernel's result
+ * Calls go through kernel_call(), which keeps the caller's errno and returns the kernel's result
  * or its negated error number. No function here allocates, takes a lock or uses stdio; all may run
  * in a signal handler and before initialisation. Only ranges that os_reserve() returned, and the
  * read-only structure of ro.h, are ever given to the memory calls.
@@ -12,21 +12,12 @@
 #define _GNU_SOURCE
 #include "os/os.h"
 
+#include "os/kernel.h"
 #include "os/os_seam.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/futex.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/sysinfo.h>
-#include <time.h>
-#include <unistd.h>
 
 /* Numbers of newer kernels that the C library's headers may lack; the generic table gives them to
    every 64-bit machine. */
@@ -42,39 +33,12 @@
 #define ADVICE_GUARD_INSTALL 102
 #define ADVICE_GUARD_REMOVE 103
 #define CALL_MSEAL 462
-#define BARRIER_GLOBAL 1
-#define BARRIER_PRIVATE_EXPEDITED 8
-#define BARRIER_REGISTER_PRIVATE_EXPEDITED 16
 
 /* What a range of address space is made of: private, anonymous, and charged only once it becomes
    writable. */
 #define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
-static long os_call_kernel(long number, long a, long b, long c, long d, long e, long f) {
-    int saved = errno;
-    long result = syscall(number, a, b, c, d, e, f);
-    if (result == -1) {
-        result = -(long)errno;
-        errno = saved;
-    }
-    return result;
-}
-
-#define KERNEL(number, a, b, c) os_call_kernel((number), (long)(a), (long)(b), (long)(c), 0, 0, 0)
-
-static unsigned long auxiliary_value(unsigned long type) {
-    int saved = errno;
-    unsigned long value = getauxval(type);
-    errno = saved;
-    return value;
-}
-
 /* --- What the machine is --------------------------------------------------------------------- */
-
-size_t os_page_size(void) {
-    unsigned long size = auxiliary_value(AT_PAGESZ);
-    return is_power_of_two(size) ? size : 4 * KIB;
-}
 
 size_t os_physical_memory(void) {
     struct sysinfo info;
@@ -98,7 +62,7 @@ bool os_is_absurd(size_t bytes) {
 /* SIZE_MAX when there is no limit, or none can be read. */
 static size_t resource_limit(int resource) {
     struct rlimit limit;
-    if (os_call_kernel(SYS_prlimit64, 0, resource, 0, (long)&limit, 0, 0) != 0) return SIZE_MAX;
+    if (kernel_call(SYS_prlimit64, 0, resource, 0, (long)&limit, 0, 0) != 0) return SIZE_MAX;
     return limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : (size_t)limit.rlim_cur;
 }
 
@@ -107,9 +71,9 @@ size_t os_address_space_limit(void) { return resource_limit(RLIMIT_AS); }
 /* --- Address space and memory ---------------------------------------------------------------- */
 
 static void *map_inaccessible(uintptr_t where, size_t size, int extra_flags) {
-    long result = os_call_kernel(SYS_mmap, (long)where, (long)size, PROT_NONE,
-                                 (long)(RESERVE_FLAGS | extra_flags), -1, 0);
-    return result < 0 && result >= -4095 ? NULL : (void *)result;
+    long result = kernel_call(SYS_mmap, (long)where, (long)size, PROT_NONE,
+                              (long)(RESERVE_FLAGS | extra_flags), -1, 0);
+    return kernel_failed(result) ? NULL : (void *)result;
 }
 
 static bool unmap(uintptr_t start, size_t size) {
@@ -254,8 +218,8 @@ bool os_seal(void *start, size_t size) {
 
 bool os_move_pages(void *from, void *to, size_t size) {
     if (os_seam_fails(OS_REMAP)) return false;
-    long moved = os_call_kernel(SYS_mremap, (long)from, (long)size, (long)size,
-                                MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
+    long moved = kernel_call(SYS_mremap, (long)from, (long)size, (long)size,
+                             MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
     if (moved != (long)to) {
         /* The kernel may have unmapped the destination before it failed, as it does at RLIMIT_DATA.
            If it did not, the address is taken, by our own reservation, and stays as it is. */
@@ -271,200 +235,6 @@ bool os_move_pages(void *from, void *to, size_t size) {
         os_seam_note(OS_CHANGE_COMMIT, to, size);
     }
     return true;
-}
-
-/* --- Everything else ------------------------------------------------------------------------- */
-
-static bool read_urandom(char *bytes, size_t size) {
-    long fd =
-        os_call_kernel(SYS_openat, AT_FDCWD, (long)"/dev/urandom", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    if (fd < 0) return false;
-    size_t done = 0;
-    while (done < size) {
-        long got = KERNEL(SYS_read, fd, bytes + done, size - done);
-        if (got == -EINTR) continue;
-        if (got <= 0) break;
-        done += (size_t)got;
-    }
-    KERNEL(SYS_close, fd, 0, 0);
-    return done == size;
-}
-
-bool os_random(void *buffer, size_t size) {
-    if (os_seam_fails(OS_RANDOM)) return false;
-    if (IN_HARNESS && os_seam.random(buffer, size)) return true;
-    char *bytes = buffer;
-    size_t done = 0;
-    while (done < size) {
-        long got = KERNEL(SYS_getrandom, bytes + done, size - done, 0);
-        if (got == -EINTR) continue;
-        /* no such call, or a sandbox forbids it */
-        if (got <= 0) return read_urandom(bytes + done, size - done);
-        done += (size_t)got;
-    }
-    return true;
-}
-
-uint64_t os_milliseconds(void) {
-    if (IN_HARNESS) return os_seam.milliseconds();
-    struct timespec now = {0, 0};
-    int saved = errno;
-    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0) {
-        now.tv_sec = 0;
-        errno = saved;
-    }
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-unsigned os_thread_id(void) { return (unsigned)KERNEL(SYS_gettid, 0, 0, 0); }
-
-unsigned os_process_id(void) { return (unsigned)KERNEL(SYS_getpid, 0, 0, 0); }
-
-void os_yield(void) { KERNEL(SYS_sched_yield, 0, 0, 0); }
-
-void os_futex_wait(uint32_t *word, uint32_t expected) {
-    /* Virtual threads share one real thread, which must not sleep: the caller looks again, and that
-       is a scheduling point. */
-    if (IN_HARNESS && os_seam.threads_are_virtual()) return;
-    KERNEL(SYS_futex, word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, expected);
-}
-
-void os_futex_wake(uint32_t *word, unsigned count) {
-    KERNEL(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count > INT_MAX ? INT_MAX : count);
-}
-
-void os_membarrier(void) {
-    if (KERNEL(SYS_membarrier, BARRIER_PRIVATE_EXPEDITED, 0, 0) == 0) return;
-    /* A process asks once before its first use; a child of fork has the parent's permission, a new
-       program has not. */
-    if (KERNEL(SYS_membarrier, BARRIER_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
-        KERNEL(SYS_membarrier, BARRIER_PRIVATE_EXPEDITED, 0, 0) == 0)
-        return;
-    KERNEL(SYS_membarrier, BARRIER_GLOBAL, 0, 0);
-}
-
-/* What a descriptor that is ready takes without blocking: PIPE_BUF. */
-#define WRITE_AT_ONCE 4096u
-
-/* Waits a tenth of a second at most for a descriptor that is full. True also when nobody reads any
-   more, or when the kernel will not say: the write tells. */
-static bool wait_writable(int fd) {
-    struct pollfd wanted = {.fd = fd, .events = POLLOUT, .revents = 0};
-    struct timespec patience = {0, 100 * 1000 * 1000};
-    return os_call_kernel(SYS_ppoll, (long)&wanted, 1, (long)&patience, 0, 0, 0) != 0;
-}
-
-void os_sleep(unsigned milliseconds) {
-    struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000 * 1000};
-    os_call_kernel(SYS_nanosleep, (long)&time, 0, 0, 0, 0, 0);
-}
-
-void os_write(int fd, const char *text, size_t length) {
-    while (length > 0) {
-        /* a reader that sleeps must not keep a damaged process alive */
-        if (!wait_writable(fd)) return;
-        long written = KERNEL(SYS_write, fd, text, length < WRITE_AT_ONCE ? length : WRITE_AT_ONCE);
-        if (written == -EINTR || written == -EAGAIN) continue;
-        if (written <= 0) return;
-        text += written;
-        length -= (size_t)written;
-    }
-}
-
-static long open_for_reading(const char *path) {
-    long fd = 0;
-    do fd = os_call_kernel(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    while (fd == -EINTR);
-    return fd;
-}
-
-/* Bytes read, 0 at the end and on an error. */
-static size_t read_some(long fd, char *buffer, size_t size) {
-    long got = 0;
-    do got = KERNEL(SYS_read, fd, buffer, size);
-    while (got == -EINTR);
-    return got > 0 ? (size_t)got : 0;
-}
-
-size_t os_read_file(const char *path, char *buffer, size_t size) {
-    long fd = open_for_reading(path);
-    if (fd < 0) return 0;
-    size_t done = 0;
-    while (done < size) {
-        size_t got = read_some(fd, buffer + done, size - done);
-        if (got == 0) break;
-        done += got;
-    }
-    KERNEL(SYS_close, fd, 0, 0);
-    return done;
-}
-
-int os_open_read(const char *path) {
-    long fd = open_for_reading(path);
-    return fd < 0 ? -1 : (int)fd;
-}
-
-size_t os_read_at(int fd, void *buffer, size_t size, uint64_t offset) {
-    long got = 0;
-    do got = os_call_kernel(SYS_pread64, fd, (long)buffer, (long)size, (long)offset, 0, 0);
-    while (got == -EINTR);
-    return got > 0 ? (size_t)got : 0;
-}
-
-void os_close(int fd) { KERNEL(SYS_close, fd, 0, 0); }
-
-/* The kernel copies the mask in before it looks at what to do with it, and refuses the impossible:
-   EINVAL if it could read the word, EFAULT if not. Any sandbox allows this call, which changes
-   nothing. */
-bool os_can_read(const void *word) {
-    return os_call_kernel(SYS_rt_sigprocmask, INT_MAX, (long)word, 0, sizeof(uint64_t), 0, 0) !=
-           -EFAULT;
-}
-
-bool os_is_privileged(void) { return auxiliary_value(AT_SECURE) != 0; }
-
-const char *os_environment(const char *name) {
-    if (environ == NULL) return NULL;
-    for (char **entry = environ; *entry != NULL; entry++) {
-        const char *have = *entry;
-        const char *want = name;
-        while (*want != '\0' && *have == *want) {
-            have++;
-            want++;
-        }
-        if (*want == '\0' && *have == '=') return have + 1;
-    }
-    return NULL;
-}
-
-/* --- The end --------------------------------------------------------------------------------- */
-
-void os_block_signals(void) {
-    uint64_t all = ~(uint64_t)0;
-    os_call_kernel(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, 0, sizeof all, 0, 0);
-}
-
-static void send_abort_signal(void) {
-    uint64_t only_abort = (uint64_t)1 << (SIGABRT - 1);
-    os_call_kernel(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_abort, 0, sizeof only_abort, 0, 0);
-    KERNEL(SYS_tgkill, os_process_id(), os_thread_id(), SIGABRT);
-}
-
-void os_abort(void) {
-    send_abort_signal(); /* a handler of the program's may run, once */
-    os_abort_at_once();
-}
-
-void os_abort_at_once(void) {
-    /* The kernel's structure is a handler, flags, perhaps a trampoline, and a mask: all zero is
-       "default" in each layout. */
-    uint64_t by_default[8] = {0};
-    os_call_kernel(SYS_rt_sigaction, SIGABRT, (long)by_default, 0, sizeof(uint64_t), 0, 0);
-    send_abort_signal();
-    for (;;) {
-        KERNEL(SYS_exit_group, 127, 0, 0);
-        __builtin_trap();
-    }
 }
 
 /* --- Which limit was it ---------------------------------------------------------------------- */
@@ -491,12 +261,12 @@ static bool exceeds(size_t used_pages, size_t wanted, size_t limit) {
 
 static size_t count_mappings(void) {
     char chunk[2048];
-    size_t lines = 0;
-    long fd = open_for_reading("/proc/self/maps");
+    size_t lines = 0, done = 0;
+    int fd = os_open_read("/proc/self/maps");
     if (fd < 0) return 0;
-    for (size_t got = 0; (got = read_some(fd, chunk, sizeof chunk)) != 0;)
+    for (size_t got = 0; (got = os_read_at(fd, chunk, sizeof chunk, done)) != 0; done += got)
         for (size_t i = 0; i < got; i++) lines += chunk[i] == '\n';
-    KERNEL(SYS_close, fd, 0, 0);
+    os_close(fd);
     return lines;
 }
 

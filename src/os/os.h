@@ -2,12 +2,13 @@
  * os: every system call moat makes (a seam).
  *
  * One function per call, one policy for its failure: it returns false (or NULL) and leaves the
- * state as it was. No function here sets errno for the caller: each saves and restores it. A
- * harness build can make any call fail and records which ranges are reserved, committed and guarded
- * (harness.h).
+ * state as it was. No function here touches errno, or runs a function that somebody else may have
+ * put in front (kernel.h). A harness build can make any call fail and records which ranges are
+ * reserved, committed and guarded (harness.h). os.c has memory and its limits, os_process.c the
+ * other calls, os_start.c what the kernel says at the start, and the clock.
  *
  * All sizes are bytes; all ranges are multiples of the OS page. Async-signal-safe, allocates
- * nothing, may run before initialisation.
+ * nothing, takes no lock, may run before initialisation.
  */
 #ifndef MOAT_OS_H
 #define MOAT_OS_H
@@ -23,11 +24,27 @@ enum os_limit {
     OS_LIMIT_MAP_COUNT
 };
 
-size_t os_page_size(void); /* Physical memory in bytes; 1 GiB when unknown. */
-size_t
-os_physical_memory(void); /* Whether the machine refuses a mapping of so many bytes whatever is
-free: by vm.overcommit_memory=0 (the kernel's default) one block may have no more than all memory
-and swap. What is reserved uncharged, as the region is, the kernel does not hold against that. */
+/* The clock_gettime of the kernel's own image. */
+struct timespec;
+typedef int os_clock(int clock, struct timespec *now);
+
+/* What the kernel said at the start. */
+struct os_facts {
+    size_t page_size; /* bytes of an OS page, the largest of this machine when unknown; 0: unread */
+    bool privileged;  /* AT_SECURE, or nobody knows */
+    os_clock *clock;  /* that of the kernel's image, or one by a system call */
+};
+/* A hook: the first member of the structure that never changes (meta/ro.h), filled in at the start;
+   what is a function to call must not be writable. Zero before. */
+extern struct os_facts os_facts __asm__("moat_ro_pages") __attribute__((visibility("hidden")));
+void os_read_facts(struct os_facts *facts);
+
+size_t os_page_size(void);
+/* Physical memory in bytes; 1 GiB when unknown. */
+size_t os_physical_memory(void);
+/* Whether the machine refuses a mapping of so many bytes whatever is free: by
+   vm.overcommit_memory=0 (the kernel's default) one block may have no more than all memory and
+   swap. What is reserved uncharged, as the region is, the kernel does not hold against that. */
 bool os_is_absurd(size_t bytes); /* RLIMIT_AS in bytes, SIZE_MAX when infinite. */
 size_t os_address_space_limit(void);
 
@@ -63,8 +80,8 @@ bool os_move_pages(void *from, void *to, size_t size);
 /* Fills from the kernel; never short, never blocks for entropy after boot; false only if the kernel
    gives none. */
 bool os_random(void *buffer, size_t size);
-/* Milliseconds of a coarse monotonic clock. In a harness: a virtual clock that the harness
-   moves. */
+/* Milliseconds of a coarse monotonic clock, once os_facts has been read. In a harness: a virtual
+   clock that the harness moves. */
 uint64_t os_milliseconds(void);
 /* Thread id for reports; process id. */
 unsigned os_thread_id(void);
@@ -98,11 +115,14 @@ void os_block_signals(void);
 MOAT_NORETURN void os_abort(void);
 /* The same without its handler. */
 MOAT_NORETURN void os_abort_at_once(void);
-/* True when the process runs with raised privileges (AT_SECURE). */
+/* True when the process runs with raised privileges (AT_SECURE), or nobody knows. */
 bool os_is_privileged(void);
-/* Environment variable as it stood at exec, without getenv (works before libc is ready); NULL if
-   absent. */
+/* Environment variable, without getenv (works before libc is ready); NULL if absent. */
 const char *os_environment(const char *name);
+/* For os_start.c and its test: the same from a file of strings, and the clock of an ELF image;
+   NULL: there is none. */
+const char *os_environment_in_file(const char *path, const char *name, char *value, size_t size);
+os_clock *os_find_clock(uintptr_t vdso);
 /* The limit that the last failed memory call most likely ran into. */
 enum os_limit os_diagnose_limit(size_t wanted);
 

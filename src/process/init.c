@@ -145,8 +145,9 @@ static bool build(struct random *random) {
     size_t limit = os_address_space_limit();
     bool limited = limit != SIZE_MAX;
     size_t heaps = limited ? HEAPS_MAX_LIMITED : HEAPS_MAX;
+    os_read_facts(&ro.os);
     options_load(&ro.options);
-    ro.os_page = os_page_size();
+    ro.os_page = ro.os.page_size;
     if (!region_reserve(random, limit, ro.options.region_limit, &plan)) return false;
     plan_sizes(&layout, plan.span, heaps);
     if (!reserve_tables(&layout, random, limited ? MIB : GAP_MAX)) {

@@ -1,0 +1,188 @@
+/*
+ * os_process: the system calls that are not about memory: random bytes, threads, files, and the end
+ * (see os.h).
+ */
+#define _GNU_SOURCE
+#include "os/kernel.h"
+#include "os/os.h"
+#include "os/os_seam.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+/* Numbers that the C library's headers may lack. */
+#define BARRIER_GLOBAL 1
+#define BARRIER_PRIVATE_EXPEDITED 8
+#define BARRIER_REGISTER_PRIVATE_EXPEDITED 16
+
+/* --- Random bytes, threads, time ------------------------------------------------------------- */
+
+static bool read_urandom(char *bytes, size_t size) {
+    long fd =
+        kernel_call(SYS_openat, AT_FDCWD, (long)"/dev/urandom", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (fd < 0) return false;
+    size_t done = 0;
+    while (done < size) {
+        long got = KERNEL(SYS_read, fd, bytes + done, size - done);
+        if (got == -EINTR) continue;
+        if (got <= 0) break;
+        done += (size_t)got;
+    }
+    KERNEL(SYS_close, fd, 0, 0);
+    return done == size;
+}
+
+bool os_random(void *buffer, size_t size) {
+    if (os_seam_fails(OS_RANDOM)) return false;
+    if (IN_HARNESS && os_seam.random(buffer, size)) return true;
+    char *bytes = buffer;
+    size_t done = 0;
+    while (done < size) {
+        long got = KERNEL(SYS_getrandom, bytes + done, size - done, 0);
+        if (got == -EINTR) continue;
+        /* no such call, or a sandbox forbids it */
+        if (got <= 0) return read_urandom(bytes + done, size - done);
+        done += (size_t)got;
+    }
+    return true;
+}
+
+unsigned os_thread_id(void) { return (unsigned)KERNEL(SYS_gettid, 0, 0, 0); }
+
+unsigned os_process_id(void) { return (unsigned)KERNEL(SYS_getpid, 0, 0, 0); }
+
+void os_yield(void) { KERNEL(SYS_sched_yield, 0, 0, 0); }
+
+void os_futex_wait(uint32_t *word, uint32_t expected) {
+    /* Virtual threads share one real thread, which must not sleep: the caller looks again, and that
+       is a scheduling point. */
+    if (IN_HARNESS && os_seam.threads_are_virtual()) return;
+    KERNEL(SYS_futex, word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, expected);
+}
+
+void os_futex_wake(uint32_t *word, unsigned count) {
+    KERNEL(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count > INT_MAX ? INT_MAX : count);
+}
+
+void os_membarrier(void) {
+    if (KERNEL(SYS_membarrier, BARRIER_PRIVATE_EXPEDITED, 0, 0) == 0) return;
+    /* A process asks once before its first use; a child of fork has the parent's permission, a new
+       program has not. */
+    if (KERNEL(SYS_membarrier, BARRIER_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
+        KERNEL(SYS_membarrier, BARRIER_PRIVATE_EXPEDITED, 0, 0) == 0)
+        return;
+    KERNEL(SYS_membarrier, BARRIER_GLOBAL, 0, 0);
+}
+
+/* What a descriptor that is ready takes without blocking: PIPE_BUF. */
+#define WRITE_AT_ONCE 4096u
+
+/* Waits a tenth of a second at most for a descriptor that is full. True also when nobody reads any
+   more, or when the kernel will not say: the write tells. */
+static bool wait_writable(int fd) {
+    struct pollfd wanted = {.fd = fd, .events = POLLOUT, .revents = 0};
+    struct timespec patience = {0, 100 * 1000 * 1000};
+    return kernel_call(SYS_ppoll, (long)&wanted, 1, (long)&patience, 0, 0, 0) != 0;
+}
+
+void os_sleep(unsigned milliseconds) {
+    struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000 * 1000};
+    kernel_call(SYS_nanosleep, (long)&time, 0, 0, 0, 0, 0);
+}
+
+void os_write(int fd, const char *text, size_t length) {
+    while (length > 0) {
+        /* a reader that sleeps must not keep a damaged process alive */
+        if (!wait_writable(fd)) return;
+        long written = KERNEL(SYS_write, fd, text, length < WRITE_AT_ONCE ? length : WRITE_AT_ONCE);
+        if (written == -EINTR || written == -EAGAIN) continue;
+        if (written <= 0) return;
+        text += written;
+        length -= (size_t)written;
+    }
+}
+
+static long open_for_reading(const char *path) {
+    long fd = 0;
+    do fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    while (fd == -EINTR);
+    return fd;
+}
+
+/* Bytes read, 0 at the end and on an error. */
+static size_t read_some(long fd, char *buffer, size_t size) {
+    long got = 0;
+    do got = KERNEL(SYS_read, fd, buffer, size);
+    while (got == -EINTR);
+    return got > 0 ? (size_t)got : 0;
+}
+
+size_t os_read_file(const char *path, char *buffer, size_t size) {
+    long fd = open_for_reading(path);
+    if (fd < 0) return 0;
+    size_t done = 0;
+    while (done < size) {
+        size_t got = read_some(fd, buffer + done, size - done);
+        if (got == 0) break;
+        done += got;
+    }
+    KERNEL(SYS_close, fd, 0, 0);
+    return done;
+}
+
+int os_open_read(const char *path) {
+    long fd = open_for_reading(path);
+    return fd < 0 ? -1 : (int)fd;
+}
+
+size_t os_read_at(int fd, void *buffer, size_t size, uint64_t offset) {
+    long got = 0;
+    do got = kernel_call(SYS_pread64, fd, (long)buffer, (long)size, (long)offset, 0, 0);
+    while (got == -EINTR);
+    return got > 0 ? (size_t)got : 0;
+}
+
+void os_close(int fd) { KERNEL(SYS_close, fd, 0, 0); }
+
+/* The kernel copies the mask in before it looks at what to do with it, and refuses the impossible:
+   EINVAL if it could read the word, EFAULT if not. Any sandbox allows this call, which changes
+   nothing. */
+bool os_can_read(const void *word) {
+    return kernel_call(SYS_rt_sigprocmask, INT_MAX, (long)word, 0, sizeof(uint64_t), 0, 0) !=
+           -EFAULT;
+}
+
+/* --- The end --------------------------------------------------------------------------------- */
+
+void os_block_signals(void) {
+    uint64_t all = ~(uint64_t)0;
+    kernel_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, 0, sizeof all, 0, 0);
+}
+
+static void send_abort_signal(void) {
+    uint64_t only_abort = (uint64_t)1 << (SIGABRT - 1);
+    kernel_call(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_abort, 0, sizeof only_abort, 0, 0);
+    KERNEL(SYS_tgkill, os_process_id(), os_thread_id(), SIGABRT);
+}
+
+void os_abort(void) {
+    send_abort_signal(); /* a handler of the program's may run, once */
+    os_abort_at_once();
+}
+
+void os_abort_at_once(void) {
+    /* The kernel's structure is a handler, flags, perhaps a trampoline, and a mask: all zero is
+       "default" in each layout. */
+    uint64_t by_default[8] = {0};
+    kernel_call(SYS_rt_sigaction, SIGABRT, (long)by_default, 0, sizeof(uint64_t), 0, 0);
+    send_abort_signal();
+    for (;;) {
+        KERNEL(SYS_exit_group, 127, 0, 0);
+        __builtin_trap();
+    }
+}
