@@ -32,6 +32,16 @@ expect_failure "not in /proc/PID/maps of: true" env -u LD_PRELOAD /bin/true
 expect_failure "mapped in the run that should be without it: true" env LD_PRELOAD="$MOAT_LIBRARY" /bin/true
 expect_failure "signals differs" bash -c "exec 2>/dev/null; (if $in_moat; then kill -SEGV \$BASHPID; fi); exit 0"
 
+# What hangs, or leaves a process behind, is ended with all it started.
+for hanging in 'echo $$ >../hanging; exec sleep 100' 'setsid sleep 100 & echo $! >../hanging'; do
+    limit=2 expect_failure "exit status 124 with the preload" bash -c "if $in_moat; then $hanging; fi"
+    for _ in $(seq 100); do # a kill takes its time
+        grep -q '^State:.*[RSDT] ' "/proc/$(cat hanging)/status" 2>/dev/null || continue 2
+        sleep 0.05
+    done
+    fail "still there: $hanging"
+done
+
 # A library that is mapped and leaves allocation to the system is found by the heap behind the program break.
 # (awk reads to the end: with pipefail, a writer that meets a closed pipe is a failure)
 idle=$(ldconfig -p | awk '($1 == "libz.so.1" || $1 == "libm.so.6") && !seen++ { print $NF }')

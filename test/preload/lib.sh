@@ -17,6 +17,8 @@ set -euo pipefail
 
 test_name=$(basename "$0" .sh)
 expect_status=0
+limit=140 # seconds that one of the two runs may take: what hangs is ended by then, with all it started
+as=()      # in front of the command: what as_user sets
 may_run_without="" # executables, separated by blanks, that cannot be reached by a preload (statically linked, privileged)
 
 fail() {
@@ -38,6 +40,19 @@ need() {
     esac
 }
 
+# as_user NAME: for a program that refuses root; whoever is not root runs it as they are.
+as_user() {
+    [ "$(id -u)" = 0 ] || return 0
+    user=$1
+    id "$user" >/dev/null 2>&1 || skip "there is no user $user"
+    as=(setpriv "--reuid=$user" "--regid=$(id -g "$user")" --clear-groups)
+    # What that user must be able to read may lie in a folder of root's.
+    cp "$MOAT_LIBRARY" "$work/"
+    MOAT_LIBRARY=$(realpath "$work/$(basename "$MOAT_LIBRARY")")
+    chmod 711 "$work"
+    chown "$user" "$HOME"
+}
+
 # Redefined by a script whose output has parts that differ from run to run: filter from standard input to standard output.
 normalise() { cat; }
 
@@ -48,8 +63,12 @@ run_in() {
     shift
     rm -rf "$directory" running
     mkdir running
-    (cd running && exec "$MOAT_WATCH" --record "../$directory.record" --library "$MOAT_LIBRARY" "$@") \
+    if [ ${#as[@]} -gt 0 ]; then chown "$user" running; fi
+    # When watch is ended, the kernel kills what it watches. (In the foreground: only watch is ended.)
+    (cd running && exec timeout --foreground -k 5 "$limit" \
+        "$MOAT_WATCH" --record "../$directory.record" --library "$MOAT_LIBRARY" "$@") \
         </dev/null >"$directory.out" 2>"$directory.err" || status=$?
+    if [ "$status" = 124 ]; then echo "the run was ended after $limit seconds" >>"$directory.err"; fi
     mv running "$directory"
     printf '%s\n' "$status" >"$directory.status"
 }
@@ -103,8 +122,8 @@ check_records() {
 }
 
 twice() {
-    run_in plain -- "$@"
-    run_in moat --preload -- "$@"
+    run_in plain -- "${as[@]}" "$@"
+    run_in moat --preload -- "${as[@]}" "$@"
     if grep -q '^moat:' moat.err moat.out; then
         show moat.err
         fail "the library wrote a report"
@@ -163,13 +182,13 @@ MOAT_WATCH=$(realpath "$MOAT_WATCH")
 script_directory=$(cd "$(dirname "$0")" && pwd)
 
 # The same surroundings everywhere: Debian's own programs, one language, no personal settings.
+umask 022
 export PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C TZ=UTC
 work=$(mktemp -d "${TMPDIR:-/tmp}/moat-$test_name.XXXXXX")
-if [ "${MOAT_TEST_KEEP:-0}" = 1 ]; then
-    printf 'work directory: %s\n' "$work"
-else
-    trap 'rm -rf "$work"' EXIT
-fi
+if [ "${MOAT_TEST_KEEP:-0}" = 1 ]; then printf 'work directory: %s\n' "$work"; fi
+clean_up() { :; } # redefined by a script that leaves more behind than the work directory
+trap 'clean_up; [ "${MOAT_TEST_KEEP:-0}" = 1 ] || rm -rf "$work"' EXIT
 export HOME=$work/home
 mkdir "$HOME"
+cp "$script_directory/server.sh" "$work/" # a workload that starts servers sources it
 cd "$work"
