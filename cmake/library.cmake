@@ -3,7 +3,7 @@
 #   moat.o       every object in one, hidden names made local: nothing of moat can clash with a name of the program, and a fully
 #                static program gets the whole malloc family at once instead of half of it from the C library
 #   libmoat.a    moat.o in an archive
-#   libmoat.so   to preload or to link
+#   libmoat.so   to preload or to link; with a dlopen of its own
 
 add_library(moat_objects OBJECT ${moat_core_sources} ${moat_override_sources})
 target_link_libraries(moat_objects PRIVATE moat_library_flags moat_public_flags)
@@ -13,6 +13,18 @@ foreach(source ${moat_override_sources})
         set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "-fexceptions")
     endif()
 endforeach()
+
+# For the shared library alone: dlopen. Its name is assembler, a file for each processor; on another one dlopen is left alone.
+set(moat_dlopen_source "${PROJECT_SOURCE_DIR}/src/api/dlopen_${CMAKE_SYSTEM_PROCESSOR}.S")
+if(EXISTS "${moat_dlopen_source}")
+    enable_language(ASM)
+    add_library(moat_preload_objects OBJECT ${moat_preload_sources} "${moat_dlopen_source}")
+    target_link_libraries(moat_preload_objects PRIVATE moat_library_flags moat_public_flags)
+    set(moat_preload_object_files $<TARGET_OBJECTS:moat_preload_objects>)
+else()
+    message(STATUS "moat: no ${moat_dlopen_source}: libmoat.so leaves RTLD_DEEPBIND to dlopen")
+    set(moat_preload_object_files "")
+endif()
 
 set(moat_object "${PROJECT_BINARY_DIR}/moat.o")
 set(moat_object_raw "${PROJECT_BINARY_DIR}/CMakeFiles/moat-raw.o")
@@ -31,13 +43,13 @@ add_dependencies(moat_static moat_object_file)
 set_target_properties(moat_static PROPERTIES OUTPUT_NAME moat LINKER_LANGUAGE C EXPORT_NAME static
                       ARCHIVE_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
 
-add_library(moat_shared SHARED $<TARGET_OBJECTS:moat_objects>)
+add_library(moat_shared SHARED $<TARGET_OBJECTS:moat_objects> ${moat_preload_object_files})
 set_target_properties(moat_shared PROPERTIES OUTPUT_NAME moat VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
                       LINKER_LANGUAGE C EXPORT_NAME shared LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
 # A library that owns live blocks may never be unloaded; nothing is bound lazily, and the tables of pointers become read-only.
 target_link_options(moat_shared PRIVATE LINKER:-z,now LINKER:-z,relro LINKER:-z,nodelete LINKER:-z,defs LINKER:-z,noexecstack
                     LINKER:--build-id LINKER:--hash-style=gnu)
-target_link_libraries(moat_shared PRIVATE Threads::Threads)
+target_link_libraries(moat_shared PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 
 add_library(moat_object INTERFACE)
 set_target_properties(moat_object PROPERTIES EXPORT_NAME object)

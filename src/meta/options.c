@@ -41,12 +41,16 @@ struct option_row {
     enum option_rule rule;
     const struct option_word *words; /* FORM_WORD */
     uint64_t minimum, maximum;       /* numbers and sizes; 0 is always allowed for a size */
+    size_t list;         /* offset in struct options of a word's list; 0: no word has one */
+    unsigned list_value; /* of that word */
 };
 
 #define WORDS(...)                                                                                 \
     .form = FORM_WORD, .words = (const struct option_word[]) {                                     \
         __VA_ARGS__, { NULL, 0, 0 }                                                                \
     }
+#define WORDS_WITH_LIST(its_value, member, ...)                                                    \
+    WORDS(__VA_ARGS__), .list = offsetof(struct options, member), .list_value = (its_value)
 #define NUMBER(least, most) .form = FORM_NUMBER, .minimum = (least), .maximum = (most)
 #define SIZE(least, most) .form = FORM_SIZE, .minimum = (least), .maximum = (most)
 
@@ -100,6 +104,39 @@ static bool parse_word(const struct option_row *row, struct span text, uint64_t 
     return false;
 }
 
+/* Cuts off what stands behind the first such character; an empty span if there is none. */
+static struct span cut_at(struct span *span, char c) {
+    size_t i = 0;
+    while (i < span->length && span->start[i] != c) i++;
+    size_t skip = i < span->length ? i + 1 : i; /* the character too */
+    struct span rest = {span->start + skip, span->length - skip};
+    span->length = i;
+    return rest;
+}
+
+/* No name is empty, and none has a '=': that would be the next option behind a forgotten list. */
+static bool is_list(struct span text) {
+    size_t name = 0; /* characters of the name so far */
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.start[i] == '=') return false;
+        if (text.start[i] == ',' && name == 0) return false;
+        name = text.start[i] == ',' ? 0 : name + 1;
+    }
+    return name != 0 && text.length <= OPTION_LIST_MAX;
+}
+
+bool option_list_has(const struct option_list *list, const char *name) {
+    size_t length = 0;
+    while (length < OPTION_LIST_MAX && list->text[length] != '\0') length++;
+    struct span rest = {list->text, length};
+    while (rest.length != 0) {
+        struct span first = rest;
+        rest = cut_at(&first, ',');
+        if (span_is(first, name)) return true;
+    }
+    return false;
+}
+
 /* log2 of what a suffix multiplies by; 0 if the character is none. */
 static unsigned suffix_shift(char c) {
     switch (c) {
@@ -137,9 +174,16 @@ static unsigned strength(const struct option_row *row, uint64_t value) {
     return 0;
 }
 
+static bool takes_list(const struct option_row *row, uint64_t value) {
+    return row->list != 0 && value == row->list_value;
+}
+
+/* Nobody knows whether one list is weaker than another: a word with a list is taken only in place
+   of a weaker word. */
 static bool keeps_hardening(const struct option_row *row, uint64_t now, uint64_t wanted) {
     switch (row->rule) {
-    case TAKE_STRONGER: return strength(row, wanted) >= strength(row, now);
+    case TAKE_STRONGER:
+        return strength(row, wanted) >= strength(row, now) + (takes_list(row, wanted) ? 1 : 0);
     case TAKE_SMALLER: return wanted <= now;
     case TAKE_ANY: return true;
     case TAKE_NONE: break;
@@ -147,42 +191,82 @@ static bool keeps_hardening(const struct option_row *row, uint64_t now, uint64_t
     return wanted == now;
 }
 
-static void parse_item(struct options *options, struct span item, bool privileged) {
-    struct span key = {item.start, 0};
-    while (key.length < item.length && item.start[key.length] != '=') key.length++;
+static unsigned find_row(struct span key) {
     unsigned id = 0;
     while (id < OPTIONS && !span_is(key, rows[id].key)) id++;
+    return id;
+}
+
+/* Zeros behind it: a list that is gone leaves nothing. */
+static void set_list(struct options *options, const struct option_row *row, struct span list) {
+    if (row->list == 0) return;
+    struct option_list *kept = (struct option_list *)((char *)options + row->list);
+    __builtin_memset(kept, 0, sizeof *kept);
+    __builtin_memcpy(kept->text, list.start, list.length);
+}
+
+static void parse_item(struct options *options, struct span item, bool privileged) {
+    struct span key = item, text = cut_at(&key, '='), list = {text.start, 0};
+    unsigned id = find_row(key);
     if (id == OPTIONS) {
         report_warning("unknown option: ", key.length != 0 ? key.start : "(no name)", key.length);
         return;
     }
     const struct option_row *row = &rows[id];
-    size_t skip = key.length < item.length ? key.length + 1 : key.length; /* the '=' too */
-    struct span text = {item.start + skip, item.length - skip};
+    if (row->list != 0) list = cut_at(&text, ':');
     uint64_t value = 0;
-    if (!(row->form == FORM_WORD ? parse_word(row, text, &value) : parse_number(row, text, &value)))
+    if (!(row->form == FORM_WORD ? parse_word(row, text, &value)
+                                 : parse_number(row, text, &value)) ||
+        (takes_list(row, value) && !is_list(list)))
         report_warning("bad value of an option, ignored: ", item.start, item.length);
     else if (privileged && !keeps_hardening(row, get(options, (enum option_id)id), value))
         report_warning("a privileged process does not take this from its environment: ", item.start,
                        item.length);
-    else
+    else {
         set(options, (enum option_id)id, value);
+        set_list(options, row, list);
+    }
+}
+
+/* Characters up to the next colon, or to the end. */
+static size_t piece_length(const char *text) {
+    size_t length = 0;
+    while (text[length] != '\0' && text[length] != ':') length++;
+    return length;
+}
+
+/* Up to the colon that ends an item: behind a word that takes a list it is the second. */
+static size_t item_length(const char *text) {
+    size_t length = piece_length(text);
+    struct span key = {text, length}, word = cut_at(&key, '=');
+    unsigned id = find_row(key);
+    uint64_t value = 0;
+    if (text[length] == '\0' || id == OPTIONS || rows[id].list == 0) return length;
+    if (!parse_word(&rows[id], word, &value) || !takes_list(&rows[id], value)) return length;
+    return length + 1 + piece_length(text + length + 1);
 }
 
 void options_parse(struct options *options, const char *text, bool privileged) {
     if (text == NULL) return;
     while (*text != '\0') {
-        struct span item = {text, 0};
-        while (text[item.length] != '\0' && text[item.length] != ':') item.length++;
+        struct span item = {text, item_length(text)};
         if (item.length != 0) parse_item(options, item, privileged);
         text += item.length;
         if (*text == ':') text++;
     }
 }
 
+static void print_list(struct format *line, const struct options *options,
+                       const struct option_row *row) {
+    const struct option_list *list =
+        (const struct option_list *)((const char *)options + row->list);
+    format_string(line, ":");
+    format_string(line, list->text);
+}
+
 /* verbose=1: what holds, in the form that MOAT_OPTIONS takes. */
 static void print_settings(const struct options *options) {
-    char text_buffer[64 + OPTIONS * 64];
+    char text_buffer[64 + OPTIONS * 64 + OPTION_LIST_MAX];
     struct format line = format_in(text_buffer, sizeof text_buffer);
     format_string(&line, "moat: options: ");
     for (unsigned id = 0; id < OPTIONS; id++) {
@@ -194,6 +278,7 @@ static void print_settings(const struct options *options) {
         for (const struct option_word *word = rows[id].words; word != NULL && word->word != NULL;
              word++)
             if (word->value == value) format_string(&line, word->word);
+        if (takes_list(&rows[id], value)) print_list(&line, options, &rows[id]);
     }
     format_end_line(&line);
     os_write(OS_STDERR, text_buffer, line.length);

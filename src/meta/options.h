@@ -14,11 +14,19 @@
 
 enum guards_mode { GUARDS_AUTO, GUARDS_MPROTECT, GUARDS_OFF };
 enum sized_mode { SIZED_ABORT, SIZED_REPORT, SIZED_OFF };
+enum deepbind_mode { DEEPBIND_STRIP, DEEPBIND_KEEP, DEEPBIND_STRIP_EXCEPT };
+
+/* What may stand behind a word and a colon: names between commas, none of them empty. */
+#define OPTION_LIST_MAX 255
+struct option_list {
+    char text[OPTION_LIST_MAX + 1]; /* zero-terminated; empty: no list */
+};
 
 /* What each means, and what it may be: options.def. */
 struct options {
 #define OPTION(key, field, type, default_value, rule, values) type field;
 #include "meta/options.def"
+    struct option_list deepbind_names; /* of deepbind=strip-except */
 };
 
 void options_set_defaults(struct options *options);
@@ -27,5 +35,7 @@ void options_parse(struct options *options, const char *text, bool privileged);
 /* Defaults, then moat_default_options() if the program has one, then MOAT_OPTIONS of the
    environment. Prints the one line of verbose=1. */
 void options_load(struct options *options);
+/* Whether the list has exactly this name. */
+bool option_list_has(const struct option_list *list, const char *name);
 
 #endif

@@ -24,12 +24,15 @@ struct values {
     size_t count;
     uint64_t least, most;
     const char *form;
+    uint64_t list_value; /* of the word behind which a list stands */
+    bool has_list;
 };
 
 static void print_option(const char *key, uint64_t default_value, struct values values) {
     printf("%s\t%s\t", key, values.form);
     for (size_t i = 0; i < values.count; i++)
-        printf("%s%s", i == 0 ? "" : " ", values.words[i].word);
+        printf("%s%s%s", i == 0 ? "" : " ", values.words[i].word,
+               values.has_list && values.words[i].value == values.list_value ? ":NAME,NAME" : "");
     if (values.count == 0) printf("%" PRIu64 " %" PRIu64, values.least, values.most);
     for (size_t i = 0; i < values.count; i++)
         if (values.words[i].value == default_value) printf("\t%s\n", values.words[i].word);
@@ -40,6 +43,13 @@ static void print_option(const char *key, uint64_t default_value, struct values 
 #define WORDS(...)                                                                                 \
     (struct values) {                                                                              \
         .form = "word", .count = COUNT(__VA_ARGS__), .words = (const struct word[]) {              \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+#define WORDS_WITH_LIST(its_value, list, ...)                                                      \
+    (struct values) {                                                                              \
+        .form = "word", .count = COUNT(__VA_ARGS__), .list_value = (its_value), .has_list = true,  \
+        .words = (const struct word[]) {                                                           \
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }

@@ -28,7 +28,7 @@ nm -A -g "$@" | awk '
     {
         path = $1
         sub(/:.*/, "", path)
-        sub(/\.c\.o$/, "", path)
+        sub(/\.[cS]\.o$/, "", path)
         file = path
         sub(/.*\//, "", file)
         sub(/\/[^\/]*$/, "", path)

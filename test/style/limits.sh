@@ -3,7 +3,7 @@
 # shared words, and hide no unfinished work.
 set -euo pipefail
 cd -- "$1"
-mapfile -d '' files < <(find src include tools fuzz test bench \( -name '*.[ch]' -o -name '*.def' \) -print0 | sort -z)
+mapfile -d '' files < <(find src include tools fuzz test bench \( -name '*.[chS]' -o -name '*.def' \) -print0 | sort -z)
 [ ${#files[@]} -gt 20 ] || { echo "found only ${#files[@]} sources: looked in the wrong place?" && exit 1; }
 awk '
     function complain(text) { print FILENAME ":" FNR ": " text; bad = 1 }

@@ -71,6 +71,9 @@ static struct options defaults(void) {
                             .region_limit = 0};
 }
 
+/* What a row below leaves out is 0, the default. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 /* --- Values ---------------------------------------------------------------------------------- */
 
 START_TEST(no_text_leaves_the_documented_defaults) {
@@ -107,6 +110,8 @@ static const struct {
     {"region=64M", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, (size_t)64 << 20}},
     {"region=3G", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, (size_t)3 << 30}},
     {"region=2T", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, (size_t)2 << 40}},
+    {"deepbind=keep", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0, DEEPBIND_KEEP}},
+    {"deepbind=keep:deepbind=strip", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
     {"region=9223372036854775807", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, PTRDIFF_MAX}},
     {"guards=off:sized=report:zero_realloc=alloc:purge_delay=5:verbose=1:region=1G",
      {GUARDS_OFF, SIZED_REPORT, false, 5, true, (size_t)1 << 30}},
@@ -189,6 +194,105 @@ START_TEST(an_unknown_key_is_one_warning_that_names_it) {
 }
 END_TEST
 
+/* --- Lists ----------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *text, *list;
+} good_lists[] = {
+    {"deepbind=strip-except:libfoo.so", "libfoo.so"},
+    {"deepbind=strip-except:a,b,c:verbose=0", "a,b,c"},
+    {"deepbind=strip-except:/opt/a b/lib+.so.1,x::sized=abort", "/opt/a b/lib+.so.1,x"},
+    {":deepbind=strip-except:one:deepbind=strip-except:two", "two"},
+    {"deepbind=strip-except:one:deepbind=strip-except:", "one"},
+};
+
+START_TEST(a_word_with_a_list_keeps_the_list) {
+    struct options expected = defaults();
+    struct options options = parsed(good_lists[_i].text, false);
+    expected.deepbind = DEEPBIND_STRIP_EXCEPT;
+    assert_same(&options, &expected);
+    ck_assert_str_eq(options.deepbind_names.text, good_lists[_i].list);
+}
+END_TEST
+
+static const char *const bad_lists[] = {
+    "deepbind=strip-except",
+    "deepbind=strip-except:",
+    "deepbind=strip-except:,",
+    "deepbind=strip-except:,a",
+    "deepbind=strip-except:a,",
+    "deepbind=strip-except:a,,b",
+    "deepbind=strip-except,a",
+    "deepbind=strip-except:guards=off",
+    "deepbind=strip-excep",
+    "deepbind=keep,a",
+    "deepbind=",
+    "deepbind=1",
+};
+
+START_TEST(a_bad_list_is_one_warning_and_changes_nothing) {
+    struct options expected = defaults();
+    char warning[256];
+    struct options options = parsed(bad_lists[_i], false);
+    assert_same(&options, &expected);
+    ck_assert_str_eq(options.deepbind_names.text, "");
+    snprintf(warning, sizeof warning, "moat: warning: bad value of an option, ignored: %s\n",
+             bad_lists[_i]);
+    ck_assert_str_eq(printed, warning);
+}
+END_TEST
+
+START_TEST(a_list_has_a_largest_length) {
+    char text[OPTION_LIST_MAX + 64] = "deepbind=strip-except:";
+    size_t start = strlen(text);
+    memset(text + start, 'n', OPTION_LIST_MAX);
+    struct options options = parsed(text, false);
+    ck_assert_int_eq((int)options.deepbind, DEEPBIND_STRIP_EXCEPT);
+    ck_assert_uint_eq(strlen(options.deepbind_names.text), OPTION_LIST_MAX);
+    ck_assert(option_list_has(&options.deepbind_names, text + start));
+    text[start + OPTION_LIST_MAX] = 'n';
+    options = parsed(text, false);
+    ck_assert_int_eq((int)options.deepbind, DEEPBIND_STRIP);
+    ck_assert_str_eq(options.deepbind_names.text, "");
+}
+END_TEST
+
+START_TEST(a_list_has_its_names_and_no_others) {
+    struct option_list list = {"libfoo.so,b,libfoo.so.1"};
+    static const char *const absent[] = {"", "libfoo", "libfoo.so.", "libfoo.so,b", "a", ",", "1"};
+    ck_assert(option_list_has(&list, "libfoo.so"));
+    ck_assert(option_list_has(&list, "b"));
+    ck_assert(option_list_has(&list, "libfoo.so.1"));
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
+        ck_assert(!option_list_has(&list, absent[i]));
+    list.text[0] = '\0';
+    ck_assert(!option_list_has(&list, ""));
+}
+END_TEST
+
+START_TEST(a_list_goes_with_its_word) {
+    struct options options = parsed("deepbind=strip-except:a:deepbind=strip", false);
+    ck_assert_int_eq((int)options.deepbind, DEEPBIND_STRIP);
+    ck_assert_str_eq(options.deepbind_names.text, "");
+}
+END_TEST
+
+/* Of two lists neither is known to be the stronger. */
+START_TEST(a_privileged_process_takes_a_list_in_place_of_a_weaker_word_alone) {
+    struct options options = parsed("deepbind=keep", false);
+    parse_over(&options, "deepbind=strip-except:a", true);
+    ck_assert_str_eq(options.deepbind_names.text, "a");
+    parse_over(&options, "deepbind=strip-except:b", true);
+    ck_assert_str_eq(options.deepbind_names.text, "a");
+    parse_over(&options, "deepbind=keep", true);
+    ck_assert_int_eq((int)options.deepbind, DEEPBIND_STRIP_EXCEPT);
+    parse_over(&options, "deepbind=strip", true);
+    ck_assert_int_eq((int)options.deepbind, DEEPBIND_STRIP);
+    parse_over(&options, "deepbind=strip-except:a", true);
+    ck_assert_int_eq((int)options.deepbind, DEEPBIND_STRIP);
+}
+END_TEST
+
 START_TEST(a_bad_item_does_not_hide_the_others) {
     struct options options = parsed("nonsense=1:guards=off:sized=maybe:verbose=1", false);
     struct options expected = defaults();
@@ -213,9 +317,9 @@ END_TEST
 
 /* --- Privileged processes -------------------------------------------------------------------- */
 
-static const char *const weakening[] = {"guards=off",     "sized=report",        "sized=off",
-                                        "purge_delay=11", "purge_delay=3600000", "verbose=1",
-                                        "region=16M",     "region=64T"};
+static const char *const weakening[] = {
+    "guards=off", "sized=report", "sized=off",  "purge_delay=11", "purge_delay=3600000",
+    "verbose=1",  "region=16M",   "region=64T", "deepbind=keep",  "deepbind=strip-except:a"};
 
 START_TEST(a_privileged_process_refuses_what_weakens) {
     struct options expected = defaults();
@@ -286,7 +390,10 @@ END_TEST
 START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     struct options options;
     struct options again;
-    setenv("MOAT_OPTIONS", "verbose=1:guards=off:zero_realloc=alloc:region=1G:purge_delay=0", 1);
+    setenv("MOAT_OPTIONS",
+           "verbose=1:guards=off:zero_realloc=alloc:region=1G:purge_delay=0:"
+           "deepbind=strip-except:a,b",
+           1);
     catch_stderr();
     options_load(&options);
     release_stderr();
@@ -294,13 +401,15 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     ck_assert_str_eq(
         printed,
         "moat: options: "
-        "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824\n");
+        "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:"
+        "deepbind=strip-except:a,b\n");
     char text[256];
     ck_assert_uint_lt(strlen(printed), sizeof text);
     memcpy(text, printed + sizeof start - 1, strlen(printed) - sizeof start + 2);
     text[strcspn(text, "\n")] = '\0';
     again = parsed(text, false);
     assert_same(&again, &options);
+    ck_assert_str_eq(again.deepbind_names.text, "a,b");
 
     setenv("MOAT_OPTIONS", "", 1);
     catch_stderr();
@@ -319,6 +428,12 @@ int main(void) {
     tcase_add_loop_test(group, every_key_takes_its_values, 0, LENGTH(good));
     tcase_add_loop_test(group, a_bad_value_is_one_warning_and_changes_nothing, 0, LENGTH(bad));
     tcase_add_loop_test(group, an_unknown_key_is_one_warning_that_names_it, 0, LENGTH(unknown));
+    tcase_add_loop_test(group, a_word_with_a_list_keeps_the_list, 0, LENGTH(good_lists));
+    tcase_add_loop_test(group, a_bad_list_is_one_warning_and_changes_nothing, 0, LENGTH(bad_lists));
+    tcase_add_test(group, a_list_has_a_largest_length);
+    tcase_add_test(group, a_list_has_its_names_and_no_others);
+    tcase_add_test(group, a_list_goes_with_its_word);
+    tcase_add_test(group, a_privileged_process_takes_a_list_in_place_of_a_weaker_word_alone);
     tcase_add_test(group, a_bad_item_does_not_hide_the_others);
     tcase_add_test(group, a_long_item_is_cut_in_its_warning);
     tcase_add_loop_test(group, a_privileged_process_refuses_what_weakens, 0, LENGTH(weakening));
