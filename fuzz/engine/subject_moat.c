@@ -8,7 +8,6 @@
 #include "engine/subject.h"
 
 #include "harness/harness.h"
-#include "meta/livemap.h"
 #include "moat.h"
 #include "meta/region.h"
 #include "base/thread.h"
@@ -33,20 +32,10 @@ static void fail_nth(unsigned kind, unsigned n) {
     harness_fail_nth(fault_calls[kind % FAULT_CALLS], n);
 }
 
-/* The tables may lie inside the range that the region can grow over. */
-static bool is_table(uintptr_t start) {
-    size_t segments = round_up(ro.region->span, TABLE_CHUNK);
-    return start - (uintptr_t)ro.segments < segments * SEGMENT_TABLE_BYTES_PER_SEGMENT ||
-           start - (uintptr_t)ro.pages < segments * PAGE_TABLE_BYTES_PER_SEGMENT ||
-           start - (uintptr_t)ro.local_heaps < segments * LOCAL_TABLE_BYTES_PER_SEGMENT ||
-           start - ro.maps < segments * MAP_BYTES_PER_SEGMENT;
-}
-
 /* Of segments alone: the tables grow with the highest segment ever used and stay. */
 static void add_committed(void *context, uintptr_t start, size_t size, enum harness_state state) {
     size_t *sum = context;
-    if (state == HARNESS_COMMITTED && start - ro.region_base < ro.region_span && !is_table(start))
-        *sum += size;
+    if (state == HARNESS_COMMITTED && region_contains(start)) *sum += size;
 }
 
 static size_t committed(void) {

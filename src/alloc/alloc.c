@@ -76,7 +76,7 @@ static void *try_huge(size_t size, size_t alignment, bool zero) {
 static void *allocate_huge(size_t size, size_t alignment, bool zero) {
     void *block = try_huge(size, alignment, zero);
     /* More than there are addresses for: nothing that is given back could help. */
-    bool possible = size <= (size_t)ro.region_span;
+    bool possible = size <= ro.region_span;
     if (MOAT_UNLIKELY(block == NULL) && possible && alloc_collect(true))
         block = try_huge(size, alignment, zero);
     if (MOAT_UNLIKELY(block == NULL)) region_explain_failure(size);
@@ -140,8 +140,7 @@ void *alloc_aligned(size_t alignment, size_t size) {
    live block. */
 static struct found find_live(uintptr_t address, enum verb verb) {
     struct found found = {NULL, 0, 0, SIZE_CLASS_NONE};
-    if (!alloc_is_ready() || !region_contains(address) || address % GRANULE != 0)
-        diagnose_not_live(address, verb);
+    if (!alloc_is_ready() || !region_may_hold(address)) diagnose_not_live(address, verb);
     found.segment = segment_of(address);
     /* pairs with the store that made the segment what it is */
     found.word = atomic_load_acquire(&found.segment->owner);
@@ -216,8 +215,7 @@ void alloc_report_free(uintptr_t address) { diagnose_not_live(address, VERB_FREE
 void alloc_free_slow(void *block) {
     if (block == NULL) return;
     uintptr_t address = (uintptr_t)block;
-    if (!alloc_is_ready() || !region_contains(address) || address % GRANULE != 0)
-        diagnose_not_live(address, VERB_FREE);
+    if (!alloc_is_ready() || !region_may_hold(address)) diagnose_not_live(address, VERB_FREE);
     struct segment *segment = segment_of(address);
     /* pairs with the store that made the segment what it is */
     uint64_t word = atomic_load_acquire(&segment->owner);

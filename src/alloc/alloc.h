@@ -58,8 +58,8 @@ MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct own_block *own
     /* Rotated: what is no multiple of a granule comes out as large, and leaves by the compare of
        the range. */
     uint64_t granule = rotr64(address - ro_load(region_base), GRANULE_SHIFT);
-    if (MOAT_UNLIKELY(granule >= ro_load(region_granules))) return NULL;
-    /* The table can be read over the whole range, and only this thread writes its heap there
+    if (MOAT_UNLIKELY(granule >= ro_extent())) return NULL;
+    /* The table can be read below the extent, and only this thread writes its heap there
        (page_give_to). The thread's word may have been overwritten, but what equals an entry is a
        heap, or 0. */
     uint64_t slot = granule >> (SLOT_SHIFT - GRANULE_SHIFT);

@@ -86,7 +86,7 @@ static bool is_in_set(unsigned set, uint32_t index) {
 /* Every abandoned segment can be found. */
 static void check_findable(void) {
     const struct region *region = ro.region;
-    for (uint32_t index = 0; index < region->window_end; index++) {
+    for (uint32_t index = 0; index < region->extent; index++) {
         if ((region->taken[index / 64] & bit64(index)) == 0) continue;
         uint64_t word = atomic_load_relaxed(&segment_at(index)->owner);
         if (!owner_has_pages(word) || !(word & OWNER_ABANDONED)) continue;

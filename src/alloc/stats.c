@@ -49,7 +49,7 @@ void stats_collect(struct stats *stats) {
     *stats = (struct stats){0};
     if (!ro_is_started()) return;
     const struct region *region = ro.region;
-    uint32_t end = atomic_load_relaxed(&region->window_end);
+    uint32_t end = atomic_load_relaxed(&region->extent);
     for (uint32_t word = 0; word * 64 < end; word++)
         for (uint64_t taken = atomic_load_relaxed(&region->taken[word]); taken != 0;
              taken &= taken - 1)

@@ -26,9 +26,10 @@
              default : cpu_equals_64)
 #define atomic_equals_relaxed(p, v) (ATOMIC_STEP(p), ATOMIC_EQUALS(p)((p), (v)))
 #define atomic_xor_with_relaxed(v, p) (ATOMIC_STEP(p), cpu_xor_with((v), (p)))
-/* For words that change during initialisation alone, where either value will do: an aligned word is
-   read by one access on every machine, and the compiler puts that into the instruction that uses it
-   only if it is not called atomic. No scheduling point: there is nothing to schedule. */
+/* For words that change rarely (during initialisation; when the region grows), where either value
+   will do: an aligned word is read by one access on every machine, and the compiler puts that into
+   the instruction that uses it only if it is not called atomic. No scheduling point: there is
+   nothing to schedule. */
 #if UNDER_THREAD_SANITIZER
 #define atomic_load_settled(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #else

@@ -484,6 +484,7 @@ void harness_reset(void) {
     uint32_t exit_key = ro.exit_key; /* the C library has few; it serves the next start too */
     memset(&ro, 0, sizeof ro);
     ro.exit_key = exit_key;
+    moat_ro_pages.extent = 0;
     clear_plans();
     memset(state.calls, 0, sizeof state.calls);
     state.failures = 0;

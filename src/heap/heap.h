@@ -20,8 +20,7 @@
 #define HEAP_SHIFT 12
 #define HEAP_SIZE ((size_t)1 << HEAP_SHIFT)
 #define HEAPS_MAX ((size_t)65536)
-#define HEAPS_MAX_LIMITED ((size_t)2048) /* under a finite address-space limit */
-#define HEAP_LATE 0u                     /* index of the heap that is nobody's */
+#define HEAP_LATE 0u /* index of the heap that is nobody's */
 
 /* Where a purge walk stands: 0..63 a list of the heap's segments, then what is abandoned, then
    nowhere. */
@@ -185,10 +184,11 @@ void heap_ask_for_trim(struct heap *heap);
 struct heap_pool {
     /* atomic: low half: heaps returned, 0: none; high half: times one was taken */
     uint64_t free_heaps;
-    uint32_t made;     /* heaps ever made, the late heap included */
-    uint32_t limit;    /* heaps the table can hold */
-    uint32_t writable; /* heaps whose memory is writable */
-    uint32_t key;      /* pthread key of the exit hook */
+    struct table heaps; /* their memory, and that of their generators; under the lock */
+    struct table randoms;
+    uint32_t made;   /* heaps ever made, the late heap included */
+    uint32_t mapped; /* heaps that both tables are mapped for */
+    uint32_t key;    /* pthread key of the exit hook */
     bool key_ready;
     /* atomic: times somebody asked every heap to give back what it does not use */
     uint32_t trims;

@@ -12,7 +12,7 @@
 #include "meta/locks.h"
 #include "os/os.h"
 
-#define HEAPS_PER_COMMIT 8u
+#define HEAPS_PER_STEP 8u
 /* Rounds of destructors that a thread's heap lives through: one more than the one it is met in
    first. Each round it lived through in addition would lose the heap of a thread whose first
    allocation comes in so late a round that the C library does not call the hook often enough. */
@@ -28,19 +28,15 @@ static void exit_hook(void *argument) {
     heap_thread_end(heap);
 }
 
-/* Makes the memory of heaps [pool->writable, …) usable, some at a time. */
+/* Maps the memory of more heaps, some at a time. The generators' part is wiped in a forked child. */
 static bool extend_pool(struct heap_pool *pool) {
-    uint32_t more = HEAPS_PER_COMMIT;
-    if (pool->writable + more > pool->limit) return false;
-    size_t from = round_down(pool->writable * sizeof(struct heap_random), ro.os_page);
-    size_t to = round_up((pool->writable + more) * sizeof(struct heap_random), ro.os_page);
-    uintptr_t heaps = (uintptr_t)heap_at(pool->writable);
-    uintptr_t heaps_end = round_up(heaps + more * HEAP_SIZE, ro.os_page);
-    if (!os_commit((void *)round_down(heaps, ro.os_page),
-                   heaps_end - round_down(heaps, ro.os_page)))
-        return false;
-    if (!os_commit((char *)ro.randoms + from, to - from)) return false;
-    pool->writable += more;
+    uint32_t heaps = pool->mapped + HEAPS_PER_STEP;
+    size_t before = pool->randoms.mapped;
+    if (heaps > HEAPS_MAX || !table_extend(&pool->heaps, heaps * HEAP_SIZE)) return false;
+    if (!table_extend(&pool->randoms, heaps * sizeof(struct heap_random))) return false;
+    if (pool->randoms.mapped > before)
+        os_wipe_on_fork((char *)ro.randoms + before, pool->randoms.mapped - before);
+    pool->mapped = heaps;
     return true;
 }
 
@@ -68,7 +64,7 @@ static struct heap *take_heap(struct heap_pool *pool) {
     if (heap != NULL) return heap;
     locks_acquire(LOCK_POOL);
     pool->lock_count++;
-    if (pool->made < pool->writable || extend_pool(pool)) {
+    if (pool->made < pool->mapped || extend_pool(pool)) {
         heap = heap_at(pool->made);
         heap->index = pool->made++;
         heap_reset(heap);

@@ -18,7 +18,7 @@
 
 /* More than there are addresses for, or than the machine would give to anybody. */
 static bool is_out_of_question(size_t bytes) {
-    return bytes > (size_t)ro.region_span || (bytes >= ASKED_FROM && os_is_absurd(bytes));
+    return bytes > ro.region_span || (bytes >= ASKED_FROM && os_is_absurd(bytes));
 }
 
 /* Segments for `bytes` and the inaccessible OS page behind them. */
@@ -52,7 +52,7 @@ static bool huge_commit(uintptr_t start, size_t from, size_t to) {
 
 static bool huge_decommit(uintptr_t start, size_t from, size_t to) {
     if (from >= to) return true;
-    if (!os_decommit((void *)(start + from), to - from)) return false;
+    if (!region_decommit(start + from, to - from)) return false;
     atomic_add_relaxed(&ro.region->committed, from - to);
     return true;
 }
@@ -195,8 +195,8 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
         }
     }
     uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1;
-    if (!region_take(run, align, 1, &index) &&
-        !(huge_purge(true, 0) && region_take(run, align, 1, &index)))
+    if (!region_take(run, align, &index) &&
+        !(huge_purge(true, 0) && region_take(run, align, &index)))
         return NULL;
     if (!huge_commit(segment_address(index), 0, bytes) &&
         !(huge_purge(true, 0) && huge_commit(segment_address(index), 0, bytes))) {
@@ -238,13 +238,15 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
 huge_move(struct segment *segment, uint64_t word, size_t bytes, void **block) {
     uint32_t run = run_length(bytes), index;
     size_t old_bytes = segment->committed;
-    if (!region_take(run, 1, 1, &index)) return HUGE_NO_MEMORY;
+    if (!region_take(run, 1, &index)) return HUGE_NO_MEMORY;
     void *from = (void *)segment_start(segment), *to = (void *)segment_address(index);
     if (!huge_commit((uintptr_t)to, old_bytes, bytes)) {
         region_give(index, run);
         return HUGE_NO_MEMORY;
     }
-    if (!os_move_pages(from, to, old_bytes)) {
+    bool moved = os_move_pages(from, to, old_bytes);
+    region_advise((uintptr_t)(moved ? from : to), old_bytes);
+    if (!moved) {
         if (huge_decommit((uintptr_t)to, old_bytes, bytes)) region_give(index, run);
         return HUGE_NO_MEMORY;
     }

@@ -24,7 +24,7 @@ size_t segment_page_bytes(enum page_kind kind, unsigned slot) {
 
 struct segment *segment_create(uint64_t owner_word) {
     uint32_t index;
-    if (!region_take(1, 1, 1, &index)) return NULL;
+    if (!region_take(1, 1, &index)) return NULL;
     struct segment *segment = segment_at(index);
     if (!region_commit_segment(segment_start(segment))) {
         region_give(index, 1);
@@ -49,7 +49,7 @@ void segment_destroy(struct segment *segment) {
     uint32_t index = segment_index(segment);
     /* pairs with the load of remote_free, which then reports */
     atomic_store_release(&segment->owner, (uint64_t)OWNER_UNUSED);
-    if (!os_decommit((void *)segment_start(segment), SEGMENT_SIZE)) {
+    if (!region_decommit(segment_start(segment), SEGMENT_SIZE)) {
         /* The kernel cannot split its mapping: keep the segment, without its contents, rather than
            hand out what is not clean. */
         os_purge((void *)segment_start(segment), SEGMENT_SIZE - ro.os_page);

@@ -31,7 +31,7 @@ static bool add_segment(struct zero_size_state *zero, uint32_t seen, uint32_t al
     locks_acquire(LOCK_ZERO_SIZE);
     uint32_t count = atomic_load_relaxed(&zero->count), index;
     bool ok = count != seen;
-    if (!ok && count < ZERO_SIZE_SEGMENTS_MAX && region_take(1, align, 1, &index)) {
+    if (!ok && count < ZERO_SIZE_SEGMENTS_MAX && region_take(1, align, &index)) {
         segment_at(index)->place = count; /* where it stands in the table, for zero_size_free */
         /* pairs with the load of free */
         atomic_store_release(&segment_at(index)->owner, (uint64_t)OWNER_ZERO_SIZE);

@@ -8,15 +8,15 @@
  * have no owner: there live bits are written by read-modify-write only. The claim is the remote
  * free.
  *
- * The words alternate, so that both bits of a block share a cache line. The map can be read
- * everywhere, and written where segments are in use.
+ * The words alternate, so that both bits of a block share a cache line. The map is there below
+ * the region's extent.
  */
 #ifndef MOAT_LIVEMAP_H
 #define MOAT_LIVEMAP_H
 
 #include "base/atomic.h"
 #include "base/bits.h"
-#include "meta/ro.h"
+#include "meta/region.h"
 
 /* The bits of 64 granules, 1 KiB of the region. */
 struct map_word {
@@ -26,10 +26,11 @@ struct map_word {
 
 #define MAP_WORD_SPAN (64 * GRANULE)
 #define MAP_WORDS_PER_SEGMENT (SEGMENT_SIZE / MAP_WORD_SPAN)
-#define MAP_BYTES_PER_SEGMENT (MAP_WORDS_PER_SEGMENT * sizeof(struct map_word))
 
 static_assert(sizeof(struct map_word) == 16 && MAP_WORD_SPAN == 1024,
               "map_word_of turns an address into a word by a shift of six");
+static_assert(MAP_WORDS_PER_SEGMENT * sizeof(struct map_word) == MAP_TABLE_BYTES_PER_SEGMENT,
+              "the region maps the table by this size");
 
 /* The address must lie in the range the tables cover. */
 MOAT_INLINE struct map_word *map_word_of(uintptr_t address) {

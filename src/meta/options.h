@@ -13,6 +13,7 @@
 #include "base/base.h"
 
 enum guards_mode { GUARDS_AUTO, GUARDS_MPROTECT, GUARDS_OFF };
+enum dump_mode { DUMP_HEAP, DUMP_TABLES, DUMP_NONE };
 enum sized_mode { SIZED_ABORT, SIZED_REPORT, SIZED_OFF };
 enum deepbind_mode { DEEPBIND_STRIP, DEEPBIND_KEEP, DEEPBIND_STRIP_EXCEPT };
 

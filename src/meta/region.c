@@ -2,63 +2,34 @@
  * region: address space in segments (see region.h).
  *
  * Everything is under LOCK_REGION but the counts, which statistics read. The bitmap says of each
- * segment whether it is taken; what lies in the way of a window that grows is gone around, and
- * stays taken for good.
+ * segment whether it is taken. Segments are taken in address order, so that accessible memory stays
+ * in few mappings; what lies in the way of a window is gone around, and stays taken for good.
  */
 #include "meta/region.h"
-#include "base/atomic.h"
-#include "base/bits.h"
-#include "meta/livemap.h"
 #include "meta/locks.h"
 #include "os/os.h"
 #include "report/report.h"
 
-#define WINDOW_MIN (4 * SEGMENT_SIZE)
-/* Random bases lie in the lower half of a 47-bit address space, away from where the kernel puts
-   programs, stacks and libraries. */
-#define HINT_FIRST ((uintptr_t)0x100000000000)
-#define HINT_RANGE ((uintptr_t)0x400000000000)
+/* Windows are as long as what there is already, up to this many segments: 1, 1, 2, 4… */
+#define WINDOW_MAX 256u
 
 /* What is in the way of a growing region is gone around in steps of this many segments, which
    double every four attempts. */
 #define GROW_SKIP 1u
 #define GROW_ATTEMPTS 64
 
-static void *reserve_at_random(struct random *random, size_t size) {
-    for (int attempt = 0; attempt < 3; attempt++) {
-        uintptr_t hint =
-            HINT_FIRST + (random_next(random) % (HINT_RANGE >> SEGMENT_SHIFT) << SEGMENT_SHIFT);
-        void *start = os_reserve(size, SEGMENT_SIZE, hint);
-        if (start) return start;
-    }
-    return os_reserve(size, SEGMENT_SIZE, 0);
-}
-
-bool region_reserve(struct random *random, size_t limit, size_t cap, struct region_plan *plan) {
-    size_t ram = os_physical_memory();
-    size_t window = ram > 128 * GIB ? 1024 * GIB : ram * 8;
-    if (window < 64 * GIB) window = 64 * GIB;
-    size_t share = limit / 4 < WINDOW_MIN ? limit / 2 : limit / 4;
-    if (limit != SIZE_MAX && window > share) window = share;
-    if (cap != 0 && window > cap) window = cap;
-    for (; window >= WINDOW_MIN; window /= 2) {
-        window = round_down(window, SEGMENT_SIZE);
-        void *start = reserve_at_random(random, window);
-        if (!start) continue;
-        os_advise_region(start, window);
-        plan->base = (uintptr_t)start;
-        plan->window = window;
-        /* The tables cover more than the first window, so that the region can grow into further
-           ones. */
-        plan->span = limit != SIZE_MAX ? window * 4 : REGION_MAX_SEGMENTS * SEGMENT_SIZE;
-        if (cap != 0 || plan->span > REGION_MAX_SEGMENTS * SEGMENT_SIZE) plan->span = window;
-        return true;
-    }
-    return false;
+size_t region_table_bytes(enum region_table table, size_t segments) {
+    static const size_t bytes_per_segment[REGION_TABLES] = {
+        [REGION_TABLE_SEGMENTS] = SEGMENT_TABLE_BYTES_PER_SEGMENT,
+        [REGION_TABLE_PAGES] = PAGE_TABLE_BYTES_PER_SEGMENT,
+        [REGION_TABLE_LOCAL_HEAPS] = LOCAL_TABLE_BYTES_PER_SEGMENT,
+        [REGION_TABLE_MAPS] = MAP_TABLE_BYTES_PER_SEGMENT,
+    };
+    return segments * bytes_per_segment[table];
 }
 
 static bool segment_is_free(const struct region *region, uint32_t index) {
-    return index < region->window_end && (region->taken[index / 64] & bit64(index)) == 0;
+    return index < region->extent && (region->taken[index / 64] & bit64(index)) == 0;
 }
 
 static void mark_segments(struct region *region, uint32_t index, uint32_t count, bool taken) {
@@ -74,36 +45,43 @@ static void mark_segments(struct region *region, uint32_t index, uint32_t count,
         region->in_use -= count;
 }
 
-void region_init(struct region *region, const struct region_plan *plan, struct random *random) {
-    region->window_end = (uint32_t)(plan->window >> SEGMENT_SHIFT);
-    region->span = (uint32_t)(plan->span >> SEGMENT_SHIFT);
-    uint32_t choices = region->window_end - 1;
-    region->origin = 1 + random_below(random, choices);
-    region->huge_origin = 1 + random_below(random, choices);
-    mark_segments(region, 0, 1, true); /* stays inaccessible: the guard before the first segment */
-}
-
 /* First free segment at or after `from`, or UINT32_MAX. */
 static uint32_t next_free_segment(const struct region *region, uint32_t from) {
-    for (uint32_t word = from / 64; word * 64 < region->window_end; word++) {
+    for (uint32_t word = from / 64; word * 64 < region->extent; word++) {
         uint64_t open = ~region->taken[word];
         if (word == from / 64) open &= ~low_mask(from & 63);
         if (open == 0) continue;
         uint32_t index = word * 64 + low_bit(open);
-        return index < region->window_end ? index : UINT32_MAX;
+        return index < region->extent ? index : UINT32_MAX;
     }
     return UINT32_MAX;
 }
 
-/* First run in [from, to) of `count` free segments whose first address is aligned to `align`
-   segments, or UINT32_MAX. */
-static uint32_t find_run(const struct region *region, uint32_t from, uint32_t to, uint32_t count,
-                         uint32_t align) {
+/* The index at or above `index` whose address is aligned to `align` segments. */
+static uint32_t align_index(uint32_t index, uint32_t align) {
     uint32_t base = (uint32_t)(ro.region_base >> SEGMENT_SHIFT) & (align - 1);
+    return (uint32_t)round_up((size_t)index + base, align) - base;
+}
+
+/* The first of the free segments at the extent's end. */
+static uint32_t free_tail(const struct region *region) {
+    uint32_t index = region->extent;
+    while (index > 0 && segment_is_free(region, index - 1)) index--;
+    return index;
+}
+
+static uint32_t length_number(uint32_t count) {
+    return (count < RUN_LENGTHS ? count : RUN_LENGTHS) - 1;
+}
+
+/* From `from` on the lowest run of `count` free segments whose first address is aligned to `align`
+   segments, or UINT32_MAX. */
+static uint32_t search_run(const struct region *region, uint32_t from, uint32_t count,
+                           uint32_t align) {
     uint32_t index = next_free_segment(region, from);
     while (index != UINT32_MAX) {
-        uint32_t aligned = (uint32_t)round_up(index + base, align) - base;
-        if (aligned >= to || count > region->window_end - aligned) return UINT32_MAX;
+        uint32_t aligned = align_index(index, align);
+        if (aligned > region->extent || count > region->extent - aligned) return UINT32_MAX;
         uint32_t length = 0;
         while (length < count && segment_is_free(region, aligned + length)) length++;
         if (length == count) return aligned;
@@ -112,67 +90,127 @@ static uint32_t find_run(const struct region *region, uint32_t from, uint32_t to
     return UINT32_MAX;
 }
 
-/* Reserves the longest of step, step/2, … >= count segments at `first`; 0: not even count. */
-static uint32_t reserve_window(uint32_t first, uint32_t step, uint32_t count) {
-    for (; step >= count && step > 0; step /= 2) {
-        uintptr_t start = segment_address(first);
-        if (!os_reserve((size_t)step << SEGMENT_SHIFT, SEGMENT_SIZE, start)) continue;
-        os_advise_region((void *)start, (size_t)step << SEGMENT_SHIFT);
-        return step;
-    }
-    return 0;
+/* The lowest such run of all. */
+static uint32_t find_run(struct region *region, uint32_t count, uint32_t align) {
+    uint32_t number = length_number(count);
+    uint32_t found = search_run(region, region->none_below[number], count, align);
+    if (align != 1 || count > RUN_LENGTHS) return found;
+    /* nor in what will come: not before the free segments at the extent's end */
+    region->none_below[number] = found != UINT32_MAX ? found : free_tail(region);
+    return found;
+}
+
+/* A run that has become possible with these segments begins at most so far before them. */
+static void expect_runs_around(struct region *region, uint32_t index) {
+    uint32_t first = index;
+    while (index - first < RUN_LENGTHS && segment_is_free(region, first - 1)) first--;
+    for (uint32_t number = 0; number < RUN_LENGTHS; number++)
+        if (region->none_below[number] > first) region->none_below[number] = first;
 }
 
 /* Whether the address space can still hold `count` segments anywhere: if not, a limit is the
    reason, not what lies in the way. */
 static bool address_space_left(uint32_t count) {
-    void *probe = os_reserve((size_t)count << SEGMENT_SHIFT, SEGMENT_SIZE, 0);
-    return probe != NULL && os_unreserve(probe, (size_t)count << SEGMENT_SHIFT);
+    return os_find_hole((size_t)count << SEGMENT_SHIFT, SEGMENT_SIZE, 0) != 0;
 }
 
-/* Adds a further window of at least `count` segments inside the span. What something else has
-   mapped is gone around, and stays taken. */
-static bool grow(struct region *region, uint32_t count) {
-    uint32_t first = region->window_end;
-    for (int attempt = 0;
-         attempt < GROW_ATTEMPTS && first < region->span && count <= region->span - first;
-         attempt++) {
-        uint32_t step = region->window_end > count ? region->window_end : count;
-        if (step > region->span - first) step = region->span - first;
+static bool extend_tables(struct region *region, uint32_t segments) {
+    for (enum region_table table = 0; table < REGION_TABLES; table++)
+        if (!table_extend(&region->tables[table], region_table_bytes(table, segments)))
+            return false; /* what was mapped is there for the next attempt */
+    return true;
+}
+
+/* Every table is mapped that far. The extent's page is writable for this moment only; where it
+   cannot be made read-only again, until the region grows next. */
+static bool publish_extent(struct region *region, uint32_t extent) {
+    uint64_t *page = &moat_ro_pages.extent;
+    if (HARDENED_RO && !os_protect_write(page, RO_ALIGNMENT)) return false;
+    /* pairs with nothing: a free loads it relaxed, and whoever sees the new value finds the tables,
+       which the kernel mapped before this */
+    atomic_store_release(page, (uint64_t)extent << (SEGMENT_SHIFT - GRANULE_SHIFT));
+    /* a child forked between the two goes around what it does not know */
+    atomic_store_relaxed(&region->extent, extent);
+    if (HARDENED_RO) (void)os_protect_read(page, RO_ALIGNMENT);
+    return true;
+}
+
+void region_advise(uintptr_t start, size_t size) {
+    if (ro.options.dump != DUMP_HEAP) os_leave_out_of_dumps((void *)start, size);
+    os_keep_small_pages((void *)start, size);
+}
+
+/* Maps a window of `length` segments and the tables for it; false: nothing is there that was not
+   before. */
+static bool map_window(struct region *region, uint32_t first, uint32_t length) {
+    uintptr_t start = segment_address(first);
+    size_t size = (size_t)length << SEGMENT_SHIFT;
+    if (os_reserve(size, SEGMENT_SIZE, start) == NULL) return false;
+    region_advise(start, size);
+    if (extend_tables(region, first + length) && publish_extent(region, first + length))
+        return true;
+    /* if even that fails, the next attempt goes around it */
+    os_unreserve((void *)start, size);
+    return false;
+}
+
+/* Maps the longest of step, step/2, … >= least segments at `first`; 0: not even the least. */
+static uint32_t map_some(struct region *region, uint32_t first, uint32_t step, uint32_t least) {
+    for (;;) {
+        if (map_window(region, first, step)) return step;
+        if (step == least) return 0;
+        step = step / 2 > least ? step / 2 : least;
+    }
+}
+
+/* The length of a window at `first` of at least so many segments. */
+static uint32_t window_step(const struct region *region, uint32_t first, uint32_t least) {
+    uint32_t step = region->extent - 1, rest = region->span - first;
+    if (step > WINDOW_MAX) step = WINDOW_MAX;
+    if (step < least) step = least;
+    return step < rest ? step : rest;
+}
+
+/* Adds a window with which a run of `count` segments can be had at the end. */
+static bool grow(struct region *region, uint32_t count, uint32_t align) {
+    uint32_t old = region->extent, first = old;
+    for (int attempt = 0; attempt < GROW_ATTEMPTS && first < region->span; attempt++) {
         /* Behind something else's mapping the first segment stays inaccessible, as segment 0
            does. */
-        uint32_t guard = first > region->window_end ? 1 : 0;
-        uint32_t length = reserve_window(first, step, count + guard);
+        uint32_t guard = first > old ? 1 : 0;
+        size_t end = (size_t)align_index(guard ? first + 1 : free_tail(region), align) + count;
+        if (end > region->span) return false;
+        uint32_t least = end > first ? (uint32_t)end - first : 1;
+        uint32_t length = map_some(region, first, window_step(region, first, least), least);
         if (length != 0) {
-            mark_segments(region, region->window_end, first - region->window_end + guard, true);
-            region->window_end = first + length;
+            mark_segments(region, old, first - old + guard, true);
             return true;
         }
-        if (!address_space_left(count)) return false;
+        if (!address_space_left(least)) return false;
         first += GROW_SKIP << attempt / 4;
     }
     return false;
 }
 
-/* Makes one table's part for the chunk writable; parts are rounded out to OS pages. */
-static bool commit_table(const void *table, size_t record, uint32_t chunk) {
-    uintptr_t start = (uintptr_t)table + (size_t)chunk * TABLE_CHUNK * record;
-    uintptr_t from = round_down(start, ro.os_page);
-    uintptr_t to = round_up(start + TABLE_CHUNK * record, ro.os_page);
-    return os_commit((void *)from, to - from);
+bool region_start(struct region *region) {
+    /* The page before the first window keeps it from what somebody else may map there. */
+    uintptr_t guard = segment_address(1) - ro.os_page;
+    region->span = (uint32_t)(ro.region_span >> SEGMENT_SHIFT);
+    if (os_reserve(ro.os_page, ro.os_page, guard) == NULL) return false;
+    region->extent = 1;
+    mark_segments(region, 0, 1, true); /* number 0 says "none" in lists */
+    if (map_window(region, 1, 1)) return true;
+    region->extent = 0;
+    os_unreserve((void *)guard, ro.os_page);
+    return false;
 }
 
-static bool tables_commit(struct region *region, uint32_t index, uint32_t count) {
-    for (uint32_t chunk = index / TABLE_CHUNK; chunk <= (index + count - 1) / TABLE_CHUNK;
-         chunk++) {
-        if (region->tables_ready[chunk / 64] & bit64(chunk)) continue;
-        if (!commit_table(ro.segments, SEGMENT_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
-        if (!commit_table(ro.pages, PAGE_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
-        if (!commit_table(ro.local_heaps, LOCAL_TABLE_BYTES_PER_SEGMENT, chunk)) return false;
-        if (!commit_table((void *)ro.maps, MAP_BYTES_PER_SEGMENT, chunk)) return false;
-        region->tables_ready[chunk / 64] |= bit64(chunk);
-    }
-    return true;
+void region_remove(struct region *region) {
+    uint32_t extent = region->extent;
+    if (extent == 0) return;
+    (void)publish_extent(region, 0);
+    os_unreserve((void *)(segment_address(1) - ro.os_page),
+                 ro.os_page + ((size_t)(extent - 1) << SEGMENT_SHIFT));
 }
 
 void region_explain_failure(size_t wanted) {
@@ -180,31 +218,26 @@ void region_explain_failure(size_t wanted) {
                                          "the data limit (ulimit -d)",
                                          "the number of mappings (vm.max_map_count)"};
     if (!ro.options.verbose) return;
-    enum os_limit limit = os_diagnose_limit(wanted);
-    /* The range the tables cover was cut to the limit at the start: used up, it is that limit,
-       whatever is left of it elsewhere. */
-    if (ro.region->exhausted && os_address_space_limit() != SIZE_MAX)
-        limit = OS_LIMIT_ADDRESS_SPACE;
+    uint32_t segments = (uint32_t)(wanted >> SEGMENT_SHIFT) + 1;
+    size_t tables = 0;
+    for (enum region_table table = 0; table < REGION_TABLES; table++)
+        tables += region_table_bytes(table, segments) + ro.os_page;
+    enum os_limit limit = os_diagnose_limit(((size_t)segments << SEGMENT_SHIFT) + tables);
     report_warning("out of memory; reached: ", limits[limit], 0);
 }
 
-bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *index) {
+bool region_take(uint32_t count, uint32_t align, uint32_t *index) {
     struct region *region = ro.region;
     locks_acquire(LOCK_REGION);
     region->lock_count++;
-    uint32_t origin = count == 1 ? region->origin : region->huge_origin;
-    uint32_t found = find_run(region, origin, region->window_end, count, align);
-    if (found == UINT32_MAX) found = find_run(region, 0, origin, count, align);
-    if (found == UINT32_MAX && grow(region, count))
-        found = find_run(region, 0, region->window_end, count, align);
-    bool ok = found != UINT32_MAX && tables_commit(region, found, tables);
-    if (ok) {
+    uint32_t found = find_run(region, count, align);
+    if (found == UINT32_MAX && grow(region, count, align)) found = find_run(region, count, align);
+    if (found != UINT32_MAX) {
         mark_segments(region, found, count, true);
         *index = found;
     }
-    region->exhausted = found == UINT32_MAX;
     locks_release(LOCK_REGION);
-    return ok;
+    return found != UINT32_MAX;
 }
 
 bool region_extend(uint32_t index, uint32_t count, uint32_t more) {
@@ -213,6 +246,10 @@ bool region_extend(uint32_t index, uint32_t count, uint32_t more) {
     region->lock_count++;
     uint32_t first = index + count, length = 0;
     while (length < more && segment_is_free(region, first + length)) length++;
+    uint32_t missing = more - length, old = region->extent;
+    if (missing != 0 && first + length == old && missing <= region->span - old &&
+        map_some(region, old, window_step(region, old, missing), missing) != 0)
+        length = more;
     if (length == more) mark_segments(region, first, more, true);
     locks_release(LOCK_REGION);
     return length == more;
@@ -226,6 +263,7 @@ void region_give(uint32_t index, uint32_t count) {
         MOAT_CHECK(region->taken[i / 64] & bit64(i), "segment given back twice",
                    segment_address(i));
     mark_segments(region, index, count, false);
+    expect_runs_around(region, index);
     locks_release(LOCK_REGION);
 }
 
@@ -266,10 +304,16 @@ bool region_commit_segment(uintptr_t start) {
     return true;
 }
 
+bool region_decommit(uintptr_t start, size_t size) {
+    if (!os_decommit((void *)start, size)) return false;
+    region_advise(start, size);
+    return true;
+}
+
 bool region_validate(void) {
     const struct region *region = ro.region;
     size_t taken = 0;
-    for (uint32_t i = 0; i < region->window_end; i++) taken += !segment_is_free(region, i);
-    return taken == region->in_use && region->window_end <= region->span &&
+    for (uint32_t i = 0; i < region->extent; i++) taken += !segment_is_free(region, i);
+    return taken == region->in_use && region->extent <= region->span &&
            region->span <= REGION_MAX_SEGMENTS;
 }

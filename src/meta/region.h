@@ -1,60 +1,65 @@
 /*
  * region: the address range that every segment lies in, and the tables that describe it.
  *
- * Owns the bitmap of taken segments, the reservation and its growth, and making table memory
- * writable in step. Tables live in a reservation of their own, each at a random place with
- * inaccessible memory on either side. Everything here runs under region.lock and off every hot
- * path.
+ * Nothing is reserved. Windows of inaccessible memory are mapped one behind another, as they are
+ * needed, and the tables in step with them; what somebody else has mapped in the way is gone around
+ * and stays taken. The extent (ro.h) grows last: below it every table is mapped, above it an address
+ * is not moat's. Owns the bitmap of taken segments. Everything here runs under region.lock and off
+ * every hot path.
  */
 #ifndef MOAT_REGION_H
 #define MOAT_REGION_H
 
-#include "meta/ro.h"
-#include "meta/random.h"
+#include "base/bits.h"
+#include "meta/table.h"
 
 #define REGION_MAX_SEGMENTS ((size_t)262144) /* 1 TiB */
 #define REGION_WORDS (REGION_MAX_SEGMENTS / 64)
-/* Table memory becomes writable for this many segments at a time. */
-#define TABLE_CHUNK ((size_t)16)
 #define SEGMENT_TABLE_BYTES_PER_SEGMENT ((size_t)128)
 #define PAGE_TABLE_BYTES_PER_SEGMENT ((size_t)8 * KIB)
 #define LOCAL_TABLE_BYTES_PER_SEGMENT (SLOTS_PER_SEGMENT * sizeof(uintptr_t))
+#define MAP_TABLE_BYTES_PER_SEGMENT (SEGMENT_SIZE / GRANULE / 4) /* two bits a granule */
+
+#define RUN_LENGTHS 16u /* for which the region remembers where none is */
+
+/* The tables that grow with the region. */
+enum region_table {
+    REGION_TABLE_SEGMENTS,
+    REGION_TABLE_PAGES,
+    REGION_TABLE_LOCAL_HEAPS,
+    REGION_TABLE_MAPS,
+    REGION_TABLES
+};
 
 struct region {
-    uint32_t origin;      /* segment index the search for one segment starts at */
-    uint32_t huge_origin; /* and for a run */
-    uint32_t window_end;  /* segments reserved so far: [0, window_end) */
-    uint32_t span;        /* segments the tables cover */
-    uint32_t in_use;      /* segments taken */
-    bool exhausted;       /* the last request found none */
+    struct table tables[REGION_TABLES]; /* under the lock */
+    uint32_t extent; /* segments, [0, extent): mapped, or gone around; atomic for statistics */
+    uint32_t span;   /* the most it can be */
+    uint32_t in_use; /* segments taken */
+    /* No free run of n + 1 segments begins below none_below[n]: a search in a large region does not
+       meet the same short holes each time. The last holds for longer ones too. */
+    uint32_t none_below[RUN_LENGTHS];
     /* the kernel has no MADV_GUARD_INSTALL: do not ask again */
     bool guard_install_refused;
     bool guard_install_works;     /* it has accepted one */
     size_t guards_missing;        /* guards the kernel refused altogether */
     size_t committed;             /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;            /* times the lock was taken, under it */
-    uint64_t taken[REGION_WORDS]; /* 1: taken; means nothing from window_end on */
-    uint64_t tables_ready[REGION_WORDS / TABLE_CHUNK]; /* 1: the chunk's tables are writable */
+    uint64_t taken[REGION_WORDS]; /* 1: taken; means nothing from the extent on */
 };
 
-/* What init chooses before there is a region: sizes in bytes. */
-struct region_plan {
-    uintptr_t base;
-    size_t window; /* reserved now */
-    size_t span;   /* covered by tables: window or more */
-};
+/* The bytes of a table for so many segments. */
+size_t region_table_bytes(enum region_table table, size_t segments);
 
-/* Reserves the first window: clamp(8 x RAM, 64 GiB, 1 TiB), a quarter of a finite RLIMIT_AS at
-   most, `cap` at most if not 0; halved on any error. False: not even a few segments could be
-   had. */
-bool region_reserve(struct random *random, size_t limit, size_t cap, struct region_plan *plan);
+/* From an all-zero structure but for its placed tables to a first window; ro must be filled in.
+   False: something else lies there, or no memory; the tables may have grown. */
+bool region_start(struct region *region);
+/* Gives everything but the tables back, in a start that failed. */
+void region_remove(struct region *region);
 
-/* Fills an all-zero structure in; ro must be filled in. */
-void region_init(struct region *region, const struct region_plan *plan, struct random *random);
-
-/* Takes `count` adjacent segments aligned to `align` segments, their address space inaccessible,
-   the tables of the first `tables` of them writable. False when the region is exhausted. */
-bool region_take(uint32_t count, uint32_t align, uint32_t tables, uint32_t *index);
+/* Takes `count` adjacent segments aligned to `align` segments, their address space inaccessible.
+   False when there is no address space, or no memory for the tables. */
+bool region_take(uint32_t count, uint32_t align, uint32_t *index);
 /* Takes the segments right behind a taken run if they are free. */
 bool region_extend(uint32_t index, uint32_t count, uint32_t more);
 /* Gives inaccessible segments back. */
@@ -63,14 +68,24 @@ void region_give(uint32_t index, uint32_t count);
 /* One guard: makes [start, start + size) inaccessible inside committed memory, by the means options
    and kernel allow; counts a refusal. */
 void region_guard(uintptr_t start, size_t size);
+/* Gives new mappings inside the region the advice of the others, or the kernel could not merge
+   them. */
+void region_advise(uintptr_t start, size_t size);
 /* Makes a segment's memory usable but for the guard in its last OS page. */
 bool region_commit_segment(uintptr_t start);
+/* Anything of the region → inaccessible, contents gone, charge given back. */
+bool region_decommit(uintptr_t start, size_t size);
 
 MOAT_INLINE uintptr_t segment_address(uint32_t index) {
     return ro.region_base + ((uintptr_t)index << SEGMENT_SHIFT);
 }
+/* Whether a block may begin there: the address lies in the region and is a multiple of a granule.
+   Rotated, what is none comes out as large, and leaves by the compare of the range. */
+MOAT_INLINE bool region_may_hold(uintptr_t address) {
+    return rotr64(address - ro_load(region_base), GRANULE_SHIFT) < ro_extent();
+}
 MOAT_INLINE bool region_contains(uintptr_t address) {
-    return address - ro_load(region_base) < ro_load(region_span);
+    return (address - ro_load(region_base)) >> GRANULE_SHIFT < ro_extent();
 }
 
 /* With verbose=1: one warning that names the limit an allocation of `wanted` bytes ran into. */

@@ -24,14 +24,12 @@ struct abandoned;
 struct heap_random;
 
 struct ro {
-    struct os_facts os; /* os_facts: the first member */
-    /* first byte of the range the tables cover; SEGMENT_SIZE-aligned */
-    uintptr_t region_base;
-    size_t region_span;       /* bytes the tables cover */
-    uint64_t region_granules; /* the same in granules, for the one compare of free */
-    struct segment *segments; /* one per SEGMENT_SIZE of the range */
-    struct page *pages;       /* one per SLOT_SIZE of the range */
-    uintptr_t *local_heaps;   /* one per SLOT_SIZE of the range: page_local_heap() */
+    struct os_facts os;       /* os_facts: the first member */
+    uintptr_t region_base;    /* first byte of the region; SEGMENT_SIZE-aligned */
+    size_t region_span;       /* bytes the region can grow to */
+    struct segment *segments; /* one per SEGMENT_SIZE of the region */
+    struct page *pages;       /* one per SLOT_SIZE of the region */
+    uintptr_t *local_heaps;   /* one per SLOT_SIZE of the region: page_local_heap() */
     /* live word of address p: map_bias + ((p >> 6) & ~15); its claim word is the next one */
     uintptr_t map_bias;
     uintptr_t maps;              /* live word of region_base */
@@ -54,18 +52,33 @@ struct ro {
 /* The structure has the largest OS page of the machine to itself. */
 #define RO_ALIGNMENT CPU_OS_PAGE_MAX
 
-union ro_pages {
-    struct ro values;
-    char bytes[RO_ALIGNMENT];
+/* The extent lies behind it on pages of its own, which are writable for the moment in which it
+   grows. Between pages that are sealed and pages that nobody can touch they never become part of
+   another mapping: no change of their protection needs one more. */
+struct ro_pages {
+    union {
+        struct ro values;
+        char values_pages[RO_ALIGNMENT];
+    };
+    union {
+        /* Granules from region_base below which every table is mapped, and zeros say that nothing
+           lives there; 0 before initialisation. It only grows (region.c), after the tables. */
+        uint64_t extent;
+        char extent_pages[RO_ALIGNMENT];
+    };
+    char gap[RO_ALIGNMENT];
 };
 
-extern union ro_pages moat_ro_pages __attribute__((visibility("hidden")));
+extern struct ro_pages moat_ro_pages __attribute__((visibility("hidden")));
 #define ro (moat_ro_pages.values)
 
 /* The members that a thread may read while another initialises: either value makes the range check
    fail for everything that thread can hold (a mark that is no heap; no pointer of moat's yet). */
 #define ro_load(member) atomic_load_settled(&ro.member)
 #define ro_store(member, value) atomic_store_relaxed(&ro.member, (value))
+
+/* Any value that it ever had is right for every block that the thread can hold. */
+#define ro_extent() atomic_load_settled(&moat_ro_pages.extent)
 
 /* Of a process: fork_mark. */
 enum { FORK_WIPED, FORK_RECOVERED, FORK_RECOVERING };

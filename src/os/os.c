@@ -34,20 +34,11 @@
 #define ADVICE_GUARD_REMOVE 103
 #define CALL_MSEAL 462
 
-/* What a range of address space is made of: private, anonymous, and charged only once it becomes
-   writable. */
-#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+/* What a range of address space is made of: private, anonymous, and charged as any memory is, once
+   it becomes writable. */
+#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS)
 
 /* --- What the machine is --------------------------------------------------------------------- */
-
-size_t os_physical_memory(void) {
-    struct sysinfo info;
-    if (KERNEL(SYS_sysinfo, &info, 0, 0) != 0) return GIB;
-    size_t bytes = 0;
-    size_t unit = info.mem_unit != 0 ? info.mem_unit : 1;
-    if (__builtin_mul_overflow((size_t)info.totalram, unit, &bytes) || bytes == 0) return GIB;
-    return bytes;
-}
 
 bool os_is_absurd(size_t bytes) {
     struct sysinfo info;
@@ -70,10 +61,14 @@ size_t os_address_space_limit(void) { return resource_limit(RLIMIT_AS); }
 
 /* --- Address space and memory ---------------------------------------------------------------- */
 
-static void *map_inaccessible(uintptr_t where, size_t size, int extra_flags) {
-    long result = kernel_call(SYS_mmap, (long)where, (long)size, PROT_NONE,
+static void *map(uintptr_t where, size_t size, int protection, int extra_flags) {
+    long result = kernel_call(SYS_mmap, (long)where, (long)size, protection,
                               (long)(RESERVE_FLAGS | extra_flags), -1, 0);
     return kernel_failed(result) ? NULL : (void *)result;
+}
+
+static void *map_inaccessible(uintptr_t where, size_t size, int extra_flags) {
+    return map(where, size, PROT_NONE, extra_flags);
 }
 
 static bool unmap(uintptr_t start, size_t size) {
@@ -88,12 +83,18 @@ static bool advise(void *start, size_t size, int advice) {
     return KERNEL(SYS_madvise, start, size, advice) == 0;
 }
 
-/* A kernel before 4.17 takes the address for a wish, so the result decides. */
-static void *reserve_exactly(uintptr_t hint, size_t size) {
-    void *start = map_inaccessible(hint, size, MAP_FIXED_NOREPLACE);
-    if (start == NULL || (uintptr_t)start == hint) return start;
+/* A kernel before 4.17 takes the address for a wish, so the result decides. ThreadSanitizer has
+   shadow for some ranges only: there holes are kept (os_find_hole), and this maps over one. */
+static void *map_exactly(uintptr_t where, size_t size, int protection) {
+    void *start =
+        map(where, size, protection, UNDER_THREAD_SANITIZER ? MAP_FIXED : MAP_FIXED_NOREPLACE);
+    if (start == NULL || (uintptr_t)start == where) return start;
     unmap((uintptr_t)start, size);
     return NULL;
+}
+
+static void *reserve_exactly(uintptr_t hint, size_t size) {
+    return map_exactly(hint, size, PROT_NONE);
 }
 
 static void *reserve_aligned(size_t size, size_t alignment) {
@@ -117,9 +118,7 @@ void *os_reserve(size_t size, size_t alignment, uintptr_t hint) {
     if (os_seam_fails(OS_RESERVE)) return NULL;
     size_t page = os_page_size();
     if (alignment < page) alignment = page;
-    /* ThreadSanitizer has shadow for some ranges only, and only the kernel's own choice lies in
-       them. */
-    if (hint != 0 && (UNDER_THREAD_SANITIZER || (hint & (alignment - 1)) != 0)) return NULL;
+    if ((hint & (alignment - 1)) != 0) return NULL;
     void *start = NULL;
     if (hint != 0) {
         start = reserve_exactly(hint, size);
@@ -131,6 +130,22 @@ void *os_reserve(size_t size, size_t alignment, uintptr_t hint) {
     }
     if (start != NULL) os_seam_note(OS_CHANGE_RESERVE, start, size);
     return start;
+}
+
+uintptr_t os_find_hole(size_t size, size_t alignment, uintptr_t hint) {
+    if (os_seam_fails(OS_RESERVE)) return 0;
+    void *start = hint != 0 ? reserve_exactly(hint, size) : reserve_aligned(size, alignment);
+    if (start != NULL && !UNDER_THREAD_SANITIZER) unmap((uintptr_t)start, size);
+    return (uintptr_t)start;
+}
+
+bool os_map(void *start, size_t size) {
+    if (os_seam_fails(OS_RESERVE) || (IN_HARNESS && os_seam.commit_fails(start, size)))
+        return false;
+    if (map_exactly((uintptr_t)start, size, PROT_READ | PROT_WRITE) == NULL) return false;
+    os_seam_note(OS_CHANGE_RESERVE, start, size);
+    os_seam_note(OS_CHANGE_COMMIT, start, size);
+    return true;
 }
 
 bool os_unreserve(void *start, size_t size) {
@@ -150,12 +165,9 @@ bool os_commit(void *start, size_t size) {
 }
 
 /* A fresh inaccessible mapping in place of the old one: the only way to give the commit charge
-   back. It also drops guard markers. The advice must be that of the neighbours, or the kernel
-   cannot merge the range with them. */
+   back. It also drops guard markers. */
 static bool replace_by_inaccessible(void *start, size_t size) {
-    if (map_inaccessible((uintptr_t)start, size, MAP_FIXED) == NULL) return false;
-    os_advise_region(start, size);
-    return true;
+    return map_inaccessible((uintptr_t)start, size, MAP_FIXED) != NULL;
 }
 
 bool os_decommit(void *start, size_t size) {
@@ -169,6 +181,13 @@ bool os_protect_read(void *start, size_t size) {
     if (os_seam_fails(OS_PROTECT)) return false;
     if (!set_protection(start, size, PROT_READ)) return false;
     os_seam_note(OS_CHANGE_PROTECT_READ, start, size);
+    return true;
+}
+
+bool os_protect_write(void *start, size_t size) {
+    if (os_seam_fails(OS_PROTECT)) return false;
+    if (!set_protection(start, size, PROT_READ | PROT_WRITE)) return false;
+    os_seam_note(OS_CHANGE_COMMIT, start, size);
     return true;
 }
 
@@ -198,10 +217,9 @@ bool os_guard_remove(void *start, size_t size) {
     return true;
 }
 
-void os_advise_region(void *start, size_t size) {
-    advise(start, size, MADV_DONTDUMP);
-    advise(start, size, MADV_NOHUGEPAGE);
-}
+void os_leave_out_of_dumps(void *start, size_t size) { advise(start, size, MADV_DONTDUMP); }
+
+void os_keep_small_pages(void *start, size_t size) { advise(start, size, MADV_NOHUGEPAGE); }
 
 /* Counted with OS_PROTECT: like those calls it changes a property of a mapping, not what is in
    it. */
@@ -223,7 +241,7 @@ bool os_move_pages(void *from, void *to, size_t size) {
     if (moved != (long)to) {
         /* The kernel may have unmapped the destination before it failed, as it does at RLIMIT_DATA.
            If it did not, the address is taken, by our own reservation, and stays as it is. */
-        if (reserve_exactly((uintptr_t)to, size) != NULL) os_advise_region(to, size);
+        (void)reserve_exactly((uintptr_t)to, size);
         return false;
     }
     /* The source is empty now. Should the kernel refuse to replace it, closing it is all that can

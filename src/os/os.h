@@ -40,25 +40,30 @@ extern struct os_facts os_facts __asm__("moat_ro_pages") __attribute__((visibili
 void os_read_facts(struct os_facts *facts);
 
 size_t os_page_size(void);
-/* Physical memory in bytes; 1 GiB when unknown. */
-size_t os_physical_memory(void);
 /* Whether the machine refuses a mapping of so many bytes whatever is free: by
    vm.overcommit_memory=0 (the kernel's default) one block may have no more than all memory and
-   swap. What is reserved uncharged, as the region is, the kernel does not hold against that. */
-bool os_is_absurd(size_t bytes); /* RLIMIT_AS in bytes, SIZE_MAX when infinite. */
+   swap. Asked before address space is taken for it. */
+bool os_is_absurd(size_t bytes);
+/* RLIMIT_AS in bytes, SIZE_MAX when infinite. */
 size_t os_address_space_limit(void);
 
-/* Reserves inaccessible, uncharged address space: at `hint` exactly if hint is not 0 (and nowhere
-   else), aligned to `alignment`. */
+/* Maps inaccessible memory, which is not charged: at `hint` exactly if hint is not 0 (and nowhere
+   else, nor over anything), aligned to `alignment`. */
 void *os_reserve(size_t size, size_t alignment, uintptr_t hint);
+/* An address at which nothing was mapped over `size` bytes a moment ago: `hint`, or, if that is 0,
+   the kernel's choice. Nothing is kept. 0: there is something, or a limit forbids to ask. */
+uintptr_t os_find_hole(size_t size, size_t alignment, uintptr_t hint);
+/* Maps readable and writable memory at `start` exactly, not over anything. */
+bool os_map(void *start, size_t size);
 /* Gives a reservation, or a part, back to the kernel. */
 bool os_unreserve(void *start, size_t size);
 /* Inaccessible → readable and writable, zero-filled if it never was or after os_decommit. */
 bool os_commit(void *start, size_t size);
 /* Anything → inaccessible, contents gone, commit charge given back. */
 bool os_decommit(void *start, size_t size);
-/* Reserved → readable (zero pages, no charge). */
+/* Anything → read-only, and back to writable. For the structure of ro.h. */
 bool os_protect_read(void *start, size_t size);
+bool os_protect_write(void *start, size_t size);
 /* Readable/writable → inaccessible, contents kept. Used for guards by mprotect. */
 bool os_protect_none(void *start, size_t size);
 /* Contents gone, still committed and zero-filled on next touch. */
@@ -67,9 +72,10 @@ bool os_purge(void *start, size_t size);
    must be verified by the caller. */
 bool os_guard_install(void *start, size_t size);
 bool os_guard_remove(void *start, size_t size);
-/* Advice that may be ignored: no core dump, no huge pages; and wiped in a forked child (false if
-   the kernel cannot). */
-void os_advise_region(void *start, size_t size);
+/* Advice that may be ignored. Neighbours with other advice are mappings of their own. */
+void os_leave_out_of_dumps(void *start, size_t size);
+void os_keep_small_pages(void *start, size_t size);
+/* Zero in a forked child; false if the kernel cannot. */
 bool os_wipe_on_fork(void *start, size_t size);
 /* mseal where the kernel has it; best effort. */
 bool os_seal(void *start, size_t size);

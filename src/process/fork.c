@@ -113,19 +113,19 @@ static void recover_heaps(struct survivors survivors, bool interrupted) {
 
 static void recover_as(struct survivors survivors, bool interrupted, bool held_all_locks) {
     if (!ro_is_started()) return;
-    size_t words = round_up(ro.region->window_end, 64) / 64;
+    size_t words = round_up(ro.region->extent, 64) / 64;
     for (unsigned set = 0; set < ABANDONED_SETS; set++) {
         __builtin_memset(ro.abandoned[set].words, 0, words * sizeof(uint64_t));
         __builtin_memset(ro.abandoned[set].summary, 0, sizeof ro.abandoned[set].summary);
     }
-    for (uint32_t word = 0; word * 64 < ro.region->window_end; word++)
+    for (uint32_t word = 0; word * 64 < ro.region->extent; word++)
         for (uint64_t taken = ro.region->taken[word]; taken != 0; taken &= taken - 1) {
             uint32_t index = word * 64 + low_bit(taken);
-            if (index < ro.region->window_end) recover_segment(segment_at(index), survivors);
+            if (index < ro.region->extent) recover_segment(segment_at(index), survivors);
         }
     recover_heaps(survivors, interrupted);
     zero_size_recover();
-    for (uint32_t i = 0; i < ro.pool->writable; i++)
+    for (uint32_t i = 0; i < ro.pool->mapped; i++)
         __builtin_memset(&ro.randoms[i], 0, sizeof(struct random));
     /* its holder may have been caught between two steps of a change */
     if (!held_all_locks && ro.locks[LOCK_HUGE_CACHE].word != 0) huge_forget_cache();

@@ -124,7 +124,6 @@ END_TEST
 /* A longer huge block over the place where a shorter one began before: what is there now counts. */
 START_TEST(an_address_inside_a_huge_block_over_the_remains_of_others) {
     core_start_ready("region=64M");
-    ro.region->origin = ro.region->huge_origin = 1;
     char *blocks[4];
     for (unsigned i = 0; i < 4; i++) blocks[i] = core_alloc(&owner, 3 * MIB);
     for (unsigned i = 0; i < 4; i++) core_give(&owner, blocks[i]);
@@ -143,7 +142,7 @@ START_TEST(an_address_that_is_no_block) {
     /* the guard */
     expect_all((char *)segment_start(core_segment(block)) + SEGMENT_SIZE - 16, NO_BLOCK);
     expect_all((char *)ro.region_base, NO_BLOCK); /* never used */
-    expect_all((char *)ro.region_base + ro.region_span - 16, NO_BLOCK);
+    expect_all((char *)segment_address(ro.region->extent) - 16, NO_BLOCK);
     char *huge = core_alloc(&owner, 5 * MIB);
     expect_all(huge + 7 * MIB, NO_BLOCK); /* of the run, behind the block */
     char *zero = core_alloc(&owner, 0);
@@ -159,7 +158,7 @@ START_TEST(an_address_outside_the_heap) {
     expect_all((void *)16, OUTSIDE);
     expect_all((void *)~(uintptr_t)15, OUTSIDE);
     expect_all((char *)ro.region_base - 16, OUTSIDE);
-    expect_all((char *)ro.region_base + ro.region_span, OUTSIDE);
+    expect_all((char *)segment_address(ro.region->extent), OUTSIDE);
     expect_all((void *)ro.segments, OUTSIDE);
     core_start("region=1G"); /* nothing initialised: everything is outside */
     expect_all(mine, OUTSIDE);

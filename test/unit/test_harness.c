@@ -428,7 +428,7 @@ END_TEST
 START_TEST(a_reset_leaves_nothing) {
     ro.heaps_max = 3;
     ro.region_base = 4 * MIB;
-    ck_assert(os_protect_read(&moat_ro_pages, sizeof moat_ro_pages));
+    ck_assert(os_protect_read(&ro, RO_ALIGNMENT));
     ck_assert(os_commit(at(3), page));
     uintptr_t virtual_word = 77;
     thread_word() = THREAD_ENDED;

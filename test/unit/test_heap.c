@@ -266,7 +266,7 @@ END_TEST
 START_TEST(without_a_heap_left_the_late_heap_serves) {
     struct core_thread threads[8];
     core_begin(&owner);
-    ro.pool->limit = ro.pool->writable; /* no more can be made */
+    ro.pool->made = ro.pool->mapped = HEAPS_MAX; /* no more can be made */
     unsigned late = 0;
     for (unsigned i = 0; i < 8; i++) {
         threads[i] = CORE_THREAD;

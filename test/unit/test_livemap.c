@@ -83,10 +83,10 @@ END_TEST
 START_TEST(the_bits_of_a_segment_can_be_written_once_it_is_taken) {
     core_start_ready(NULL);
     uint32_t index = 0;
-    core_require(region_take(1, 1, 1, &index));
+    core_require(region_take(1, 1, &index));
     uintptr_t start = segment_address(index);
-    core_require(
-        harness_range_is((uintptr_t)map_word_of(start), MAP_BYTES_PER_SEGMENT, HARNESS_COMMITTED));
+    core_require(harness_range_is((uintptr_t)map_word_of(start), MAP_TABLE_BYTES_PER_SEGMENT,
+                                  HARNESS_COMMITTED));
     for (uintptr_t at = start; at < start + SEGMENT_SIZE; at += MAP_WORD_SPAN) {
         core_require(map_word_of(at)->live == 0);
         core_require(map_word_of(at)->claim == 0);

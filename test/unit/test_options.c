@@ -68,11 +68,9 @@ static struct options defaults(void) {
                             .zero_realloc_frees = true,
                             .purge_delay_ms = 10,
                             .verbose = false,
-                            .region_limit = 0};
+                            .region_limit = 0,
+                            .dump = DUMP_TABLES};
 }
-
-/* What a row below leaves out is 0, the default. */
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
 /* --- Values ---------------------------------------------------------------------------------- */
 
@@ -87,42 +85,71 @@ START_TEST(no_text_leaves_the_documented_defaults) {
 }
 END_TEST
 
+/* What a text changes of the defaults: a member of struct options. */
+struct change {
+    size_t offset, size;
+    uint64_t value;
+};
+
+#define NOTHING                                                                                    \
+    { 0, 0, 0 }
+#define CHANGE(member, value)                                                                      \
+    { offsetof(struct options, member), sizeof((struct options *)0)->member, (uint64_t)(value) }
+
 static const struct {
     const char *text;
-    struct options expected;
+    struct change change;
 } good[] = {
-    {"guards=auto", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
-    {"guards=mprotect", {GUARDS_MPROTECT, SIZED_ABORT, true, 10, false, 0}},
-    {"guards=off", {GUARDS_OFF, SIZED_ABORT, true, 10, false, 0}},
-    {"sized=abort", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
-    {"sized=report", {GUARDS_AUTO, SIZED_REPORT, true, 10, false, 0}},
-    {"sized=off", {GUARDS_AUTO, SIZED_OFF, true, 10, false, 0}},
-    {"zero_realloc=free", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
-    {"zero_realloc=alloc", {GUARDS_AUTO, SIZED_ABORT, false, 10, false, 0}},
-    {"purge_delay=0", {GUARDS_AUTO, SIZED_ABORT, true, 0, false, 0}},
-    {"purge_delay=3600000", {GUARDS_AUTO, SIZED_ABORT, true, 3600000, false, 0}},
-    {"purge_delay=0000000000000000000000000001", {GUARDS_AUTO, SIZED_ABORT, true, 1, false, 0}},
-    {"verbose=1", {GUARDS_AUTO, SIZED_ABORT, true, 10, true, 0}},
-    {"verbose=0", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
-    {"region=0", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
-    {"region=16777216", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 16777216}},
-    {"region=16384K", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 16777216}},
-    {"region=64M", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, (size_t)64 << 20}},
-    {"region=3G", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, (size_t)3 << 30}},
-    {"region=2T", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, (size_t)2 << 40}},
-    {"deepbind=keep", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0, DEEPBIND_KEEP}},
-    {"deepbind=keep:deepbind=strip", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, 0}},
-    {"region=9223372036854775807", {GUARDS_AUTO, SIZED_ABORT, true, 10, false, PTRDIFF_MAX}},
-    {"guards=off:sized=report:zero_realloc=alloc:purge_delay=5:verbose=1:region=1G",
-     {GUARDS_OFF, SIZED_REPORT, false, 5, true, (size_t)1 << 30}},
+    {"guards=auto", NOTHING},
+    {"guards=mprotect", CHANGE(guards, GUARDS_MPROTECT)},
+    {"guards=off", CHANGE(guards, GUARDS_OFF)},
+    {"sized=abort", NOTHING},
+    {"sized=report", CHANGE(sized, SIZED_REPORT)},
+    {"sized=off", CHANGE(sized, SIZED_OFF)},
+    {"zero_realloc=free", NOTHING},
+    {"zero_realloc=alloc", CHANGE(zero_realloc_frees, false)},
+    {"purge_delay=0", CHANGE(purge_delay_ms, 0)},
+    {"purge_delay=3600000", CHANGE(purge_delay_ms, 3600000)},
+    {"purge_delay=0000000000000000000000000001", CHANGE(purge_delay_ms, 1)},
+    {"verbose=1", CHANGE(verbose, true)},
+    {"verbose=0", NOTHING},
+    {"region=0", NOTHING},
+    {"region=16777216", CHANGE(region_limit, 16777216)},
+    {"region=16384K", CHANGE(region_limit, 16777216)},
+    {"region=64M", CHANGE(region_limit, (size_t)64 << 20)},
+    {"region=3G", CHANGE(region_limit, (size_t)3 << 30)},
+    {"region=2T", CHANGE(region_limit, (size_t)2 << 40)},
+    {"region=9223372036854775807", CHANGE(region_limit, PTRDIFF_MAX)},
+    {"dump=heap", CHANGE(dump, DUMP_HEAP)},
+    {"dump=tables", NOTHING},
+    {"dump=none", CHANGE(dump, DUMP_NONE)},
+    {"deepbind=keep", CHANGE(deepbind, DEEPBIND_KEEP)},
+    {"deepbind=keep:deepbind=strip", NOTHING},
     /* Empty items do not count, and of two the last one wins. */
-    {"::guards=off::sized=off:", {GUARDS_OFF, SIZED_OFF, true, 10, false, 0}},
-    {"sized=off:sized=report", {GUARDS_AUTO, SIZED_REPORT, true, 10, false, 0}},
+    {"::sized=off:", CHANGE(sized, SIZED_OFF)},
+    {"sized=off:sized=report", CHANGE(sized, SIZED_REPORT)},
 };
 
 START_TEST(every_key_takes_its_values) {
-    struct options options = parsed(good[_i].text, false);
-    assert_same(&options, &good[_i].expected);
+    struct options options = parsed(good[_i].text, false), expected = defaults();
+    memcpy((char *)&expected + good[_i].change.offset, &good[_i].change.value,
+           good[_i].change.size);
+    assert_same(&options, &expected);
+    ck_assert_str_eq(printed, "");
+}
+END_TEST
+
+START_TEST(several_keys_are_taken_from_one_text) {
+    struct options options = parsed(
+        "guards=off:sized=report:zero_realloc=alloc:purge_delay=5:verbose=1:region=1G", false);
+    struct options expected = defaults();
+    expected.guards = GUARDS_OFF;
+    expected.sized = SIZED_REPORT;
+    expected.zero_realloc_frees = false;
+    expected.purge_delay_ms = 5;
+    expected.verbose = true;
+    expected.region_limit = (size_t)1 << 30;
+    assert_same(&options, &expected);
     ck_assert_str_eq(printed, "");
 }
 END_TEST
@@ -336,7 +363,10 @@ END_TEST
 START_TEST(a_privileged_process_takes_what_hardens_or_is_neutral) {
     struct options options = parsed(
         "guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=7:verbose=0:region=0", true);
-    struct options expected = {GUARDS_MPROTECT, SIZED_ABORT, false, 7, false, 0};
+    struct options expected = defaults();
+    expected.guards = GUARDS_MPROTECT;
+    expected.zero_realloc_frees = false;
+    expected.purge_delay_ms = 7;
     assert_same(&options, &expected);
     ck_assert_str_eq(printed, "");
 }
@@ -344,9 +374,13 @@ END_TEST
 
 /* The measure is what the program chose for itself, not the defaults. */
 START_TEST(a_privileged_process_may_harden_what_its_program_weakened) {
-    struct options options = {GUARDS_OFF, SIZED_OFF, true, 1000, true, (size_t)1 << 30};
+    struct options options =
+        parsed("guards=off:sized=off:purge_delay=1000:verbose=1:region=1G", false);
     parse_over(&options, "guards=auto:sized=report:purge_delay=999:verbose=0:region=1G", true);
-    struct options expected = {GUARDS_AUTO, SIZED_REPORT, true, 999, false, (size_t)1 << 30};
+    struct options expected = defaults();
+    expected.sized = SIZED_REPORT;
+    expected.purge_delay_ms = 999;
+    expected.region_limit = (size_t)1 << 30;
     assert_same(&options, &expected);
     ck_assert_str_eq(printed, "");
     parse_over(&options, "sized=off", true);
@@ -401,7 +435,7 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     ck_assert_str_eq(
         printed,
         "moat: options: "
-        "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:"
+        "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:dump=tables:"
         "deepbind=strip-except:a,b\n");
     char text[256];
     ck_assert_uint_lt(strlen(printed), sizeof text);
@@ -426,6 +460,7 @@ int main(void) {
     TCase *group = tcase_create("options");
     tcase_add_test(group, no_text_leaves_the_documented_defaults);
     tcase_add_loop_test(group, every_key_takes_its_values, 0, LENGTH(good));
+    tcase_add_test(group, several_keys_are_taken_from_one_text);
     tcase_add_loop_test(group, a_bad_value_is_one_warning_and_changes_nothing, 0, LENGTH(bad));
     tcase_add_loop_test(group, an_unknown_key_is_one_warning_that_names_it, 0, LENGTH(unknown));
     tcase_add_loop_test(group, a_word_with_a_list_keeps_the_list, 0, LENGTH(good_lists));

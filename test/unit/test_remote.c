@@ -225,7 +225,6 @@ static void owner_makes_the_segment_huge(void) {
     for (unsigned i = 0; i < CAPACITY; i++)
         if (blocks[i] != NULL && blocks[i] != target) alloc_free(blocks[i]);
     alloc_collect(true);
-    ro.region->huge_origin = segment_index(core_segment(target));
     core_require(alloc_block(3 * MIB) != NULL);
     core_be(&other);
 }

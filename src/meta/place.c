@@ -1,0 +1,106 @@
+/*
+ * place: random bases (see place.h).
+ *
+ * Runs once, in init, which alone holds the structure. All distances are fractions of the address
+ * space that a process has: 47 bits on most machines, 39 on small ones.
+ */
+#include "meta/place.h"
+#include "base/bits.h"
+#include "meta/region.h"
+#include "os/os.h"
+
+/* Of the address space: the region begins between an eighth and five eighths, and takes at most a
+   quarter; an island is a sixteenth, or 512 GiB. Programs, libraries and stacks lie above. */
+#define FIRST_SHARE 8u
+#define RANGE_SHARE 2u
+#define SPAN_SHARE 4u
+#define ISLAND_SHARE 16u
+#define ISLAND_MAX (512 * GIB)
+/* Nothing is chosen nearer than this to where the kernel puts mappings. */
+#define CLEARANCE_SHARE 64u
+/* ThreadSanitizer maps only some address ranges: there a hole is the kernel's own choice, and the
+   span small enough for it. */
+#define SPAN_UNDER_SANITIZER (64 * GIB)
+#define ATTEMPTS 8
+
+/* The highest address that a process shows without being asked leads to the number of bits. */
+static uintptr_t space_above(uintptr_t address) { return (uintptr_t)2 << high_bit(address); }
+
+void places_learn(struct places *places, size_t cap) {
+    size_t page = os_page_size();
+    void *probe = os_reserve(page, page, 0);
+    if (probe != NULL) os_unreserve(probe, page);
+    places->kernel = (uintptr_t)probe;
+    uintptr_t stack = space_above((uintptr_t)__builtin_frame_address(0));
+    uintptr_t mapping = probe != NULL ? space_above(places->kernel) : 0;
+    places->space = stack > mapping ? stack : mapping;
+    size_t span =
+        UNDER_THREAD_SANITIZER ? SPAN_UNDER_SANITIZER : REGION_MAX_SEGMENTS * SEGMENT_SIZE;
+    if (span > places->space / SPAN_SHARE) span = places->space / SPAN_SHARE;
+    if (cap != 0 && span > cap) span = cap;
+    places->span = round_down(span, SEGMENT_SIZE);
+}
+
+static bool overlap(uintptr_t one, size_t size, uintptr_t other, size_t other_size) {
+    return one < other + other_size && other < one + size;
+}
+
+static bool is_near_kernel(const struct places *places, uintptr_t start, size_t size) {
+    uintptr_t clearance = places->space / CLEARANCE_SHARE;
+    return places->kernel != 0 && overlap(start, size, places->kernel - clearance, 2 * clearance);
+}
+
+static uintptr_t island_size(const struct places *places) {
+    uintptr_t size = places->space / ISLAND_SHARE;
+    return size < ISLAND_MAX ? size : ISLAND_MAX;
+}
+
+/* A multiple of the unit in the part of the address space that is used. */
+static uintptr_t somewhere(const struct places *places, struct random *random, uintptr_t unit) {
+    uint64_t units = places->space / RANGE_SHARE / unit;
+    return places->space / FIRST_SHARE + random_next(random) % units * unit;
+}
+
+static void shuffle_lanes(struct places *places, struct random *random) {
+    for (unsigned i = 0; i < PLACE_LANES; i++) {
+        unsigned other = random_below(random, i + 1);
+        places->order[i] = places->order[other];
+        places->order[other] = (uint8_t)i;
+    }
+}
+
+void places_choose(struct places *places, struct random *random) {
+    if (UNDER_THREAD_SANITIZER) {
+        places->region = os_find_hole(places->span, SEGMENT_SIZE, 0);
+        return;
+    }
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        places->region = somewhere(places, random, SEGMENT_SIZE);
+        if (!is_near_kernel(places, places->region, places->span)) break;
+    }
+    uintptr_t size = island_size(places);
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        places->island = somewhere(places, random, size);
+        if (!is_near_kernel(places, places->island, size) &&
+            !overlap(places->island, size, places->region, places->span))
+            break;
+    }
+    shuffle_lanes(places, random);
+}
+
+uintptr_t places_table(const struct places *places, struct random *random, unsigned number,
+                       size_t size) {
+    size_t page = os_page_size(), hole = round_up(size, page) + page;
+    if (UNDER_THREAD_SANITIZER) {
+        uintptr_t found = os_find_hole(hole, page, 0);
+        return found != 0 ? found + page : 0;
+    }
+    size_t lane = island_size(places) / PLACE_LANES;
+    if (hole + 2 * page > lane) return 0;
+    uintptr_t first = places->island + places->order[number] * lane, start = 0;
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        start = first + round_down(random_next(random) % (lane - hole - page), page);
+        if (os_find_hole(hole, page, start) != 0) break;
+    }
+    return start + page;
+}

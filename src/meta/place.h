@@ -1,0 +1,38 @@
+/*
+ * place: where in the address space the region and the tables lie.
+ *
+ * Nothing is reserved over their spans, so all that keeps others out is that nobody goes there by
+ * himself: the kernel puts mappings without a wish near stack or program, and nothing of moat's is
+ * chosen near that. The region has a random base. The tables share a random *island*, each in a
+ * lane of its own, in random order, at a random place of the lane. The figures for guessing are in
+ * SECURITY.md.
+ */
+#ifndef MOAT_PLACE_H
+#define MOAT_PLACE_H
+
+#include "meta/random.h"
+
+/* Lanes of an island, a power of two: the most tables there can be. */
+#define PLACE_LANES 8u
+
+struct places {
+    uintptr_t space;  /* user addresses lie below; a power of two */
+    uintptr_t kernel; /* where the kernel puts a mapping without a wish; 0: it would not say */
+    uintptr_t region; /* base of the region, a multiple of SEGMENT_SIZE */
+    size_t span;      /* bytes the region can grow to */
+    uintptr_t island;
+    uint8_t order[PLACE_LANES]; /* the lane of each table */
+};
+
+/* Looks at the address space, and bounds the span by `cap` (bytes; 0: no bound) and by what the
+   machine has addresses for. */
+void places_learn(struct places *places, size_t cap);
+/* Chooses a base for the region, and an island; again, when something else lies there. */
+void places_choose(struct places *places, struct random *random);
+/* Where the table of that number may begin, `size` bytes at most: at least an OS page from the ends
+   of its lane. Whether something else lies there was asked of the kernel, unless a limit forbids to
+   ask. 0: the lane is too small. */
+uintptr_t places_table(const struct places *places, struct random *random, unsigned number,
+                       size_t size);
+
+#endif
