@@ -56,7 +56,7 @@ static void in_child(void (*body)(void)) {
 
 /* Allocates much, of all sizes: nothing of it may overlap a block that is in use. */
 static void allocate_apart(void) {
-    for (unsigned i = 0; i < (CORE_SANITIZED ? 80 : 380); i++) {
+    for (unsigned i = 0; i < (CORE_SANITIZED ? 80 : 300); i++) {
         size_t size = size_of(i) + i % 3;
         unsigned char *block = alloc_block(size);
         core_require(block != NULL);
