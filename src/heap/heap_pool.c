@@ -28,7 +28,8 @@ static void exit_hook(void *argument) {
     heap_thread_end(heap);
 }
 
-/* Maps the memory of more heaps, some at a time. The generators' part is wiped in a forked child. */
+/* Maps the memory of more heaps, some at a time. The generators' part is wiped in a forked
+   child. */
 static bool extend_pool(struct heap_pool *pool) {
     uint32_t heaps = pool->mapped + HEAPS_PER_STEP;
     size_t before = pool->randoms.mapped;

@@ -171,25 +171,26 @@ static uint32_t window_step(const struct region *region, uint32_t first, uint32_
     return step < rest ? step : rest;
 }
 
-/* Adds a window with which a run of `count` segments can be had at the end. */
-static bool grow(struct region *region, uint32_t count, uint32_t align) {
+/* Adds a window, and returns the free run of `count` segments that there is at the end then;
+   UINT32_MAX: none could be had. */
+static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
     uint32_t old = region->extent, first = old;
     for (int attempt = 0; attempt < GROW_ATTEMPTS && first < region->span; attempt++) {
         /* Behind something else's mapping the first segment stays inaccessible, as segment 0
            does. */
         uint32_t guard = first > old ? 1 : 0;
-        size_t end = (size_t)align_index(guard ? first + 1 : free_tail(region), align) + count;
-        if (end > region->span) return false;
-        uint32_t least = end > first ? (uint32_t)end - first : 1;
+        uint32_t start = align_index(guard ? first + 1 : free_tail(region), align);
+        if ((size_t)start + count > region->span) return UINT32_MAX;
+        uint32_t least = start + count - first; /* or it would have been found without */
         uint32_t length = map_some(region, first, window_step(region, first, least), least);
         if (length != 0) {
             mark_segments(region, old, first - old + guard, true);
-            return true;
+            return start;
         }
-        if (!address_space_left(least)) return false;
+        if (!address_space_left(least)) break;
         first += GROW_SKIP << attempt / 4;
     }
-    return false;
+    return UINT32_MAX;
 }
 
 bool region_start(struct region *region) {
@@ -231,7 +232,7 @@ bool region_take(uint32_t count, uint32_t align, uint32_t *index) {
     locks_acquire(LOCK_REGION);
     region->lock_count++;
     uint32_t found = find_run(region, count, align);
-    if (found == UINT32_MAX && grow(region, count, align)) found = find_run(region, count, align);
+    if (found == UINT32_MAX) found = grow(region, count, align);
     if (found != UINT32_MAX) {
         mark_segments(region, found, count, true);
         *index = found;
