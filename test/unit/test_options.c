@@ -435,7 +435,8 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     ck_assert_str_eq(
         printed,
         "moat: options: "
-        "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:dump=tables:"
+        "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:"
+        "dump=tables:"
         "deepbind=strip-except:a,b\n");
     char text[256];
     ck_assert_uint_lt(strlen(printed), sizeof text);
