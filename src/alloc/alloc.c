@@ -6,6 +6,8 @@
  * accessor that turns an address into a live block, or ends the process. An allocation that finds
  * no memory gives back what this thread and ended ones hold unused, and is tried once more.
  */
+/* Blocks are filled and copied while the thread is not busy. */
+#define BYTES_BY_THE_C_LIBRARY
 #include "alloc/alloc.h"
 #include "alloc/diagnose.h"
 #include "heap/huge.h"

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
+
 #define MOAT_LIKELY(x) __builtin_expect(!!(x), 1)
 #define MOAT_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define MOAT_INLINE static inline __attribute__((always_inline))

@@ -68,6 +68,24 @@ MOAT_INLINE long cpu_system_call(long number, long a, long b, long c, long d, lo
 #define CPU_HAS_SYSTEM_CALL 0
 #endif
 
+/* Fills and copies bytes from low addresses to high ones, without a call. */
+#if defined(__x86_64__)
+MOAT_INLINE void cpu_fill(void *start, unsigned char byte, size_t size) {
+    __asm__ volatile("rep stosb" : "+D"(start), "+c"(size) : "a"(byte) : "memory");
+}
+MOAT_INLINE void cpu_copy(void *to, const void *from, size_t size) {
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+}
+#else
+MOAT_INLINE void cpu_fill(void *start, unsigned char byte, size_t size) {
+    for (volatile unsigned char *at = start; size > 0; size--) *at++ = byte;
+}
+MOAT_INLINE void cpu_copy(void *to, const void *from, size_t size) {
+    const unsigned char *out_of = from;
+    for (volatile unsigned char *at = to; size > 0; size--) *at++ = *out_of++;
+}
+#endif
+
 /* A moment's rest in a loop that waits for another processor. */
 #if defined(__x86_64__)
 MOAT_INLINE void cpu_pause(void) { __builtin_ia32_pause(); }

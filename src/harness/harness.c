@@ -481,9 +481,7 @@ void harness_reset(void) {
     state.count = 0;
     if (mprotect(&moat_ro_pages, sizeof moat_ro_pages, PROT_READ | PROT_WRITE) != 0)
         complain("the read-only structure cannot be made writable");
-    uint32_t exit_key = ro.exit_key; /* the C library has few; it serves the next start too */
     memset(&ro, 0, sizeof ro);
-    ro.exit_key = exit_key;
     moat_ro_pages.extent = 0;
     clear_plans();
     memset(state.calls, 0, sizeof state.calls);

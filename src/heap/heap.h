@@ -188,14 +188,14 @@ struct heap_pool {
     struct table randoms;
     uint32_t made;   /* heaps ever made, the late heap included */
     uint32_t mapped; /* heaps that both tables are mapped for */
-    uint32_t key;    /* pthread key of the exit hook */
-    bool key_ready;
     /* atomic: times somebody asked every heap to give back what it does not use */
     uint32_t trims;
     size_t lock_count;
 };
-/* Creates the exit hook's key and the late heap; called once by init. False: no memory. */
+/* Creates the late heap; called once by init. False: no memory. */
 bool heap_pool_init(void);
+/* In a forked child: whoever was about to create the exit hook's key may be gone. */
+void heap_pool_recover(void);
 /* Enters the thread's heap, made if it has none; or the late heap, locked. heap_release leaves it,
    and unlocks the late heap. */
 struct heap *heap_acquire(void);

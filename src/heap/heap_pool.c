@@ -18,14 +18,36 @@
    allocation comes in so late a round that the C library does not call the hook often enough. */
 #define EXIT_ROUNDS 2u
 
+/* What stands for no key: none yet, one is being made, none can be had. */
+enum { KEY_MISSING, KEY_COMING, KEY_REFUSED, KEY_FIRST };
+
+/* Atomic: the pthread key of the exit hook, plus KEY_FIRST, or what stands for none. The C library
+   has few keys: this one outlives a start that fails. */
+static uint32_t exit_key;
+
 /* Destructors that run after this one may allocate and free: the hook is armed again, and ends the
    heap a round later. */
 static void exit_hook(void *argument) {
     struct heap *heap = heap_of_thread();
     if (heap == NULL || heap != argument) return;
-    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(ro.exit_key - 1, heap) == 0)
-        return;
+    pthread_key_t key = atomic_load_relaxed(&exit_key) - KEY_FIRST;
+    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(key, heap) == 0) return;
     heap_thread_end(heap);
+}
+
+/* May run somebody else's function, which may allocate: the thread is not busy, and until the key
+   is there threads have the late heap. */
+MOAT_COLD static void make_exit_key(void) {
+    uint32_t expected = KEY_MISSING;
+    pthread_key_t key = 0;
+    if (!atomic_cas_acquire(&exit_key, &expected, KEY_COMING)) return; /* pairs with the store */
+    bool made = pthread_key_create(&key, exit_hook) == 0;
+    atomic_store_release(&exit_key,
+                         made ? key + KEY_FIRST : KEY_REFUSED); /* pairs with the above */
+}
+
+void heap_pool_recover(void) {
+    if (atomic_load_relaxed(&exit_key) == KEY_COMING) atomic_store_relaxed(&exit_key, KEY_MISSING);
 }
 
 /* Maps the memory of more heaps, some at a time. The generators' part is wiped in a forked
@@ -85,10 +107,7 @@ static void return_heap(struct heap_pool *pool, struct heap *heap) {
 
 bool heap_pool_init(void) {
     const struct heap *late = take_heap(ro.pool);
-    if (late == NULL || late->index != HEAP_LATE) return false;
-    pthread_key_t key;
-    if (ro.exit_key == 0 && pthread_key_create(&key, exit_hook) == 0) ro.exit_key = key + 1;
-    return true;
+    return late != NULL && late->index == HEAP_LATE;
 }
 
 /* Under its lock the late heap is the running thread's. Busy since before the lock was taken, until
@@ -110,7 +129,8 @@ struct heap *heap_try_late(void) {
 /* The first heap of a thread, which is busy meanwhile; its word leads to the heap from then on.
    NULL: none left, or no memory. */
 static struct heap *make_heap_of_thread(void) {
-    struct heap *heap = take_heap(ro.pool);
+    uint32_t key = atomic_load_relaxed(&exit_key);
+    struct heap *heap = key >= KEY_FIRST ? take_heap(ro.pool) : NULL;
     if (heap == NULL) return NULL;
     heap->thread = thread_identity();
     heap->exit_rounds = 0;
@@ -120,7 +140,7 @@ static struct heap *make_heap_of_thread(void) {
     thread_leave((uintptr_t)heap);
     /* May allocate: the heap serves it. Without the hook the heap is not given back at thread end:
        better that than no memory. */
-    (void)pthread_setspecific(ro.exit_key - 1, heap);
+    (void)pthread_setspecific(key - KEY_FIRST, heap);
     thread_mark_busy();
     return heap;
 }
@@ -132,7 +152,12 @@ struct heap *heap_acquire(void) {
         if (outside == THREAD_BUSY) heap_report_reentry(); /* moat_check() in a signal handler */
         MOAT_CHECK(outside == THREAD_NEW || outside == THREAD_ENDED, "thread word overwritten",
                    outside);
-        if (outside == THREAD_NEW && ro.exit_key != 0) heap = make_heap_of_thread();
+        if (outside == THREAD_NEW && atomic_load_relaxed(&exit_key) == KEY_MISSING) {
+            thread_leave(outside);
+            make_exit_key();
+            return heap_acquire();
+        }
+        if (outside == THREAD_NEW) heap = make_heap_of_thread();
         if (heap == NULL) {
             locks_acquire(LOCK_LATE_HEAP);
             return enter_late_heap(outside);

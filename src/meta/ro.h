@@ -44,8 +44,7 @@ struct ro {
     struct heap_pool *pool;
     struct huge_state *huge;
     struct zero_size_state *zero_size;
-    size_t os_page;    /* bytes */
-    uint32_t exit_key; /* pthread key of the exit hook, plus one; 0: none could be had */
+    size_t os_page; /* bytes */
     struct options options;
 };
 

@@ -124,6 +124,7 @@ static void recover_as(struct survivors survivors, bool interrupted, bool held_a
             if (index < ro.region->extent) recover_segment(segment_at(index), survivors);
         }
     recover_heaps(survivors, interrupted);
+    heap_pool_recover();
     zero_size_recover();
     for (uint32_t i = 0; i < ro.pool->mapped; i++)
         __builtin_memset(&ro.randoms[i], 0, sizeof(struct random));

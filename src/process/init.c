@@ -87,11 +87,10 @@ static void publish(void) {
     if (os_protect_read(&ro, RO_ALIGNMENT) && !IN_HARNESS) os_seal(&ro, RO_ALIGNMENT);
 }
 
-/* What a failed start has mapped goes back, and nothing is owned: but for the key, the options and
-   what the kernel said, which the next attempt takes up. */
+/* What a failed start has mapped goes back, and nothing is owned: but for the options and what the
+   kernel said, which the next attempt takes up. */
 static void take_down(struct layout *layout) {
     const struct os_facts facts = ro.os;
-    const uint32_t exit_key = ro.exit_key;
     const struct options options = ro.options;
     if (ro.region != NULL) {
         region_remove(ro.region);
@@ -105,7 +104,6 @@ static void take_down(struct layout *layout) {
     __builtin_memset(&ro, 0, sizeof ro);
     ro.os = facts;
     ro.os_page = facts.page_size;
-    ro.exit_key = exit_key;
     ro.options = options;
 }
 

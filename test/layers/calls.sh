@@ -4,11 +4,13 @@
 #     dlsym and nothing that allocates;
 #   - needs a name that an object of a later folder defines, unless the name is a hook. Order and hooks stand in the README.md of
 #     the source folder.
+# And if a function that another library may stand in front of is not in the library of tests that does so (test/field/in_front.c).
 set -euo pipefail
 
 readme=$1/README.md
 shift
 table=$(dirname -- "${BASH_SOURCE[0]}")/calls.txt
+in_front=$(dirname -- "${BASH_SOURCE[0]}")/../field/in_front.c
 [ $# -gt 10 ] || { echo "calls: only $# objects: called with the wrong list?" && exit 1; }
 nm -A -g "$@" | awk '
     FILENAME == ARGV[1] {
@@ -22,7 +24,21 @@ nm -A -g "$@" | awk '
         next
     }
     FILENAME == ARGV[2] {
-        if ($1 !~ /^#/) for (i = 2; i <= NF; i++) granted[$1, $i] = 1
+        if ($1 ~ /^#/) next
+        if ($2 !~ /^(data|part|program|open)$/) { print "test/layers/calls.txt: how is " $1 " to use " $3 "?"; bad = 1 }
+        for (i = 3; i <= NF; i++) {
+            granted[$1, $i] = 1
+            if ($2 == "open") open[$i] = 1
+        }
+        next
+    }
+    # IN_FRONT(result, name, …) defines a function
+    FILENAME == ARGV[3] {
+        if (match($0, /^IN_FRONT\([^,]*, [A-Za-z0-9_]+/)) {
+            name = substr($0, RSTART, RLENGTH)
+            sub(/.*, /, "", name)
+            front[name] = 1
+        }
         next
     }
     {
@@ -63,8 +79,10 @@ nm -A -g "$@" | awk '
                 bad = 1
             }
         }
+        for (name in open)
+            if (!(name in front)) { print "test/field/in_front.c does not stand in front of " name; bad = 1 }
         if (!outside || !inside || layers < 5) { print "calls: nothing found: nm or src/README.md is not understood"; bad = 1 }
         if (!bad) print "calls: " inside " calls inside go down, " outside " outside are granted"
         exit bad
     }
-' "$readme" "$table" -
+' "$readme" "$table" "$in_front" -
