@@ -55,6 +55,24 @@ static size_t check_heap(const struct heap *heap) {
     return count;
 }
 
+/* Both levels of a bitmap lead to the segment. */
+static bool is_in_set(unsigned set, uint32_t index) {
+    const struct abandoned *abandoned = &ro.abandoned[set];
+    return (atomic_load_relaxed(&abandoned->words[index / 64]) & bit64(index)) != 0 &&
+           (atomic_load_relaxed(&abandoned->summary[index / 4096]) & bit64(index / 64)) != 0;
+}
+
+/* Who looks for room does not look among those that had none. */
+static void check_no_room(const struct segment *segment, enum page_kind kind) {
+    bool room = segment->free_pages != 0;
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
+        const struct page *page = segment_page(segment, low_bit(slots));
+        room |= page_has_room(page) || page_has_claims(page);
+    }
+    MOAT_CHECK(!room || is_in_set((unsigned)kind, segment_index(segment)),
+               "check: abandoned segment with room among those without", segment_start(segment));
+}
+
 /* Reclaimed as the heap, checked, and left as it was. */
 static size_t check_abandoned(struct heap *heap, unsigned set) {
     size_t count = 0;
@@ -62,25 +80,20 @@ static size_t check_abandoned(struct heap *heap, unsigned set) {
     for (uint32_t from = 0; abandoned_find(set, from, &index); from = index + 1) {
         struct segment *segment = segment_at(index);
         uint64_t seen = atomic_load_relaxed(&segment->owner);
-        if (set != ABANDONED_EMPTY && owner_page_kind(seen) != (enum page_kind)set)
+        bool any_kind = set == ABANDONED_EMPTY || set == ABANDONED_FULL;
+        if (!any_kind && owner_page_kind(seen) != (enum page_kind)set)
             continue; /* an old hint: it is in another set */
         if (!segment_reclaim(segment, &heap->owner, &seen)) continue;
         MOAT_CHECK(segment_validate(segment), "check: abandoned segment, its pages and free slots",
                    segment_start(segment));
         if (!(seen & OWNER_REBUILD)) count += check_pages(segment, owner_page_kind(seen), 0);
-        unsigned right_set =
+        if (set == ABANDONED_FULL) check_no_room(segment, owner_page_kind(seen));
+        unsigned kind_set =
             segment->pages_used == 0 ? ABANDONED_EMPTY : (unsigned)owner_page_kind(seen);
         atomic_store_release(&segment->owner, seen); /* pairs with segment_reclaim */
-        abandoned_add(right_set, index);
+        abandoned_add(set == ABANDONED_FULL ? set : kind_set, index);
     }
     return count;
-}
-
-/* Both levels of a bitmap lead to the segment. */
-static bool is_in_set(unsigned set, uint32_t index) {
-    const struct abandoned *abandoned = &ro.abandoned[set];
-    return (atomic_load_relaxed(&abandoned->words[index / 64]) & bit64(index)) != 0 &&
-           (atomic_load_relaxed(&abandoned->summary[index / 4096]) & bit64(index / 64)) != 0;
 }
 
 /* Every abandoned segment can be found. */
@@ -90,7 +103,8 @@ static void check_findable(void) {
         if ((region->taken[index / 64] & bit64(index)) == 0) continue;
         uint64_t word = atomic_load_relaxed(&segment_at(index)->owner);
         if (!owner_has_pages(word) || !(word & OWNER_ABANDONED)) continue;
-        bool found = is_in_set(owner_page_kind(word), index) || is_in_set(ABANDONED_EMPTY, index);
+        bool found = is_in_set(owner_page_kind(word), index) || is_in_set(ABANDONED_EMPTY, index) ||
+                     is_in_set(ABANDONED_FULL, index);
         MOAT_CHECK(found, "check: abandoned segment that cannot be found", segment_address(index));
     }
 }

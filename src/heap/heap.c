@@ -99,7 +99,8 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
         struct page *page = search_queue(heap, size_class);
         if (page != NULL) return page;
         struct segment *segment = open_segment(heap, kind);
-        if (segment == NULL && adoptions < ADOPTIONS_PER_SEARCH && heap_adopt_one(heap, kind)) {
+        if (segment == NULL && adoptions < ADOPTIONS_PER_SEARCH &&
+            heap_adopt_one(heap, size_class)) {
             adoptions++;
             continue;
         }

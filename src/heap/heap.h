@@ -154,8 +154,8 @@ void heap_release_page(struct heap *heap, struct page *page);
 /* heap_abandon.c: segments change hands. Inside enter/leave. */
 /* Makes a segment whose owner word was just won part of the heap; `seen`: the word before. */
 void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen);
-/* Looks for one abandoned segment with pages of the kind, or without pages, and adopts it. */
-bool heap_adopt_one(struct heap *heap, enum page_kind kind);
+/* Looks for one abandoned segment that has room for the class, or has no pages, and adopts it. */
+bool heap_adopt_one(struct heap *heap, uint32_t size_class);
 /* Everything the heap has becomes abandoned; the heap is empty afterwards. */
 void heap_abandon(struct heap *heap);
 /* Leaves all empty segments but one to whoever needs one. At the end of generic paths that may have

@@ -9,6 +9,10 @@
 #include "heap/heap.h"
 #include "os/os.h"
 
+/* Abandoned segments that are looked at for one with room. Where the next search goes on is the
+   heap's: it looks at others. */
+#define LOOKS_PER_ADOPTION 8
+
 /* What settle_pages does with a segment's pages. */
 enum settling {
     SETTLE_KEEP = 0,    /* claims are taken in */
@@ -20,6 +24,7 @@ enum settling {
 static int64_t settle_pages(struct segment *segment, enum page_kind kind, unsigned settling,
                             struct random *random) {
     int64_t used = 0;
+    atomic_exchange_acquire(&segment->woken, 0); /* pairs with wake_owner: all is looked at now */
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         unsigned slot = low_bit(slots);
         struct page *page = segment_page(segment, slot);
@@ -64,39 +69,78 @@ static bool next_abandoned(struct heap *heap, unsigned set, uint32_t *index) {
     return true;
 }
 
-static bool adopt_from_set(struct heap *heap, unsigned set) {
-    uint32_t index;
-    while (next_abandoned(heap, set, &index)) {
+/* Whether a segment that was just reclaimed has a block of the class, or a page for one. */
+static bool serves(const struct segment *segment, enum page_kind kind, uint32_t size_class) {
+    if (segment->free_pages != 0) return true;
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
+        const struct page *page = segment_page(segment, low_bit(slots));
+        if (page->size_class == size_class && (page_has_room(page) || page_has_claims(page)))
+            return true;
+    }
+    return false;
+}
+
+/* One segment out of a set. What has no room for the class goes back as it was: somebody else may
+   need just that. */
+MOAT_INLINE bool adopt_from_set(struct heap *heap, unsigned set, uint32_t size_class) {
+    uint32_t index, first = 0;
+    int looks = LOOKS_PER_ADOPTION;
+    while (looks > 0 && next_abandoned(heap, set, &index) && index != first) {
         struct segment *segment = segment_at(index);
         uint64_t seen = atomic_load_relaxed(&segment->owner);
         /* A hint out of date: by now the segment is another's, or stands in the set of another
            kind. */
         if (set != ABANDONED_EMPTY && owner_page_kind(seen) != (enum page_kind)set) continue;
         if (!segment_reclaim(segment, &heap->owner, &seen)) continue;
-        heap_adopt(heap, segment, seen);
-        return true;
+        looks--;
+        if (set == ABANDONED_EMPTY || (seen & OWNER_REBUILD) != 0 ||
+            serves(segment, owner_page_kind(seen), size_class)) {
+            heap_adopt(heap, segment, seen);
+            heap->adopt_from = index; /* left again, it has room again as likely as not */
+            return true;
+        }
+        if (first == 0) first = index;
+        atomic_store_release(&segment->owner, seen); /* pairs with segment_reclaim */
+        abandoned_add(set, index);
     }
+    if (looks > 0 && first != 0 && index == first) abandoned_add(set, index);
     return false;
 }
 
-bool heap_adopt_one(struct heap *heap, enum page_kind kind) {
-    return adopt_from_set(heap, kind) || adopt_from_set(heap, ABANDONED_EMPTY);
+bool heap_adopt_one(struct heap *heap, uint32_t size_class) {
+    return adopt_from_set(heap, size_class_page_kind(size_class), size_class) ||
+           adopt_from_set(heap, ABANDONED_EMPTY, size_class);
 }
 
-/* The segment, with each of its pages, is nobody's from the release store on; the bitmap
-   follows. */
+/* Which set a segment belongs to that its owner is about to leave. A page without room gets the
+   mark: its first claim leads others to the segment (wake_owner). */
+static unsigned set_of(struct segment *segment, enum page_kind kind) {
+    if (segment->pages_used == 0) return ABANDONED_EMPTY;
+    bool room = segment->free_pages != 0;
+    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
+        struct page *page = segment_page(segment, low_bit(slots));
+        page_give_to(page, 0);
+        if (page_has_room(page) || !page_mark_full(page)) room = true;
+    }
+    return room ? (unsigned)kind : ABANDONED_FULL;
+}
+
+/* The segment, with each of its pages, is nobody's from the release store on; the bitmap follows. A
+   claim that came between the mark and the store has told the heap that leaves, which is none of
+   its business any more: the second look at `woken` finds it. */
 static void leave_segment(struct segment *segment, enum page_kind kind, int64_t remaining,
                           uint64_t purge_at) {
     uint32_t index = segment_index(segment);
-    bool empty = segment->pages_used == 0;
-    for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1)
-        page_give_to(segment_page(segment, low_bit(slots)), 0);
+    unsigned set = set_of(segment, kind);
     segment->purge_at = purge_at;
     segment->open_list = OPEN_NONE;
     atomic_store_relaxed(&segment->remaining, remaining);
     /* pairs with segment_reclaim */
     atomic_store_release(&segment->owner, owner_word(OWNER_ABANDONED, kind));
-    abandoned_add(empty ? ABANDONED_EMPTY : (unsigned)kind, index);
+    abandoned_add(set, index);
+    /* pairs with wake_owner: who sets a bit later sees the owner word */
+    if (set == ABANDONED_FULL && atomic_or_acq_rel(&segment->woken, 0) != 0)
+        abandoned_add((unsigned)kind, index);
 }
 
 void heap_abandon(struct heap *heap) {

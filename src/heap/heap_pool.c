@@ -136,7 +136,6 @@ static struct heap *make_heap_of_thread(void) {
     heap->exit_rounds = 0;
     heap->trims_seen = atomic_load_relaxed(&ro.pool->trims);
     heap->now = os_milliseconds();
-    heap->adopt_from = 0;
     thread_leave((uintptr_t)heap);
     /* May allocate: the heap serves it. Without the hook the heap is not given back at thread end:
        better that than no memory. */

@@ -81,8 +81,12 @@ static bool purge_late_heap(bool force, uint64_t now) {
    another time. */
 static bool purge_lists(struct heap *heap, bool force, bool *gave) {
     uint32_t walked = 0;
-    if (force || heap->purge_list == PURGE_IDLE) heap->purge_list = heap->purge_segment = 0;
+    if (force || heap->purge_list == PURGE_IDLE)
+        heap->purge_list = heap->purge_segment = heap->purge_set = heap->purge_from = 0;
     for (; heap->purge_list < PURGE_ABANDONED; heap->purge_list++) {
+        uint64_t rest = heap->listed & ~low_mask(heap->purge_list);
+        heap->purge_list = rest != 0 ? low_bit(rest) : PURGE_ABANDONED;
+        if (rest == 0) break;
         uint32_t index =
             heap->purge_segment != 0 ? heap->purge_segment : heap->lists[heap->purge_list].first;
         for (uint32_t next; index != 0; index = next) {
@@ -94,7 +98,6 @@ static bool purge_lists(struct heap *heap, bool force, bool *gave) {
             walked += giving ? SEGMENTS_PER_GIVING_ONE : 1;
             *gave |= giving;
         }
-        heap->purge_set = heap->purge_from = 0;
     }
     heap_shed_empty(heap);
     return true;

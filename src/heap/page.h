@@ -117,6 +117,11 @@ MOAT_INLINE int32_t page_used(const struct page *page) {
     return (int32_t)page->carved - (int32_t)page->free_count - (int32_t)page_returned(page);
 }
 
+/* Whether it has a block to hand out that needs no claim. */
+MOAT_INLINE bool page_has_room(const struct page *page) {
+    return page->free_count != 0 || page_returned(page) != 0 || page->carved < page->capacity;
+}
+
 /* From now on the local free that empties the page has more to do. Exact while nothing is taken
    from the page. */
 MOAT_INLINE void page_watch(struct page *page) {

@@ -17,15 +17,20 @@ static bool is_live(const struct map_word *word, uint64_t bit) {
     return (atomic_load_acquire(&word->live) & bit) != 0;
 }
 
-/* A full page has its first claim: tell its owner. Repeated and spurious wake-ups are harmless. */
+/* A full page has its first claim: tell its owner, or those who look for an abandoned segment with
+   room. Repeated and spurious wake-ups are harmless. */
 static void wake_owner(struct segment *segment, const struct page *page) {
-    /* pairs with heap_poll's exchange of woken */
-    atomic_or_release(&segment->woken, bit64(page_slot(page)));
+    /* pairs with the exchange of woken by heap_poll, and with the second look of leave_segment */
+    atomic_or_acq_rel(&segment->woken, bit64(page_slot(page)));
     /* pairs with the stores of abandon and reclaim */
     uint64_t word = atomic_load_acquire(&segment->owner);
     /* The owner may have collected the block meanwhile and given the segment back: it may be
        anything by now. Who reclaims it collects every page. */
-    if (!owner_has_pages(word) || (word & (OWNER_ABANDONED | OWNER_ORPHAN)) != 0) return;
+    if (!owner_has_pages(word) || (word & OWNER_ORPHAN) != 0) return;
+    if (word & OWNER_ABANDONED) {
+        abandoned_add((unsigned)owner_page_kind(word), segment_index(segment));
+        return;
+    }
     /* pairs with heap_poll's exchange of wake */
     atomic_or_release(&owner_heap(word)->wake, bit64(segment_index(segment)));
 }

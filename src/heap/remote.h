@@ -8,8 +8,9 @@
  *   live bit        relaxed load         it must be set                   -
  *   claim bit       fetch_or acq_rel     was clear; this is the free      collect's load, fetch_and
  *   page.pending    fetch_or acq_rel     after the claim                  exchange, mark full
- *   segment.woken   fetch_or release     when pending was {none, FULL}    the poll's exchange
- *   owner.wake      fetch_or release     likewise                         the poll's exchange
+ *   segment.woken   fetch_or acq_rel     when pending was {none, FULL}    the poll's exchange
+ *   owner.wake      fetch_or release     likewise; of an abandoned        the poll's exchange
+ *                                        segment: bits of the bitmaps
  *
  * Nothing spins, nothing is allocated, no freed memory is read.
  */

@@ -173,10 +173,11 @@ bool segment_purge(struct segment *segment);
 
 /* Abandoned segments: bitmaps of hints beside the owner words. One for each kind of page, the first
    three values being enum page_kind, so that who needs pages of one kind takes no segments away
-   from those who need another; and one for segments without pages, which serve any. A segment
-   stands in the one that was right when it was abandoned last (in a forked child, of its kind);
-   older bits mean nothing. */
-enum abandoned_set { ABANDONED_EMPTY, ABANDONED_SETS = PAGE_KINDS };
+   from those who need another; one for segments without pages, which serve any; and one for
+   segments that have no room, until a block of theirs is freed. A segment stands in the one that
+   was right when it was abandoned last (in a forked child, of its kind); older bits mean
+   nothing. */
+enum abandoned_set { ABANDONED_EMPTY, ABANDONED_FULL = PAGE_KINDS, ABANDONED_SETS };
 struct abandoned {
     uint64_t summary[REGION_WORDS / 64]; /* atomic: words that may have a bit */
     uint64_t words[REGION_WORDS];        /* atomic */

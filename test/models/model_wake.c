@@ -3,13 +3,16 @@
  *
  * One page of two blocks in a segment of its own, two heaps and two other threads that free. The
  * owner allocates, frees, sets the page aside, polls, abandons the segment and gives it back when
- * empty; either heap reclaims it, by the bitmap or by the owner word alone, or makes it anew;
- * meanwhile it may hold a huge block. The program is right: misuse, and step 1, are free_race's.
+ * empty; either heap reclaims it, by a bitmap or by the owner word alone, or makes it anew;
+ * meanwhile it may hold a huge block. A segment that is left without room stands in a bitmap of its
+ * own, which nobody searches who needs room. The program is right: misuse, and step 1, are
+ * free_race's.
  *
  * Judged at rest, when nobody stands inside the allocator: claims in a page in its queue are named
- * by `pending`; in a page set aside the owner has its wake-up; what is abandoned can be found; each
- * block is held, claimed, or on a list. With owner words read late, step 5 finds any word that was
- * there before, unless the thread learned of this owner: from the block, or from `pending`.
+ * by `pending`; in a page set aside the owner has its wake-up; what is abandoned can be found, and
+ * if it has room, or a claim, by who needs room; each block is held, claimed, or on a list. With
+ * owner words read late, step 5 finds any word that was there before, unless the thread learned of
+ * this owner: from the block, from `pending` or from `woken`.
  */
 #include "search.h"
 
@@ -19,8 +22,9 @@ enum { CLAIMS = 1, FULL = 2 };                               /* pending: the one
 /* The owner word: a heap is its number + 1. */
 enum { UNUSED = 0, ABANDONED = HEAPS + 1, HUGE_BLOCK };
 
-/* Late reads multiply the states: one thread frees, and the segment is not given back. */
-enum { SCENARIO_RIGHT, SCENARIO_LATE };
+/* Late reads multiply the states: one thread frees, and the segment is not given back. So do sets
+   of segments with room and without: one thread frees there too, and with two all stand in one. */
+enum { SCENARIO_RIGHT, SCENARIO_LATE, SCENARIO_SETS };
 
 enum mistake {
     CLAIM_AFTER_PENDING = RIGHT + 1,
@@ -36,6 +40,11 @@ enum mistake {
     RECLAIM_BY_STORE,
     SETTLE_KEEPS_MARK,
     MARK_FULL_RELAXED,
+    LEAVE_WITHOUT_MARK,
+    LEAVE_LOOKS_ONCE,
+    LEAVE_LOOKS_FIRST,
+    LEAVE_LOOKS_BY_LOAD,
+    WAKE_OWNERS_ONLY,
     MISTAKES
 };
 
@@ -52,8 +61,11 @@ enum place {
     POLL_WAKE,
     POLL_WOKEN_LOAD,
     POLL_WOKEN,
+    LEAVE_MARK,
     LEAVE_WORD,
     LEAVE_BIT,
+    LEAVE_WOKEN,
+    LEAVE_AGAIN,
     RECLAIM_BIT,
     RECLAIM_LOAD,
     RECLAIM_CAS,
@@ -63,6 +75,7 @@ enum place {
     REMOTE_4,
     REMOTE_5,
     REMOTE_6,
+    REMOTE_7,
     REMOTE_5_LATE, /* a step, no place */
     MALLOC,
     FREE,
@@ -78,12 +91,14 @@ enum then { THEN_REST, THEN_SEARCH, THEN_REJOIN, THEN_LEAVE, THEN_JOIN };
 
 struct state {
     uint8_t claim, pending, woken, wake, owner, findable; /* shared words; wake: a bit a heap */
-    uint8_t listed;                                       /* blocks on either list: owner only */
-    uint8_t in_full;                                      /* set aside: owner only */
-    uint8_t held;                                         /* what the program has */
-    uint8_t wild;                                         /* a wake-up went where no heap is */
-    uint8_t fresh; /* late reads: held blocks that this owner handed out */
-    uint8_t told;  /* late reads: who reads pending learns of this owner */
+    uint8_t roomless;    /* the bitmap of abandoned segments without room */
+    uint8_t listed;      /* blocks on either list: owner only */
+    uint8_t in_full;     /* set aside: owner only */
+    uint8_t held;        /* what the program has */
+    uint8_t wild;        /* a wake-up went where no heap is */
+    uint8_t fresh;       /* late reads: held blocks that this owner handed out */
+    uint8_t told;        /* late reads: who reads pending learns of this owner, */
+    uint8_t woken_tells; /* and who reads woken */
     struct {
         uint8_t place, then, seen; /* seen: collect's c; mistakes: what a store relies on */
     } heap[HEAPS];
@@ -101,7 +116,7 @@ static bool is_heap(unsigned owner) { return owner - 1u < HEAPS; }
 /* Until something tells it, a thread may read what the word was before. */
 static void set_owner(struct state *next, unsigned owner) {
     next->owner = (uint8_t)owner;
-    next->fresh = next->told = 0;
+    next->fresh = next->told = next->woken_tells = 0;
     for (unsigned i = 0; i < THREADS; i++) next->thread[i].knows = 0;
 }
 
@@ -117,6 +132,13 @@ static void go_collect(struct state *next, unsigned h, enum then then) {
     go(next, h, COLLECT_LOAD);
 }
 
+/* `seen` of a heap that leaves: the page has no room. */
+static unsigned first_of_leave(struct search *search, const struct state *next, unsigned h) {
+    if (search_has_mistake(search, FINDABLE_BEFORE_WORD)) return LEAVE_BIT;
+    bool looks_first = search_has_mistake(search, LEAVE_LOOKS_FIRST);
+    return looks_first && next->heap[h].seen ? LEAVE_WOKEN : LEAVE_WORD;
+}
+
 static void collect_is_done(struct search *search, struct state *next, unsigned h) {
     bool leaves_aside = search_has_mistake(search, SETTLE_LEAVES_ASIDE);
     next->heap[h].seen = 0;
@@ -124,7 +146,9 @@ static void collect_is_done(struct search *search, struct state *next, unsigned 
     case THEN_SEARCH: go(next, h, next->listed != 0 ? IDLE : MARK_LOAD); break;
     case THEN_LEAVE:
         if (!leaves_aside) next->in_full = 0;
-        go(next, h, search_has_mistake(search, FINDABLE_BEFORE_WORD) ? LEAVE_BIT : LEAVE_WORD);
+        /* without room, as far as is known */
+        next->heap[h].seen = search_scenario(search) != SCENARIO_RIGHT && next->listed == 0;
+        go(next, h, next->heap[h].seen ? LEAVE_MARK : first_of_leave(search, next, h));
         break;
     case THEN_JOIN:
         if (!leaves_aside) next->in_full = 0;
@@ -219,22 +243,57 @@ static void step_poll(struct search *search, struct state next, unsigned h) {
     search_step(search, HEAP_1 + h, place, &next);
 }
 
+static void leave_mark(struct search *search, struct state *next, unsigned h) {
+    bool skips = search_has_mistake(search, LEAVE_WITHOUT_MARK);
+    next->heap[h].seen = skips || (next->pending & CLAIMS) == 0;
+    if (next->heap[h].seen && !skips) {
+        bool late = search_scenario(search) == SCENARIO_LATE && next->pending != FULL;
+        if (late && !search_has_mistake(search, MARK_FULL_RELAXED)) next->told = 1;
+        next->pending = FULL;
+    }
+    go(next, h, first_of_leave(search, next, h));
+}
+
+static unsigned after_leave_bit(struct search *search, const struct state *next, unsigned h) {
+    bool once = search_has_mistake(search, LEAVE_LOOKS_ONCE) ||
+                search_has_mistake(search, LEAVE_LOOKS_FIRST);
+    return next->heap[h].seen && !once ? LEAVE_WOKEN : IDLE;
+}
+
 static void step_leave(struct search *search, struct state next, unsigned h) {
     unsigned place = next.heap[h].place;
     bool bit_first = search_has_mistake(search, FINDABLE_BEFORE_WORD);
-    if (place == LEAVE_WORD)
+    bool looks_first = search_has_mistake(search, LEAVE_LOOKS_FIRST);
+    if (place == LEAVE_MARK) {
+        leave_mark(search, &next, h);
+    } else if (place == LEAVE_WORD) {
         set_owner(&next, ABANDONED);
-    else
+        go(&next, h, bit_first ? after_leave_bit(search, &next, h) : LEAVE_BIT);
+    } else if (place == LEAVE_BIT) {
+        if (next.heap[h].seen)
+            next.roomless = 1;
+        else
+            next.findable = 1;
+        go(&next, h, bit_first ? LEAVE_WORD : after_leave_bit(search, &next, h));
+    } else if (place == LEAVE_WOKEN) {
+        if (looks_first) next.heap[h].seen = next.woken == 0;
+        bool by_load = search_has_mistake(search, LEAVE_LOOKS_BY_LOAD);
+        if (search_scenario(search) == SCENARIO_LATE && !by_load) next.woken_tells = 1;
+        go(&next, h, looks_first ? LEAVE_WORD : next.woken ? LEAVE_AGAIN : IDLE);
+    } else {
         next.findable = 1;
-    bool more = (place == LEAVE_WORD) != bit_first;
-    go(&next, h, !more ? IDLE : bit_first ? LEAVE_WORD : LEAVE_BIT);
+        go(&next, h, IDLE);
+    }
     search_step(search, HEAP_1 + h, place, &next);
 }
 
 static void step_reclaim(struct search *search, struct state next, unsigned h) {
     unsigned place = next.heap[h].place;
     if (place == RECLAIM_BIT) {
-        next.findable = 0;
+        if (next.findable)
+            next.findable = 0;
+        else
+            next.roomless = 0; /* a sweep goes over these too */
         go(&next, h, RECLAIM_LOAD);
     } else if (place == RECLAIM_LOAD) {
         go(&next, h, next.owner == ABANDONED ? RECLAIM_CAS : IDLE);
@@ -300,7 +359,7 @@ static void heap_begins(struct search *search, const struct state *state, unsign
     if (state->wake & bit(h)) step_poll(search, next, h);
     if (state->owner == h + 1) use_own_page(search, state, h);
     go(&next, h, RECLAIM_BIT);
-    if (state->findable) step_reclaim(search, next, h);
+    if (state->findable || state->roomless) step_reclaim(search, next, h);
     go(&next, h, RECLAIM_LOAD); /* the free that counted the last block comes without the bit */
     if (state->owner == ABANDONED) step_reclaim(search, next, h);
     if (state->owner != UNUSED) return;
@@ -319,7 +378,7 @@ static void heap_goes_on(struct search *search, const struct state *state, unsig
         step_collect(search, *state, h);
     else if (place <= POLL_WOKEN)
         step_poll(search, *state, h);
-    else if (place <= LEAVE_BIT)
+    else if (place <= LEAVE_AGAIN)
         step_leave(search, *state, h);
     else if (place <= RECLAIM_CAS)
         step_reclaim(search, *state, h);
@@ -338,14 +397,16 @@ static unsigned after_remote(struct search *search, const struct state *next, un
     bool over_huge = search_has_mistake(search, WAKE_OVER_HUGE);
     unsigned owner = next->thread[i].owner;
     bool writable = is_heap(owner) || (over_huge && owner == HUGE_BLOCK);
+    bool tells = owner == ABANDONED && !search_has_mistake(search, WAKE_OWNERS_ONLY);
+    unsigned last = writable ? REMOTE_6 : tells ? REMOTE_7 : IDLE;
     unsigned wakes = !next->thread[i].first ? IDLE : early_wake ? REMOTE_5 : REMOTE_4;
     switch (place) {
     case REMOTE_2: return late_claim ? wakes : REMOTE_3;
     case REMOTE_3: return late_claim ? REMOTE_2 : wakes;
-    case REMOTE_4: return early_wake ? IDLE : !early_owner ? REMOTE_5 : writable ? REMOTE_6 : IDLE;
+    case REMOTE_4: return early_wake ? IDLE : !early_owner ? REMOTE_5 : last;
     case REMOTE_5:
         if (early_owner) return REMOTE_2;
-        return writable ? REMOTE_6 : early_wake ? REMOTE_4 : IDLE;
+        return last != IDLE ? last : early_wake ? REMOTE_4 : IDLE;
     default: return early_wake ? REMOTE_4 : IDLE;
     }
 }
@@ -381,9 +442,12 @@ static void step_remote(struct search *search, struct state next, unsigned i) {
         next.told = next.thread[i].knows;
     } else if (place == REMOTE_4) {
         next.woken = 1;
+        next.thread[i].knows |= next.woken_tells;
     } else if (place == REMOTE_5) {
         read_late(search, &next, i);
         next.thread[i].owner = next.owner;
+    } else if (place == REMOTE_7) {
+        next.findable = 1;
     } else if (is_heap(owner)) {
         next.wake |= bit(owner - 1);
     } else {
@@ -412,7 +476,7 @@ static void expand(struct search *search, const void *of) {
     const struct state *state = of;
     for (unsigned h = 0; h < HEAPS; h++) heap_goes_on(search, state, h);
     for (unsigned i = 0; i < THREADS; i++) {
-        if (i != 0 && search_scenario(search) == SCENARIO_LATE) break;
+        if (i != 0 && search_scenario(search) != SCENARIO_RIGHT) break;
         if (state->thread[i].place == IDLE)
             thread_begins(search, state, i);
         else
@@ -448,7 +512,10 @@ static const char *wrong(const void *of, unsigned scenario) {
     if (pages && (((sets[0] ^ sets[1] ^ sets[2]) != ALL) || (sets[0] & sets[1] & sets[2])))
         return "a block is in two places, or in none";
     if (!pages && (state->held | state->claim)) return "a block is in use where no page is";
-    if (state->owner == ABANDONED && !state->findable) return "an abandoned segment is not found";
+    if (state->owner == ABANDONED && !state->findable && !state->roomless)
+        return "an abandoned segment is not found";
+    if (state->owner == ABANDONED && !state->findable && (state->listed | state->claim))
+        return "an abandoned segment with room is not found by who needs it";
     if (state->claim == 0) return NULL;
     if (!state->in_full)
         return state->pending & CLAIMS ? NULL : "a claim that no collect will look for";
@@ -456,7 +523,8 @@ static const char *wrong(const void *of, unsigned scenario) {
     return is_heap(state->owner) && will_poll ? NULL : "a claim in a page set aside, no wake-up";
 }
 
-static const char *const scenarios[] = {"a right program", "owner words are read late"};
+static const char *const scenarios[] = {"a right program", "owner words are read late",
+                                        "segments without room stand apart"};
 static const char *const actors[] = {"heap 1", "heap 2", "thread 1", "thread 2", "others"};
 static const struct planted mistakes[MISTAKES] = {
     [CLAIM_AFTER_PENDING] = {"claim-after-pending", SCENARIO_RIGHT},
@@ -472,6 +540,11 @@ static const struct planted mistakes[MISTAKES] = {
     [RECLAIM_BY_STORE] = {"reclaim-by-store", SCENARIO_RIGHT},
     [SETTLE_KEEPS_MARK] = {"settle-keeps-mark", SCENARIO_LATE},
     [MARK_FULL_RELAXED] = {"mark-full-relaxed", SCENARIO_LATE},
+    [LEAVE_WITHOUT_MARK] = {"leave-without-mark", SCENARIO_SETS},
+    [LEAVE_LOOKS_ONCE] = {"leave-looks-once", SCENARIO_SETS},
+    [LEAVE_LOOKS_FIRST] = {"leave-looks-first", SCENARIO_SETS},
+    [LEAVE_LOOKS_BY_LOAD] = {"leave-looks-by-load", SCENARIO_LATE},
+    [WAKE_OWNERS_ONLY] = {"wake-owners-only", SCENARIO_SETS},
 };
 static const char *const steps[STEPS] = {
     [MARK_LOAD] = "mark full: pending is {none,FULL} already",
@@ -484,8 +557,11 @@ static const char *const steps[STEPS] = {
     [POLL_WAKE] = "poll: wake -> 0",
     [POLL_WOKEN_LOAD] = "poll: woken is not 0",
     [POLL_WOKEN] = "poll: woken -> 0",
-    [LEAVE_WORD] = "heap_abandon: owner = ABANDONED",
-    [LEAVE_BIT] = "heap_abandon: bit in the bitmap of abandoned segments",
+    [LEAVE_MARK] = "leave 1, without room: pending {none,0} -> {none,FULL}",
+    [LEAVE_WORD] = "leave 2: owner = ABANDONED",
+    [LEAVE_BIT] = "leave 3: bit in a bitmap of abandoned segments",
+    [LEAVE_WOKEN] = "leave 4, without room: w = woken",
+    [LEAVE_AGAIN] = "leave 5, w: bit in the bitmap of segments with room",
     [RECLAIM_BIT] = "reclaim: bit in the bitmap of abandoned segments cleared",
     [RECLAIM_LOAD] = "reclaim: owner is ABANDONED",
     [RECLAIM_CAS] = "reclaim: owner ABANDONED -> this heap",
@@ -495,6 +571,7 @@ static const char *const steps[STEPS] = {
     [REMOTE_4] = "remote free 4: woken |= page",
     [REMOTE_5] = "remote free 5: o = owner",
     [REMOTE_6] = "remote free 6: o.wake |= bit",
+    [REMOTE_7] = "remote free 6, o abandoned: bit in the bitmap of segments with room",
     [REMOTE_5_LATE] = "remote free 5: o = owner, as it was before",
     [MALLOC] = "malloc",
     [FREE] = "free by the owner",

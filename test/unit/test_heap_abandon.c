@@ -132,6 +132,61 @@ START_TEST(only_segments_of_the_kind_that_is_needed_are_adopted) {
 END_TEST
 
 /* What has no pages serves any kind. */
+/* A thread for each request, of which one block stays: with forty segments left before that have no
+   room for it, and four that have room for another size alone. */
+START_TEST(segments_without_room_do_not_hide_the_one_with_room) {
+    enum { FULL = 40, SIZE = 500 * KIB };
+    for (unsigned i = 0; i < FULL; i++) {
+        struct core_thread maker = CORE_THREAD;
+        void *block;
+        do block = core_alloc(&maker, i % 10 != 0 ? SIZE : SIZE / 2);
+        while (i % 10 != 0 ? page_has_room(core_page(block)) : false);
+        core_end(&maker);
+    }
+    size_t before = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        struct core_thread request = CORE_THREAD;
+        void *block = core_alloc(&request, SIZE);
+        core_give(&request, core_alloc(&request, SIZE));
+        core_end(&request);
+        core_begin(&other);
+        alloc_free(block);
+        if (i == 2) before = core_stats().segments;
+    }
+    ck_assert_uint_le(core_stats().segments, before);
+    core_check_as(&other);
+}
+END_TEST
+
+static void free_the_first(void) {
+    core_begin(&other);
+    alloc_free(blocks[0]);
+    core_be(&owner);
+}
+
+/* At each point of a thread's end another frees a block of a segment that is left without room: who
+   needs room finds it. */
+START_TEST(a_free_at_any_point_of_a_threads_end_leaves_room_that_is_found) {
+    for (uint64_t step = 1;; step++) {
+        setup();
+        size_t count = 0;
+        core_begin(&other);
+        do blocks[count++] = core_alloc(&owner, 500 * KIB);
+        while (page_has_room(core_page(blocks[0])));
+        core_interleave(step, free_the_first);
+        core_end(&owner);
+        bool ran = core_interleave_end();
+        core_begin(&other);
+        if (!ran) alloc_free(blocks[0]);
+        ck_assert_int_eq(core_report_of(core_check, NULL), REPORT_KINDS);
+        ck_assert_ptr_eq(core_alloc(&other, 500 * KIB), blocks[0]);
+        ck_assert_uint_eq(core_stats().segments, 1);
+        if (!ran) break;
+        ck_assert_uint_lt(step, 5000);
+    }
+}
+END_TEST
+
 START_TEST(an_abandoned_segment_without_pages_is_adopted_for_any_kind) {
     struct core_thread maker = CORE_THREAD;
     core_begin(&maker);
@@ -355,6 +410,8 @@ int main(void) {
     tcase_add_test(group, frees_leave_an_abandoned_segment_to_who_needs_memory);
     tcase_add_test(group, frees_here_and_there_leave_abandoned_segments_to_others);
     tcase_add_test(group, only_segments_of_the_kind_that_is_needed_are_adopted);
+    tcase_add_test(group, segments_without_room_do_not_hide_the_one_with_room);
+    tcase_add_test(group, a_free_at_any_point_of_a_threads_end_leaves_room_that_is_found);
     tcase_add_test(group, an_abandoned_segment_without_pages_is_adopted_for_any_kind);
     tcase_add_test(group, claims_that_came_before_the_end_are_taken_in);
     tcase_add_test(group,

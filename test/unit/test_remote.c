@@ -109,16 +109,25 @@ START_TEST(spurious_wakes_do_nothing) {
 }
 END_TEST
 
-START_TEST(an_abandoned_segment_has_nobody_to_wake) {
+/* All pages of a segment are full: who looks for room does not look there before one is freed. */
+START_TEST(the_first_claim_in_a_segment_left_without_room_leads_others_to_it) {
+    static void *all[SLOTS_PER_SEGMENT * 8];
     size_t count = 0;
-    struct page *page = make_full_page(&count);
+    uint32_t index = 0;
+    do blocks[0] = all[count++] = core_alloc(&owner, BLOCK);
+    while (core_segment(blocks[0])->free_pages != 0 || page_has_room(core_page(blocks[0])));
     struct heap *heap = core_heap(&owner);
     core_end(&owner);
-    ck_assert_uint_eq(page->pending, 0);
-    page->pending = PENDING_FULL; /* seen by a free that began before the end */
+    core_begin(&other);
+    ck_assert_uint_eq(core_page(all[5])->pending, PENDING_FULL);
+    ck_assert(!abandoned_find(PAGE_SMALL, 0, &index));
     heap->owner.wake = 0;
-    ck_assert_int_eq(free_remotely(blocks[0]), REMOTE_FREED);
+    ck_assert_int_eq(free_remotely(all[5]), REMOTE_FREED);
     ck_assert_uint_eq(heap->owner.wake, 0);
+    ck_assert(abandoned_find(PAGE_SMALL, 0, &index));
+    abandoned_add(PAGE_SMALL, index);
+    ck_assert_ptr_eq(core_alloc(&other, BLOCK), all[5]);
+    core_check_as(&other);
 }
 END_TEST
 
@@ -441,7 +450,7 @@ int main(void) {
     tcase_add_test(group, what_is_not_live_is_refused_and_nothing_changes);
     tcase_add_test(group, the_first_claim_of_a_full_page_wakes_its_owner);
     tcase_add_test(group, spurious_wakes_do_nothing);
-    tcase_add_test(group, an_abandoned_segment_has_nobody_to_wake);
+    tcase_add_test(group, the_first_claim_in_a_segment_left_without_room_leads_others_to_it);
     tcase_add_test(group, no_claim_is_lost_when_the_owner_acts_in_the_middle_of_it);
     tcase_add_test(group, a_late_wake_up_passes_over_a_segment_that_became_huge);
     tcase_add_test(group, no_claim_is_lost_when_it_comes_in_the_middle_of_the_owners_step);
