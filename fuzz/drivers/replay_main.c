@@ -2,13 +2,17 @@
  * replay_main: runs a harness over the inputs it is given, without a fuzzer.
  *
  *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
+ *   fuzz_<harness>_replay [--kernel] --speed SECONDS
  *
  * Folders are searched to the bottom, in the order of their names. With --repeat each input runs N
- * times (2 unless told) and its runs must leave the same trace. An input whose name begins with
+ * times (2 unless told) and its runs must leave the same trace; then once with memory from the
+ * kernel, which may lie elsewhere. An input whose name begins with
  * report- must end in a report. Prints how many inputs ran, how many of them ended in an expected
  * report, and how many were no inputs of this version. Exit status: 0; 1 when a trace differs, a
  * report is missing or no input ran; 2 for a usage or file error; a failure that the harness finds
- * ends the process by abort(), after the name of the input.
+ * ends the process by abort(), after the name of the input. --speed instead prints how many inputs
+ * of 50 operations run in a second of processor time: as the mutator makes them, and without those
+ * operations that stand for up to a thousand; with --kernel, with memory from the kernel.
  */
 #include <dirent.h>
 #include <stdbool.h>
@@ -16,10 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "engine/input.h"
+#include "engine/mutate.h"
 #include "engine/run.h"
 #include "engine/target.h"
+#include "harness/arena.h"
 
 static unsigned ran, reported, silent, unread, unstable, repeat = 2;
 
@@ -59,6 +66,9 @@ static bool replay_file(const char *path) {
         }
         trace = target_trace();
     }
+    run_by_kernel = true;
+    (void)LLVMFuzzerTestOneInput(bytes, size);
+    run_by_kernel = false;
     if (run_verbose)
         fprintf(stderr, "trace %016llx, report %d\n", (unsigned long long)trace, target_reported());
     ran++;
@@ -101,13 +111,60 @@ static bool replay_path(const char *path) {
     return S_ISDIR(facts.st_mode) ? replay_folder(path) : replay_file(path);
 }
 
+static double processor_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void one_for_many(struct input *input) {
+    for (unsigned i = 0; i < input->op_count; i++) {
+        if (input->ops[i].code == OP_MALLOC_MANY) input->ops[i].code = OP_MALLOC;
+        if (input->ops[i].code == OP_FREE_MANY) input->ops[i].code = OP_FREE;
+    }
+}
+
+static void measure(double seconds, bool single, const char *what) {
+    enum { INPUTS = 512, OPERATIONS = 50 };
+    static uint8_t bytes[INPUTS][INPUT_MAX_SIZE / 4];
+    static size_t sizes[INPUTS];
+    static struct input input;
+    struct rng random = {1};
+    for (unsigned i = 0; i < INPUTS; i++) {
+        mutate_make(&input, &random, target_threads(), OPERATIONS);
+        if (single) one_for_many(&input);
+        sizes[i] = input_encode(&input, bytes[i], sizeof bytes[i]);
+    }
+    for (unsigned i = 0; i < INPUTS; i++) (void)LLVMFuzzerTestOneInput(bytes[i], sizes[i]);
+    unsigned long count = 0;
+    double start = processor_seconds(), passed = 0;
+    for (; passed < seconds; count++) {
+        (void)LLVMFuzzerTestOneInput(bytes[count % INPUTS], sizes[count % INPUTS]);
+        passed = processor_seconds() - start;
+    }
+    printf("%.0f executions a second, %u operations each, %s\n", (double)count / passed, OPERATIONS,
+           what);
+}
+
+static int measure_speed(double seconds) {
+    arena_is_audited = false;
+    measure(seconds, true, "single operations");
+    measure(seconds, false, "as the mutator makes them");
+    return 0;
+}
+
 int main(int argc, char **argv) {
     bool read = true, given = false;
+    arena_is_audited = true;
     LLVMFuzzerInitialize(&argc, &argv);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) {
             repeat = (unsigned)strtoul(argv[++i], NULL, 10);
             if (repeat == 0) repeat = 1;
+        } else if (strcmp(argv[i], "--kernel") == 0) {
+            run_by_kernel = true;
+        } else if (strcmp(argv[i], "--speed") == 0 && i + 1 < argc) {
+            return measure_speed(strtod(argv[i + 1], NULL));
         } else if (strcmp(argv[i], "--verbose") == 0) {
             run_verbose = true;
         } else if (argv[i][0] == '-') {

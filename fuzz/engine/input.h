@@ -45,7 +45,9 @@ enum input_flag {
     INPUT_FORK = 2,   /* forks are carried out */
     INPUT_FULL_CONTENTS = 4, /* blocks up to 1 MiB are filled and compared whole, not sampled */
     INPUT_CHECK_OFTEN = 8,   /* moat_check after every operation */
-    INPUT_FLAGS = 15
+    /* memory is had from the kernel, whose protection catches what it catches, and not played */
+    INPUT_KERNEL = 16,
+    INPUT_FLAGS = 31
 };
 
 enum op_code {

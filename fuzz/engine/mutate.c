@@ -18,8 +18,8 @@ struct weight {
 static const struct weight plain[] = {
     {OP_MALLOC, 24},   {OP_CALLOC, 8},         {OP_REALLOC, 12}, {OP_REALLOCARRAY, 3},
     {OP_ALIGNED, 8},   {OP_POSIX_MEMALIGN, 4}, {OP_FREE, 30},    {OP_FREE_SIZED, 8},
-    {OP_FREE_NULL, 1}, {OP_USABLE, 2},         {OP_OWNS, 1},     {OP_MALLOC_MANY, 8},
-    {OP_FREE_MANY, 8}, {OP_TRIM, 3},           {OP_CLOCK, 4},    {OP_CHECK, 3},
+    {OP_FREE_NULL, 1}, {OP_USABLE, 2},         {OP_OWNS, 1},     {OP_MALLOC_MANY, 4},
+    {OP_FREE_MANY, 4}, {OP_TRIM, 2},           {OP_CLOCK, 4},    {OP_CHECK, 1},
     {OP_FAULT, 2},     {OP_REJECT, 1},
 };
 static const struct weight with_threads[] = {
@@ -183,7 +183,11 @@ static void edit_schedule(struct input *input, struct rng *random) {
 static void edit_header(struct input *input, struct rng *random) {
     switch (rng_below(random, 5)) {
     case 0: input->seed = rng_next(random); break;
-    case 1: input->flags ^= (uint8_t)(1u << rng_below(random, 4)); break;
+    case 1:
+        input->flags ^= (uint8_t)(1u << rng_below(random, 4));
+        input->flags &= (uint8_t)~INPUT_KERNEL;
+        if (rng_below(random, 8) == 0) input->flags |= INPUT_KERNEL; /* it is slow */
+        break;
     case 2: input->scheduler = (uint8_t)rng_below(random, SCHEDULERS); break;
     case 3: input->fault_budget = (uint8_t)rng_below(random, 4); break;
     default:
@@ -223,12 +227,12 @@ void mutate_edit(struct input *input, struct rng *random) {
     }
 }
 
-void mutate_make(struct input *input, struct rng *random, unsigned threads) {
+void mutate_make(struct input *input, struct rng *random, unsigned threads, unsigned count) {
     memset(input, 0, sizeof *input);
     input->threads = (uint8_t)threads;
     input->seed = rng_next(random);
     input->scheduler = threads > 1 ? (uint8_t)rng_below(random, SCHEDULERS) : 0;
-    unsigned count = 4 + rng_below(random, 40);
+    if (count == 0) count = 4 + rng_below(random, 40);
     for (unsigned i = 0; i < count; i++)
         insert_op(input, input->op_count, random_op(random, threads));
     if (threads == 1) return;
@@ -258,7 +262,7 @@ size_t mutate_bytes(uint8_t *bytes, size_t size, size_t max_size, unsigned threa
     if (input_decode(&first, bytes, size))
         mutate_edit(&first, &random);
     else
-        mutate_make(&first, &random, threads);
+        mutate_make(&first, &random, threads, 0);
     return input_encode(&first, bytes, max_size);
 }
 
@@ -266,7 +270,7 @@ size_t mutate_cross_bytes(const uint8_t *one, size_t one_size, const uint8_t *ot
                           size_t other_size, uint8_t *out, size_t max_size, unsigned threads,
                           uint64_t seed) {
     struct rng random = {seed};
-    if (!input_decode(&first, one, one_size)) mutate_make(&first, &random, threads);
+    if (!input_decode(&first, one, one_size)) mutate_make(&first, &random, threads, 0);
     if (input_decode(&second, other, other_size)) mutate_cross(&first, &second, &random);
     return input_encode(&first, out, max_size);
 }

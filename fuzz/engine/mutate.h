@@ -11,8 +11,8 @@
 #include "engine/input.h"
 #include "engine/rng.h"
 
-/* A fresh input of some random operations. */
-void mutate_make(struct input *input, struct rng *random, unsigned threads);
+/* A fresh input of so many random operations; 0: of some. */
+void mutate_make(struct input *input, struct rng *random, unsigned threads, unsigned count);
 /* A few random edits. */
 void mutate_edit(struct input *input, struct rng *random);
 /* The header of `into`, operations and schedule cut together from both. */

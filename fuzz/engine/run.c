@@ -13,6 +13,7 @@
 
 void (*run_failure_handler)(const char *text);
 bool run_verbose;
+bool run_by_kernel;
 
 /* The run whose subject may report now. */
 static struct run *current;
@@ -70,7 +71,7 @@ static size_t measure_baseline(const struct subject *subject) {
 }
 
 void run_begin(struct run *run, const struct subject *subject, const struct input *input) {
-    enum { FULL_NORMALLY = 64 * 1024, FULL_ALWAYS = 1024 * 1024 };
+    enum { FULL_NORMALLY = 4 * 1024, FULL_ALWAYS = 1024 * 1024 };
     run->subject = subject;
     run->input = input;
     run->random.state = input->seed ^ 0x6d6f6174;
@@ -85,8 +86,11 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     run->expect = (struct expectation){0, 0};
     shadow_reset(&run->shadow, input->seed,
                  input->flags & INPUT_FULL_CONTENTS ? FULL_ALWAYS : FULL_NORMALLY);
+    run->shadow.touch = subject->touch;
     current = run;
-    subject->begin(input->seed, on_report);
+    /* a forked child needs what the kernel does to its memory */
+    bool by_kernel = (input->flags & (INPUT_KERNEL | INPUT_FORK)) != 0 || run_by_kernel;
+    subject->begin(input->seed, by_kernel, on_report);
     run->baseline = measure_baseline(subject);
 }
 

@@ -63,6 +63,8 @@ __attribute__((noreturn, format(printf, 2, 3))) void run_fail(struct run *run, c
 extern void (*run_failure_handler)(const char *text);
 /* Prints each operation to stderr as it is carried out. */
 extern bool run_verbose;
+/* Every run has the kernel's memory, whatever its input says. */
+extern bool run_by_kernel;
 
 /* What was seen goes into the trace; nothing that differs from run to run may. */
 void run_trace(struct run *run, uint64_t value);

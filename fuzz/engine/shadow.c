@@ -16,10 +16,7 @@
 static size_t extent(const struct shadow_block *block) { return block->usable ? block->usable : 1; }
 
 void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit) {
-    shadow->live_count = shadow->grave_count = 0;
-    shadow->unused_count = SHADOW_BLOCKS;
-    for (unsigned i = 0; i < SHADOW_BLOCKS; i++)
-        shadow->unused[i] = (uint16_t)(SHADOW_BLOCKS - 1 - i);
+    shadow->live_count = shadow->grave_count = shadow->unused_count = shadow->fresh = 0;
     shadow->live_root = shadow->grave_root = SHADOW_NONE;
     shadow->clock = 0;
     shadow->next_pattern = rng_mix(seed | 1);
@@ -29,7 +26,7 @@ void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit) {
 }
 
 bool shadow_can_take(const struct shadow *shadow, unsigned blocks) {
-    return shadow->unused_count >= blocks + 1;
+    return shadow->unused_count + SHADOW_BLOCKS - shadow->fresh >= blocks + 1;
 }
 
 /* Everything below `key` goes to *low, the rest to *high. */
@@ -141,7 +138,8 @@ const char *shadow_birth(struct shadow *shadow, struct shadow_block facts, uint1
     while ((grave = tree_find(shadow, shadow->grave_root, facts.start, length)) != SHADOW_NONE)
         release_grave(shadow, grave);
 
-    *index = shadow->unused[--shadow->unused_count];
+    *index = shadow->unused_count > 0 ? shadow->unused[--shadow->unused_count]
+                                      : (uint16_t)shadow->fresh++;
     facts.state = BLOCK_LIVE;
     facts.born = ++shadow->clock;
     facts.died = 0;
@@ -208,10 +206,10 @@ static uint64_t word_at(uint64_t pattern, size_t offset) {
 /* One walk serves filling and comparing: calls for each run of words that the block keeps contents
    in. */
 struct walk {
+    const struct shadow *shadow; /* that fills; NULL: it compares */
     uint64_t pattern;
     uintptr_t start;
     size_t limit; /* bytes past this are left alone */
-    bool fill;
     bool same;
     size_t wrong;
 };
@@ -220,7 +218,7 @@ struct walk {
 static void walk_tail(struct walk *walk, size_t offset, size_t length) {
     uint64_t word = word_at(walk->pattern, offset);
     void *place = (void *)(walk->start + offset);
-    if (walk->fill) {
+    if (walk->shadow != NULL) {
         memcpy(place, &word, length);
     } else if (memcmp(place, &word, length) != 0) {
         walk->same = false;
@@ -231,9 +229,12 @@ static void walk_tail(struct walk *walk, size_t offset, size_t length) {
 static void walk_words(struct walk *walk, size_t from, size_t to) {
     if (!walk->same) return;
     if (to > walk->limit) to = walk->limit;
+    if (from >= to) return;
+    if (walk->shadow != NULL && walk->shadow->touch != NULL)
+        walk->shadow->touch(walk->start + from, to - from);
     size_t offset = from;
     uint64_t pattern = walk->pattern, *words = (uint64_t *)walk->start;
-    if (walk->fill) {
+    if (walk->shadow != NULL) {
         for (; offset + 8 <= to; offset += 8) words[offset / 8] = word_at(pattern, offset);
     } else {
         for (; offset + 8 <= to; offset += 8) {
@@ -261,23 +262,26 @@ static void walk_block(struct walk *walk, size_t usable, bool whole) {
 
 void shadow_fill(const struct shadow *shadow, uint16_t index) {
     const struct shadow_block *block = &shadow->blocks[index];
-    struct walk walk = {block->pattern, block->start, SIZE_MAX, true, true, 0};
+    struct walk walk = {shadow, block->pattern, block->start, SIZE_MAX, true, 0};
     walk_block(&walk, block->usable, block->whole);
 }
 
 bool shadow_compare(const struct shadow_block *facts, uintptr_t start, size_t limit,
                     size_t *wrong) {
-    struct walk walk = {facts->pattern, start, limit, false, true, 0};
+    struct walk walk = {NULL, facts->pattern, start, limit, true, 0};
     walk_block(&walk, facts->usable, facts->whole);
     *wrong = walk.wrong;
     return walk.same;
 }
 
-bool shadow_is_zero(uintptr_t start, size_t size, size_t *wrong) {
-    enum { STEP = 4096, SAMPLE = 64 };
+bool shadow_is_zero(const struct shadow *shadow, uintptr_t start, size_t size, size_t *wrong) {
+    enum { STEP = 4096, SAMPLE = 64, SAMPLES = 64 };
     const unsigned char *bytes = (const unsigned char *)start;
-    size_t step = size <= MIB ? SAMPLE : STEP;
+    /* looking at an OS page that nobody wrote costs as much as writing it */
+    bool whole = size <= shadow->full_limit;
+    size_t step = whole ? SAMPLE : round_up(size / SAMPLES, STEP), last = size - SAMPLE;
     for (size_t from = 0; from < size; from += step) {
+        if (!whole && from < last && from + step > last) step = last - from; /* the end too */
         size_t length = size - from < SAMPLE ? size - from : SAMPLE;
         uint64_t seen = 0;
         for (size_t i = 0; i + 8 <= length; i += 8) {
@@ -315,7 +319,7 @@ const char *shadow_validate(const struct shadow *shadow) {
     if (broken) return broken;
     if (live != shadow->live_count || graves != shadow->grave_count)
         return "a tree and its list have different lengths";
-    if (live + graves + shadow->unused_count != SHADOW_BLOCKS) return "a block is lost";
+    if (live + graves + shadow->unused_count != shadow->fresh) return "a block is lost";
     for (unsigned i = 0; i < graves; i++) {
         const struct shadow_block *grave = &shadow->blocks[shadow->graves[i]];
         if (shadow_find_live(shadow, grave->start, extent(grave)) != SHADOW_NONE)

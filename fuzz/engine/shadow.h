@@ -46,6 +46,9 @@ struct shadow {
     size_t live_bytes; /* sum of usable */
     size_t full_limit; /* blocks up to this many bytes are filled whole */
     unsigned evict;    /* grave that goes next when there are too many */
+    unsigned fresh;    /* blocks from here on were never used, and are not in unused[] */
+    /* called before the model writes into a block; NULL: nobody wants to know */
+    void (*touch)(uintptr_t start, size_t size);
 };
 
 void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit);
@@ -70,9 +73,9 @@ void shadow_fill(const struct shadow *shadow, uint16_t index);
 /* True when the first `limit` bytes at `start` still hold what block `facts` was filled with.
    *wrong receives the first offset. */
 bool shadow_compare(const struct shadow_block *facts, uintptr_t start, size_t limit, size_t *wrong);
-/* True when the block is all zero (whole up to 1 MiB, above that at every OS page). *wrong receives
-   the first offset. */
-bool shadow_is_zero(uintptr_t start, size_t size, size_t *wrong);
+/* True when the block is all zero (whole up to full_limit, above that at some OS pages). *wrong
+   receives the first offset. */
+bool shadow_is_zero(const struct shadow *shadow, uintptr_t start, size_t size, size_t *wrong);
 
 /* Tests the model's own structure; NULL or what is broken. */
 const char *shadow_validate(const struct shadow *shadow);

@@ -30,10 +30,18 @@ struct subject {
     size_t (*check)(void);
 
     /* A life begins: nothing is allocated, all randomness comes from the seed, reports go to
-       `on_report`, which does not return. */
-    void (*begin)(uint64_t seed, void (*on_report)(enum report_kind kind, uintptr_t address));
+       `on_report`, which does not return. `by_kernel`: memory is the kernel's, with its protection
+       and what it costs. */
+    void (*begin)(uint64_t seed, bool by_kernel,
+                  void (*on_report)(enum report_kind kind, uintptr_t address));
     /* Forgets everything and gives all memory back. */
     void (*end)(void);
+    /* The engine is about to write there. */
+    void (*touch)(uintptr_t start, size_t size);
+    /* Before and after a verb that may copy a block: where it lies, and where the bytes that were
+       kept lie now. */
+    void (*may_move)(uintptr_t start, size_t size);
+    void (*moved)(uintptr_t start, size_t size);
     /* The calling thread is about to end and its exit hook shall do nothing: the allocator was left
        in mid-step by a report. */
     void (*abandon_thread)(void);

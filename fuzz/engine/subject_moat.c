@@ -7,10 +7,12 @@
  */
 #include "engine/subject.h"
 
-#include "harness/harness.h"
-#include "moat.h"
-#include "meta/region.h"
 #include "base/thread.h"
+#include "harness/arena.h"
+#include "harness/harness.h"
+#include "meta/region.h"
+#include "moat.h"
+#include "process/state.h"
 
 /* Kinds of call that may fail under a right allocator without ending the process; the kernel's
    random numbers may not. */
@@ -19,13 +21,40 @@ static const enum os_call fault_calls[] = {OS_RESERVE, OS_RELEASE,      OS_COMMI
                                            OS_SEAL,    HARNESS_ANY_CALL};
 enum { FAULT_CALLS = sizeof fault_calls / sizeof fault_calls[0] };
 
-static void begin(uint64_t seed, void (*on_report)(enum report_kind kind, uintptr_t address)) {
+/* Few layouts of tables and segments, so that the same OS pages serve one run after another. All
+   else is drawn from the whole seed. */
+enum { LAYOUTS = 4 };
+
+/* Records that have no shared words, or are larger than an OS page: the arena does not see them
+   touched. */
+static void touch_records(void) {
+    if (ro.region == NULL || !ro_is_started()) return;
+    uintptr_t region = (uintptr_t)ro.region;
+    arena_touch(region, offsetof(struct region, taken) + ro.region->extent / 8 + 8);
+    arena_touch((uintptr_t)ro.locks, sizeof(struct lock) * LOCKS);
+    arena_touch((uintptr_t)ro.pool, sizeof *ro.pool);
+    arena_touch((uintptr_t)ro.huge, sizeof *ro.huge);
+    arena_touch((uintptr_t)ro.zero_size, sizeof *ro.zero_size);
+    arena_touch((uintptr_t)ro.randoms, ro.pool->made * sizeof(struct heap_random));
+    arena_touch(ro.heaps_base, ro.pool->made * HEAP_SIZE);
+}
+
+static void reset(void) {
+    if (arena_is_used()) touch_records();
     harness_reset();
+}
+
+static void begin(uint64_t seed, bool by_kernel,
+                  void (*on_report)(enum report_kind kind, uintptr_t address)) {
+    reset();
+    if (arena_is_used() == by_kernel && !arena_use(!by_kernel)) by_kernel = true;
     harness_set_seed(seed);
+    /* where the arena has been the kernel has nothing to give */
+    harness_fix_layout(seed % LAYOUTS + (by_kernel ? LAYOUTS : 0));
     harness_report_hook = on_report;
 }
 
-static void end(void) { harness_reset(); }
+static void end(void) { reset(); }
 static void abandon_thread(void) { *harness_thread_word() = THREAD_NEW; }
 static uintptr_t base(void) { return ro.region_base; }
 static void fail_nth(unsigned kind, unsigned n) {
@@ -65,6 +94,9 @@ const struct subject subject_moat = {
     .trim = moat_trim,
     .check = moat_check,
     .begin = begin,
+    .touch = arena_touch,
+    .may_move = arena_may_move,
+    .moved = arena_moved,
     .end = end,
     .abandon_thread = abandon_thread,
     .base = base,

@@ -43,7 +43,7 @@ static void take(struct run *run, uintptr_t start, size_t requested, size_t alig
     if (broken)
         run_fail(run, "%s: %#lx, asked for %zu, usable %zu, alignment %zu", broken,
                  (unsigned long)start, requested, usable, alignment);
-    if (zeroed && !shadow_is_zero(start, requested, &wrong))
+    if (zeroed && !shadow_is_zero(&run->shadow, start, requested, &wrong))
         run_fail(run, "byte %zu of a zeroed block of %zu bytes is set", wrong, requested);
     shadow_fill(&run->shadow, index);
     run_trace(run, run_offset(run, start));
@@ -120,7 +120,9 @@ void verb_allocate_many(struct run *run, const struct input_op *op) {
 static void resized(struct run *run, uint16_t old_index, uintptr_t start, size_t size) {
     struct shadow_block old = run->shadow.blocks[old_index];
     size_t wrong = 0;
-    if (!shadow_compare(&old, start, old.usable < size ? old.usable : size, &wrong))
+    size_t kept = old.usable < size ? old.usable : size;
+    if (start != old.start) run->subject->moved(start, kept);
+    if (!shadow_compare(&old, start, kept, &wrong))
         run_fail(run, "realloc from %zu to %zu bytes lost byte %zu", old.usable, size, wrong);
     if (start == old.start) {
         shadow_forget(&run->shadow, old_index);
@@ -139,7 +141,10 @@ void verb_resize(struct run *run, const struct input_op *op) {
     if (size < SIZE_IMPOSSIBLE && run->shadow.live_bytes + size > LIVE_BYTES_MAX) return;
     uint16_t index = op->other >= 248 ? SHADOW_NONE : run_pick_live(run, op->pick);
     void *old = index == SHADOW_NONE ? NULL : (void *)run->shadow.blocks[index].start;
-    if (old) run_compare(run, index);
+    if (old) {
+        run_compare(run, index);
+        run->subject->may_move((uintptr_t)old, run->shadow.blocks[index].usable);
+    }
     errno = ERRNO_MARK;
     void *block = op->code == OP_REALLOCARRAY ? run->subject->reallocarray(old, count, size / count)
                                               : run->subject->realloc(old, size);

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include "harness/harness.h"
 
+#include "harness/arena.h"
 #include "meta/ro.h"
 #include "base/thread.h"
 
@@ -59,8 +60,13 @@ static struct {
     uint64_t random_state;
     /* apart from random_state, so that a plan does not shift the library's numbers */
     uint64_t chance_state;
+    uint64_t layout; /* seed of the first bytes asked for, if layout_is_fixed */
     uintptr_t next_reservation;
+    /* of the last address that harness_expect_access() looked up */
+    uintptr_t allowed_start;
+    size_t allowed_size;
     bool seeded;
+    bool layout_is_fixed;
 } state = {.budget = UINT64_MAX, .commit_limit = SIZE_MAX, .clock = CLOCK_START};
 
 static int state_lock;
@@ -315,6 +321,7 @@ void harness_os_note(enum os_change change, const void *start, size_t size) {
     if (size == 0) return;
     state_acquire();
     need_table();
+    state.allowed_size = 0;
     record(change, (uintptr_t)start, size);
     state_release();
 }
@@ -341,6 +348,19 @@ enum harness_state harness_range_state(uintptr_t address) {
     enum harness_state found = held ? state_of_bits(state.ranges[index].bits) : HARNESS_FOREIGN;
     state_release();
     return found;
+}
+
+bool harness_expect_access(uintptr_t address) {
+    /* mostly near the last one: what changed since has cleared this */
+    if (address - state.allowed_start < state.allowed_size) return true;
+    enum harness_state found = harness_range_state(address);
+    if (found == HARNESS_FOREIGN) return false;
+    if (found != HARNESS_COMMITTED && found != HARNESS_READABLE)
+        complain("a shared word is accessed where memory is not accessible");
+    const struct range *range = &state.ranges[first_above(address)];
+    state.allowed_start = range->start;
+    state.allowed_size = range->size;
+    return true;
 }
 
 static size_t locked_bytes_between(uintptr_t start, uintptr_t end, unsigned states) {
@@ -414,6 +434,13 @@ void harness_set_seed(uint64_t seed) {
     state_release();
 }
 
+void harness_fix_layout(uint64_t seed) {
+    state_acquire();
+    state.layout_is_fixed = true;
+    state.layout = seed;
+    state_release();
+}
+
 uintptr_t harness_reservation_hint(size_t size, size_t alignment) {
     uintptr_t hint = 0;
     state_acquire();
@@ -428,8 +455,10 @@ uintptr_t harness_reservation_hint(size_t size, size_t alignment) {
 bool harness_random(void *buffer, size_t size) {
     state_acquire();
     bool seeded = state.seeded;
+    uint64_t *source = state.layout_is_fixed ? &state.layout : &state.random_state;
+    state.layout_is_fixed = false;
     for (size_t done = 0; seeded && done < size; done += sizeof(uint64_t)) {
-        uint64_t word = splitmix(&state.random_state);
+        uint64_t word = splitmix(source);
         size_t left = size - done;
         memcpy((char *)buffer + done, &word, left < sizeof word ? left : sizeof word);
     }
@@ -461,6 +490,7 @@ void harness_set_atomic_hook(void (*hook)(const volatile void *word)) {
 }
 
 void harness_atomic_step(const volatile void *word) {
+    arena_step((uintptr_t)word);
     void (*hook)(const volatile void *) = __atomic_load_n(&atomic_hook, __ATOMIC_ACQUIRE);
     if (hook != NULL) hook(word);
 }
@@ -472,15 +502,28 @@ bool harness_threads_are_virtual(void) {
 /* --- Starting afresh ------------------------------------------------------------------------- */
 
 /* Through the C library, not os.c: sanitizers that watch mappings shall see the memory go. */
-void harness_reset(void) {
-    int saved = errno;
-    state_acquire();
+static void give_all_back(void) {
+    if (arena_is_used()) {
+        for (size_t i = 0; arena_is_audited && i < state.count; i++)
+            if (state_of_bits(state.ranges[i].bits) == HARNESS_COMMITTED &&
+                arena_missed(state.ranges[i].start, state.ranges[i].size) != 0)
+                complain("memory was written that the arena does not know of");
+        arena_reset();
+        return;
+    }
     for (size_t i = 0; i < state.count; i++)
         if (munmap((void *)state.ranges[i].start, state.ranges[i].size) != 0)
             complain("a range cannot be given back");
-    state.count = 0;
     if (mprotect(&moat_ro_pages, sizeof moat_ro_pages, PROT_READ | PROT_WRITE) != 0)
         complain("the read-only structure cannot be made writable");
+}
+
+void harness_reset(void) {
+    int saved = errno;
+    state_acquire();
+    give_all_back();
+    state.count = 0;
+    state.allowed_size = 0;
     memset(&ro, 0, sizeof ro);
     moat_ro_pages.extent = 0;
     clear_plans();
@@ -488,6 +531,7 @@ void harness_reset(void) {
     state.failures = 0;
     state.clock = CLOCK_START;
     state.seeded = false;
+    state.layout_is_fixed = false;
     state.random_state = 0;
     state.chance_state = 0;
     state.next_reservation = 0;
@@ -507,6 +551,7 @@ const struct os_seam os_seam = {
     .random = harness_random,
     .milliseconds = harness_milliseconds,
     .threads_are_virtual = harness_threads_are_virtual,
+    .kernel = arena_kernel,
 };
 
 const struct base_seam base_seam = {

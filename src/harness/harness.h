@@ -54,6 +54,9 @@ enum harness_state {
 enum harness_state harness_range_state(uintptr_t address);
 /* True when all of [start, start+size) is in that state; true for size 0. */
 bool harness_range_is(uintptr_t start, size_t size, enum harness_state state);
+/* False: the library does not hold the address. Ends the process if it does and the address may not
+   be read. */
+bool harness_expect_access(uintptr_t address);
 size_t harness_reserved_bytes(void); /* held in any state */
 size_t harness_committed_bytes(void);
 size_t harness_guarded_bytes(void);
@@ -71,6 +74,9 @@ void harness_visit_ranges(void (*visit)(void *context, uintptr_t start, size_t s
    addresses that depend only on the calls made since (where the machine lets them). harness_reset()
    ends it. */
 void harness_set_seed(uint64_t seed);
+/* The first bytes that os_random() gives come from this seed instead: they say where tables and
+   segments lie. harness_reset() ends it. */
+void harness_fix_layout(uint64_t seed);
 /* The virtual clock that os_milliseconds() reads; starts at 1000 after a reset. */
 void harness_clock_advance(uint64_t milliseconds);
 

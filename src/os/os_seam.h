@@ -53,6 +53,9 @@ struct os_seam {
     uint64_t (*milliseconds)(void);
     /* All threads share one real one: waiting for another would wait for ever. */
     bool (*threads_are_virtual)(void);
+    /* Answers a system call in the kernel's place: its number, six arguments, what the kernel would
+       return. False: the kernel shall answer. */
+    bool (*kernel)(long number, const long *arguments, long *result);
 };
 
 /* Defined by a harness, and only there. */

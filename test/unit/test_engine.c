@@ -55,7 +55,7 @@ static const char *const fault_words[FAULTS] = {
     [FAULT_WRONG_ADDRESS] = "report ",
     [FAULT_SPURIOUS_REPORT] = "report ",
     [FAULT_USABLE_CHANGES] = "usable size was",
-    [FAULT_FREE_SETS_ERRNO] = "free left errno",
+    [FAULT_FREE_SETS_ERRNO] = "left errno",
     [FAULT_NO_ENOMEM] = "left errno",
     [FAULT_NULL] = "gave NULL",
     [FAULT_RESIZE_LOSES] = "lost byte",
@@ -85,8 +85,10 @@ static bool strikes(enum fault fault, unsigned every) {
     return planted == fault && calls > 20 && calls % every == 0;
 }
 
-static void toy_begin(uint64_t seed, void (*on_report)(enum report_kind kind, uintptr_t address)) {
+static void toy_begin(uint64_t seed, bool by_kernel,
+                      void (*on_report)(enum report_kind kind, uintptr_t address)) {
     (void)seed;
+    (void)by_kernel;
     if (!arena)
         arena = (uintptr_t)mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -96,6 +98,11 @@ static void toy_begin(uint64_t seed, void (*on_report)(enum report_kind kind, ui
     top = arena;
     committed_now = 0;
     report_to = on_report;
+}
+
+static void toy_touch(uintptr_t start, size_t size) {
+    (void)start;
+    (void)size;
 }
 
 static void toy_end(void) { madvise((void *)arena, round_up(top - arena, 4096), MADV_DONTNEED); }
@@ -282,6 +289,9 @@ static const struct subject toy = {
     .trim = toy_trim,
     .check = toy_check,
     .begin = toy_begin,
+    .touch = toy_touch,
+    .may_move = toy_touch,
+    .moved = toy_touch,
     .end = toy_end,
     .abandon_thread = toy_abandon_thread,
     .base = toy_base,
@@ -322,7 +332,7 @@ static bool run_alone(enum fault fault) {
 
 static void make_input(uint64_t seed, unsigned threads) {
     struct rng random = {seed};
-    mutate_make(&input, &random, threads);
+    mutate_make(&input, &random, threads, 0);
     for (unsigned i = 0; i < 6; i++) mutate_edit(&input, &random);
     /* The toy has no faults to inject and looks through all its records: keep runs small. */
     for (unsigned i = 0; i < input.op_count; i++)
@@ -511,9 +521,9 @@ START_TEST(contents_are_compared_to_the_last_byte) {
     }
     memset(memory, 0, sizeof memory);
     size_t wrong = 0;
-    ck_assert(shadow_is_zero((uintptr_t)memory, sizeof memory - 3, &wrong));
+    ck_assert(shadow_is_zero(&shadow, (uintptr_t)memory, sizeof memory - 3, &wrong));
     memory[sizeof memory - 4] = 1;
-    ck_assert(!shadow_is_zero((uintptr_t)memory, sizeof memory - 3, &wrong));
+    ck_assert(!shadow_is_zero(&shadow, (uintptr_t)memory, sizeof memory - 3, &wrong));
     ck_assert_uint_eq(wrong, sizeof memory - 4);
 }
 END_TEST
