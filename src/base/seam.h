@@ -1,20 +1,42 @@
 /*
  * seam: how a harness gets between threads and the words they share (a hook; see src/README.md).
  *
- * In a harness build each access to a shared word (atomic.h) is announced before it happens, and
- * the thread's own word (thread.h) is asked for, so that many virtual threads can run on a real
- * one. A harness (harness/) defines the table. The shipped library has no such table and no such
+ * In a harness build each access to a shared word (atomic.h) is announced before it happens, a load
+ * may be given an older value than the word has, and the thread's own word (thread.h) is asked for:
+ * so many virtual threads can run on a real one, in every order, and with what a weak machine
+ * shows. A harness (harness/) defines the table. The shipped library has no such table and no such
  * calls.
  */
 #ifndef MOAT_SEAM_H
 #define MOAT_SEAM_H
 
 #ifdef MOAT_HARNESS
+#include <stdbool.h>
 #include <stdint.h>
+
+enum atomic_kind {
+    ATOMIC_LOAD,
+    ATOMIC_STORE,
+    ATOMIC_CHANGE, /* a read-modify-write */
+    ATOMIC_TRY     /* a compare-and-exchange: a load if it fails */
+};
+
+/* A place of the source that accesses a shared word. A function that is inline has one in each file
+   that uses it: file and line tell them apart. */
+struct atomic_site {
+    const char *file;
+    uint32_t line;
+    uint8_t kind;  /* enum atomic_kind */
+    uint8_t order; /* __ATOMIC_RELAXED … */
+};
 
 struct base_seam {
     /* Before every access through atomic.h; may switch to another virtual thread. */
-    void (*atomic_step)(const volatile void *word);
+    void (*atomic_step)(const struct atomic_site *site, const volatile void *word, unsigned size);
+    /* After a load: what the thread shall see, given what the word has. */
+    uint64_t (*atomic_loaded)(uint64_t newest);
+    /* After a compare-and-exchange; returns its argument. */
+    bool (*atomic_tried)(bool exchanged);
     /* Where the word of the thread that runs now lies; the same for its whole life. */
     uintptr_t *(*word_of_thread)(void);
 };

@@ -3,10 +3,10 @@
  * second.
  *
  * While it is on, what is reserved stays mapped for good, can always be read and written, and the
- * calls that reserve, protect and purge are played: what they would empty is emptied, by
- * writing zeros over what was touched. harness_reset() does that for all that was touched, and
- * pays for nothing else. Units of 512 bytes count as touched when a shared word in them is accessed
- * through atomic.h, or when arena_touch() says so: a harness says it of what it writes itself and of
+ * calls that reserve, protect and purge are played: what they would empty is emptied, by writing
+ * zeros over what was touched. harness_reset() does that for all that was touched, and pays for
+ * nothing else. Units of 512 bytes count as touched when a shared word in them is accessed through
+ * atomic.h, or when arena_touch() says so: a harness says it of what it writes itself and of
  * records without shared words.
  *
  * What protection would catch is caught in part: the first access to a unit must be one that the

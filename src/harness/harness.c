@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #ifndef MOAT_HARNESS
 #error "harness.c belongs to harness builds"
@@ -70,6 +71,7 @@ static struct {
 } state = {.budget = UINT64_MAX, .commit_limit = SIZE_MAX, .clock = CLOCK_START};
 
 static int state_lock;
+static const struct harness_scheduler *scheduler;
 static void (*atomic_hook)(const volatile void *word);
 static __thread uintptr_t own_word = THREAD_NEW;
 static __thread uintptr_t *virtual_word;
@@ -489,13 +491,30 @@ void harness_set_atomic_hook(void (*hook)(const volatile void *word)) {
     __atomic_store_n(&atomic_hook, hook, __ATOMIC_RELEASE);
 }
 
-void harness_atomic_step(const volatile void *word) {
+void harness_set_scheduler(const struct harness_scheduler *chosen) { scheduler = chosen; }
+
+void harness_atomic_step(const struct atomic_site *site, const volatile void *word, unsigned size) {
     arena_step((uintptr_t)word);
+    if (scheduler != NULL) scheduler->step(site, word, size);
     void (*hook)(const volatile void *) = __atomic_load_n(&atomic_hook, __ATOMIC_ACQUIRE);
     if (hook != NULL) hook(word);
 }
 
+static uint64_t atomic_loaded(uint64_t newest) {
+    return scheduler != NULL ? scheduler->loaded(newest) : newest;
+}
+
+static bool atomic_tried(bool exchanged) {
+    if (scheduler != NULL) scheduler->tried(exchanged);
+    return exchanged;
+}
+
+/* Asked by who is about to wait for another thread. */
 bool harness_threads_are_virtual(void) {
+    if (scheduler != NULL) {
+        scheduler->wait();
+        return true;
+    }
     return __atomic_load_n(&atomic_hook, __ATOMIC_RELAXED) != NULL;
 }
 
@@ -541,6 +560,21 @@ void harness_reset(void) {
     errno = saved;
 }
 
+/* A system call is a scheduling point too. A thread that yields waits for another. */
+static bool answer_kernel(long number, const long *arguments, long *result) {
+    if (scheduler != NULL) {
+        if (number == SYS_sched_yield)
+            scheduler->wait();
+        else
+            scheduler->step(NULL, NULL, 0);
+    }
+    if (scheduler != NULL && (number == SYS_sched_yield || number == SYS_futex)) {
+        *result = 0;
+        return true;
+    }
+    return arena_kernel(number, arguments, result);
+}
+
 /* --- The seams ------------------------------------------------------------------------------- */
 
 const struct os_seam os_seam = {
@@ -551,10 +585,12 @@ const struct os_seam os_seam = {
     .random = harness_random,
     .milliseconds = harness_milliseconds,
     .threads_are_virtual = harness_threads_are_virtual,
-    .kernel = arena_kernel,
+    .kernel = answer_kernel,
 };
 
 const struct base_seam base_seam = {
     .atomic_step = harness_atomic_step,
+    .atomic_loaded = atomic_loaded,
+    .atomic_tried = atomic_tried,
     .word_of_thread = harness_thread_word,
 };

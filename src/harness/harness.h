@@ -14,6 +14,7 @@
 #ifndef MOAT_HARNESS_H
 #define MOAT_HARNESS_H
 
+#include "base/seam.h"
 #include "os/os.h"
 #include "os/os_seam.h"
 
@@ -85,6 +86,17 @@ void harness_clock_advance(uint64_t milliseconds);
 /* The word that thread.h reads on the calling thread; NULL: its own. For schedulers that run
    several virtual threads in one. */
 void harness_set_thread_word(uintptr_t *word);
+/* Who runs virtual threads; see base/seam.h. All are called on the thread that makes the access. */
+struct harness_scheduler {
+    void (*step)(const struct atomic_site *site, const volatile void *word, unsigned size);
+    uint64_t (*loaded)(uint64_t newest);
+    void (*tried)(bool exchanged);
+    /* The thread that runs cannot go on before another has; or a system call is made (`word` NULL
+       in step). */
+    void (*wait)(void);
+};
+/* NULL: none. */
+void harness_set_scheduler(const struct harness_scheduler *scheduler);
 /* Called before every atomic access of the library when not NULL; may switch to another virtual
    thread. While it is set, os_futex_wait() returns at once, because all virtual threads share one
    real one. */
@@ -111,7 +123,7 @@ uintptr_t harness_reservation_hint(size_t size, size_t alignment);
 bool harness_random(void *buffer, size_t size);
 uint64_t harness_milliseconds(void);
 bool harness_threads_are_virtual(void);
-void harness_atomic_step(const volatile void *word);
+void harness_atomic_step(const struct atomic_site *site, const volatile void *word, unsigned size);
 uintptr_t *harness_thread_word(void);
 
 #endif

@@ -409,15 +409,16 @@ static const volatile void *stepped_on;
 static void note_step(const volatile void *word) { stepped_on = word; }
 
 START_TEST(the_hook_sees_the_word_before_each_access) {
+    static const struct atomic_site site = {__FILE__, __LINE__, ATOMIC_LOAD, __ATOMIC_RELAXED};
     uint32_t word = 0;
     harness_set_atomic_hook(note_step);
     ck_assert(harness_threads_are_virtual());
-    harness_atomic_step(&word);
+    harness_atomic_step(&site, &word, sizeof word);
     ck_assert_ptr_eq((const void *)stepped_on, &word);
     stepped_on = NULL;
     os_futex_wait(&word, 0); /* would sleep for ever */
     harness_set_atomic_hook(NULL);
-    harness_atomic_step(&word);
+    harness_atomic_step(&site, &word, sizeof word);
     ck_assert_ptr_null((const void *)stepped_on);
     ck_assert(!harness_threads_are_virtual());
 }
