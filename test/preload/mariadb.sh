@@ -49,9 +49,10 @@ SQL
 cat >workload.sh <<'SH'
 source ../server.sh
 socket=$PWD/mariadb.sock
-options=(--no-defaults "--datadir=$PWD/data")
+# files are not flushed: what is asked of the disk is not what is tested
+options=(--no-defaults "--datadir=$PWD/data" --innodb-log-file-size=8M --debug-no-sync)
 if [ "$(id -u)" = 0 ]; then options+=(--user=root); fi
-sql() { mariadb --no-defaults --socket="$socket" -N -B "$@"; }
+sql() { mariadb --no-defaults --user=root --socket="$socket" -N -B "$@"; }
 begin() {
     start server.log mariadbd "${options[@]}" --socket="$socket" --skip-networking \
         --pid-file="$PWD/pid" --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=32M \

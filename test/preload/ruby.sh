@@ -54,7 +54,9 @@ puts "short threads #{Array.new(300) { |i| Thread.new { "a" * i * 100 } }.sum { 
 
 # Children that are forked while other threads allocate.
 busy = true
-noise = Array.new(2) { Thread.new { "n" * rand(10_000) while busy } }
+noise = Array.new(2) do
+  Thread.new { 50.times { "n" * rand(10_000) } while busy && sleep(0.001) }
+end
 sums = Array.new(12) do |i|
   reader, writer = IO.pipe
   fork do
