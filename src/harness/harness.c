@@ -57,6 +57,7 @@ static struct {
     uint64_t failures;
     uint64_t budget; /* failures still allowed; UINT64_MAX: no bound */
     size_t commit_limit;
+    bool ignores_markers;
     uint64_t clock;
     uint64_t random_state;
     /* apart from random_state, so that a plan does not shift the library's numbers */
@@ -139,6 +140,7 @@ static void clear_plans(void) {
     memset(state.plans, 0, sizeof state.plans);
     state.budget = UINT64_MAX;
     state.commit_limit = SIZE_MAX;
+    state.ignores_markers = false;
 }
 
 void harness_fail_none(void) {
@@ -151,6 +153,19 @@ void harness_limit_committed(size_t bytes) {
     state_acquire();
     state.commit_limit = bytes;
     state_release();
+}
+
+void harness_ignore_markers(void) {
+    state_acquire();
+    state.ignores_markers = true;
+    state_release();
+}
+
+bool harness_ignores_markers(void) {
+    state_acquire();
+    bool ignores = state.ignores_markers;
+    state_release();
+    return ignores;
 }
 
 uint64_t harness_call_count(enum os_call kind) {
@@ -582,6 +597,7 @@ const struct os_seam os_seam = {
     .commit_fails = harness_commit_fails,
     .note = harness_os_note,
     .reservation_hint = harness_reservation_hint,
+    .ignores_markers = harness_ignores_markers,
     .random = harness_random,
     .milliseconds = harness_milliseconds,
     .threads_are_virtual = harness_threads_are_virtual,

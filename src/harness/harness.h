@@ -38,6 +38,8 @@ void harness_fail_none(void);
 /* Commits that would take harness_committed_bytes() above this fail, as at a memory limit; SIZE_MAX
    (the default) is none. */
 void harness_limit_committed(size_t bytes);
+/* From now on the kernel accepts guard markers and does nothing, as an emulator may. */
+void harness_ignore_markers(void);
 /* Calls of a kind, and calls that a plan made fail, since harness_reset(). */
 uint64_t harness_call_count(enum os_call kind);
 uint64_t harness_failures(void);
@@ -117,6 +119,7 @@ bool harness_os_fails(enum os_call kind);
 /* As above for OS_COMMIT, which also has a limit. */
 bool harness_commit_fails(const void *start, size_t size);
 void harness_os_note(enum os_change change, const void *start, size_t size);
+bool harness_ignores_markers(void);
 /* Where a reservation without a hint should lie; 0: anywhere. */
 uintptr_t harness_reservation_hint(size_t size, size_t alignment);
 /* False when no seed was set. */

@@ -18,7 +18,8 @@
 
 /* More than there are addresses for, or than the machine would give to anybody. */
 static bool is_out_of_question(size_t bytes) {
-    return bytes > ro.region_span || (bytes >= ASKED_FROM && os_is_absurd(bytes));
+    return bytes > ro.region_span ||
+           (bytes >= ASKED_FROM && ro.overcommit == OVERCOMMIT_HEURISTIC && os_is_absurd(bytes));
 }
 
 /* Segments for `bytes` and the inaccessible OS page behind them. */
@@ -43,28 +44,30 @@ static uint64_t huge_word(enum owner_kind state, uint64_t generation) {
     return (uint64_t)state | generation << OWNER_GENERATION_SHIFT;
 }
 
-static bool huge_commit(uintptr_t start, size_t from, size_t to) {
-    if (from >= to) return true;
-    if (!os_commit((void *)(start + from), to - from)) return false;
-    atomic_add_relaxed(&ro.region->committed, to - from);
-    return true;
+/* Bytes of live and cached runs, for statistics. */
+static void count_bytes(size_t more, size_t fewer) {
+    atomic_add_relaxed(&ro.region->committed, more - fewer);
 }
 
-static bool huge_decommit(uintptr_t start, size_t from, size_t to) {
-    if (from >= to) return true;
-    if (!region_decommit(start + from, to - from)) return false;
-    atomic_add_relaxed(&ro.region->committed, from - to);
-    return true;
+/* Of a run that nobody else can reach: its record's owner's. */
+static struct guarded guarded_of(const struct segment *segment) {
+    return (struct guarded){atomic_load_relaxed(&segment->committed), segment->run, segment->means,
+                            segment->apart};
+}
+
+static void set_guarded(struct segment *segment, struct guarded guarded) {
+    atomic_store_relaxed(&segment->committed, guarded.bytes);
+    segment->run = guarded.run;
+    segment->means = guarded.means;
+    segment->apart = guarded.apart;
 }
 
 /* Gives a run back; a run whose memory the kernel will not take apart stays taken, without its
    contents. */
-static void give_run(uint32_t index, uint32_t run, size_t committed) {
-    uintptr_t start = segment_address(index);
-    if (huge_decommit(start, 0, committed))
-        region_give(index, run);
-    else
-        os_purge((void *)start, committed);
+static void give_run(const struct huge_entry *entry) {
+    if (!guard_close(segment_address(entry->index), &entry->guarded)) return;
+    count_bytes(0, entry->guarded.bytes);
+    region_give(entry->index, entry->guarded.run);
 }
 
 static void update_next_purge(struct huge_state *huge) {
@@ -77,7 +80,7 @@ static void update_next_purge(struct huge_state *huge) {
 /* Takes an entry out of the cache; the last one moves into its place. */
 static struct huge_entry take_entry(struct huge_state *huge, struct huge_entry *entry) {
     struct huge_entry taken = *entry;
-    huge->cached -= taken.committed;
+    huge->cached -= taken.guarded.bytes;
     *entry = huge->cache[--huge->entries];
     return taken;
 }
@@ -93,9 +96,9 @@ static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
     struct huge_entry *best = NULL;
     for (uint32_t i = 0; i < huge->entries; i++) {
         struct huge_entry *entry = &huge->cache[i];
-        if (entry->run < run || entry->run > run * CACHE_SLACK) continue;
-        if (best == NULL || distance(entry->committed, bytes) < distance(best->committed, bytes))
-            best = entry;
+        if (entry->guarded.run < run || entry->guarded.run > run * CACHE_SLACK) continue;
+        size_t off = distance(entry->guarded.bytes, bytes);
+        if (best == NULL || off < distance(best->guarded.bytes, bytes)) best = entry;
     }
     if (best != NULL) {
         *taken = take_entry(huge, best);
@@ -107,13 +110,13 @@ static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
 
 static bool cache_put(struct huge_entry entry) {
     struct huge_state *huge = ro.huge;
-    if (ro.options.purge_delay_ms == 0 || entry.committed > HUGE_CACHE_BYTES) return false;
+    if (ro.options.purge_delay_ms == 0 || entry.guarded.bytes > HUGE_CACHE_BYTES) return false;
     locks_acquire(LOCK_HUGE_CACHE);
-    bool fits =
-        huge->entries < HUGE_CACHE_ENTRIES && huge->cached + entry.committed <= HUGE_CACHE_BYTES;
+    bool fits = huge->entries < HUGE_CACHE_ENTRIES &&
+                huge->cached + entry.guarded.bytes <= HUGE_CACHE_BYTES;
     if (fits) {
         huge->cache[huge->entries++] = entry;
-        huge->cached += entry.committed;
+        huge->cached += entry.guarded.bytes;
         if (entry.purge_at < huge->next_purge)
             atomic_store_relaxed(&huge->next_purge, entry.purge_at);
     }
@@ -133,15 +136,14 @@ bool huge_purge(bool force, uint64_t now) {
             due[count++] = take_entry(huge, &huge->cache[i]);
     update_next_purge(huge);
     locks_release(LOCK_HUGE_CACHE);
-    for (int i = 0; i < count; i++) give_run(due[i].index, due[i].run, due[i].committed);
+    for (int i = 0; i < count; i++) give_run(&due[i]);
     return count > 0;
 }
 
-/* Replaces a cached run by one of which nothing is committed. */
+/* Replaces the memory of a cached run by such as was never touched. */
 MOAT_COLD static bool renew(struct huge_entry *entry) {
-    if (!huge_decommit(segment_address(entry->index), 0, entry->committed)) return false;
-    entry->committed = 0;
-    return true;
+    uintptr_t start = segment_address(entry->index);
+    return guard_close(start, &entry->guarded) && guard_open(start, 0, &entry->guarded);
 }
 
 /* A place of the cache may hold what another place, or a user, has too. The runs stay taken. */
@@ -151,26 +153,29 @@ void huge_forget_cache(void) {
     atomic_store_relaxed(&ro.huge->next_purge, UINT64_MAX);
 }
 
-/* Makes a cached run exactly `bytes` long; false: it was given back. */ static bool
-fit_cached(struct huge_entry *entry, size_t bytes) {
-    uintptr_t start = segment_address(entry->index);
-    uint32_t run = run_length(bytes);
-    if (huge_commit(start, entry->committed, bytes) &&
-        huge_decommit(start, bytes, entry->committed)) {
-        if (run < entry->run) region_give(entry->index + run, entry->run - run);
-        entry->run = run;
+/* Segments that a resized run has no more are inaccessible: others may have them. */
+static void give_surplus(uint32_t index, uint32_t old_run, uint32_t run) {
+    if (run < old_run) region_give(index + run, old_run - run);
+}
+
+/* Makes a cached run exactly `bytes` long; false: it was given back. */
+static bool fit_cached(struct huge_entry *entry, size_t bytes) {
+    struct guarded old = entry->guarded;
+    if (old.bytes == bytes) return true; /* then the run is as long as it must be, too */
+    if (guard_resize(segment_address(entry->index), &entry->guarded, bytes, run_length(bytes))) {
+        count_bytes(bytes, old.bytes);
+        give_surplus(entry->index, old.run, entry->guarded.run);
         return true;
     }
-    give_run(entry->index, entry->run, entry->committed);
+    give_run(entry);
     return false;
 }
 
 /* The run becomes a live block. */
-static void *make_live(uint32_t index, uint32_t run, size_t bytes) {
+static void *make_live(uint32_t index, struct guarded guarded) {
     struct segment *segment = segment_at(index);
     uintptr_t start = segment_address(index);
-    segment->run = run;
-    atomic_store_relaxed(&segment->committed, bytes);
+    set_guarded(segment, guarded);
     /* pairs with the fetch_and of huge_free */
     if (HARDENED_MAP) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start));
     /* pairs with the load of free */
@@ -178,32 +183,38 @@ static void *make_live(uint32_t index, uint32_t run, size_t bytes) {
     return (void *)start;
 }
 
+static bool open_new(uint32_t index, struct guarded *guarded) {
+    if (!guard_open(segment_address(index), 0, guarded)) return false;
+    count_bytes(guarded->bytes, 0);
+    return true;
+}
+
 void *huge_alloc(size_t size, size_t alignment, bool zero) {
     THREAD_INSIDE();
     size_t bytes = huge_round(size);
     if (is_out_of_question(bytes)) return NULL;
-    uint32_t run = run_length(bytes), index;
+    struct guarded new = {bytes, run_length(bytes), GUARD_NONE, false};
+    uint32_t index;
     huge_purge(false, os_milliseconds());
     struct huge_entry cached;
-    if (alignment <= SEGMENT_SIZE && cache_take(run, bytes, &cached)) {
+    if (alignment <= SEGMENT_SIZE && cache_take(new.run, bytes, &cached)) {
         /* Zero pages come cheaper from the kernel than from a fill; a new mapping, because the
            program may have laid another over the block. */
         if (!zero || renew(&cached)) {
-            if (fit_cached(&cached, bytes)) return make_live(cached.index, cached.run, bytes);
+            if (fit_cached(&cached, bytes)) return make_live(cached.index, cached.guarded);
         } else {
-            give_run(cached.index, cached.run, cached.committed);
+            give_run(&cached);
         }
     }
     uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1;
-    if (!region_take(run, align, &index) &&
-        !(huge_purge(true, 0) && region_take(run, align, &index)))
+    if (!region_take(new.run, align, &index) &&
+        !(huge_purge(true, 0) && region_take(new.run, align, &index)))
         return NULL;
-    if (!huge_commit(segment_address(index), 0, bytes) &&
-        !(huge_purge(true, 0) && huge_commit(segment_address(index), 0, bytes))) {
-        region_give(index, run);
+    if (!open_new(index, &new) && !(huge_purge(true, 0) && open_new(index, &new))) {
+        region_give(index, new.run);
         return NULL;
     }
-    return make_live(index, run, bytes);
+    return make_live(index, new);
 }
 
 /* Wins the right to free or resize: the CAS on the word the kind was read from. */
@@ -223,41 +234,67 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     THREAD_INSIDE();
     if (!huge_begin(segment, word)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
-    struct huge_entry entry = {segment_index(segment), segment->run, segment->committed, 0};
+    struct huge_entry entry = {segment_index(segment), guarded_of(segment), 0};
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
     uint64_t now = os_milliseconds();
     entry.purge_at = now + ro.options.purge_delay_ms;
-    if (!cache_put(entry)) give_run(entry.index, entry.run, entry.committed);
+    if (!cache_put(entry)) give_run(&entry);
     huge_purge(false, now);
     return HUGE_OK;
 }
 
-/* Moves the pages to a longer run: no copy. */ static enum huge_result
-huge_move(struct segment *segment, uint64_t word, size_t bytes, void **block) {
-    uint32_t run = run_length(bytes), index;
+/* A longer run with the old one's pages in it: no copy. False: nothing changed. */
+static bool move_pages(struct segment *segment, struct guarded *new, uint32_t *index) {
     size_t old_bytes = segment->committed;
-    if (!region_take(run, 1, &index)) return HUGE_NO_MEMORY;
-    void *from = (void *)segment_start(segment), *to = (void *)segment_address(index);
-    if (!huge_commit((uintptr_t)to, old_bytes, bytes)) {
-        region_give(index, run);
+    if (!region_take(new->run, 1, index)) return false;
+    uintptr_t from = segment_start(segment), to = segment_address(*index);
+    if (guard_open(to, old_bytes, new)) {
+        bool moved = os_move_pages((void *)from, (void *)to, old_bytes);
+        region_advise(moved ? from : to, old_bytes);
+        if (moved) return true;
+        if (!guard_close(to, new)) return false;
+    }
+    region_give(*index, new->run);
+    return false;
+}
+
+/* Moved pages stay a mapping of their own. */
+static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t bytes,
+                                  void **block) {
+    struct guarded new = {bytes, run_length(bytes), GUARD_NONE, false}, old = guarded_of(segment);
+    uint32_t index;
+    if (!guard_take_split()) return HUGE_NO_MEMORY;
+    if (!move_pages(segment, &new, &index)) {
+        guard_give_split();
         return HUGE_NO_MEMORY;
     }
-    bool moved = os_move_pages(from, to, old_bytes);
-    region_advise((uintptr_t)(moved ? from : to), old_bytes);
-    if (!moved) {
-        if (huge_decommit((uintptr_t)to, old_bytes, bytes)) region_give(index, run);
-        return HUGE_NO_MEMORY;
-    }
-    uintptr_t start = segment_start(segment); /*
-pairs with make_live */
+    new.apart = true;
+    count_bytes(bytes, old.bytes);
+    uintptr_t start = segment_start(segment);
+    /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
-    uint32_t old_run = segment->run;
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
-    region_give(segment_index(segment), old_run);
-    *block = make_live(index, run, bytes);
+    if (guard_close(start, &old)) region_give(segment_index(segment), old.run);
+    *block = make_live(index, new);
     return HUGE_OK;
+}
+
+/* In place: within the run, or with free segments behind it. */
+static bool resize_in_place(struct segment *segment, size_t bytes) {
+    struct guarded old = guarded_of(segment), new = old;
+    uint32_t index = segment_index(segment), run = run_length(bytes);
+    bool longer = run > old.run;
+    if (longer && !region_extend(index, old.run, run - old.run)) return false;
+    if (!guard_resize(segment_start(segment), &new, bytes, run)) {
+        if (longer) region_give(index + old.run, run - old.run);
+        return false;
+    }
+    count_bytes(bytes, old.bytes);
+    set_guarded(segment, new);
+    give_surplus(index, old.run, run);
+    return true;
 }
 
 enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size,
@@ -266,27 +303,12 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_
     size_t bytes = huge_round(new_size);
     if (is_out_of_question(bytes)) return HUGE_NO_MEMORY;
     if (!huge_begin(segment, word)) return HUGE_LOST;
-    uintptr_t start = segment_start(segment);
-    size_t old = segment->committed;
-    uint32_t run = run_length(bytes);
-    if (run > segment->run &&
-        region_extend(segment_index(segment), segment->run, run - segment->run))
-        segment->run = run;
-    if (run > segment->run) {
-        enum huge_result result = huge_move(segment, word, bytes, block);
-        /* pairs with the load of free */
-        if (result != HUGE_OK) atomic_store_release(&segment->owner, word);
-        return result;
-    }
-    bool ok = bytes >= old ? huge_commit(start, old, bytes) : huge_decommit(start, bytes, old);
-    if (ok) atomic_store_relaxed(&segment->committed, bytes);
-    /* what is no longer needed of the run is inaccessible already */
-    if (ok && run < segment->run) {
-        region_give(segment_index(segment) + run, segment->run - run);
-        segment->run = run;
-    }
-    atomic_store_release(&segment->owner, word); /* pairs with the load of free */
-    return ok ? HUGE_OK : HUGE_NO_MEMORY;
+    enum huge_result result = resize_in_place(segment, bytes) ? HUGE_OK : HUGE_NO_MEMORY;
+    if (result != HUGE_OK && run_length(bytes) > segment->run)
+        result = huge_move(segment, word, bytes, block);
+    /* after a move it says FREED already; pairs with the load of free */
+    if (*block == (void *)segment_start(segment)) atomic_store_release(&segment->owner, word);
+    return result;
 }
 
 /* Segments inside a run may still say FREED, of a run that began there before: a live block that

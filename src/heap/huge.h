@@ -4,9 +4,9 @@
  *
  * Nobody owns one. Kind, generation and ownership are one atomic word of the first segment: a free
  * is a CAS from the very {HUGE, generation} that was read to FREEING; whoever loses reports, only
- * the winner unmaps, after clearing the live bit atomically. Only the rounded length is committed;
- * what follows in the run is inaccessible, and at least one OS page does. Freed runs are kept for
- * the purge delay, a bounded number of bytes of them.
+ * the winner unmaps, after clearing the live bit atomically. Behind the rounded length at least one
+ * OS page is inaccessible, and the last of the run (meta/guard.h). Freed runs are kept for the
+ * purge delay, a bounded number of bytes of them.
  */
 #ifndef MOAT_HUGE_H
 #define MOAT_HUGE_H
@@ -20,9 +20,8 @@
 #define HUGE_CACHE_BYTES ((size_t)256 * MIB)
 
 struct huge_entry {
-    uint32_t index;    /* first segment */
-    uint32_t run;      /* segments */
-    size_t committed;  /* bytes, not zero */
+    uint32_t index; /* first segment */
+    struct guarded guarded;
     uint64_t purge_at; /* milliseconds */
 };
 

@@ -22,14 +22,21 @@ size_t segment_page_bytes(enum page_kind kind, unsigned slot) {
     return (size_t)slot * SLOT_SIZE + size == SEGMENT_SIZE ? size - ro.os_page : size;
 }
 
+/* All but the last OS page can be used. */
+static struct guarded whole_segment(const struct segment *segment) {
+    return (struct guarded){SEGMENT_SIZE - ro.os_page, 1, segment->means, false};
+}
+
 struct segment *segment_create(uint64_t owner_word) {
     uint32_t index;
     if (!region_take(1, 1, &index)) return NULL;
     struct segment *segment = segment_at(index);
-    if (!region_commit_segment(segment_start(segment))) {
+    struct guarded whole = whole_segment(segment);
+    if (!guard_open(segment_start(segment), 0, &whole)) {
         region_give(index, 1);
         return NULL;
     }
+    segment->means = whole.means;
     atomic_add_relaxed(&ro.region->committed, SEGMENT_SIZE);
     segment->free_pages = segment->untouched = segment_page_slots(owner_page_kind(owner_word));
     segment->dirty = 0;
@@ -49,12 +56,9 @@ void segment_destroy(struct segment *segment) {
     uint32_t index = segment_index(segment);
     /* pairs with the load of remote_free, which then reports */
     atomic_store_release(&segment->owner, (uint64_t)OWNER_UNUSED);
-    if (!region_decommit(segment_start(segment), SEGMENT_SIZE)) {
-        /* The kernel cannot split its mapping: keep the segment, without its contents, rather than
-           hand out what is not clean. */
-        os_purge((void *)segment_start(segment), SEGMENT_SIZE - ro.os_page);
-        return;
-    }
+    struct guarded whole = whole_segment(segment);
+    /* if not: keep the segment, without its contents, rather than hand out what is not clean */
+    if (!guard_close(segment_start(segment), &whole)) return;
     atomic_add_relaxed(&ro.region->committed, -SEGMENT_SIZE);
     region_give(index, 1);
 }

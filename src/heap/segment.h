@@ -19,6 +19,7 @@
 #define MOAT_SEGMENT_H
 
 #include "heap/page.h"
+#include "meta/guard.h"
 
 /* What of a heap a remote thread may touch; the first member of struct heap. */
 struct owner {
@@ -85,6 +86,8 @@ struct segment {
     /* of huge allocations that began here; written by the thread that takes the run */
     uint64_t generation;
     uint8_t open_list; /* owner only: enum open_list, the list it is in */
+    uint8_t means;     /* enum guard_means, of whoever may close the run */
+    bool apart;        /* huge: see struct guarded */
 };
 
 static_assert(sizeof(struct segment) == SEGMENT_TABLE_BYTES_PER_SEGMENT,

@@ -167,6 +167,7 @@ static uint32_t map_some(struct region *region, uint32_t first, uint32_t step, u
 static uint32_t window_step(const struct region *region, uint32_t first, uint32_t least) {
     uint32_t step = region->extent - 1, rest = region->span - first;
     if (step > WINDOW_MAX) step = WINDOW_MAX;
+    if (atomic_load_relaxed(&region->memory_is_locked)) step = 1; /* each counts against a limit */
     if (step < least) step = least;
     return step < rest ? step : rest;
 }
@@ -266,43 +267,6 @@ void region_give(uint32_t index, uint32_t count) {
     mark_segments(region, index, count, false);
     expect_runs_around(region, index);
     locks_release(LOCK_REGION);
-}
-
-void region_guard(uintptr_t start, size_t size) {
-    struct region *region = ro.region;
-    enum guards_mode mode = ro.options.guards;
-    if (mode == GUARDS_OFF) return;
-    if (mode == GUARDS_AUTO && !atomic_load_relaxed(&region->guard_install_refused)) {
-        if (os_guard_install((void *)start, size)) {
-            atomic_store_relaxed(&region->guard_install_works, true);
-            return;
-        }
-        /* Refused from the start: the kernel has no markers. Later, this mapping is the reason
-           (locked memory). */
-        if (!atomic_load_relaxed(&region->guard_install_works))
-            atomic_store_relaxed(&region->guard_install_refused, true);
-    }
-    if (!os_protect_none((void *)start, size)) atomic_add_relaxed(&region->guards_missing, 1);
-}
-
-bool region_commit_segment(uintptr_t start) {
-    struct region *region = ro.region;
-    size_t guard = ro.os_page;
-    bool by_kernel =
-        ro.options.guards == GUARDS_AUTO && !atomic_load_relaxed(&region->guard_install_refused);
-    if (ro.options.guards == GUARDS_OFF) return os_commit((void *)start, SEGMENT_SIZE);
-    if (by_kernel) {
-        if (!os_commit((void *)start, SEGMENT_SIZE)) return false;
-        region_guard(start + SEGMENT_SIZE - guard, guard);
-        return true;
-    }
-    /* the last OS page was never made accessible */
-    if (os_commit((void *)start, SEGMENT_SIZE - guard)) return true;
-    /* The number of mappings may be the limit: without its guard the segment can merge with its
-       neighbour. */
-    if (!os_commit((void *)start, SEGMENT_SIZE)) return false;
-    atomic_add_relaxed(&region->guards_missing, 1);
-    return true;
 }
 
 bool region_decommit(uintptr_t start, size_t size) {

@@ -22,6 +22,9 @@
 
 #define RUN_LENGTHS 16u /* for which the region remembers where none is */
 
+/* What is known of the kernel's guard markers (MADV_GUARD_INSTALL). */
+enum markers { MARKERS_UNKNOWN, MARKERS_PROVED, MARKERS_REFUSED };
+
 /* The tables that grow with the region. */
 enum region_table {
     REGION_TABLE_SEGMENTS,
@@ -39,12 +42,13 @@ struct region {
     /* No free run of n + 1 segments begins below none_below[n]: a search in a large region does not
        meet the same short holes each time. The last holds for longer ones too. */
     uint32_t none_below[RUN_LENGTHS];
-    /* the kernel has no MADV_GUARD_INSTALL: do not ask again */
-    bool guard_install_refused;
-    bool guard_install_works;     /* it has accepted one */
-    size_t guards_missing;        /* guards the kernel refused altogether */
-    size_t committed;             /* bytes of segments that may be touched; atomic, relaxed */
-    size_t lock_count;            /* times the lock was taken, under it */
+    /* For guard.c; all atomic, relaxed. */
+    uint32_t markers;      /* enum markers */
+    size_t splits;         /* runs that are mappings of their own */
+    size_t guards_missing; /* guards that could not be had */
+    bool memory_is_locked; /* what will be mapped is locked in memory: mlockall(MCL_FUTURE) */
+    size_t committed;      /* bytes of segments that may be touched; atomic, relaxed */
+    size_t lock_count;     /* times the lock was taken, under it */
     uint64_t taken[REGION_WORDS]; /* 1: taken; means nothing from the extent on */
 };
 
@@ -65,14 +69,9 @@ bool region_extend(uint32_t index, uint32_t count, uint32_t more);
 /* Gives inaccessible segments back. */
 void region_give(uint32_t index, uint32_t count);
 
-/* One guard: makes [start, start + size) inaccessible inside committed memory, by the means options
-   and kernel allow; counts a refusal. */
-void region_guard(uintptr_t start, size_t size);
 /* Gives new mappings inside the region the advice of the others, or the kernel could not merge
    them. */
 void region_advise(uintptr_t start, size_t size);
-/* Makes a segment's memory usable but for the guard in its last OS page. */
-bool region_commit_segment(uintptr_t start);
 /* Anything of the region → inaccessible, contents gone, charge given back. */
 bool region_decommit(uintptr_t start, size_t size);
 

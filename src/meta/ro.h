@@ -44,7 +44,9 @@ struct ro {
     struct heap_pool *pool;
     struct huge_state *huge;
     struct zero_size_state *zero_size;
-    size_t os_page; /* bytes */
+    size_t os_page;      /* bytes */
+    size_t mappings_max; /* that the process may have */
+    enum overcommit_mode overcommit;
     struct options options;
 };
 

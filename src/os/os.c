@@ -40,14 +40,18 @@
 
 /* --- What the machine is --------------------------------------------------------------------- */
 
+enum overcommit_mode os_overcommit_mode(void) {
+    char mode = 0;
+    if (os_read_file("/proc/sys/vm/overcommit_memory", &mode, 1) != 1) return OVERCOMMIT_UNKNOWN;
+    return mode >= '0' && mode <= '2' ? (enum overcommit_mode)(mode - '0') : OVERCOMMIT_UNKNOWN;
+}
+
 bool os_is_absurd(size_t bytes) {
     struct sysinfo info;
-    char mode = 0;
     if (KERNEL(SYS_sysinfo, &info, 0, 0) != 0) return false;
     size_t unit = info.mem_unit != 0 ? info.mem_unit : 1, total = 0;
     if (__builtin_mul_overflow((size_t)info.totalram + info.totalswap, unit, &total)) return false;
-    if (bytes <= total) return false;
-    return os_read_file("/proc/sys/vm/overcommit_memory", &mode, 1) == 1 && mode == '0';
+    return bytes > total;
 }
 
 /* SIZE_MAX when there is no limit, or none can be read. */
@@ -57,7 +61,7 @@ static size_t resource_limit(int resource) {
     return limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : (size_t)limit.rlim_cur;
 }
 
-size_t os_address_space_limit(void) { return resource_limit(RLIMIT_AS); }
+size_t os_data_limit(void) { return resource_limit(RLIMIT_DATA); }
 
 /* --- Address space and memory ---------------------------------------------------------------- */
 
@@ -205,6 +209,7 @@ bool os_purge(void *start, size_t size) {
 
 bool os_guard_install(void *start, size_t size) {
     if (os_seam_fails(OS_GUARD)) return false;
+    if (IN_HARNESS && os_seam.ignores_markers()) return true;
     if (!advise(start, size, ADVICE_GUARD_INSTALL)) return false;
     os_seam_note(OS_CHANGE_GUARD_INSTALL, start, size);
     return true;
@@ -277,6 +282,14 @@ static bool exceeds(size_t used_pages, size_t wanted, size_t limit) {
     return __builtin_add_overflow(total, wanted, &total) || total > limit;
 }
 
+size_t os_mappings_max(void) {
+    enum { KERNELS_DEFAULT = 65530 };
+    char text[32];
+    size_t length = os_read_file("/proc/sys/vm/max_map_count", text, sizeof text);
+    size_t most = number_at(text, length, 0);
+    return most != 0 ? most : KERNELS_DEFAULT;
+}
+
 static size_t count_mappings(void) {
     char chunk[2048];
     size_t lines = 0, done = 0;
@@ -299,8 +312,6 @@ enum os_limit os_diagnose_limit(size_t wanted) {
         return OS_LIMIT_DATA;
     if (exceeds(number_at(text, length, STATM_SIZE), wanted, resource_limit(RLIMIT_AS)))
         return OS_LIMIT_ADDRESS_SPACE;
-    length = os_read_file("/proc/sys/vm/max_map_count", text, sizeof text);
-    size_t most = number_at(text, length, 0);
-    if (most != 0 && count_mappings() + MAPPINGS_SHORT >= most) return OS_LIMIT_MAP_COUNT;
+    if (count_mappings() + MAPPINGS_SHORT >= os_mappings_max()) return OS_LIMIT_MAP_COUNT;
     return OS_LIMIT_MEMORY;
 }

@@ -40,12 +40,21 @@ extern struct os_facts os_facts __asm__("moat_ro_pages") __attribute__((visibili
 void os_read_facts(struct os_facts *facts);
 
 size_t os_page_size(void);
-/* Whether the machine refuses a mapping of so many bytes whatever is free: by
-   vm.overcommit_memory=0 (the kernel's default) one block may have no more than all memory and
-   swap. Asked before address space is taken for it. */
+/* More than all memory and swap of the machine: what the kernel's default, OVERCOMMIT_HEURISTIC,
+   refuses one mapping whatever is free. */
 bool os_is_absurd(size_t bytes);
-/* RLIMIT_AS in bytes, SIZE_MAX when infinite. */
-size_t os_address_space_limit(void);
+/* vm.overcommit_memory. */
+enum overcommit_mode {
+    OVERCOMMIT_HEURISTIC,
+    OVERCOMMIT_ALWAYS,
+    OVERCOMMIT_NEVER,
+    OVERCOMMIT_UNKNOWN
+};
+enum overcommit_mode os_overcommit_mode(void);
+/* RLIMIT_DATA in bytes, SIZE_MAX when infinite. */
+size_t os_data_limit(void);
+/* Mappings a process may have (vm.max_map_count), the kernel's default when unknown. */
+size_t os_mappings_max(void);
 
 /* Maps inaccessible memory, which is not charged: at `hint` exactly if hint is not 0 (and nowhere
    else, nor over anything), aligned to `alignment`. */

@@ -48,6 +48,9 @@ struct os_seam {
     void (*note)(enum os_change change, const void *start, size_t size);
     /* Where a reservation without a hint should lie; 0: anywhere. */
     uintptr_t (*reservation_hint)(size_t size, size_t alignment);
+    /* The kernel takes the advice to install a guard marker and does nothing, as an emulator
+       may. */
+    bool (*ignores_markers)(void);
     /* Random bytes that repeat; false: the kernel's are wanted. */
     bool (*random)(void *buffer, size_t size);
     uint64_t (*milliseconds)(void);

@@ -112,6 +112,8 @@ static bool build(struct random *random) {
     os_read_facts(&ro.os);
     options_load(&ro.options);
     ro.os_page = ro.os.page_size;
+    ro.mappings_max = os_mappings_max();
+    ro.overcommit = os_overcommit_mode();
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         __builtin_memset(&layout, 0, sizeof layout);
         places_learn(&layout.places, ro.options.region_limit);

@@ -57,7 +57,7 @@ static void expect_extent(const char *block, size_t size) {
     size_t bytes = length_of(size);
     core_require((uintptr_t)block % SEGMENT_SIZE == 0);
     core_require(harness_range_is((uintptr_t)block, bytes, HARNESS_COMMITTED));
-    core_require(harness_range_state((uintptr_t)block + bytes) == HARNESS_RESERVED);
+    core_require(harness_range_state((uintptr_t)block + bytes) != HARNESS_COMMITTED);
     core_require(harness_range_state((uintptr_t)block - 1) != HARNESS_COMMITTED);
     core_require(alloc_usable_size(block) == bytes);
     core_require(owner_kind(core_segment(block)->owner) == OWNER_HUGE);

@@ -112,14 +112,13 @@ START_TEST(machine_is_described_as_the_c_library_does) {
 }
 END_TEST
 
-START_TEST(address_space_limit_is_the_soft_one) {
+START_TEST(data_limit_is_the_soft_one) {
     struct rlimit limit;
-    ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
-    ck_assert_uint_eq(os_address_space_limit(),
-                      limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : limit.rlim_cur);
+    ck_assert_int_eq(getrlimit(RLIMIT_DATA, &limit), 0);
+    ck_assert_uint_eq(os_data_limit(), limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : limit.rlim_cur);
     limit.rlim_cur = (rlim_t)1 << 45;
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
-    ck_assert_uint_eq(os_address_space_limit(), (size_t)1 << 45);
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+    ck_assert_uint_eq(os_data_limit(), (size_t)1 << 45);
 }
 END_TEST
 
@@ -475,7 +474,7 @@ START_TEST(calls_that_cannot_fail_keep_errno) {
     char byte;
     errno = ERRNO_MARK;
     os_page_size();
-    os_address_space_limit();
+    os_data_limit();
     os_leave_out_of_dumps(base, page);
     os_keep_small_pages(base, page);
     os_milliseconds();
@@ -587,7 +586,7 @@ static void add_memory_tests(TCase *group) {
 
 static void add_other_tests(TCase *group) {
     tcase_add_test(group, machine_is_described_as_the_c_library_does);
-    tcase_add_test(group, address_space_limit_is_the_soft_one);
+    tcase_add_test(group, data_limit_is_the_soft_one);
     tcase_add_test(group, a_call_the_kernel_refuses_keeps_errno);
     tcase_add_test(group, calls_that_cannot_fail_keep_errno);
     tcase_add_test(group, random_fills_all_of_a_large_buffer);

@@ -88,7 +88,7 @@ START_TEST(reserved_heaps_locks_and_guards_are_counted) {
     core_give(&other, block);
     ck_assert_uint_eq(look().locks_taken, locks); /* none on these paths */
     harness_fail_from(OS_GUARD, 1);
-    harness_fail_from(OS_PROTECT, 1);
+    harness_fail_from(OS_DECOMMIT, 1);
     core_alloc(&owner, 30 * KIB);
     ck_assert_uint_eq(look().guards_missing, 1);
 }

@@ -1,0 +1,150 @@
+/*
+ * guard: accessible runs and what lies behind them (see guard.h).
+ *
+ * No lock: a run belongs to whoever opens it. The words about the kernel and the counts are atomic
+ * and relaxed; two threads that find out the same at once both write the same.
+ */
+#include "meta/guard.h"
+#include "os/os.h"
+
+/* Of the mappings that a process may have, a split run takes two; half of them are for others. */
+#define SPLIT_SHARE 4u
+
+static uintptr_t end_of(uintptr_t start, const struct guarded *guarded) {
+    return start + ((uintptr_t)guarded->run << SEGMENT_SHIFT);
+}
+
+bool guard_take_split(void) {
+    if (atomic_add_relaxed(&ro.region->splits, 1) < ro.mappings_max / SPLIT_SHARE) return true;
+    guard_give_split();
+    return false;
+}
+
+void guard_give_split(void) { atomic_add_relaxed(&ro.region->splits, (size_t)-1); }
+
+static void count_missing(void) { atomic_add_relaxed(&ro.region->guards_missing, 1); }
+
+/* --- Markers --------------------------------------------------------------------------------- */
+
+static bool may_use_markers(void) {
+    return ro.options.guards == GUARDS_AUTO && !atomic_load_relaxed(&ro.region->memory_is_locked) &&
+           atomic_load_relaxed(&ro.region->markers) != MARKERS_REFUSED;
+}
+
+/* The first marker of all is proved: an emulator may take the advice and do nothing. A refusal
+   later has its reason in the one mapping (locked memory). */
+static bool install(uintptr_t page) {
+    struct region *region = ro.region;
+    bool known = atomic_load_relaxed(&region->markers) == MARKERS_PROVED;
+    bool works = os_guard_install((void *)page, ro.os_page) &&
+                 (known || !os_can_read((const uint64_t *)page));
+    if (!known) atomic_store_relaxed(&region->markers, works ? MARKERS_PROVED : MARKERS_REFUSED);
+    return works;
+}
+
+/* In the OS page behind what is usable, and in the last of the run, unless one is there. */
+static bool install_markers(uintptr_t start, const struct guarded *guarded, bool has_last) {
+    uintptr_t behind = start + guarded->bytes, last = end_of(start, guarded) - ro.os_page;
+    return install(behind) && (has_last || behind == last || install(last));
+}
+
+/* All of the run is accessible: guards behind its usable part, by whatever means there are. */
+static void guard_tail(uintptr_t start, struct guarded *guarded, bool has_last) {
+    guarded->means = GUARD_NONE;
+    if (ro.options.guards == GUARDS_OFF) return;
+    if (may_use_markers() && install_markers(start, guarded, has_last)) {
+        guarded->means = GUARD_MARKER;
+        return;
+    }
+    uintptr_t behind = start + guarded->bytes;
+    if (guard_take_split()) {
+        if (region_decommit(behind, end_of(start, guarded) - behind)) {
+            guarded->means = GUARD_SPLIT;
+            return;
+        }
+        guard_give_split();
+    }
+    count_missing();
+}
+
+/* --- Runs ------------------------------------------------------------------------------------ */
+
+/* Whether memory that nobody uses must not be charged: there is a limit on data, or the machine
+   counts each page. A segment's tail is its guard alone. */
+static bool charge_matters(const struct guarded *guarded) {
+    size_t tail = ((size_t)guarded->run << SEGMENT_SHIFT) - guarded->bytes;
+    return tail > ro.os_page && (ro.overcommit == OVERCOMMIT_NEVER || os_data_limit() != SIZE_MAX);
+}
+
+bool guard_open(uintptr_t start, size_t from, struct guarded *guarded) {
+    void *first = (void *)(start + from);
+    size_t rest = ((size_t)guarded->run << SEGMENT_SHIFT) - from;
+    bool off = ro.options.guards == GUARDS_OFF;
+    if ((off || may_use_markers()) && !charge_matters(guarded) && os_commit(first, rest)) {
+        guard_tail(start, guarded, false);
+        return true;
+    }
+    if (guard_take_split()) {
+        guarded->means = GUARD_SPLIT;
+        if (os_commit(first, guarded->bytes - from)) return true;
+        guard_give_split();
+    }
+    /* The number of mappings may be the limit: without a guard of its own the run can merge with
+       its neighbours. */
+    if (!os_commit(first, rest)) return false;
+    guard_tail(start, guarded, false);
+    return true;
+}
+
+/* Inaccessible memory behind an open run becomes accessible with it. */
+static bool add_segments(uintptr_t end, size_t size) {
+    return size == 0 || os_commit((void *)end, size);
+}
+
+static bool grow_open(uintptr_t start, const struct guarded *old, const struct guarded *new) {
+    uintptr_t old_end = end_of(start, old), usable_end = start + new->bytes;
+    size_t more = end_of(start, new) - old_end;
+    if (!add_segments(old_end, more)) return false;
+    if (old->means == GUARD_NONE) return true;
+    /* what is usable now, or was once, has no marker left inside */
+    uintptr_t behind = start + old->bytes, to = usable_end < old_end ? usable_end : old_end;
+    if (os_guard_remove((void *)behind, to - behind)) return true;
+    if (more != 0) (void)region_decommit(old_end, more);
+    return false;
+}
+
+static bool shrink_open(uintptr_t start, const struct guarded *old, const struct guarded *new) {
+    uintptr_t end = end_of(start, new), old_end = end_of(start, old);
+    if (end < old_end && !region_decommit(end, old_end - end)) return false;
+    uintptr_t usable_end = start + old->bytes < end ? start + old->bytes : end;
+    if (start + new->bytes < usable_end)
+        (void)os_purge((void *)(start + new->bytes), usable_end - start - new->bytes);
+    return true;
+}
+
+bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32_t run) {
+    struct guarded new = {bytes, run, guarded->means, guarded->apart};
+    uint8_t old_means = guarded->means;
+    bool grows = bytes > guarded->bytes;
+    if (bytes == guarded->bytes && run == guarded->run) return true;
+    if (guarded->means == GUARD_SPLIT) {
+        uintptr_t old_end = start + guarded->bytes, new_end = start + bytes;
+        if (grows && !os_commit((void *)old_end, new_end - old_end)) return false;
+        if (new_end < old_end && !region_decommit(new_end, old_end - new_end)) return false;
+    } else {
+        bool ok = grows ? grow_open(start, guarded, &new) : shrink_open(start, guarded, &new);
+        if (!ok) return false;
+        guard_tail(start, &new, old_means == GUARD_MARKER && run == guarded->run);
+    }
+    *guarded = new;
+    return true;
+}
+
+bool guard_close(uintptr_t start, const struct guarded *guarded) {
+    size_t size = (size_t)guarded->run << SEGMENT_SHIFT;
+    if (guarded->means == GUARD_SPLIT) guard_give_split();
+    if (guarded->apart) guard_give_split();
+    if (region_decommit(start, size)) return true;
+    (void)os_purge((void *)start, guarded->bytes);
+    return false;
+}

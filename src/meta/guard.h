@@ -1,0 +1,46 @@
+/*
+ * guard: which memory of a run of segments can be touched.
+ *
+ * A run's first `bytes` are for its user; behind them, and at the run's end, inaccessible memory
+ * keeps an overflow from what follows. Where the kernel has guard markers all of the run becomes
+ * accessible but for two OS pages with a marker: neighbours stay one mapping, and a hundred
+ * thousand huge blocks are a few. Elsewhere, and where the charge for what nobody uses matters,
+ * only the user's part becomes accessible, which costs two mappings: these are counted, and past a
+ * quarter of what a process may have guards are left out rather than memory refused.
+ */
+#ifndef MOAT_GUARD_H
+#define MOAT_GUARD_H
+
+#include "meta/region.h"
+
+/* What keeps the memory behind a run's usable part from being touched. */
+enum guard_means {
+    GUARD_NONE, /* nothing: by option; or it could not be had, and counts as missing */
+    GUARD_MARKER,
+    GUARD_SPLIT
+};
+
+/* Part of an accessible run. */
+struct guarded {
+    size_t bytes;  /* usable, a multiple of the OS page; the run has one more at least */
+    uint32_t run;  /* segments */
+    uint8_t means; /* enum guard_means */
+    bool apart;    /* its pages were moved here: they are a mapping of their own, and a split */
+};
+
+/* Makes the run at `start` usable, but for its first `from` bytes, which are so already, and sets
+   its means. False: nothing changed. */
+bool guard_open(uintptr_t start, size_t from, struct guarded *guarded);
+/* An open run gets another usable part and length. What it has more must be inaccessible
+   address space of its own, what it has less becomes so. False: nothing changed. */
+bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32_t run);
+/* Makes an open run inaccessible. False: the kernel cannot split its mapping; the contents are gone
+   all the same. */
+bool guard_close(uintptr_t start, const struct guarded *guarded);
+
+/* Asks for a mapping of its own, which an operation costs for as long as its result lives; false:
+   there are too many. */
+bool guard_take_split(void);
+void guard_give_split(void);
+
+#endif

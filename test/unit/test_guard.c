@@ -1,0 +1,235 @@
+/*
+ * test_guard: which memory of a run can be touched (src/meta/guard.h), with markers, without, and
+ * where each system call fails in turn.
+ */
+#define _GNU_SOURCE
+#include "core.h"
+
+#include <sys/resource.h>
+
+#include "meta/guard.h"
+
+enum { ROUNDS = 300 };
+
+/* --- What must hold -------------------------------------------------------------------------- */
+
+static bool can_touch(uintptr_t address) { return os_can_read((const uint64_t *)address); }
+
+static void expect_open(uintptr_t start, const struct guarded *guarded) {
+    uintptr_t behind = start + guarded->bytes;
+    uintptr_t last = start + ((uintptr_t)guarded->run << SEGMENT_SHIFT) - ro.os_page;
+    core_require(harness_range_is(start, guarded->bytes, HARNESS_COMMITTED));
+    core_require(can_touch(start) && can_touch(behind - ro.os_page));
+    if (guarded->means == GUARD_NONE) return;
+    core_require(!can_touch(behind) && !can_touch(last));
+    core_require(harness_range_state(behind) != HARNESS_COMMITTED);
+    core_require(harness_range_state(last) != HARNESS_COMMITTED);
+}
+
+static void expect_closed(uintptr_t start, uint32_t run) {
+    core_require(harness_range_is(start, (size_t)run << SEGMENT_SHIFT, HARNESS_RESERVED));
+}
+
+static struct guarded some(uint64_t *random, uint32_t most) {
+    struct guarded guarded = {0, 1 + (uint32_t)core_below(random, most), GUARD_NONE, false};
+    size_t pages = ((size_t)guarded.run << SEGMENT_SHIFT) / ro.os_page;
+    size_t least = guarded.run == 1 ? 1 : pages - SEGMENT_SIZE / ro.os_page;
+    guarded.bytes = (least + core_below(random, pages - least)) * ro.os_page;
+    return guarded;
+}
+
+/* The first and the last usable OS page are written and keep what was written as long as they are
+   usable. */
+static void write_ends(uintptr_t start, const struct guarded *guarded, char mark) {
+    *(volatile char *)start = mark;
+    *(volatile char *)(start + guarded->bytes - 1) = mark;
+}
+
+/* --- Runs ------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *options;
+    void (*prepare)(void);
+    uint8_t means;
+} worlds[] = {
+    {"region=1G", NULL, GUARD_MARKER},
+    {"region=1G:guards=mprotect", NULL, GUARD_SPLIT},
+    {"region=1G:guards=off", NULL, GUARD_NONE},
+    {"region=1G", harness_ignore_markers, GUARD_SPLIT},
+};
+
+static void start_in_world(int number) {
+    core_start(worlds[number].options);
+    if (worlds[number].prepare != NULL) worlds[number].prepare();
+    ck_assert(init_once());
+}
+
+/* On a kernel without markers the first world is as the second. */
+static uint8_t means_of_world(int number) {
+    bool refused = ro.region->markers == MARKERS_REFUSED;
+    return worlds[number].means == GUARD_MARKER && refused ? GUARD_SPLIT : worlds[number].means;
+}
+
+START_TEST(runs_are_opened_resized_and_closed) {
+    enum { MOST = 4 };
+    uint64_t random = (uint64_t)_i;
+    uint32_t index = 0;
+    start_in_world(_i);
+    ck_assert(region_take(MOST, 1, &index));
+    uintptr_t start = segment_address(index);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct guarded guarded = some(&random, MOST);
+        core_require(guard_open(start, 0, &guarded));
+        core_require(guarded.means == means_of_world(_i));
+        for (unsigned i = 0; i < 4; i++) {
+            expect_open(start, &guarded);
+            write_ends(start, &guarded, (char)(i + 1));
+            size_t kept = guarded.bytes;
+            struct guarded next = some(&random, MOST);
+            core_require(guard_resize(start, &guarded, next.bytes, next.run));
+            core_require(guarded.bytes == next.bytes && guarded.run == next.run);
+            core_require(*(volatile char *)start == (char)(i + 1));
+            if (kept <= guarded.bytes)
+                core_require(*(volatile char *)(start + kept - 1) == (char)(i + 1));
+            /* what is new is zero, or was in the run before */
+            expect_closed(start + ((uintptr_t)guarded.run << SEGMENT_SHIFT), MOST - guarded.run);
+        }
+        core_require(guard_close(start, &guarded));
+        expect_closed(start, MOST);
+    }
+    ck_assert_uint_eq(ro.region->splits, 0);
+    ck_assert_uint_eq(ro.region->guards_missing, 0);
+}
+END_TEST
+
+/* Neighbours that are opened one after the other stay one mapping where there are markers. */
+START_TEST(with_markers_many_runs_are_one_mapping) {
+    enum { RUNS = 100 };
+    start_in_world(0);
+    size_t before = 0;
+    for (unsigned i = 0; i < RUNS; i++) {
+        uint32_t index = 0;
+        struct guarded guarded = {MIB, 1, GUARD_NONE, false};
+        ck_assert(region_take(1, 1, &index));
+        ck_assert(guard_open(segment_address(index), 0, &guarded));
+        if (guarded.means != GUARD_MARKER) return; /* the kernel has none: see the next test */
+        if (i == 0) before = harness_mapping_count();
+    }
+    ck_assert_uint_le(harness_mapping_count(), before + 1);
+}
+END_TEST
+
+/* Without them each costs two, until a quarter of what the process may have is used up. */
+START_TEST(splits_end_at_a_quarter_of_what_a_process_may_have) {
+    struct guarded guarded = {MIB, 1, GUARD_NONE, false};
+    uint32_t index = 0;
+    start_in_world(1);
+    ck_assert(region_take(1, 1, &index));
+    ro.region->splits = ro.mappings_max / 4 - 1;
+    ck_assert(guard_open(segment_address(index), 0, &guarded));
+    ck_assert_int_eq(guarded.means, GUARD_SPLIT);
+    ck_assert(region_take(1, 1, &index));
+    ck_assert(guard_open(segment_address(index), 0, &guarded));
+    ck_assert_int_eq(guarded.means, GUARD_NONE);
+    ck_assert_uint_eq(ro.region->guards_missing, 1);
+    ck_assert(!guard_take_split());
+    ck_assert(guard_close(segment_address(index), &guarded));
+    ck_assert(!guard_take_split());
+    guarded.means = GUARD_SPLIT;
+    ck_assert(guard_close(segment_address(index), &guarded));
+    ck_assert(guard_take_split());
+}
+END_TEST
+
+/* A limit on data counts what may be written: a block's tail must not. */
+START_TEST(under_a_data_limit_only_what_is_used_is_charged) {
+    struct guarded guarded = {MIB, 1, GUARD_NONE, false};
+    struct rlimit limit = {16 * GIB, 16 * GIB};
+    uint32_t index = 0;
+    start_in_world(0);
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+    ck_assert(region_take(1, 1, &index));
+    ck_assert(guard_open(segment_address(index), 0, &guarded));
+    ck_assert_int_eq(guarded.means, GUARD_SPLIT);
+    expect_open(segment_address(index), &guarded);
+    ck_assert_int_eq(harness_range_state(segment_address(index) + 2 * MIB), HARNESS_RESERVED);
+}
+END_TEST
+
+/* --- Failures -------------------------------------------------------------------------------- */
+
+static const enum os_call kinds[] = {OS_COMMIT, OS_DECOMMIT, OS_PROTECT, OS_GUARD, OS_PURGE};
+
+/* One run through a life with the calls of a kind failing from the n-th on, or that one alone. */
+static bool live_with_failure(enum os_call kind, uint64_t n, bool for_long, int world) {
+    uint32_t index = 0;
+    struct guarded guarded = {MIB, 2, GUARD_NONE, false};
+    start_in_world(world);
+    core_require(region_take(2, 1, &index));
+    uintptr_t start = segment_address(index);
+    if (for_long)
+        harness_fail_from(kind, n);
+    else
+        harness_fail_nth(kind, n);
+    static const struct {
+        size_t bytes;
+        uint32_t run;
+    } steps[] = {{5 * MIB, 2}, {6 * MIB, 2}, {3 * MIB, 1}, {7 * MIB, 2}, {MIB, 1}};
+    bool open = guard_open(start, 0, &guarded);
+    if (!open) expect_closed(start, 2);
+    for (size_t i = 0; open && i < sizeof steps / sizeof *steps; i++) {
+        struct guarded before = guarded;
+        write_ends(start, &guarded, 7);
+        bool ok = guard_resize(start, &guarded, steps[i].bytes, steps[i].run);
+        if (!ok) core_require(memcmp(&before, &guarded, sizeof before) == 0);
+        expect_open(start, &guarded);
+        core_require(*(volatile char *)start == 7);
+        if (!ok) core_require(*(volatile char *)(start + guarded.bytes - 1) == 7);
+    }
+    bool met = harness_failures() != 0;
+    harness_fail_none();
+    if (open) core_require(guard_close(start, &guarded));
+    core_require(ro.region->splits == 0);
+    expect_closed(start, 2);
+    return met;
+}
+
+START_TEST(each_call_that_fails_leaves_a_run_as_it_was_or_as_it_should_be) {
+    for (int world = 0; world < 3; world++)
+        for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++)
+            for (int for_long = 0; for_long < 2; for_long++)
+                for (uint64_t n = 1; live_with_failure(kinds[kind], n, for_long != 0, world); n++)
+                    ck_assert_uint_lt(n, 100);
+}
+END_TEST
+
+START_TEST(a_kernel_that_refuses_markers_is_asked_once) {
+    start_in_world(0);
+    harness_fail_from(OS_GUARD, 1);
+    for (int i = 0; i < 5; i++) {
+        uint32_t index = 0;
+        struct guarded guarded = {MIB, 1, GUARD_NONE, false};
+        ck_assert(region_take(1, 1, &index));
+        ck_assert(guard_open(segment_address(index), 0, &guarded));
+        expect_open(segment_address(index), &guarded);
+        ck_assert_int_eq(guarded.means, GUARD_SPLIT);
+    }
+    ck_assert_uint_eq(harness_call_count(OS_GUARD), 1);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("guard");
+    TCase *group = tcase_create("guard");
+    tcase_add_checked_fixture(group, core_setup, core_teardown);
+    tcase_set_timeout(group, 60);
+    tcase_add_loop_test(group, runs_are_opened_resized_and_closed, 0,
+                        sizeof worlds / sizeof *worlds);
+    tcase_add_test(group, with_markers_many_runs_are_one_mapping);
+    tcase_add_test(group, splits_end_at_a_quarter_of_what_a_process_may_have);
+    tcase_add_test(group, under_a_data_limit_only_what_is_used_is_charged);
+    tcase_add_test(group, each_call_that_fails_leaves_a_run_as_it_was_or_as_it_should_be);
+    tcase_add_test(group, a_kernel_that_refuses_markers_is_asked_once);
+    suite_add_tcase(suite, group);
+    return core_run(suite);
+}
