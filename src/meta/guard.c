@@ -26,8 +26,11 @@ static void count_missing(void) { atomic_add_relaxed(&ro.region->guards_missing,
 
 /* --- Markers --------------------------------------------------------------------------------- */
 
+/* A debugger that writes a core file gives a mapping up at the first page that it cannot read: with
+   the heap in such a file no marker may be. */
 static bool may_use_markers(void) {
-    return ro.options.guards == GUARDS_AUTO && !atomic_load_relaxed(&ro.region->memory_is_locked) &&
+    return ro.options.guards == GUARDS_AUTO && ro.options.dump != DUMP_HEAP &&
+           !atomic_load_relaxed(&ro.region->memory_is_locked) &&
            atomic_load_relaxed(&ro.region->markers) != MARKERS_REFUSED;
 }
 

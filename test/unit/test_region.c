@@ -341,6 +341,10 @@ START_TEST(the_last_os_page_of_a_segment_is_inaccessible) {
     ck_assert_int_ne(harness_range_state(last), HARNESS_COMMITTED);
     ck_assert(!os_can_read((const uint64_t *)last));
     ck_assert_uint_eq(harness_call_count(OS_GUARD), 0);
+    last = commit_one("region=1G:dump=heap"); /* a debugger's core file would end at a marker */
+    ck_assert_int_ne(harness_range_state(last), HARNESS_COMMITTED);
+    ck_assert(!os_can_read((const uint64_t *)last));
+    ck_assert_uint_eq(harness_call_count(OS_GUARD), 0);
     last = commit_one("region=1G:guards=off");
     ck_assert_int_eq(harness_range_state(last), HARNESS_COMMITTED);
 }
