@@ -6,8 +6,9 @@
  * this program's RUNPATH, and its own library by the plugin's.
  *
  * Argument: crosses, foreign (the flag is kept), except (kept for the plugin, not for its library),
- * namespace, traced (a library behind moat has a dlopen too), threads. Everything but the argument
- * is the environment's: test/field/CMakeLists.txt.
+ * namespace, traced (a library behind moat has a dlopen too), resolver (an indirect function of a
+ * library loads the plugin), threads. Everything but the argument is the environment's:
+ * test/field/CMakeLists.txt.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -54,7 +55,9 @@ static struct plugin plugin_of(void *handle) {
 static void *opened_first;
 static void open_first(int count, char **arguments, char **environment) {
     (void)environment;
-    if (count == 2 && strcmp(arguments[1], "crosses") == 0) opened_first = dlopen(PLUGIN, DEEP);
+    static const char *const when[] = {"crosses", "foreign", "except"};
+    for (size_t i = 0; count == 2 && i < sizeof when / sizeof *when; i++)
+        if (strcmp(arguments[1], when[i]) == 0) opened_first = dlopen(PLUGIN, DEEP);
 }
 __attribute__((section(".preinit_array"),
                used)) static void (*const before_all)(int, char **, char **) = open_first;
@@ -110,7 +113,7 @@ static void check_crosses(void) {
 /* A library for which the flag is kept also has the C library's dlopen: what it opens with the flag
    has it too. */
 static void check_except(void) {
-    struct plugin plugin = plugin_of(dlopen(PLUGIN, DEEP));
+    struct plugin plugin = plugin_of(opened_first);
     check_foreign(&plugin);
     struct plugin leaf = plugin_of(plugin.open(LEAF, DEEP));
     check_foreign(&leaf);
@@ -151,6 +154,15 @@ static void check_traced(void) {
     hand_blocks_over(&plugin);
 }
 
+static void check_resolver(void) {
+    void *(*resolver_handle)(void) = NULL;
+    void *symbol = dlsym(RTLD_DEFAULT, "resolver_handle");
+    memcpy(&resolver_handle, &symbol, sizeof symbol);
+    REQUIRE(resolver_handle != NULL, "the library with the resolver is not here");
+    struct plugin plugin = plugin_of(resolver_handle());
+    hand_blocks_over(&plugin);
+}
+
 static void *open_and_close(void *unused) {
     for (unsigned round = 0; round < 300; round++) {
         struct plugin plugin = plugin_of(dlopen(PLUGIN, DEEP));
@@ -176,7 +188,7 @@ int main(int count, char **arguments) {
     if (strcmp(how, "crosses") == 0) {
         check_crosses();
     } else if (strcmp(how, "foreign") == 0) {
-        struct plugin plugin = plugin_of(dlopen(PLUGIN, DEEP));
+        struct plugin plugin = plugin_of(opened_first);
         check_foreign(&plugin);
     } else if (strcmp(how, "except") == 0) {
         check_except();
@@ -184,6 +196,8 @@ int main(int count, char **arguments) {
         check_namespace();
     } else if (strcmp(how, "traced") == 0) {
         check_traced();
+    } else if (strcmp(how, "resolver") == 0) {
+        check_resolver();
     } else {
         REQUIRE(strcmp(how, "threads") == 0, "usage: deepbind HOW");
         check_threads();
