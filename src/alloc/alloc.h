@@ -88,14 +88,18 @@ MOAT_INLINE void free_in_own_page(struct own_block own, struct page *page, uintp
     }
 }
 
-/* block may be NULL. Keeps errno (as all do). */
-MOAT_INLINE void alloc_free(void *block) {
+/* The fast path alone: false when it does not apply. */
+MOAT_INLINE bool alloc_free_fast(void *block) {
     struct own_block own;
     struct page *page = enter_own_page((uintptr_t)block, &own);
-    if (MOAT_LIKELY(page != NULL))
-        free_in_own_page(own, page, (uintptr_t)block);
-    else
-        alloc_free_slow(block);
+    if (MOAT_UNLIKELY(page == NULL)) return false;
+    free_in_own_page(own, page, (uintptr_t)block);
+    return true;
+}
+
+/* block may be NULL. Keeps errno (as all do). */
+MOAT_INLINE void alloc_free(void *block) {
+    if (MOAT_UNLIKELY(!alloc_free_fast(block))) alloc_free_slow(block);
 }
 
 /* block may be NULL. The size (and alignment) must lead to the block's size: options.sized says

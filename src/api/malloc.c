@@ -66,6 +66,18 @@ MOAT_PUBLIC void free(void *block) { alloc_free(block); }
 OWN_NAME(own_realloc, realloc);
 OWN_NAME(own_free, free);
 
+OWN_NAME(own_malloc, malloc);
+
+const void *report_other_malloc(void) {
+    return IS_OWN(malloc, own_malloc) ? NULL : (const void *)(uintptr_t)&malloc;
+}
+
+/* Whoever preloads moat may believe that it serves the process. It is not started otherwise. */
+__attribute__((constructor(101))) static void tell_of_other_malloc(void) {
+    if (IS_OWN(malloc, own_malloc)) return;
+    if (init_once() && ro.options.verbose) report_other_malloc_in_front();
+}
+
 /* Derived from realloc, also from a program's own. */
 MOAT_WEAK void *reallocarray(void *block, size_t count, size_t size) {
     size_t total;
@@ -81,8 +93,18 @@ MOAT_WEAK int posix_memalign(void **result, size_t alignment, size_t size) {
 MOAT_WEAK void *memalign(size_t alignment, size_t size) {
     return posix_memalign_rounded(alignment, size);
 }
-MOAT_WEAK void *valloc(size_t size) { return posix_valloc(size); }
-MOAT_WEAK void *pvalloc(size_t size) { return posix_pvalloc(size); }
+OWN_NAME(own_memalign, memalign);
+
+/* Derived from memalign, also from that of an allocator which does not know these two. */
+MOAT_WEAK void *valloc(size_t size) {
+    if (IS_OWN(memalign, own_memalign)) return posix_valloc(size);
+    return memalign(os_page_size(), size);
+}
+MOAT_WEAK void *pvalloc(size_t size) {
+    size_t page = os_page_size();
+    if (IS_OWN(memalign, own_memalign)) return posix_pvalloc(size);
+    return size > PTRDIFF_MAX - page ? posix_no_memory() : memalign(page, round_up(size, page));
+}
 MOAT_WEAK size_t malloc_usable_size(void *block) { return alloc_usable_size(block); }
 
 /* Derived from free, also from a program's own, which knows no sizes. C23, not declared by older

@@ -11,8 +11,12 @@
  * asks first whether those it stands on are moat's own, so that a block of the program's own
  * operator new never reaches moat's delete. All twenty are weak, for static links with a program
  * that replaces some.
+ *
+ * In a process whose malloc is another's the operators stand on that, as those of a C++ runtime do:
+ * off the fast path, which finds no block there.
  */
 #include <dlfcn.h>
+#include <stdlib.h>
 
 #include "report/report.h"
 #include "api/own.h"
@@ -75,29 +79,108 @@ MOAT_INLINE bool is_supported(size_t alignment) {
     return is_power_of_two(alignment) && alignment <= ALIGN_MAX;
 }
 
+/* --- Another malloc -------------------------------------------------------------------------- */
+
+extern __typeof(malloc) own_malloc __attribute__((visibility("hidden")));
+extern __typeof(free) own_free __attribute__((visibility("hidden")));
+
+/* A malloc in front of moat's may be an allocator, or it may count and go on to moat's. Who counts
+   sees no operators, and may hand out addresses inside moat's blocks: so it keeps off them. The
+   first block tells; two threads find the same. */
+static uint32_t other_malloc;
+enum { OTHER_UNKNOWN, OTHER_ALLOCATES, OTHER_COUNTS };
+
+static bool other_allocates(void) {
+    if (IS_OWN(malloc, own_malloc)) return false;
+    if (MOAT_UNLIKELY(atomic_load_relaxed(&other_malloc) == OTHER_UNKNOWN)) {
+        void *block = malloc(1);
+        if (block == NULL) return false;
+        atomic_store_relaxed(&other_malloc, alloc_owns(block) ? OTHER_COUNTS : OTHER_ALLOCATES);
+        free(block);
+    }
+    return atomic_load_relaxed(&other_malloc) == OTHER_ALLOCATES;
+}
+
+/* Where a block goes that is none of moat's: to the free of whoever has made it. */
+static bool goes_elsewhere(const void *block) {
+    return block != NULL && !IS_OWN(free, own_free) && !alloc_owns(block);
+}
+
+MOAT_NOINLINE static void *new_slow(size_t size) {
+    return other_allocates() ? malloc(size) : alloc_block_slow(size);
+}
+
+static void *new_slow_aligned(size_t size, size_t alignment) {
+    size_t rounded = 0;
+    if (!other_allocates()) return alloc_aligned(alignment, size);
+    if (__builtin_add_overflow(size, alignment - 1, &rounded)) return NULL;
+    return aligned_alloc(alignment, round_down(rounded, alignment));
+}
+
+MOAT_NOINLINE static void delete_slow(void *block) {
+    if (goes_elsewhere(block))
+        free(block);
+    else
+        alloc_free_slow(block);
+}
+
+MOAT_INLINE void delete_block(void *block) {
+    if (MOAT_UNLIKELY(!alloc_free_fast(block))) delete_slow(block);
+}
+
+MOAT_NOINLINE static void delete_sized_slow(void *block, size_t size) {
+    if (goes_elsewhere(block))
+        free(block);
+    else
+        alloc_free_aligned_sized(block, GRANULE, size);
+}
+
+MOAT_INLINE void delete_block_sized(void *block, size_t size) {
+    if (MOAT_UNLIKELY(!alloc_free_sized_fast(block, size))) delete_sized_slow(block, size);
+}
+
+static void delete_aligned(void *block, size_t alignment) {
+    if (goes_elsewhere(block))
+        free(block);
+    else
+        alloc_free_aligned(block, alignment);
+}
+
+static void delete_aligned_sized(void *block, size_t size, size_t alignment) {
+    if (goes_elsewhere(block))
+        free(block);
+    else
+        alloc_free_aligned_sized(block, alignment, size);
+}
+
 /* --- new ------------------------------------------------------------------------------------- */
 
+MOAT_INLINE void *try_new(size_t size) {
+    void *block = alloc_block_fast(size);
+    return MOAT_LIKELY(block != NULL) ? block : new_slow(size);
+}
+
 MOAT_INLINE void *new_block(size_t size) {
-    void *block = alloc_block(size);
+    void *block = try_new(size);
     return MOAT_LIKELY(block != NULL) ? block
                                       : new_failed(size, GRANULE, __builtin_return_address(0));
 }
 
 MOAT_INLINE void *new_block_nothrow(size_t size) {
-    void *block = alloc_block(size);
+    void *block = try_new(size);
     return MOAT_LIKELY(block != NULL)
                ? block
                : new_failed_nothrow(size, GRANULE, __builtin_return_address(0));
 }
 
 MOAT_INLINE void *new_aligned(size_t size, size_t alignment) {
-    void *block = MOAT_LIKELY(is_supported(alignment)) ? alloc_aligned(alignment, size) : NULL;
+    void *block = MOAT_LIKELY(is_supported(alignment)) ? new_slow_aligned(size, alignment) : NULL;
     return MOAT_LIKELY(block != NULL) ? block
                                       : new_failed(size, alignment, __builtin_return_address(0));
 }
 
 MOAT_INLINE void *new_aligned_nothrow(size_t size, size_t alignment) {
-    void *block = MOAT_LIKELY(is_supported(alignment)) ? alloc_aligned(alignment, size) : NULL;
+    void *block = MOAT_LIKELY(is_supported(alignment)) ? new_slow_aligned(size, alignment) : NULL;
     return MOAT_LIKELY(block != NULL)
                ? block
                : new_failed_nothrow(size, alignment, __builtin_return_address(0));
@@ -141,10 +224,10 @@ MOAT_OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align
    operator new that stands on malloc may have asked for more. Then the size says nothing and is not
    checked. */
 
-MOAT_OPERATOR void _ZdlPv(void *block) { alloc_free(block); }
+MOAT_OPERATOR void _ZdlPv(void *block) { delete_block(block); }
 MOAT_OPERATOR void _ZdaPv(void *block) {
     if (OWN_DELETE) {
-        alloc_free(block);
+        delete_block(block);
     } else {
         _ZdlPv(block);
     }
@@ -159,14 +242,14 @@ MOAT_OPERATOR void _ZdaPvRKSt9nothrow_t(void *block, nothrow_t tag) {
 }
 MOAT_OPERATOR void _ZdlPvm(void *block, size_t size) {
     if (OWN_DELETE && OWN_NEW) {
-        alloc_free_sized(block, size);
+        delete_block_sized(block, size);
     } else {
         _ZdlPv(block);
     }
 }
 MOAT_OPERATOR void _ZdaPvm(void *block, size_t size) {
     if (OWN_DELETE_ARRAY && OWN_NEW_ARRAY) {
-        alloc_free_sized(block, size);
+        delete_block_sized(block, size);
     } else {
         _ZdaPv(block);
     }
@@ -174,14 +257,14 @@ MOAT_OPERATOR void _ZdaPvm(void *block, size_t size) {
 
 MOAT_OPERATOR void _ZdlPvSt11align_val_t(void *block, size_t alignment) {
     if (OWN_NEW_ALIGNED) {
-        alloc_free_aligned(block, alignment);
+        delete_aligned(block, alignment);
     } else {
         own_delete(block);
     }
 }
 MOAT_OPERATOR void _ZdaPvSt11align_val_t(void *block, size_t alignment) {
     if (OWN_DELETE_ALIGNED && OWN_NEW_ARRAY_ALIGNED) {
-        alloc_free_aligned(block, alignment);
+        delete_aligned(block, alignment);
     } else {
         _ZdlPvSt11align_val_t(block, alignment);
     }
@@ -198,14 +281,14 @@ MOAT_OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *block, size_t align
 }
 MOAT_OPERATOR void _ZdlPvmSt11align_val_t(void *block, size_t size, size_t alignment) {
     if (OWN_DELETE_ALIGNED && OWN_NEW_ALIGNED) {
-        alloc_free_aligned_sized(block, alignment, size);
+        delete_aligned_sized(block, size, alignment);
     } else {
         _ZdlPvSt11align_val_t(block, alignment);
     }
 }
 MOAT_OPERATOR void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t alignment) {
     if (OWN_DELETE_ARRAY_ALIGNED && OWN_NEW_ARRAY_ALIGNED) {
-        alloc_free_aligned_sized(block, alignment, size);
+        delete_aligned_sized(block, size, alignment);
     } else {
         _ZdaPvSt11align_val_t(block, alignment);
     }
@@ -308,7 +391,7 @@ MOAT_NORETURN static void throw_bad_alloc(const void *caller) {
 }
 
 static void *try_again(size_t size, size_t alignment) {
-    return alignment <= GRANULE ? alloc_block(size) : alloc_aligned(alignment, size);
+    return alignment <= GRANULE ? new_slow(size) : new_slow_aligned(size, alignment);
 }
 
 /* The standard's loop: as long as there is a handler, let it free something and try again. A

@@ -155,6 +155,34 @@ static void write_mapping(uintptr_t address, const struct report_facts *facts) {
     os_write(OS_STDERR, text_buffer, text.length);
 }
 
+static void write_other_malloc(const char *before, const void *other,
+                               struct module_table *modules) {
+    char text_buffer[MODULE_PATH + 80];
+    struct format text = format_in(text_buffer, sizeof text_buffer);
+    format_string(&text, before);
+    format_string(&text, "the name malloc leads to ");
+    module_describe_address(modules, (uintptr_t)other, &text);
+    format_string(&text, ", not to moat");
+    format_end_line(&text);
+    os_write(OS_STDERR, text_buffer, text.length);
+}
+
+void report_other_malloc_in_front(void) {
+    struct module_table modules;
+    const void *other = report_other_malloc != NULL ? report_other_malloc() : NULL;
+    if (other == NULL) return;
+    module_table_reset(&modules);
+    write_other_malloc("moat: warning: ", other, &modules);
+}
+
+/* The reader's second question: whose block it could be. */
+static void write_likely_owner(const struct report_facts *facts) {
+    const void *other = report_other_malloc != NULL ? report_other_malloc() : NULL;
+    if (other == NULL || (facts != NULL && (facts->segment_start != 0 || facts->page_start != 0)))
+        return;
+    write_other_malloc("moat: ", other, &workspace.modules);
+}
+
 static void write_stack(uintptr_t return_address) {
     static const char none[] = "moat: stack: not available\n";
     static const char some[] = "moat: stack, innermost call first:\n";
@@ -201,6 +229,7 @@ static MOAT_NORETURN MOAT_NOINLINE void report_and_end(enum report_kind kind, co
     format_facts(&text, kind, facts);
     os_write(OS_STDERR, text_buffer, text.length);
     write_mapping(address, facts);
+    write_likely_owner(facts);
     write_stack(return_address);
     os_abort();
 }

@@ -34,6 +34,11 @@ enum report_stop {
 /* "double-free", "invalid-free", … in the order above. */
 const char *report_kind_name(enum report_kind kind);
 
+/* A hook (see src/README.md): the malloc that this process calls, where it is another library's or
+   the program's (or may be: a program that is not position-independent and takes the address has it
+   as its own); NULL: it is moat's. Not there in a prefixed build, which says nothing of it. */
+extern const void *report_other_malloc(void) __attribute__((weak, visibility("hidden")));
+
 /* What is known of the block. A zero field is not printed. Strings are static. */
 struct report_facts {
     uintptr_t block_start; /* start of the block the address lies in */
@@ -68,6 +73,8 @@ MOAT_NORETURN MOAT_COLD void report_stop(enum report_stop stop, const char *deta
    detail_length is 0. For what a
    program can live with: unknown options, refused settings, memory that ran out (verbose=1). */
 void report_warning(const char *text, const char *detail, size_t detail_length);
+/* A line that says whose malloc comes first, if it is not moat's; for verbose=1. */
+void report_other_malloc_in_front(void);
 
 #ifdef MOAT_HARNESS
 /* A harness receives the report instead of the process ending; it must not return (longjmp). */
