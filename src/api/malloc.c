@@ -72,10 +72,12 @@ const void *report_other_malloc(void) {
     return IS_OWN(malloc, own_malloc) ? NULL : (const void *)(uintptr_t)&malloc;
 }
 
-/* Whoever preloads moat may believe that it serves the process. It is not started otherwise. */
+/* Whoever preloads moat may believe that it serves the process. It is not started for this. */
 __attribute__((constructor(101))) static void tell_of_other_malloc(void) {
+    struct options options;
     if (IS_OWN(malloc, own_malloc)) return;
-    if (init_once() && ro.options.verbose) report_other_malloc_in_front();
+    options_load(&options);
+    if (options.verbose) report_other_malloc_in_front();
 }
 
 /* Derived from realloc, also from a program's own. */
