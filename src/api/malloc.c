@@ -89,8 +89,11 @@ MOAT_WEAK void *reallocarray(void *block, size_t count, size_t size) {
 MOAT_WEAK void *aligned_alloc(size_t alignment, size_t size) {
     return posix_aligned_alloc(alignment, size);
 }
+/* POSIX leaves errno open; who relies on glibc finds ENOMEM there too. */
 MOAT_WEAK int posix_memalign(void **result, size_t alignment, size_t size) {
-    return posix_memalign_into(result, alignment, size);
+    int error = posix_memalign_into(result, alignment, size);
+    if (MOAT_UNLIKELY(error == ENOMEM)) (void)posix_no_memory();
+    return error;
 }
 MOAT_WEAK void *memalign(size_t alignment, size_t size) {
     return posix_memalign_rounded(alignment, size);

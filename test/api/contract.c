@@ -226,13 +226,15 @@ static void posix_memalign_checks_and_leaves_the_result_alone(void) {
         REQUIRE(error == EINVAL && result == untouched, "posix_memalign with alignment %zu: %d",
                 wrong[i], error);
     }
+    REQUIRE(errno == 77, "posix_memalign with a wrong alignment set errno to %d", errno);
     REQUIRE(posix_memalign(&result, 64, too_large) == ENOMEM && result == untouched,
             "posix_memalign above PTRDIFF_MAX");
     REQUIRE(posix_memalign(&result, 64, unavailable) == ENOMEM && result == untouched,
             "posix_memalign of 64 TiB");
     REQUIRE(posix_memalign(&result, (size_t)1 << 31, 64) == ENOMEM && result == untouched,
             "posix_memalign at 2 GiB");
-    REQUIRE(errno == 77, "posix_memalign set errno to %d", errno);
+    REQUIRE(errno == ENOMEM, "without memory posix_memalign set errno to %d", errno);
+    errno = 77;
     for (size_t alignment = sizeof(void *); alignment <= (size_t)1 << 30; alignment *= 2) {
         REQUIRE(posix_memalign(&result, alignment, 333) == 0, "posix_memalign at %zu", alignment);
         REQUIRE((uintptr_t)result % alignment == 0, "posix_memalign at %zu gave %p", alignment,
