@@ -3,18 +3,24 @@
  *
  *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
  *   fuzz_<harness>_replay [--kernel] --speed SECONDS
+ *   fuzz_<harness>_replay --search SECONDS [SEED]
  *
  * Folders are searched to the bottom, in the order of their names. With --repeat each input runs N
  * times (2 unless told) and its runs must leave the same trace; then once with memory from the
- * kernel, which may lie elsewhere. An input whose name begins with
- * report- must end in a report. Prints how many inputs ran, how many of them ended in an expected
- * report, and how many were no inputs of this version. Exit status: 0; 1 when a trace differs, a
- * report is missing or no input ran; 2 for a usage or file error; a failure that the harness finds
- * ends the process by abort(), after the name of the input. --speed instead prints how many inputs
- * of 50 operations run in a second of processor time: as the mutator makes them, and without those
- * operations that stand for up to a thousand; with --kernel, with memory from the kernel.
+ * kernel, which may lie elsewhere. An input whose name begins with report- must end in a report.
+ * Prints how many inputs ran, how many of them ended in an expected report, and how many were no
+ * inputs of this version. Exit status: 0; 1 when a trace differs, a report is missing or no input
+ * ran; 2 for a usage or file error; a failure that the harness finds ends the process by abort(),
+ * after the name of the input.
+ *
+ * --speed prints how many fresh inputs, of 50 operations where the harness lets that be chosen, run
+ * in a second of processor time: as the mutator makes them, and without those operations that stand
+ * for up to a thousand; with --kernel, with memory from the kernel. --search runs fresh inputs, one
+ * after another, until so many seconds of processor time have passed or one fails, which is then in
+ * the file found-SEED.
  */
 #include <dirent.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +29,6 @@
 #include <time.h>
 
 #include "engine/input.h"
-#include "engine/mutate.h"
 #include "engine/run.h"
 #include "engine/target.h"
 #include "harness/arena.h"
@@ -129,9 +134,8 @@ static void measure(double seconds, bool single, const char *what) {
     static uint8_t bytes[INPUTS][INPUT_MAX_SIZE / 4];
     static size_t sizes[INPUTS];
     static struct input input;
-    struct rng random = {1};
     for (unsigned i = 0; i < INPUTS; i++) {
-        mutate_make(&input, &random, target_threads(), OPERATIONS);
+        target_make(&input, i, OPERATIONS);
         if (single) one_for_many(&input);
         sizes[i] = input_encode(&input, bytes[i], sizeof bytes[i]);
     }
@@ -142,8 +146,40 @@ static void measure(double seconds, bool single, const char *what) {
         (void)LLVMFuzzerTestOneInput(bytes[count % INPUTS], sizes[count % INPUTS]);
         passed = processor_seconds() - start;
     }
-    printf("%.0f executions a second, %u operations each, %s\n", (double)count / passed, OPERATIONS,
-           what);
+    printf("%.0f executions a second, %s\n", (double)count / passed, what);
+}
+
+static uint8_t searched[INPUT_MAX_SIZE];
+static size_t searched_size;
+static uint64_t searched_seed;
+
+/* The run has failed: what it ran is worth keeping. */
+static void keep_searched(int number) {
+    char name[64];
+    snprintf(name, sizeof name, "found-%llu", (unsigned long long)searched_seed);
+    FILE *file = fopen(name, "wb");
+    if (file != NULL && fwrite(searched, 1, searched_size, file) == searched_size)
+        fprintf(stderr, "fuzz: the input is in %s\n", name);
+    if (file != NULL) fclose(file);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static int search(double seconds, uint64_t seed) {
+    static struct input input;
+    double start = processor_seconds(), passed = 0;
+    unsigned long count = 0;
+    signal(SIGABRT, keep_searched);
+    signal(SIGSEGV, keep_searched);
+    arena_is_audited = false;
+    for (; passed < seconds; count++, passed = processor_seconds() - start) {
+        searched_seed = seed << 32 | count;
+        target_make(&input, searched_seed, 0);
+        searched_size = input_encode(&input, searched, sizeof searched);
+        (void)LLVMFuzzerTestOneInput(searched, searched_size);
+    }
+    printf("%lu inputs in %.1f s, none failed\n", count, passed);
+    return 0;
 }
 
 static int measure_speed(double seconds) {
@@ -165,6 +201,9 @@ int main(int argc, char **argv) {
             run_by_kernel = true;
         } else if (strcmp(argv[i], "--speed") == 0 && i + 1 < argc) {
             return measure_speed(strtod(argv[i + 1], NULL));
+        } else if (strcmp(argv[i], "--search") == 0 && i + 1 < argc) {
+            return search(strtod(argv[i + 1], NULL),
+                          i + 2 < argc ? strtoull(argv[i + 2], NULL, 10) : 0);
         } else if (strcmp(argv[i], "--verbose") == 0) {
             run_verbose = true;
         } else if (argv[i][0] == '-') {

@@ -58,7 +58,7 @@ static void write_le(uint8_t *bytes, uint64_t value, unsigned count) {
 
 bool input_decode(struct input *input, const uint8_t *bytes, size_t size) {
     if (size < INPUT_HEADER_SIZE || bytes[0] != 'm' || bytes[1] != INPUT_VERSION) return false;
-    input->level = 0;
+    input->prologue = bytes[2];
     input->threads = (uint8_t)(bytes[3] ? (bytes[3] - 1) % INPUT_MAX_THREADS + 1 : 1);
     input->scheduler = (uint8_t)(bytes[4] % SCHEDULERS);
     input->fault_budget = (uint8_t)(bytes[5] % (INPUT_MAX_FAULTS + 1));
@@ -90,7 +90,7 @@ size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) 
     memset(bytes, 0, INPUT_HEADER_SIZE);
     bytes[0] = 'm';
     bytes[1] = INPUT_VERSION;
-    bytes[2] = input->level;
+    bytes[2] = input->prologue;
     bytes[3] = input->threads;
     bytes[4] = input->scheduler;
     bytes[5] = input->fault_budget;
@@ -112,7 +112,7 @@ size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) 
 }
 
 bool input_is_valid(const struct input *input) {
-    if (input->level != 0 || input->threads < 1 || input->threads > INPUT_MAX_THREADS) return false;
+    if (input->threads < 1 || input->threads > INPUT_MAX_THREADS) return false;
     if (input->scheduler >= SCHEDULERS || input->fault_budget > INPUT_MAX_FAULTS ||
         input->flags > INPUT_FLAGS)
         return false;

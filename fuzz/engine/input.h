@@ -1,7 +1,7 @@
 /*
  * input: the format of a fuzz input, version 1.
  *
- *   0 'm'   1 version   2 level   3 threads   4 scheduler   5 fault budget   6 flags   7 zero
+ *   0 'm'   1 version   2 prologue   3 threads   4 scheduler   5 fault budget   6 flags   7 zero
  *   8..9 number of operations (little endian)   10..11 zero   12..19 seed (little endian)
  *   20..   operations, eight bytes each: code, pick, other, kind, value (little endian)
  *   …end   the schedule, read backwards from the last byte
@@ -47,7 +47,8 @@ enum input_flag {
     INPUT_CHECK_OFTEN = 8,   /* moat_check after every operation */
     /* memory is had from the kernel, whose protection catches what it catches, and not played */
     INPUT_KERNEL = 16,
-    INPUT_FLAGS = 31
+    INPUT_STALE = 32, /* in `interleave`: loads may be given old values */
+    INPUT_FLAGS = 63
 };
 
 enum op_code {
@@ -95,8 +96,8 @@ struct input_op {
 };
 
 struct input {
-    uint8_t level;
-    uint8_t threads; /* 1..INPUT_MAX_THREADS; those there are at the start */
+    uint8_t prologue; /* in `interleave`: operations that are over before threads run at once */
+    uint8_t threads;  /* 1..INPUT_MAX_THREADS; those there are at the start */
     uint8_t scheduler;
     uint8_t fault_budget; /* system calls that may fail in this run */
     uint8_t flags;

@@ -14,10 +14,12 @@
 void (*run_failure_handler)(const char *text);
 bool run_verbose;
 bool run_by_kernel;
+void (*run_block_hook)(uint16_t index, bool taken);
+void (*run_describe)(void);
 
 /* The run whose subject may report now. */
 static struct run *current;
-static _Thread_local sigjmp_buf escape;
+static _Thread_local sigjmp_buf *escape;
 
 void run_trace(struct run *run, uint64_t value) {
     run->trace = rng_mix(run->trace ^ value) + value;
@@ -46,6 +48,7 @@ void run_fail(struct run *run, const char *format, ...) {
         fprintf(stderr, "fuzz: at the end of the run, on thread %u, %u blocks live\n", run->thread,
                 run->shadow.live_count);
     }
+    if (run_describe != NULL) run_describe();
     abort();
 }
 
@@ -59,7 +62,7 @@ static void on_report(enum report_kind kind, uintptr_t address) {
                  (unsigned long)run->expect.address);
     run->reported = (int)kind;
     run->over = true;
-    siglongjmp(escape, 1);
+    siglongjmp(*escape, 1);
 }
 
 /* The least that is committed with nothing allocated: after the first use. */
@@ -113,6 +116,7 @@ uint16_t run_pick_grave(const struct run *run, unsigned pick) {
 void run_compare(struct run *run, uint16_t index) {
     const struct shadow_block *block = &run->shadow.blocks[index];
     size_t wrong = 0;
+    if (run_block_hook != NULL) run_block_hook(index, false);
     if (!shadow_compare(block, block->start, block->usable, &wrong))
         run_fail(run, "contents lost at byte %zu of the block of %zu bytes at %#lx", wrong,
                  block->usable, (unsigned long)block->start);
@@ -120,12 +124,27 @@ void run_compare(struct run *run, uint16_t index) {
 
 void run_until_report(struct run *run, void (*step)(struct run *run, const void *argument),
                       const void *argument) {
+    sigjmp_buf here, *outer = escape;
     run->failures_before = run->subject->failures();
-    if (sigsetjmp(escape, 0) != 0) {
+    escape = &here;
+    if (sigsetjmp(here, 0) == 0)
+        step(run, argument);
+    else
         run_trace(run, (uint64_t)run->reported);
-        return;
-    }
-    step(run, argument);
+    escape = outer;
+}
+
+void run_leave(const struct run *run, struct run_turn *turn) {
+    *turn =
+        (struct run_turn){run->op_index, run->thread, run->failures_before, run->expect, escape};
+}
+
+void run_enter(struct run *run, const struct run_turn *turn) {
+    run->op_index = turn->op_index;
+    run->thread = turn->thread;
+    run->failures_before = turn->failures_before;
+    run->expect = turn->expect;
+    escape = turn->escape;
 }
 
 void run_at_rest(struct run *run) {

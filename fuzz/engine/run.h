@@ -26,6 +26,14 @@ struct expectation {
     uintptr_t address; /* that the report must name */
 };
 
+/* What belongs to the operation in hand, and to the thread that carries it out. */
+struct run_turn {
+    unsigned op_index, thread;
+    uint64_t failures_before;
+    struct expectation expect;
+    sigjmp_buf *escape;
+};
+
 struct run {
     const struct subject *subject;
     const struct input *input;
@@ -56,6 +64,15 @@ void run_until_report(struct run *run, void (*step)(struct run *run, const void 
 void run_at_rest(struct run *run);
 void run_end(struct run *run);
 
+/* Another thread's operation goes on: what belongs to the one in hand is kept, and taken up
+   again. */
+void run_leave(const struct run *run, struct run_turn *turn);
+void run_enter(struct run *run, const struct run_turn *turn);
+/* Called for a block that was just taken into the model, or is about to be used; NULL: by none. */
+extern void (*run_block_hook)(uint16_t index, bool taken);
+/* Says more about a failure; NULL: there is no more. */
+extern void (*run_describe)(void);
+
 /* The engine found something wrong: with the allocator, by far most likely. Does not return. */
 __attribute__((noreturn, format(printf, 2, 3))) void run_fail(struct run *run, const char *format,
                                                               ...);
@@ -73,7 +90,7 @@ uint64_t run_offset(const struct run *run, uintptr_t address);
 /* The block that an operation's pick names, or SHADOW_NONE where there is none. */
 uint16_t run_pick_live(const struct run *run, unsigned pick);
 uint16_t run_pick_grave(const struct run *run, unsigned pick);
-/* Fails unless the live block still holds what it was filled with. */
+/* Before a live block is used: fails unless it still holds what it was filled with. */
 void run_compare(struct run *run, uint16_t index);
 
 #endif

@@ -172,6 +172,13 @@ void shadow_death(struct shadow *shadow, uint16_t index) {
     tree_insert(shadow, &shadow->grave_root, index);
 }
 
+uint16_t shadow_revive(struct shadow *shadow, const struct shadow_block *facts) {
+    uint16_t index = SHADOW_NONE;
+    if (shadow_birth(shadow, *facts, &index) != NULL) return SHADOW_NONE;
+    shadow->blocks[index].pattern = facts->pattern;
+    return index;
+}
+
 void shadow_forget(struct shadow *shadow, uint16_t index) {
     unlive(shadow, index);
     shadow->blocks[index].state = BLOCK_UNUSED;

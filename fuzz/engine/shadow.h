@@ -59,6 +59,8 @@ bool shadow_can_take(const struct shadow *shadow, unsigned blocks);
 const char *shadow_birth(struct shadow *shadow, struct shadow_block facts, uint16_t *index);
 /* The block was freed: it becomes a grave. */
 void shadow_death(struct shadow *shadow, uint16_t index);
+/* A block that was freed a moment ago lives after all, with its contents. */
+uint16_t shadow_revive(struct shadow *shadow, const struct shadow_block *facts);
 /* The block is gone without a trace (a later address is no longer known to be free). */
 void shadow_forget(struct shadow *shadow, uint16_t index);
 

@@ -14,6 +14,8 @@
 
 #include "report/report.h"
 
+struct harness_scheduler;
+
 struct subject {
     void *(*malloc)(size_t size);
     void *(*calloc)(size_t count, size_t size);
@@ -38,13 +40,20 @@ struct subject {
     void (*end)(void);
     /* The engine is about to write there. */
     void (*touch)(uintptr_t start, size_t size);
-    /* Before and after a verb that may copy a block: where it lies, and where the bytes that were
-       kept lie now. */
+    /* Before and after a verb that may copy a block: where it lies; where it lay, and where the
+       bytes that were kept lie now. */
     void (*may_move)(uintptr_t start, size_t size);
-    void (*moved)(uintptr_t start, size_t size);
+    void (*moved)(uintptr_t from, uintptr_t start, size_t size);
     /* The calling thread is about to end and its exit hook shall do nothing: the allocator was left
        in mid-step by a report. */
     void (*abandon_thread)(void);
+    /* From now on the calling thread is that virtual one, new at the life's begin; or itself. */
+    void (*be_thread)(unsigned number);
+    void (*be_nobody)(void);
+    /* What happens when the thread that calls ends. */
+    void (*end_thread)(void);
+    /* Who is asked at each access to a shared word; NULL: nobody. */
+    void (*set_scheduler)(const struct harness_scheduler *scheduler);
     /* Addresses are told apart from this one, so that traces do not depend on where the region
        lies. */
     uintptr_t (*base)(void);

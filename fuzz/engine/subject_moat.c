@@ -39,6 +39,9 @@ static void touch_records(void) {
     arena_touch(ro.heaps_base, ro.pool->made * HEAP_SIZE);
 }
 
+enum { THREADS = 8 };
+static uintptr_t thread_words[THREADS];
+
 static void reset(void) {
     if (arena_is_used()) touch_records();
     harness_reset();
@@ -52,9 +55,19 @@ static void begin(uint64_t seed, bool by_kernel,
     /* where the arena has been the kernel has nothing to give */
     harness_fix_layout(seed % LAYOUTS + (by_kernel ? LAYOUTS : 0));
     harness_report_hook = on_report;
+    for (unsigned i = 0; i < THREADS; i++) thread_words[i] = THREAD_NEW;
 }
 
 static void end(void) { reset(); }
+
+static void be_thread(unsigned number) { harness_set_thread_word(&thread_words[number]); }
+static void be_nobody(void) { harness_set_thread_word(NULL); }
+
+static void end_thread(void) {
+    struct heap *heap = heap_of_thread();
+    if (heap != NULL) heap_thread_end(heap);
+}
+
 static void abandon_thread(void) { *harness_thread_word() = THREAD_NEW; }
 static uintptr_t base(void) { return ro.region_base; }
 static void fail_nth(unsigned kind, unsigned n) {
@@ -99,6 +112,10 @@ const struct subject subject_moat = {
     .moved = arena_moved,
     .end = end,
     .abandon_thread = abandon_thread,
+    .be_thread = be_thread,
+    .be_nobody = be_nobody,
+    .end_thread = end_thread,
+    .set_scheduler = harness_set_scheduler,
     .base = base,
     .committed = committed,
     .used_blocks = used_blocks,

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/input.h"
+
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 /* 0, or -1 when the bytes are no input. Ends the process when something is wrong with the
    allocator. */
@@ -20,8 +22,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2,
                                  size_t size2, uint8_t *out, size_t max_out_size, unsigned seed);
 
-/* Threads that a fresh input of this harness begins with. */
-unsigned target_threads(void);
+/* A fresh input of about so many operations. */
+void target_make(struct input *input, uint64_t seed, unsigned operations);
 /* A hash of everything the last run saw, and the kind of report that ended it (-1: none). */
 uint64_t target_trace(void);
 int target_reported(void);

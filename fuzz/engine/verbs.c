@@ -46,6 +46,7 @@ static void take(struct run *run, uintptr_t start, size_t requested, size_t alig
     if (zeroed && !shadow_is_zero(&run->shadow, start, requested, &wrong))
         run_fail(run, "byte %zu of a zeroed block of %zu bytes is set", wrong, requested);
     shadow_fill(&run->shadow, index);
+    if (run_block_hook != NULL) run_block_hook(index, true);
     run_trace(run, run_offset(run, start));
     run_trace(run, usable);
 }
@@ -117,69 +118,74 @@ void verb_allocate_many(struct run *run, const struct input_op *op) {
 }
 
 /* The block moved, or stayed, and has a new size: what it held must still be there. */
-static void resized(struct run *run, uint16_t old_index, uintptr_t start, size_t size) {
-    struct shadow_block old = run->shadow.blocks[old_index];
-    size_t wrong = 0;
-    size_t kept = old.usable < size ? old.usable : size;
-    if (start != old.start) run->subject->moved(start, kept);
-    if (!shadow_compare(&old, start, kept, &wrong))
-        run_fail(run, "realloc from %zu to %zu bytes lost byte %zu", old.usable, size, wrong);
-    if (start == old.start) {
-        shadow_forget(&run->shadow, old_index);
-        take(run, start, size, 1, ORIGIN_REALLOC, false);
-        return;
-    }
-    /* Both were in use while the contents were copied, so the new one must not overlap the old. */
+static void resized(struct run *run, const struct shadow_block *old, uintptr_t start, size_t size) {
+    size_t wrong = 0, kept = old->usable < size ? old->usable : size;
+    if (start != old->start) run->subject->moved(old->start, start, kept);
+    if (!shadow_compare(old, start, kept, &wrong))
+        run_fail(run, "realloc from %zu to %zu bytes lost byte %zu", old->usable, size, wrong);
+    /* Both were in use while the contents were copied. */
+    if (start != old->start && start < old->start + old->usable && old->start < start + size)
+        run_fail(run, "realloc gave a block that overlaps the one it was copied from");
     take(run, start, size, 1, ORIGIN_REALLOC, false);
-    shadow_death(&run->shadow, old_index);
 }
 
+static void *call_resize(struct run *run, const struct input_op *op, void *old, size_t size) {
+    size_t count = 1 + op->other % 8;
+    return op->code == OP_REALLOCARRAY ? run->subject->reallocarray(old, count, size / count)
+                                       : run->subject->realloc(old, size);
+}
+
+/* A block is out of the model before the call: once it is freed others may have it, and the call
+   may not have returned yet. */
 void verb_resize(struct run *run, const struct input_op *op) {
     size_t size = size_decode(op->kind, op->value), count = 1 + op->other % 8;
     if (op->code == OP_REALLOCARRAY) size = size / count * count;
     if (!shadow_can_take(&run->shadow, 2)) return;
     if (size < SIZE_IMPOSSIBLE && run->shadow.live_bytes + size > LIVE_BYTES_MAX) return;
     uint16_t index = op->other >= 248 ? SHADOW_NONE : run_pick_live(run, op->pick);
-    void *old = index == SHADOW_NONE ? NULL : (void *)run->shadow.blocks[index].start;
-    if (old) {
+    struct shadow_block old = {.start = 0};
+    if (index != SHADOW_NONE) {
         run_compare(run, index);
-        run->subject->may_move((uintptr_t)old, run->shadow.blocks[index].usable);
+        old = run->shadow.blocks[index];
+        run->subject->may_move(old.start, old.usable);
+        shadow_death(&run->shadow, index);
     }
     errno = ERRNO_MARK;
-    void *block = op->code == OP_REALLOCARRAY ? run->subject->reallocarray(old, count, size / count)
-                                              : run->subject->realloc(old, size);
+    void *block = call_resize(run, op, (void *)old.start, size);
     if (block) {
         expect_errno(run, ERRNO_MARK, "realloc");
-        if (!old)
+        if (index == SHADOW_NONE)
             take(run, (uintptr_t)block, size, 1, ORIGIN_REALLOC, false);
         else if (size == 0)
             run_fail(run, "realloc to no bytes gave a block");
         else
-            resized(run, index, (uintptr_t)block, size);
+            resized(run, &old, (uintptr_t)block, size);
         return;
     }
-    if (old && size == 0) {
+    if (index != SHADOW_NONE && size == 0) {
         expect_errno(run, ERRNO_MARK, "realloc to no bytes");
-        shadow_death(&run->shadow, index);
         return;
     }
     judge_null(run, size, 1, "realloc");
-    if (old) run_compare(run, index);
+    if (index == SHADOW_NONE) return;
+    index = shadow_revive(&run->shadow, &old);
+    if (index == SHADOW_NONE) run_fail(run, "a block that realloc kept overlaps another");
+    run_compare(run, index);
 }
 
 void verb_free_block(struct run *run, uint16_t index, bool sized) {
-    const struct shadow_block *block = &run->shadow.blocks[index];
-    void *start = (void *)block->start;
     run_compare(run, index);
+    const struct shadow_block block = run->shadow.blocks[index];
+    void *start = (void *)block.start;
+    shadow_death(&run->shadow, index);
     errno = ERRNO_MARK;
-    if (sized && (block->origin == ORIGIN_MALLOC || block->origin == ORIGIN_REALLOC))
-        run->subject->free_sized(start, block->requested);
-    else if (sized && block->origin == ORIGIN_ALIGNED)
-        run->subject->free_aligned_sized(start, block->alignment, block->requested);
+    if (sized && (block.origin == ORIGIN_MALLOC || block.origin == ORIGIN_REALLOC))
+        run->subject->free_sized(start, block.requested);
+    else if (sized && block.origin == ORIGIN_ALIGNED)
+        run->subject->free_aligned_sized(start, block.alignment, block.requested);
     else
         run->subject->free(start);
     expect_errno(run, ERRNO_MARK, "free");
-    shadow_death(&run->shadow, index);
 }
 
 void verb_free(struct run *run, const struct input_op *op) {

@@ -45,6 +45,9 @@ size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8
     return mutate_cross_bytes(data1, size1, data2, size2, out, max_out_size, FRESH_THREADS, seed);
 }
 
-unsigned target_threads(void) { return FRESH_THREADS; }
+void target_make(struct input *made, uint64_t seed, unsigned operations) {
+    struct rng random = {seed};
+    mutate_make(made, &random, FRESH_THREADS, operations);
+}
 uint64_t target_trace(void) { return run.trace; }
 int target_reported(void) { return run.reported; }

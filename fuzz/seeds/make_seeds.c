@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "engine/input.h"
+#include "engine/program.h"
 #include "engine/sizing.h"
 
 enum { NEWEST = 255, OLDEST = 0, STEPS_MAX = 24 };
@@ -418,6 +419,22 @@ static void write_seed(const char *folder, const char *harness, const struct sit
     }
 }
 
+/* Programs whose threads run at once are not told: they are drawn. */
+static void write_program(const char *folder, unsigned number) {
+    static struct input input;
+    static uint8_t bytes[INPUT_MAX_SIZE];
+    char path[4096];
+    struct rng random = {number};
+    program_make(&input, &random);
+    size_t size = input_encode(&input, bytes, sizeof bytes);
+    snprintf(path, sizeof path, "%s/interleave/program-%02u", folder, number);
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
+        perror(path);
+        exit(1);
+    }
+}
+
 static void make_folder(const char *folder, const char *harness) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", folder, harness);
@@ -432,13 +449,16 @@ int main(int argc, char **argv) {
         return 2;
     }
     enum {
+        PROGRAMS = 32,
         OPS = sizeof ops_situations / sizeof ops_situations[0],
         THREADS = sizeof threads_situations / sizeof threads_situations[0]
     };
     make_folder(argv[1], "ops");
     make_folder(argv[1], "threads");
+    make_folder(argv[1], "interleave");
     for (unsigned i = 0; i < OPS; i++) write_seed(argv[1], "ops", &ops_situations[i]);
     for (unsigned i = 0; i < THREADS; i++) write_seed(argv[1], "threads", &threads_situations[i]);
-    printf("%d seeds for ops, %d for threads\n", OPS, THREADS);
+    for (unsigned i = 1; i <= PROGRAMS; i++) write_program(argv[1], i);
+    printf("%d seeds for ops, %d for threads, %d for interleave\n", OPS, THREADS, PROGRAMS);
     return 0;
 }

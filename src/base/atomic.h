@@ -12,7 +12,7 @@
 #include "base/cpu.h"
 #include "base/seam.h"
 
-/* ATOMIC_STEP announces an access; ATOMIC_SEEN is what a load gives, ATOMIC_VALUE a value that is
+/* ATOMIC_STEP announces an access; ATOMIC_VALUE is a value that is
    known before its access is announced, ATOMIC_TRIED the result of a compare-and-exchange. In the
    shipped library they are nothing. */
 #ifdef MOAT_HARNESS
@@ -21,7 +21,13 @@
         static const struct atomic_site site_ = {__FILE__, __LINE__, (kind), (order)};             \
         base_seam.atomic_step(&site_, (p), sizeof *(p));                                           \
     })
-#define ATOMIC_SEEN(v) ((__typeof__(v))base_seam.atomic_loaded((uint64_t)(v)))
+/* Statements, not operands: the accesses of one expression must not be mixed up. */
+#define ATOMIC_LOAD_OF(p, order)                                                                   \
+    ({                                                                                             \
+        ATOMIC_STEP(p, ATOMIC_LOAD, order);                                                        \
+        uint64_t seen_ = base_seam.atomic_loaded((uint64_t)__atomic_load_n((p), order));           \
+        (__typeof__(__atomic_load_n((p), order)))seen_;                                            \
+    })
 #define ATOMIC_VALUE(p, v, kind, order)                                                            \
     ({                                                                                             \
         __typeof__(*(p)) value_ = (v);                                                             \
@@ -31,13 +37,11 @@
 #define ATOMIC_TRIED(exchanged) base_seam.atomic_tried(exchanged)
 #else
 #define ATOMIC_STEP(p, kind, order) ((void)0)
-#define ATOMIC_SEEN(v) (v)
+#define ATOMIC_LOAD_OF(p, order) __atomic_load_n((p), order)
 #define ATOMIC_VALUE(p, v, kind, order) (v)
 #define ATOMIC_TRIED(exchanged) (exchanged)
 #endif
 
-#define ATOMIC_LOAD_OF(p, order)                                                                   \
-    (ATOMIC_STEP(p, ATOMIC_LOAD, order), ATOMIC_SEEN(__atomic_load_n((p), order)))
 #define ATOMIC_STORE_OF(p, v, order)                                                               \
     __atomic_store_n((p), ATOMIC_VALUE(p, v, ATOMIC_STORE, order), order)
 #define ATOMIC_CHANGE_OF(function, p, v, order)                                                    \

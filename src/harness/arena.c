@@ -108,11 +108,13 @@ void arena_touch(uintptr_t start, size_t size) {
 
 /* The touched units of the range that may be copied next, as distances from its start. */
 static struct {
+    uintptr_t from;
     size_t count;
     int32_t distances[COPIED_MAX];
 } copied;
 
 void arena_may_move(uintptr_t start, size_t size) {
+    copied.from = start;
     copied.count = 0;
     if (!arena.on) return;
     for (uintptr_t at = round_down(start, UNIT_BYTES); at < start + size; at += UNIT_BYTES)
@@ -120,7 +122,9 @@ void arena_may_move(uintptr_t start, size_t size) {
             copied.distances[copied.count++] = (int32_t)(at - start);
 }
 
-void arena_moved(uintptr_t start, size_t size) {
+void arena_moved(uintptr_t origin, uintptr_t start, size_t size) {
+    if (origin != copied.from) arena_touch(start, size);
+    if (origin != copied.from) return;
     for (size_t i = 0; i < copied.count; i++) {
         intptr_t from = copied.distances[i], to = from + (intptr_t)UNIT_BYTES;
         if (from < 0) from = 0;

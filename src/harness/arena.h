@@ -29,10 +29,11 @@ bool arena_use(bool on);
 bool arena_is_used(void);
 /* The range is about to be, or may have been, written. */
 void arena_touch(uintptr_t start, size_t size);
-/* Before the range may be copied elsewhere by other means than shared words, and after that: where
-   the copy of its first bytes lies. */
+/* Before the range may be copied elsewhere by other means than shared words, and after that: from
+   where, and where the copy of its first bytes lies. Only what was touched counts, unless another
+   range was asked about in between. */
 void arena_may_move(uintptr_t start, size_t size);
-void arena_moved(uintptr_t start, size_t size);
+void arena_moved(uintptr_t from, uintptr_t start, size_t size);
 /* What arena_step() looks at: a bit for each unit of 512 bytes that was touched. NULL: the arena is
    not used. */
 extern uint64_t *arena_touched;

@@ -1,0 +1,120 @@
+/*
+ * explore: every interleaving of a small program. See the header.
+ *
+ * The path holds a node for each place where more than one thread could go on. What a thread that
+ * has not begun, or makes a system call, will touch is unknown, so it is independent of nothing.
+ */
+#include "engine/explore.h"
+
+#include "engine/team.h"
+
+enum { DEPTH_MAX = 8192 };
+
+struct node {
+    uint8_t ready, done, sleep; /* sets of threads: could go on; tried; need not be tried */
+    uint8_t self, chosen;
+    uint8_t preemptions; /* before this node */
+    struct team_access next[VIEWS_THREADS];
+};
+
+static struct {
+    struct node path[DEPTH_MAX];
+    unsigned depth;  /* nodes that the run has come to */
+    unsigned length; /* nodes of the path that is given */
+    unsigned preemptions;
+    unsigned deepest;
+} search;
+
+static bool are_independent(const struct team_access *one, const struct team_access *other) {
+    if (one->word == NULL || other->word == NULL) return false;
+    return one->word != other->word || (!one->writes && !other->writes);
+}
+
+static bool preempts(const struct node *node, unsigned thread) {
+    return thread != node->self && (node->ready >> node->self & 1) != 0;
+}
+
+/* Threads that a node may still try. */
+static unsigned open_choices(const struct node *node) {
+    unsigned open = node->ready & ~(unsigned)node->done & ~(unsigned)node->sleep;
+    if (node->preemptions < search.preemptions || !(node->ready >> node->self & 1)) return open;
+    return open & (1u << node->self);
+}
+
+/* What need not be tried after the chosen step: threads whose step was tried before it, or slept
+   already, and does not touch what it touches. */
+static unsigned sleep_after(const struct node *node) {
+    unsigned before = node->sleep | node->done, sleep = 0;
+    for (unsigned i = 0; i < VIEWS_THREADS; i++)
+        if (before >> i & 1 && i != node->chosen &&
+            are_independent(&node->next[i], &node->next[node->chosen]))
+            sleep |= 1u << i;
+    return sleep;
+}
+
+static void new_node(unsigned self, unsigned ready) {
+    struct node *node = &search.path[search.depth];
+    *node = (struct node){.ready = (uint8_t)ready, .self = (uint8_t)self};
+    for (unsigned i = 0; i < VIEWS_THREADS; i++) node->next[i] = team_pending(i);
+    if (search.depth > 0) {
+        const struct node *before = &search.path[search.depth - 1];
+        node->preemptions = (uint8_t)(before->preemptions + preempts(before, before->chosen));
+        node->sleep = (uint8_t)sleep_after(before);
+    }
+    unsigned open = open_choices(node);
+    /* nothing new lies ahead: the run goes on to its end, and nothing else is tried in it */
+    if (open == 0) node->done = node->ready;
+    if (open == 0) open = ready;
+    node->chosen = (uint8_t)(open >> self & 1 ? self : (unsigned)__builtin_ctz(open));
+    search.length++;
+}
+
+static unsigned choose(void *context, unsigned self, unsigned ready) {
+    (void)context;
+    if (search.depth == DEPTH_MAX) return ready >> self & 1 ? self : (unsigned)__builtin_ctz(ready);
+    if (search.depth == search.length) new_node(self, ready);
+    unsigned chosen = search.path[search.depth++].chosen;
+    if (search.depth > search.deepest) search.deepest = search.depth;
+    return ready >> chosen & 1 ? chosen : (unsigned)__builtin_ctz(ready);
+}
+
+/* The next path; false: all were run. */
+static bool backtrack(void) {
+    while (search.length > 0) {
+        struct node *node = &search.path[search.length - 1];
+        node->done |= (uint8_t)(1u << node->chosen);
+        unsigned open = open_choices(node);
+        if (open != 0) {
+            node->chosen = (uint8_t)__builtin_ctz(open);
+            return true;
+        }
+        search.length--;
+    }
+    return false;
+}
+
+struct explore_result explore(struct run *run, const struct subject *subject,
+                              const struct input *input, unsigned preemptions, uint64_t runs_max) {
+    struct team_plan plan = {.next = choose, .yield = choose};
+    struct explore_result result = {0, 0, 0, true};
+    search.preemptions = preemptions;
+    search.length = search.deepest = 0;
+    for (bool more = true; more;) {
+        if (result.runs == runs_max) {
+            result.complete = false;
+            break;
+        }
+        search.depth = 0;
+        team_run_with(run, subject, input, &plan);
+        plan.keep = true;
+        result.runs++;
+        unsigned shared = views_shared_words();
+        if (shared != result.shared)
+            search.length = 0; /* there are more places to switch than the path has */
+        else
+            more = backtrack();
+        result.shared = shared;
+    }
+    result.deepest = search.deepest;
+    return result;
+}

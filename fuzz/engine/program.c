@@ -1,0 +1,171 @@
+/*
+ * program: inputs whose threads run at once. See the header.
+ */
+#include "engine/program.h"
+
+#include <string.h>
+
+#include "engine/mutate.h"
+#include "engine/sizing.h"
+
+struct size_choice {
+    uint8_t kind, weight;
+    uint8_t many; /* logarithm of the blocks that are worth having at once, less one */
+    uint32_t value;
+};
+
+/* A page is full with few blocks, or with many; huge; no bytes at all. */
+static const struct size_choice sizes[] = {
+    {SIZE_TINY, 3, 4, 16},          {SIZE_TINY, 3, 4, 64},      {SIZE_TINY, 4, 5, 1024},
+    {SIZE_SMALL, 4, 4, 4096},       {SIZE_SMALL, 8, 3, 8192},   {SIZE_MEDIUM, 3, 3, 57344},
+    {SIZE_LARGE, 2, 1, 450 * 1024}, {SIZE_LARGE, 3, 1, 983040}, {SIZE_HUGE, 5, 0, 1000},
+    {SIZE_HUGE, 2, 0, 9000000},     {SIZE_ZERO, 5, 2, 0},
+};
+
+unsigned program_thread_of(const struct input *input, const struct input_op *op) {
+    return op->kind / SIZE_KINDS % input->threads;
+}
+
+uint8_t program_kind(unsigned thread, unsigned size_kind) {
+    return (uint8_t)(thread * SIZE_KINDS + size_kind);
+}
+
+void program_adapt(struct input *input) {
+    if (input->threads < 2) input->threads = 2;
+    if (input->threads > PROGRAM_THREADS_MAX) input->threads = PROGRAM_THREADS_MAX;
+    input->flags &= (uint8_t) ~(INPUT_MISUSE | INPUT_FORK | INPUT_CHECK_OFTEN);
+    for (unsigned i = 0; i < input->op_count; i++) {
+        struct input_op *op = &input->ops[i];
+        if (i < input->prologue) continue;
+        /* another thread may free the block meanwhile, or be in the middle of a change */
+        if (op->code == OP_CHECK || op->code == OP_USABLE) op->code = OP_FREE;
+    }
+}
+
+static const struct size_choice *draw_size(struct rng *random) {
+    unsigned sum = 0;
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) sum += sizes[i].weight;
+    unsigned at = rng_below(random, sum), i = 0;
+    while (at >= sizes[i].weight) at -= sizes[i++].weight;
+    return &sizes[i];
+}
+
+static struct input_op make_op(struct rng *random, unsigned thread, unsigned code,
+                               const struct size_choice *size) {
+    struct input_op op = {(uint8_t)code, (uint8_t)rng_below(random, 256),
+                          (uint8_t)rng_below(random, 240), program_kind(thread, size->kind),
+                          size->value};
+    if (code == OP_MALLOC_MANY || code == OP_FREE_MANY)
+        op.other = (uint8_t)rng_below(random, size->many + 1u);
+    if (code == OP_CALLOC) op.other = 0;
+    return op;
+}
+
+static unsigned draw_code(struct rng *random) {
+    static const uint8_t codes[] = {
+        OP_FREE,   OP_FREE,   OP_FREE,   OP_FREE,       OP_FREE,       OP_FREE_SIZED,  OP_MALLOC,
+        OP_MALLOC, OP_MALLOC, OP_MALLOC, OP_FREE_MANY,  OP_FREE_MANY,  OP_MALLOC_MANY, OP_REALLOC,
+        OP_CALLOC, OP_TRIM,   OP_CLOCK,  OP_THREAD_END, OP_THREAD_END, OP_FREE_SIZED,
+    };
+    return codes[rng_below(random, sizeof codes)];
+}
+
+static void append(struct input *input, struct input_op op) {
+    if (input->op_count < INPUT_MAX_OPS) input->ops[input->op_count++] = op;
+}
+
+static void make_schedule(struct input *input, struct rng *random) {
+    input->scheduler = (uint8_t)rng_below(random, SCHEDULERS);
+    input->schedule_length = 2 + rng_below(random, 10);
+    for (unsigned i = 0; i < input->schedule_length; i++)
+        input->schedule[i] = (uint8_t)rng_below(random, 256);
+}
+
+void program_make(struct input *input, struct rng *random) {
+    memset(input, 0, sizeof *input);
+    input->threads = (uint8_t)(2 + (rng_below(random, 4) == 0) + (rng_below(random, 12) == 0));
+    input->seed = rng_next(random);
+    if (rng_below(random, 4) == 0) input->flags |= INPUT_STALE;
+    const struct size_choice *chosen[2] = {draw_size(random), draw_size(random)};
+    if (rng_below(random, 3) != 0) chosen[1] = chosen[0];
+    unsigned before = 1 + rng_below(random, 4), each = 1 + rng_below(random, 3);
+    for (unsigned i = 0; i < before; i++) {
+        unsigned code = i == 0 ? OP_MALLOC_MANY : draw_code(random);
+        unsigned thread = rng_below(random, 3) == 0 ? rng_below(random, input->threads) : 0;
+        struct input_op op = make_op(random, thread, code, chosen[rng_below(random, 2)]);
+        if (i == 0) op.other = chosen[0]->many;
+        append(input, op);
+    }
+    input->prologue = (uint8_t)input->op_count;
+    for (unsigned thread = 0; thread < input->threads; thread++)
+        for (unsigned i = 0; i < each; i++)
+            append(input, make_op(random, thread, draw_code(random), chosen[rng_below(random, 2)]));
+    make_schedule(input, random);
+}
+
+/* Another operation in its place, or one more, or one less; for any thread. */
+static void edit_one(struct input *input, struct rng *random) {
+    const struct size_choice *size = draw_size(random);
+    unsigned at = rng_below(random, input->op_count + 1);
+    struct input_op op =
+        make_op(random, rng_below(random, input->threads), draw_code(random), size);
+    if (input->op_count > 0 && rng_below(random, 3) != 0) {
+        const struct input_op *like = &input->ops[rng_below(random, input->op_count)];
+        op.kind = program_kind(program_thread_of(input, &op), like->kind % SIZE_KINDS);
+        op.value = like->value;
+    }
+    switch (rng_below(random, 3)) {
+    case 0:
+        if (at < input->op_count) input->ops[at] = op;
+        break;
+    case 1:
+        if (input->op_count == INPUT_MAX_OPS) break;
+        memmove(&input->ops[at + 1], &input->ops[at], (input->op_count - at) * sizeof op);
+        input->ops[at] = op;
+        input->op_count++;
+        if (at < input->prologue) input->prologue++;
+        break;
+    default:
+        if (at >= input->op_count) break;
+        memmove(&input->ops[at], &input->ops[at + 1], (input->op_count - at - 1) * sizeof op);
+        input->op_count--;
+        if (at < input->prologue) input->prologue--;
+        break;
+    }
+}
+
+void program_edit(struct input *input, struct rng *random) {
+    unsigned edits = 1 + rng_below(random, 3);
+    program_adapt(input);
+    for (unsigned i = 0; i < edits; i++) {
+        switch (rng_below(random, 8)) {
+        case 0:
+        case 1: input->seed = rng_next(random); break; /* another schedule */
+        case 2: make_schedule(input, random); break;
+        case 3: input->flags ^= INPUT_STALE; break;
+        case 4:
+            if (input->schedule_length > 0)
+                input->schedule[rng_below(random, input->schedule_length)] =
+                    (uint8_t)rng_below(random, 256);
+            break;
+        case 5:
+            if (input->op_count > 0)
+                input->ops[rng_below(random, input->op_count)].pick =
+                    (uint8_t)rng_below(random, 256);
+            break;
+        default: edit_one(input, random); break;
+        }
+    }
+    program_adapt(input);
+}
+
+static struct input program;
+
+size_t program_mutate_bytes(uint8_t *bytes, size_t size, size_t max_size, uint64_t seed) {
+    struct rng random = {seed};
+    if (input_decode(&program, bytes, size) && rng_below(&random, 8) != 0)
+        program_edit(&program, &random);
+    else
+        program_make(&program, &random);
+    return input_encode(&program, bytes, max_size);
+}

@@ -1,0 +1,325 @@
+/*
+ * team: two to four virtual threads inside the allocator at once. See the header.
+ *
+ * What the run keeps for the operation in hand (its number, what may be reported, the way out of a
+ * report) belongs to the thread whose operation it is, and changes hands at each switch. A thread
+ * that waits for a lock is not ready until somebody writes the word it looked at last.
+ */
+#include "engine/team.h"
+
+#include <stdio.h>
+
+#include "engine/dispatch.h"
+#include "engine/fiber.h"
+#include "engine/program.h"
+#include "engine/schedule.h"
+#include "harness/harness.h"
+
+/* A thread that looks so often at a word that nobody changes waits for it. */
+enum { LOOKS_MAX = 32 };
+/* More steps than any run makes that comes to an end. */
+#define STEPS_MAX ((uint64_t)1 << 22)
+enum { SWITCHES_KEPT = 64 };
+
+enum member_state { MEMBER_READY, MEMBER_WAITS, MEMBER_DONE };
+
+struct member {
+    enum member_state state;
+    struct team_access pending;
+    const struct atomic_site *site; /* of its last access */
+    unsigned size;                  /* of that word, bytes */
+    uint64_t waits_while;           /* the word has that value */
+    bool only_looks;                /* it waits because of LOOKS_MAX */
+    unsigned looks;                 /* times in a row at this word from there */
+    uint32_t points;                /* that it came to */
+    struct run_turn turn;
+};
+
+static struct team {
+    struct run *run;
+    const struct team_plan *plan;
+    struct member members[VIEWS_THREADS];
+    unsigned threads, self;
+    uint64_t steps, points;
+    struct view views[SHADOW_BLOCKS]; /* with which each block was handed out */
+    struct {
+        unsigned from, to;
+        const struct atomic_site *site;
+    } switches[SWITCHES_KEPT];
+    unsigned switch_count;
+    bool at_once; /* the threads run */
+} team;
+
+struct team_access team_pending(unsigned number) {
+    return team.members[number].pending;
+}
+uint64_t team_points(void) { return team.points; }
+
+static unsigned ready_set(void) {
+    unsigned ready = 0;
+    for (unsigned i = 0; i < team.threads; i++)
+        if (team.members[i].state == MEMBER_READY) ready |= 1u << i;
+    return ready;
+}
+
+/* --- Switches -------------------------------------------------------------------------------- */
+
+static void describe(void) {
+    unsigned count = team.switch_count < SWITCHES_KEPT ? team.switch_count : SWITCHES_KEPT;
+    if (team.switch_count == 0) return;
+    fprintf(stderr, "fuzz: the last %u of %u switches:\n", count, team.switch_count);
+    for (unsigned i = team.switch_count - count; i < team.switch_count; i++) {
+        const struct atomic_site *site = team.switches[i % SWITCHES_KEPT].site;
+        fprintf(stderr, "fuzz:   thread %u before %s:%u -> thread %u\n",
+                team.switches[i % SWITCHES_KEPT].from, site != NULL ? site->file : "a system call",
+                site != NULL ? site->line : 0, team.switches[i % SWITCHES_KEPT].to);
+    }
+}
+
+static void switch_to(unsigned to) {
+    unsigned from = team.self;
+    if (to == from) return;
+    if (run_verbose && team.members[from].site != NULL)
+        fprintf(stderr, "fuzz:   thread %u stops before %s:%u, thread %u goes on\n", from,
+                team.members[from].site->file, team.members[from].site->line, to);
+    team.switches[team.switch_count % SWITCHES_KEPT].from = from;
+    team.switches[team.switch_count % SWITCHES_KEPT].to = to;
+    team.switches[team.switch_count++ % SWITCHES_KEPT].site = team.members[from].site;
+    views_leave();
+    run_leave(team.run, &team.members[from].turn);
+    run_enter(team.run, &team.members[to].turn);
+    team.self = to;
+    team.run->subject->be_thread(to);
+    fiber_switch(to + 1);
+}
+
+/* Who waits for a word goes on when it has another value: a lock that is taken over and over by
+   those who wait for it tells them nothing. */
+static void wake_waiters(void) {
+    for (unsigned i = 0; i < team.threads; i++) {
+        struct member *member = &team.members[i];
+        if (member->state == MEMBER_WAITS && i != team.self &&
+            views_native(member->pending.word, member->size) != member->waits_while)
+            member->state = MEMBER_READY;
+    }
+}
+
+/* It may be no waiting at all, but a walk that comes by the same word again and again. */
+static void wake_who_only_looks(void) {
+    for (unsigned i = 0; i < team.threads; i++)
+        if (team.members[i].state == MEMBER_WAITS && team.members[i].only_looks)
+            team.members[i].state = MEMBER_READY;
+}
+
+/* The thread that runs cannot go on. */
+static void stop_for_others(void) {
+    wake_waiters();
+    if (ready_set() == 0) wake_who_only_looks();
+    unsigned ready = ready_set();
+    if (ready == 0) run_fail(team.run, "every thread waits for another");
+    switch_to(team.plan->yield(team.plan->context, team.self, ready));
+}
+
+static void wait_for_word(struct member *member, bool only_looks) {
+    member->only_looks = only_looks;
+    if (member->pending.word != NULL) {
+        member->state = MEMBER_WAITS;
+        member->waits_while = views_native(member->pending.word, member->size);
+    }
+    stop_for_others();
+}
+
+static void consider(void) {
+    unsigned ready = ready_set();
+    team.points++;
+    team.members[team.self].points++;
+    if ((ready & (ready - 1)) != 0)
+        switch_to(team.plan->next(team.plan->context, team.self, ready));
+}
+
+/* --- The seams ------------------------------------------------------------------------------- */
+
+static void on_wait(void) {
+    if (!team.at_once) return;
+    wait_for_word(&team.members[team.self], false);
+}
+
+/* A loop that looks at one word until it changes. */
+static bool looks_again(struct member *member, const struct atomic_site *site,
+                        const volatile void *word) {
+    bool again = site->kind == ATOMIC_LOAD && site == member->site && word == member->pending.word;
+    member->looks = again ? member->looks + 1 : 0;
+    return member->looks >= LOOKS_MAX;
+}
+
+static void on_step(const struct atomic_site *site, const volatile void *word, unsigned size) {
+    struct member *member = &team.members[team.self];
+    if (!team.at_once) return;
+    wake_waiters();
+    if (++team.steps > STEPS_MAX) run_fail(team.run, "the threads make no progress");
+    if (word == NULL) {
+        member->pending = (struct team_access){NULL, true};
+        member->site = NULL;
+        consider();
+        return;
+    }
+    bool waits = looks_again(member, site, word);
+    member->pending = (struct team_access){word, site->kind != ATOMIC_LOAD};
+    member->site = site;
+    member->size = size;
+    if (waits && (ready_set() & ~(1u << team.self)) != 0) {
+        member->looks = 0;
+        wait_for_word(member, true);
+    } else if (team.plan->everywhere || views_is_shared(word, team.self)) {
+        consider();
+    }
+    views_step(team.self, site, word, size);
+}
+
+static uint64_t on_loaded(uint64_t newest) { return team.at_once ? views_loaded(newest) : newest; }
+
+static void on_tried(bool exchanged) {
+    if (team.at_once) views_tried(exchanged);
+}
+
+static const struct harness_scheduler seams = {on_step, on_loaded, on_tried, on_wait};
+
+static unsigned choose_value(unsigned count) { return team.plan->value(team.plan->context, count); }
+
+/* --- Threads --------------------------------------------------------------------------------- */
+
+static void on_block(uint16_t index, bool taken) {
+    if (!team.at_once) return;
+    if (taken)
+        views_publish(team.self, &team.views[index]);
+    else
+        views_receive(team.self, &team.views[index]);
+}
+
+/* What follows is late: of a thread whose exit hook has run, or of one that is born in its
+   place. */
+static void end_thread(struct run *run, const struct input_op *op) {
+    run->subject->end_thread();
+    if (op->other & 1) run->subject->abandon_thread();
+}
+
+static void carry_out(unsigned index) {
+    team.run->op_index = index;
+    dispatch_op(team.run, &team.run->input->ops[index], team.self);
+}
+
+static void thread_main(unsigned number) {
+    const struct input *input = team.run->input;
+    struct member *member = &team.members[number - 1];
+    for (unsigned i = input->prologue; i < input->op_count && !team.run->over; i++)
+        if (program_thread_of(input, &input->ops[i]) == team.self) carry_out(i);
+    if (team.run->over) fiber_switch(0);
+    member->state = MEMBER_DONE;
+    member->pending = (struct team_access){NULL, false};
+    for (unsigned i = 0; i < team.threads; i++)
+        if (team.members[i].state != MEMBER_DONE) stop_for_others();
+    fiber_switch(0);
+}
+
+static void be(unsigned thread) {
+    team.self = thread;
+    team.run->subject->be_thread(thread);
+}
+
+static void run_at_once(struct run *run) {
+    for (unsigned i = 0; i < team.threads; i++) {
+        team.members[i] = (struct member){.turn = {.thread = i}};
+        fiber_make(i + 1, thread_main);
+    }
+    team.at_once = true;
+    be(0);
+    run_enter(run, &team.members[0].turn);
+    fiber_switch(1);
+    views_leave();
+    fiber_reset();
+    team.at_once = false;
+}
+
+/* Every thread checks and frees its share, and ends. */
+static void come_to_rest(struct run *run) {
+    struct input_op check = {.code = OP_CHECK}, end = {.code = OP_THREAD_END};
+    for (unsigned i = 0; i < team.threads && !run->over; i++) {
+        be(i);
+        dispatch_op(run, &check, i);
+    }
+    for (unsigned i = team.threads; i-- > 0 && !run->over;) {
+        be(i);
+        dispatch_drain(run, 0, i + 1, i);
+        if (!run->over) dispatch_op(run, &end, i);
+    }
+    if (run->over) return;
+    run->subject->be_nobody();
+    run_at_rest(run);
+}
+
+void team_run_with(struct run *run, const struct subject *subject, const struct input *input,
+                   const struct team_plan *plan) {
+    dispatch_hooks = (struct dispatch_hooks){.thread_end = end_thread};
+    run_block_hook = on_block;
+    run_describe = describe;
+    team.run = run;
+    team.plan = plan;
+    team.threads = input->threads;
+    team.steps = team.points = team.switch_count = 0;
+    team.at_once = false;
+    dispatch_begin(run, subject, input);
+    views_begin(plan->keep, plan->value != NULL, choose_value);
+    for (; run->op_index < input->prologue && !run->over; run->op_index++) {
+        be(program_thread_of(input, &input->ops[run->op_index]));
+        carry_out(run->op_index);
+    }
+    subject->set_scheduler(&seams);
+    if (!run->over) run_at_once(run);
+    subject->set_scheduler(NULL);
+    run->op_index = input->op_count;
+    subject->fail_none();
+    if (!run->over) come_to_rest(run);
+    run_end(run);
+    dispatch_hooks = (struct dispatch_hooks){NULL, NULL, NULL};
+    run_block_hook = NULL;
+    run_describe = NULL;
+}
+
+/* --- By the input's scheduler ---------------------------------------------------------------- */
+
+static unsigned stay(void *context, unsigned self, unsigned ready) {
+    (void)context;
+    return ready >> self & 1 ? self : (unsigned)__builtin_ctz(ready);
+}
+
+static unsigned chosen_next(void *context, unsigned self, unsigned ready) {
+    return schedule_next(context, self, ready);
+}
+
+static unsigned chosen_yield(void *context, unsigned self, unsigned ready) {
+    return schedule_yield(context, self, ready);
+}
+
+static unsigned chosen_value(void *context, unsigned count) {
+    return schedule_choose_value(context, count);
+}
+
+void team_run(struct run *run, const struct subject *subject, const struct input *input) {
+    static const struct team_plan show = {.next = stay, .yield = stay};
+    struct schedule schedule;
+    uint32_t expected[VIEWS_THREADS] = {0};
+    bool raw = input->scheduler == SCHEDULE_RAW;
+    if (!raw) {
+        team_run_with(run, subject, input, &show);
+        if (run->over) return;
+        for (unsigned i = 0; i < team.threads; i++) expected[i] = team.members[i].points;
+    }
+    schedule_begin(&schedule, input, expected);
+    struct team_plan plan = {.next = chosen_next,
+                             .yield = chosen_yield,
+                             .value = input->flags & INPUT_STALE ? chosen_value : NULL,
+                             .context = &schedule,
+                             .everywhere = raw,
+                             .keep = !raw};
+    team_run_with(run, subject, input, &plan);
+}

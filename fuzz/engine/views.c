@@ -1,0 +1,241 @@
+/*
+ * views: what each virtual thread may see of the shared words. See the header.
+ *
+ * A word's newest value is the one in memory: natively every access is the newest there is. Of a
+ * store only its place in the order is known when it is announced; its value is read when the
+ * thread makes its next step, before anybody else can run. If memory has another value then what
+ * was stored last, somebody wrote it plainly, and the word begins anew.
+ */
+#include "engine/views.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum { WORDS = 1 << 15, HISTORY = 6 };
+
+struct store {
+    uint64_t value;
+    struct view message; /* what who acquires it learns */
+    uint32_t clock;      /* of the thread that made it; 0: known to everybody */
+    uint8_t by;
+    /* clock of each thread when it first read this store; 0: it has not */
+    uint32_t read[VIEWS_THREADS];
+};
+
+struct word {
+    const volatile void *address;
+    uint32_t run; /* that it was last used in */
+    uint8_t size;
+    uint8_t threads; /* a bit for each that touched it in this run */
+    uint8_t before;  /* and in the runs that are remembered */
+    uint8_t count;   /* stores kept, the newest last */
+    struct store stores[HISTORY];
+};
+
+static struct {
+    struct word words[WORDS];
+    uint32_t run;
+    uint32_t first_run; /* words used since then are remembered */
+    unsigned used;
+    bool stale;
+    unsigned (*choose)(unsigned count);
+    struct view views[VIEWS_THREADS];
+    /* The access that was announced last. */
+    struct word *word;
+    unsigned thread;
+    uint8_t kind, order;
+    bool is_open; /* its store's value is not known yet */
+    const char *weak_file;
+    unsigned weak_line;
+} state;
+
+void views_begin(bool keep, bool stale, unsigned (*choose)(unsigned count)) {
+    state.run++;
+    if (!keep) {
+        state.first_run = state.run;
+        state.used = 0;
+    }
+    state.stale = stale;
+    state.choose = choose;
+    memset(state.views, 0, sizeof state.views);
+    for (unsigned i = 0; i < VIEWS_THREADS; i++) state.views[i].clock[i] = 1;
+    state.word = NULL;
+    state.is_open = false;
+}
+
+uint64_t views_native(const volatile void *address, unsigned size) {
+    switch (size) {
+    case 1: return *(const volatile uint8_t *)address;
+    case 2: return *(const volatile uint16_t *)address;
+    case 4: return *(const volatile uint32_t *)address;
+    default: return *(const volatile uint64_t *)address;
+    }
+}
+
+static struct word *slot_of(const volatile void *address) {
+    uint64_t hash = (uint64_t)(uintptr_t)address * 0x9e3779b97f4a7c15u;
+    for (unsigned i = (unsigned)(hash >> 49), tries = 0; tries < 64; tries++, i++) {
+        struct word *word = &state.words[i % WORDS];
+        if (word->run < state.first_run || word->address == address) return word;
+    }
+    return NULL; /* too many: this one is not watched */
+}
+
+static void begin_history(struct word *word, uint64_t value) {
+    word->count = 1;
+    word->stores[0] = (struct store){.value = value};
+}
+
+static struct word *find(const volatile void *address, unsigned size) {
+    struct word *word = slot_of(address);
+    if (word == NULL) return NULL;
+    if (word->run < state.first_run || word->address != address) {
+        *word = (struct word){.address = address, .size = (uint8_t)size};
+        state.used++;
+    } else if (word->run != state.run) {
+        word->before |= word->threads;
+        word->threads = 0;
+        word->count = 0;
+    }
+    word->run = state.run;
+    return word;
+}
+
+static struct store *newest(struct word *word) { return &word->stores[word->count - 1]; }
+
+static void join(struct view *into, const struct view *from) {
+    for (unsigned i = 0; i < VIEWS_THREADS; i++)
+        if (from->clock[i] > into->clock[i]) into->clock[i] = from->clock[i];
+}
+
+static bool acquires(unsigned order) {
+    return order == __ATOMIC_ACQUIRE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
+}
+static bool releases(unsigned order) {
+    return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
+}
+
+static bool is_weakened(const struct atomic_site *site) {
+    return state.weak_file != NULL && site->line == state.weak_line &&
+           strcmp(site->file, state.weak_file) == 0;
+}
+
+void views_leave(void) {
+    if (!state.is_open) return;
+    newest(state.word)->value = views_native(state.word->address, state.word->size);
+    state.is_open = false;
+}
+
+static void read_store(struct store *store, bool acquire) {
+    struct view *view = &state.views[state.thread];
+    if (store->read[state.thread] == 0) store->read[state.thread] = view->clock[state.thread];
+    if (acquire) join(view, &store->message);
+}
+
+/* `continues`: a read-modify-write hands on what the store before it carried. */
+static void add_store(bool release, bool continues) {
+    struct word *word = state.word;
+    struct view message = {{0}};
+    if (continues) message = newest(word)->message;
+    if (release) join(&message, &state.views[state.thread]);
+    if (word->count == HISTORY)
+        memmove(&word->stores[0], &word->stores[1], (HISTORY - 1) * sizeof word->stores[0]);
+    else
+        word->count++;
+    *newest(word) = (struct store){.message = message,
+                                   .clock = state.views[state.thread].clock[state.thread],
+                                   .by = (uint8_t)state.thread};
+    state.is_open = true;
+}
+
+void views_step(unsigned thread, const struct atomic_site *site, const volatile void *address,
+                unsigned size) {
+    views_leave();
+    state.word = find(address, size);
+    if (state.word == NULL) return;
+    struct word *word = state.word;
+    word->threads |= (uint8_t)(1u << thread);
+    state.thread = thread;
+    state.kind = site->kind;
+    state.order = site->order;
+    if (!state.stale) return;
+    if (is_weakened(site)) state.order = __ATOMIC_RELAXED;
+    uint64_t value = views_native(address, size);
+    if (word->count == 0 || newest(word)->value != value) begin_history(word, value);
+    state.views[thread].clock[thread]++;
+    if (state.kind == ATOMIC_STORE) {
+        add_store(releases(state.order), false);
+    } else if (state.kind == ATOMIC_CHANGE) {
+        read_store(newest(word), acquires(state.order));
+        add_store(releases(state.order), true);
+    }
+}
+
+/* The oldest store that the thread may still read: not older than one it knows of. */
+static unsigned oldest_visible(const struct word *word, unsigned thread) {
+    const struct view *view = &state.views[thread];
+    for (unsigned i = word->count; i-- > 1;) {
+        const struct store *store = &word->stores[i];
+        if (store->clock == 0 || view->clock[store->by] >= store->clock) return i;
+        for (unsigned u = 0; u < VIEWS_THREADS; u++)
+            if (store->read[u] != 0 && view->clock[u] >= store->read[u]) return i;
+    }
+    return 0;
+}
+
+uint64_t views_loaded(uint64_t value) {
+    struct word *word = state.word;
+    if (!state.stale || word == NULL) return value;
+    unsigned oldest = oldest_visible(word, state.thread), count = word->count - oldest;
+    unsigned back = count > 1 ? state.choose(count) : 0;
+    struct store *store = &word->stores[word->count - 1 - back];
+    read_store(store, acquires(state.order));
+    return back == 0 ? value : store->value;
+}
+
+void views_tried(bool exchanged) {
+    if (!state.stale || state.word == NULL) return;
+    if (exchanged) {
+        /* what was seen was replaced, so its value is known already */
+        read_store(newest(state.word), acquires(state.order));
+        add_store(releases(state.order), true);
+    } else {
+        read_store(newest(state.word), state.order == __ATOMIC_ACQ_REL);
+    }
+}
+
+bool views_is_shared(const volatile void *address, unsigned thread) {
+    const struct word *word = slot_of(address);
+    if (word == NULL) return true;
+    if (word->run < state.first_run || word->address != address) return false;
+    unsigned threads = word->before | word->threads;
+    return (threads & ~(1u << thread)) != 0;
+}
+
+unsigned views_shared_words(void) {
+    unsigned shared = 0;
+    for (unsigned i = 0; i < WORDS; i++) {
+        const struct word *word = &state.words[i];
+        unsigned threads = word->before | word->threads;
+        if (word->run >= state.first_run && (threads & (threads - 1)) != 0) shared++;
+    }
+    return shared;
+}
+
+void views_publish(unsigned thread, struct view *view) {
+    state.views[thread].clock[thread]++;
+    *view = state.views[thread];
+}
+
+void views_receive(unsigned thread, const struct view *view) { join(&state.views[thread], view); }
+
+void views_barrier(void) {
+    struct view all = {{0}};
+    for (unsigned i = 0; i < VIEWS_THREADS; i++) join(&all, &state.views[i]);
+    for (unsigned i = 0; i < VIEWS_THREADS; i++) join(&state.views[i], &all);
+}
+
+void views_weaken(const char *file, unsigned line) {
+    state.weak_file = file;
+    state.weak_line = line;
+}

@@ -1,0 +1,56 @@
+/*
+ * views: what each virtual thread may see of the shared words.
+ *
+ * For every word that was accessed it keeps its last stores, each with the clock of its thread and
+ * with what a thread that acquires it learns: C11's rules without fences. A load may be given any
+ * store that is not older than one that the thread knows of, by coherence or because it happened
+ * before. Threads are given vector clocks; a store that releases carries its thread's. What was
+ * there at the start, and what was written by other means than atomic.h, everybody knows.
+ *
+ * It also knows which words several threads touched, so that a scheduler can leave the others
+ * alone. One real thread; forgets everything at views_begin().
+ */
+#ifndef ENGINE_VIEWS_H
+#define ENGINE_VIEWS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/seam.h"
+
+enum { VIEWS_THREADS = 4 };
+
+/* What a thread knows of the others: events of each that happened before. */
+struct view {
+    uint32_t clock[VIEWS_THREADS];
+};
+
+/* `keep`: which words were shared in the run before is remembered. `stale`: loads may be given old
+   values, chosen by `choose` among `count`, 0 the newest. */
+void views_begin(bool keep, bool stale, unsigned (*choose)(unsigned count));
+
+/* Before the access; the thread that runs is `thread`. */
+void views_step(unsigned thread, const struct atomic_site *site, const volatile void *word,
+                unsigned size);
+uint64_t views_loaded(uint64_t newest);
+void views_tried(bool exchanged);
+/* The thread that ran is about to stop for another. */
+void views_leave(void);
+
+/* What the word has in memory now. */
+uint64_t views_native(const volatile void *word, unsigned size);
+/* Whether several threads have touched the word, in this run or one that it remembers. */
+bool views_is_shared(const volatile void *word, unsigned thread);
+/* Words that are. */
+unsigned views_shared_words(void);
+
+/* Order among threads that the program makes by means of its own. */
+void views_publish(unsigned thread, struct view *view);
+void views_receive(unsigned thread, const struct view *view);
+/* A barrier on all threads. */
+void views_barrier(void);
+
+/* The order of the accesses at this place is taken as relaxed; NULL: of none. */
+void views_weaken(const char *file, unsigned line);
+
+#endif
