@@ -84,9 +84,14 @@ static size_t check_abandoned(struct heap *heap, unsigned set) {
         if (!any_kind && owner_page_kind(seen) != (enum page_kind)set)
             continue; /* an old hint: it is in another set */
         if (!segment_reclaim(segment, &heap->owner, &seen)) continue;
+        if (seen & OWNER_REBUILD) { /* of a forked child, and not at rest yet */
+            int64_t used = segment_rebuild(segment, owner_page_kind(seen), heap_random(heap));
+            atomic_store_relaxed(&segment->remaining, used);
+            seen &= ~OWNER_REBUILD;
+        }
         MOAT_CHECK(segment_validate(segment), "check: abandoned segment, its pages and free slots",
                    segment_start(segment));
-        if (!(seen & OWNER_REBUILD)) count += check_pages(segment, owner_page_kind(seen), 0);
+        count += check_pages(segment, owner_page_kind(seen), 0);
         if (set == ABANDONED_FULL) check_no_room(segment, owner_page_kind(seen));
         unsigned kind_set =
             segment->pages_used == 0 ? ABANDONED_EMPTY : (unsigned)owner_page_kind(seen);

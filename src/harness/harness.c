@@ -83,7 +83,8 @@ static void state_acquire(void) {
 
 static void state_release(void) { __atomic_store_n(&state_lock, 0, __ATOMIC_RELEASE); }
 
-__attribute__((constructor)) static void keep_lock_over_fork(void) {
+/* Before fork.c's handler, which makes system calls in the child. */
+__attribute__((constructor(101))) static void keep_lock_over_fork(void) {
     pthread_atfork(state_acquire, state_release, state_release);
 }
 

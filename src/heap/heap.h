@@ -7,8 +7,8 @@
  *
  * Invariants: a page is in the queue of its class, or set aside because it was full; direct[w] is
  * the first page of the queue that serves w granules, or page_empty; every segment whose owner word
- * names the heap is in lists[index & 63]. `seqcount` is odd inside a generic path: a forked child
- * distrusts such a heap, and a call that finds it odd comes from a signal handler.
+ * names the heap is in lists[index & 63]. `seqcount` is odd inside a generic path: a call
+ * that finds it odd comes from a signal handler.
  */
 #ifndef MOAT_HEAP_H
 #define MOAT_HEAP_H
@@ -106,9 +106,8 @@ MOAT_INLINE void heap_leave_fast(const struct heap *heap) {
     if (HARDENED_BUSY) thread_leave((uintptr_t)heap);
 }
 
-/* Bracket every generic path of a heap: the thread is busy, and `seqcount` odd for the eyes of a
-   forked child. heap_leave gives the thread its word back: heap_enter notes what it is,
-   heap_enter_busy is told. */
+/* Bracket every generic path of a heap: the thread is busy, and `seqcount` odd. heap_leave gives
+   the thread its word back: heap_enter notes what it is, heap_enter_busy is told. */
 MOAT_NORETURN MOAT_COLD void heap_report_reentry(void);
 void heap_enter(struct heap *heap);
 void heap_enter_busy(struct heap *heap, uintptr_t outside);
@@ -194,8 +193,6 @@ struct heap_pool {
 };
 /* Creates the late heap; called once by init. False: no memory. */
 bool heap_pool_init(void);
-/* In a forked child: whoever was about to create the exit hook's key may be gone. */
-void heap_pool_recover(void);
 /* Enters the thread's heap, made if it has none; or the late heap, locked. heap_release leaves it,
    and unlocks the late heap. */
 struct heap *heap_acquire(void);
@@ -205,6 +202,24 @@ void heap_release(struct heap *heap);
 struct heap *heap_try_late(void);
 /* What the exit hook does at its last round. */
 void heap_thread_end(struct heap *heap);
+
+/* In a forked child: which heaps go on (see process/fork.c). */
+struct survivors {
+    const struct heap *heap; /* the one thread's; NULL: it has none */
+    bool all;                /* it is not known which: every heap that a thread has */
+    bool late;               /* nobody was inside the late heap */
+};
+MOAT_INLINE bool heap_goes_on(const struct heap *heap, struct survivors survivors) {
+    if (heap == heap_at(HEAP_LATE)) return survivors.late;
+    return survivors.all ? heap->thread != 0 : heap == survivors.heap;
+}
+/* In a forked child, after whoever held the lock: more heaps are mapped, or not. */
+void heap_pool_recover_tables(void);
+/* A heap that no segment has any more becomes nobody's, as when it was made. */
+void heap_disown(struct heap *heap, uint32_t index);
+/* In a forked child, when no segment has a heap any more that does not go on: those lie ready
+   again. Not if `all`: it is not known either whether one is in somebody's hand. */
+void heap_pool_recover(struct survivors survivors);
 
 bool heap_validate(const struct heap *heap);
 

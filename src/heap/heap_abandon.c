@@ -17,7 +17,7 @@
 enum settling {
     SETTLE_KEEP = 0,    /* claims are taken in */
     SETTLE_RELEASE = 1, /* and empty pages given back */
-    SETTLE_REBUILD = 2  /* after a fork: everything is made anew from the maps */
+    SETTLE_REBUILD = 2  /* after a fork: everything is made anew, with the pages in use alone */
 };
 
 /* Brings every page of a segment to rest. Returns the number of blocks in use. */
@@ -25,13 +25,10 @@ static int64_t settle_pages(struct segment *segment, enum page_kind kind, unsign
                             struct random *random) {
     int64_t used = 0;
     atomic_exchange_acquire(&segment->woken, 0); /* pairs with wake_owner: all is looked at now */
+    if (settling & SETTLE_REBUILD) return segment_rebuild(segment, kind, random);
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
-        unsigned slot = low_bit(slots);
-        struct page *page = segment_page(segment, slot);
-        if (settling & SETTLE_REBUILD)
-            page_rebuild(page, segment_page_bytes(kind, slot), random);
-        else
-            page_settle(page, kind);
+        struct page *page = segment_page(segment, low_bit(slots));
+        page_settle(page, kind);
         page->in_full = false;
         used += page_used(page);
         if (page_used(page) == 0 && (settling & SETTLE_RELEASE))

@@ -46,10 +46,6 @@ MOAT_COLD static void make_exit_key(void) {
                          made ? key + KEY_FIRST : KEY_REFUSED); /* pairs with the above */
 }
 
-void heap_pool_recover(void) {
-    if (atomic_load_relaxed(&exit_key) == KEY_COMING) atomic_store_relaxed(&exit_key, KEY_MISSING);
-}
-
 /* Maps the memory of more heaps, some at a time. The generators' part is wiped in a forked
    child. */
 static bool extend_pool(struct heap_pool *pool) {
@@ -186,6 +182,58 @@ void heap_thread_end(struct heap *heap) {
     heap->outside_word = THREAD_BUSY;
     heap_leave(heap);
     return_heap(ro.pool, heap);
-    /* busy until here: a fork by a handler sees that the heap is on its way */
+    /* busy until here: the child of a handler that forks is not put in order before that */
     thread_leave(THREAD_ENDED);
+}
+
+/* --- After a fork ---------------------------------------------------------------------------- */
+
+void heap_disown(struct heap *heap, uint32_t index) {
+    heap_reset(heap);
+    heap->index = index;
+    heap->seqcount = 0;
+    heap->thread = 0;
+}
+
+void heap_pool_recover_tables(void) {
+    struct heap_pool *pool = ro.pool;
+    table_recover(&pool->heaps);
+    table_recover(&pool->randoms);
+    (void)os_wipe_on_fork(ro.randoms, pool->randoms.mapped);
+}
+
+/* How many heaps lie ready. More than there are: the stack is none. */
+static uint32_t count_ready(const struct heap_pool *pool) {
+    uint32_t count = 0;
+    for (uint32_t index = (uint32_t)pool->free_heaps; index != 0 && index < pool->made;
+         index = heap_at(index)->next_free)
+        if (++count >= pool->made) break;
+    return count;
+}
+
+static uint32_t count_unused(const struct heap_pool *pool) {
+    uint32_t count = 0;
+    for (uint32_t index = HEAP_LATE + 1; index < pool->made; index++)
+        count += heap_at(index)->thread == 0;
+    return count;
+}
+
+/* Those that lie ready are left as they are, but where one was in the hand of a thread that did not
+   come along, made or not: then all are stacked anew. */
+void heap_pool_recover(struct survivors survivors) {
+    struct heap_pool *pool = ro.pool;
+    bool anew = survivors.all || count_ready(pool) != count_unused(pool);
+    uint32_t top = anew ? 0 : (uint32_t)pool->free_heaps;
+    for (uint32_t index = pool->made; index-- > 0;) {
+        struct heap *heap = heap_at(index);
+        bool unused = heap->thread == 0 && index != HEAP_LATE;
+        if (heap_goes_on(heap, survivors) || (unused && (!anew || survivors.all))) continue;
+        heap_disown(heap, index);
+        if (index == HEAP_LATE) continue;
+        heap->next_free = top;
+        top = index;
+    }
+    pool->free_heaps = ((pool->free_heaps >> 32) + 1) << 32 | top;
+    /* whoever was about to create the exit hook's key may be gone */
+    if (atomic_load_relaxed(&exit_key) == KEY_COMING) atomic_store_relaxed(&exit_key, KEY_MISSING);
 }

@@ -146,13 +146,6 @@ MOAT_COLD static bool renew(struct huge_entry *entry) {
     return guard_close(start, &entry->guarded) && guard_open(start, 0, &entry->guarded);
 }
 
-/* A place of the cache may hold what another place, or a user, has too. The runs stay taken. */
-void huge_forget_cache(void) {
-    ro.huge->entries = 0;
-    ro.huge->cached = 0;
-    atomic_store_relaxed(&ro.huge->next_purge, UINT64_MAX);
-}
-
 /* Segments that a resized run has no more are inaccessible: others may have them. */
 static void give_surplus(uint32_t index, uint32_t old_run, uint32_t run) {
     if (run < old_run) region_give(index + run, old_run - run);
@@ -218,10 +211,10 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
 }
 
 /* Wins the right to free or resize: the CAS on the word the kind was read from. */
-static bool huge_begin(struct segment *segment, uint64_t word) {
+MOAT_INLINE bool huge_begin(struct segment *segment, uint64_t word, uint64_t what) {
     uint64_t expected = word;
     uintptr_t start = segment_start(segment);
-    uint64_t freeing = huge_word(OWNER_FREEING, generation_of(word));
+    uint64_t freeing = huge_word(OWNER_FREEING, generation_of(word)) | what;
     /* pairs with make_live, and with the stores that end a resize */
     if (!atomic_cas_acq_rel(&segment->owner, &expected, freeing)) return false;
     if (HARDENED_MAP)
@@ -232,7 +225,7 @@ static bool huge_begin(struct segment *segment, uint64_t word) {
 
 enum huge_result huge_free(struct segment *segment, uint64_t word) {
     THREAD_INSIDE();
-    if (!huge_begin(segment, word)) return HUGE_LOST;
+    if (!huge_begin(segment, word, 0)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
     struct huge_entry entry = {segment_index(segment), guarded_of(segment), 0};
     /* pairs with make_live */
@@ -251,16 +244,20 @@ static bool move_pages(struct segment *segment, struct guarded *new, uint32_t *i
     if (!region_take(new->run, 1, index)) return false;
     uintptr_t from = segment_start(segment), to = segment_address(*index);
     if (guard_open(to, old_bytes, new)) {
+        /* pairs with undo_move, in a forked child */
+        atomic_store_release(&segment->moving_to, *index);
         bool moved = os_move_pages((void *)from, (void *)to, old_bytes);
         region_advise(moved ? from : to, old_bytes);
         if (moved) return true;
+        atomic_store_relaxed(&segment->moving_to, 0u);
         if (!guard_close(to, new)) return false;
     }
     region_give(*index, new->run);
     return false;
 }
 
-/* Moved pages stay a mapping of their own. */
+/* Moved pages stay a mapping of their own. A forked child brings them back if the old block does
+   not say yet that it is freed, so the new one is complete before that. */
 static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t bytes,
                                   void **block) {
     struct guarded new = {bytes, run_length(bytes), GUARD_NONE, false}, old = guarded_of(segment);
@@ -272,12 +269,13 @@ static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t
     }
     new.apart = true;
     count_bytes(bytes, old.bytes);
+    *block = make_live(index, new);
     uintptr_t start = segment_start(segment);
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
+    atomic_store_release(&segment->moving_to, 0u); /* after that; pairs with undo_move */
     if (guard_close(start, &old)) region_give(segment_index(segment), old.run);
-    *block = make_live(index, new);
     return HUGE_OK;
 }
 
@@ -302,7 +300,7 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_
     THREAD_INSIDE();
     size_t bytes = huge_round(new_size);
     if (is_out_of_question(bytes)) return HUGE_NO_MEMORY;
-    if (!huge_begin(segment, word)) return HUGE_LOST;
+    if (!huge_begin(segment, word, OWNER_RESIZING)) return HUGE_LOST;
     enum huge_result result = resize_in_place(segment, bytes) ? HUGE_OK : HUGE_NO_MEMORY;
     if (result != HUGE_OK && run_length(bytes) > segment->run)
         result = huge_move(segment, word, bytes, block);
@@ -335,4 +333,77 @@ struct segment *huge_find(uintptr_t address) {
         }
     }
     return freed;
+}
+
+/* --- After a fork ---------------------------------------------------------------------------- */
+
+/* A place of the cache may hold what another place, or a user, has too. The runs are taken back as
+   what belongs to nobody. */
+void huge_recover_cache(void) {
+    ro.huge->entries = 0;
+    ro.huge->cached = 0;
+    atomic_store_relaxed(&ro.huge->next_purge, UINT64_MAX);
+}
+
+static void end_free(struct segment *segment, uint64_t word) {
+    uintptr_t start = segment_start(segment);
+    /* pairs with make_live */
+    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
+    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
+}
+
+/* The pages come back if they were moved. The block at the other end was nobody's yet. False: what
+   the block holds cannot be had back. */
+static bool undo_move(struct segment *segment) {
+    struct segment *other = segment_at(segment->moving_to);
+    uint64_t word = atomic_load_relaxed(&other->owner);
+    uintptr_t from = segment_start(segment), to = segment_start(other);
+    bool back = true;
+    if (os_can_read((const void *)to)) {
+        back = os_move_pages((void *)to, (void *)from, segment->committed);
+        region_advise(back ? to : from, segment->committed);
+        segment->apart |= back;
+    }
+    if (owner_kind(word) == OWNER_HUGE) end_free(other, word);
+    segment->moving_to = 0;
+    return back;
+}
+
+/* Whoever called it has no answer yet: the block is as it was, or has the usable part it was to
+   have. All else of the record follows from that. What cannot be had back stays inaccessible. */
+static void undo_resize(struct segment *segment, uint64_t word) {
+    uintptr_t start = segment_start(segment);
+    size_t bytes = segment->committed;
+    bool whole = segment->moving_to == 0 || undo_move(segment);
+    segment->run = run_length(bytes);
+    segment->means = GUARD_SPLIT;
+    if (whole) guard_reopen(start, bytes, segment->run);
+    /* its live bit may have gone with the move; pairs with the fetch_and of huge_free */
+    if (HARDENED_MAP) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start));
+    /* pairs with the load of free */
+    atomic_store_release(&segment->owner, huge_word(OWNER_HUGE, generation_of(word)));
+}
+
+void huge_recover(struct segment *segment) {
+    uint64_t word = atomic_load_relaxed(&segment->owner);
+    if (owner_kind(word) == OWNER_FREEING && (word & OWNER_RESIZING) != 0)
+        undo_resize(segment, word);
+    else if (owner_kind(word) == OWNER_FREEING)
+        end_free(segment, word);
+    else if (segment->moving_to != 0)
+        segment->moving_to = 0; /* the move had come to its end */
+}
+
+bool huge_find_run(const struct segment *segment, struct guarded *guarded) {
+    if (owner_kind(atomic_load_relaxed(&segment->owner)) == OWNER_HUGE) {
+        *guarded = guarded_of(segment);
+        return true;
+    }
+    uint32_t index = segment_index(segment);
+    for (uint32_t i = 0; i < ro.huge->entries; i++) {
+        if (ro.huge->cache[i].index != index) continue;
+        *guarded = ro.huge->cache[i].guarded;
+        return true;
+    }
+    return false;
 }

@@ -47,8 +47,14 @@ size_t huge_round(size_t size);
 /* Gives back one cached run that is due, so that no call takes long; force: all there are. True if
    any. */
 bool huge_purge(bool force, uint64_t now);
-/* In a forked child that may have a half-changed cache: what is in it is left unused. */
-void huge_forget_cache(void);
+/* In a forked child, after whoever held the lock: nothing is in the cache. */
+void huge_recover_cache(void);
+/* In a forked child: takes the free that was at work on a block to its end, or the resize back
+   to its beginning. */
+void huge_recover(struct segment *segment);
+/* The run that begins here, of a block or of the cache; false: there is none. In a forked child,
+   when nothing is at work. */
+bool huge_find_run(const struct segment *segment, struct guarded *guarded);
 /* The run that an address lies in, for reports; NULL if none. */
 struct segment *huge_find(uintptr_t address);
 

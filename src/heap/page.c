@@ -239,29 +239,56 @@ bool page_mark_full(struct page *page) {
     return atomic_cas_release(&page->pending, &none, PENDING_FULL);
 }
 
-void page_rebuild(struct page *page, size_t bytes, struct random *random) {
-    struct map_word *words = map_word_of(page->start);
-    /* pairs with the fetch_or of remote_free; first, as in collect: a claim that comes later marks
-       anew */
-    (void)atomic_exchange_acquire(&page->pending, 0);
-    for (size_t i = 0; i < bytes / MAP_WORD_SPAN; i++) {
+/* Takes the claims of a page in that nobody else frees into but remotely. Returns the end of
+   what is in use, counted from the start, and how many blocks that is. */
+static size_t settle_maps(struct map_word *words, size_t count, uint32_t *used) {
+    size_t end = 0;
+    *used = 0;
+    for (size_t i = 0; i < count; i++) {
         /* pairs with the fetch_or of remote_free */
         uint64_t claim = atomic_load_acquire(&words[i].claim);
-        map_clear_live(&words[i], claim);
-        atomic_and_release(&words[i].claim, ~claim);
+        if (claim != 0) {
+            map_clear_live(&words[i], claim);
+            atomic_and_release(&words[i].claim, ~claim);
+        }
+        uint64_t live = atomic_load_relaxed(&words[i].live);
+        if (live == 0) continue;
+        *used += popcount64(live);
+        end = i * MAP_WORD_SPAN + (high_bit(live) + 1) * GRANULE;
     }
-    struct chain list = {0, 0, 0};
-    page->secret = random_next(random);
+    return end;
+}
+
+uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes, struct random *random) {
+    uint32_t used;
+    /* pairs with the fetch_or of remote_free; first, as in collect: a claim that comes later marks
+       anew */
+    if (atomic_load_relaxed(&page->pending) != 0) (void)atomic_exchange_acquire(&page->pending, 0);
+    size_t end = settle_maps(map_word_of(start), bytes / MAP_WORD_SPAN, &used);
+    page->in_full = false;
+    if (used == 0) {
+        page->free_count = 0;
+        returns_take(&page->returns);
+        page->capacity = page->carved;
+        return 0;
+    }
+    MOAT_CHECK(page->start == start && page->block_size != 0, "rebuild: blocks in no page", start);
+    /* caught while it was carved: what is in use was carved */
+    uint32_t carved = (uint32_t)((end + page->block_size - 1) / page->block_size);
+    if (page->carved < carved) page->carved = (uint16_t)carved;
     page->limit = (uint64_t)page->carved * page->block_size;
+    page->secret = random_next(random);
+    struct chain list = {0, 0, 0};
     for (uint32_t offset = 0; offset < page->limit; offset += page->block_size) {
-        uintptr_t address = page->start + offset;
+        uintptr_t address = start + offset;
         if (!(map_word_of(address)->live & map_bit_of(address))) chain_append(page, &list, address);
     }
     if (list.length != 0) chain_end(page, &list);
-    page->free = page->local_free = list.length != 0 ? list.head : page->start;
+    page->free = page->local_free = list.length != 0 ? list.head : start;
     page->free_count = list.length;
     returns_take(&page->returns);
     page->never_reused = false;
+    return used;
 }
 
 /* Whether a list of `length` blocks leads from free block to free block, to none of them twice:

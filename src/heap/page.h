@@ -233,8 +233,9 @@ void page_settle(struct page *page, enum page_kind kind);
    are filled and freed into by turns an instruction that waits for all stores before it. */
 bool page_mark_full(struct page *page);
 /* In a forked child: makes lists and counts anew from the maps (allocated = live and not
-   claimed). */
-void page_rebuild(struct page *page, size_t bytes, struct random *random);
+   claimed). `start`, `bytes`: of the page, whose record means something only if a block is in
+   use. Returns how many are; 0: the page is not in use. */
+uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes, struct random *random);
 
 /* For a report: the page, and the block that the address would lie in, whether or not it was carved
    already; a page that was never used has none. `kind`: of the pages of its segment. */

@@ -175,6 +175,23 @@ bool segment_reclaim(struct segment *segment, const struct owner *heap, uint64_t
     return atomic_cas_acq_rel(&segment->owner, seen, mine);
 }
 
+int64_t segment_rebuild(struct segment *segment, enum page_kind kind, struct random *random) {
+    uint64_t all = segment_page_slots(kind), in_use = 0;
+    int64_t used = 0;
+    for (uint64_t slots = all; slots != 0; slots &= slots - 1) {
+        unsigned slot = low_bit(slots);
+        struct page *page = segment_page(segment, slot);
+        uintptr_t start = segment_start(segment) + slot * SLOT_SIZE;
+        uint32_t blocks = page_rebuild(page, start, segment_page_bytes(kind, slot), random);
+        used += blocks;
+        if (blocks != 0) in_use |= bit64(slot);
+    }
+    segment->free_pages = segment->dirty = all & ~in_use;
+    segment->untouched = 0;
+    segment->pages_used = popcount64(in_use);
+    return used;
+}
+
 bool segment_validate(const struct segment *segment) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
     uint64_t slots = segment_page_slots(owner_page_kind(word));

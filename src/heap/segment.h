@@ -10,6 +10,7 @@
  *   owned     -> abandoned  store release, at thread end
  *   abandoned -> owned      segment_reclaim: CAS acq_rel, by whoever wins
  *   unused    -> HUGE.generation -> FREEING.generation -> FREED.generation      (huge.c)
+ *   HUGE      -> FREEING, RESIZING -> HUGE, or FREED when its pages have moved   (huge.c)
  *   unused    -> ZERO_SIZE                                                      (zero_size.c)
  *
  * Structures are type-stable: never unmapped, reused only as segments. A stale remote thread may
@@ -45,8 +46,10 @@ static_assert(OWNER_ZERO_SIZE <= OWNER_KIND_MASK, "every kind fits below the fla
 #define OWNER_ABANDONED ((uint64_t)8) /* no heap, findable through a bitmap of abandoned ones */
 /* with ABANDONED: who reclaims it makes lists and counts anew from the maps (after a fork) */
 #define OWNER_REBUILD ((uint64_t)16)
-/* in a forked child: the owner vanished inside a generic path; never reclaimed */
+/* in a forked child of a build without HARDENED_MAP, which has nothing to rebuild from: the owner
+   vanished inside a generic path; never reclaimed */
 #define OWNER_ORPHAN ((uint64_t)32)
+#define OWNER_RESIZING ((uint64_t)64) /* with FREEING: a resize, which leaves a block */
 #define OWNER_FLAGS ((uint64_t)4095)
 #define OWNER_GENERATION_SHIFT 12
 
@@ -85,6 +88,9 @@ struct segment {
     size_t committed;
     /* of huge allocations that began here; written by the thread that takes the run */
     uint64_t generation;
+    /* huge, in a resize: first segment of the run its pages are on their way to; 0: none. Its owner
+       (the FREEING winner) writes it */
+    uint32_t moving_to;
     uint8_t open_list; /* owner only: enum open_list, the list it is in */
     uint8_t means;     /* enum guard_means, of whoever may close the run */
     bool apart;        /* huge: see struct guarded */
@@ -192,6 +198,11 @@ bool abandoned_find(unsigned set, uint32_t from, uint32_t *index);
 /* Owner word ABANDONED -> heap; false when another thread was faster or it is not abandoned. `seen`
    receives the word before. */
 bool segment_reclaim(struct segment *segment, const struct owner *heap, uint64_t *seen);
+
+/* In a forked child: makes anew which pages there are, and each of them, from the maps: the
+   owner may have vanished between any two steps. A page without a block in use becomes a free
+   one. Returns the blocks in use. */
+int64_t segment_rebuild(struct segment *segment, enum page_kind kind, struct random *random);
 
 bool segment_validate(const struct segment *segment);
 

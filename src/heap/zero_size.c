@@ -160,6 +160,15 @@ bool zero_size_free(uintptr_t address) {
     return true;
 }
 
+/* It may be open already: then it has blocks. */
+void zero_size_recover_segment(uint32_t index) {
+    struct zero_size_state *zero = ro.zero_size;
+    uint32_t place = segment_at(index)->place;
+    if (place < zero->count && zero->segments[place] == index) return;
+    segment_at(index)->place = zero->count;
+    zero->segments[zero->count++] = index;
+}
+
 void zero_size_recover(void) {
     struct zero_size_state *zero = ro.zero_size;
     for (uint32_t place = 0; place < zero->count; place++) open_all(zero, place);

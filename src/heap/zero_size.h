@@ -34,7 +34,10 @@ struct zero_size_state {
 void *zero_size_alloc(size_t alignment);
 /* False: it was not live. */
 bool zero_size_free(uintptr_t address);
-/* In a forked child, where another thread may have been caught between two levels. */
+/* In a forked child, of each such segment: another thread may have been caught while it added
+   it. */
+void zero_size_recover_segment(uint32_t index);
+/* And then once: or between two levels. */
 void zero_size_recover(void);
 
 /* Every free granule can be found: for checks, at rest. */

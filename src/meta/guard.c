@@ -143,6 +143,13 @@ bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32
     return true;
 }
 
+void guard_reopen(uintptr_t start, size_t bytes, uint32_t run) {
+    size_t size = (size_t)run << SEGMENT_SHIFT;
+    (void)os_commit((void *)start, bytes);
+    if (may_use_markers()) (void)os_guard_remove((void *)start, bytes);
+    (void)region_decommit(start + bytes, size - bytes);
+}
+
 bool guard_close(uintptr_t start, const struct guarded *guarded) {
     size_t size = (size_t)guarded->run << SEGMENT_SHIFT;
     if (guarded->means == GUARD_SPLIT) guard_give_split();

@@ -34,6 +34,9 @@ bool guard_open(uintptr_t start, size_t from, struct guarded *guarded);
 /* An open run gets another usable part and length. What it has more must be inaccessible
    address space of its own, what it has less becomes so. False: nothing changed. */
 bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32_t run);
+/* In a forked child, after a resize that did not come to its end: the first `bytes` of the run are
+   usable, as what they hold, and the rest is inaccessible: GUARD_SPLIT. */
+void guard_reopen(uintptr_t start, size_t bytes, uint32_t run);
 /* Makes an open run inaccessible. False: the kernel cannot split its mapping; the contents are gone
    all the same. */
 bool guard_close(uintptr_t start, const struct guarded *guarded);
@@ -42,5 +45,9 @@ bool guard_close(uintptr_t start, const struct guarded *guarded);
    there are too many. */
 bool guard_take_split(void);
 void guard_give_split(void);
+/* In a forked child: how many of them an open run has. */
+MOAT_INLINE size_t guard_splits(const struct guarded *guarded) {
+    return (size_t)(guarded->means == GUARD_SPLIT) + guarded->apart;
+}
 
 #endif

@@ -3,9 +3,10 @@
  *
  * Whoever holds one takes only later ones, and is inside the allocator (base/thread.h). malloc and
  * free of a small block on the fast path, a remote free, and a generic path that finds what it
- * needs in the heap take none. Another lock: a line in enum lock_rank; fork, the assertion and the
- * tests go over all of them. Init's own lock (process/init.c) comes before all: it exists before
- * these do.
+ * needs in the heap take none. No lock is held across a fork: in the child a lock may stand as held
+ * by a thread that did not come along (process/fork.c). Another lock: a line in enum lock_rank, and
+ * what a child does about it in fork.c; the assertion and the tests go over all of them. Init's own
+ * lock (process/init.c) comes before all: it exists before these do.
  */
 #ifndef MOAT_LOCKS_H
 #define MOAT_LOCKS_H
@@ -30,23 +31,26 @@ MOAT_INLINE bool locks_may_take(enum lock_rank rank) {
     return true;
 }
 
+/* A hook (see src/README.md). In a forked child that is not recovered yet, the lock's holder did
+   not come along: puts right what it may have left half changed, and frees the lock. */
+MOAT_COLD void fork_free_lock(enum lock_rank rank);
+
+/* Waits for a lock that was held a moment ago. */
+MOAT_COLD void locks_wait(enum lock_rank rank);
+
 MOAT_INLINE void locks_acquire(enum lock_rank rank) {
     MOAT_ASSERT(locks_may_take(rank));
-    lock_acquire(&ro.locks[rank]);
+    if (MOAT_UNLIKELY(!lock_try(&ro.locks[rank]))) locks_wait(rank);
 }
 /* Does not wait. */
 MOAT_INLINE bool locks_try(enum lock_rank rank) { return lock_try(&ro.locks[rank]); }
 MOAT_INLINE void locks_release(enum lock_rank rank) { lock_release(&ro.locks[rank]); }
 
-/* Around a fork: the forking thread holds them all, in the child nobody does. */
-MOAT_INLINE void locks_acquire_all(void) {
-    for (unsigned i = 0; i < LOCKS; i++) locks_acquire((enum lock_rank)i);
+/* In a forked child: whether a thread stood between acquire and release, of which the child may
+   have any part of what it did. If not, what the lock guards is at rest. */
+MOAT_INLINE bool locks_was_held(enum lock_rank rank) {
+    return atomic_load_relaxed(&ro.locks[rank].word) != 0;
 }
-MOAT_INLINE void locks_release_all(void) {
-    for (unsigned i = LOCKS; i-- > 0;) locks_release((enum lock_rank)i);
-}
-MOAT_INLINE void locks_reset_all(void) {
-    for (unsigned i = 0; i < LOCKS; i++) lock_reset(&ro.locks[i]);
-}
+MOAT_INLINE void locks_reset(enum lock_rank rank) { lock_reset(&ro.locks[rank]); }
 
 #endif

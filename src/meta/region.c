@@ -6,6 +6,7 @@
  * in few mappings; what lies in the way of a window is gone around, and stays taken for good.
  */
 #include "meta/region.h"
+#include "meta/livemap.h"
 #include "meta/locks.h"
 #include "os/os.h"
 #include "report/report.h"
@@ -61,6 +62,14 @@ static uint32_t next_free_segment(const struct region *region, uint32_t from) {
 static uint32_t align_index(uint32_t index, uint32_t align) {
     uint32_t base = (uint32_t)(ro.region_base >> SEGMENT_SHIFT) & (align - 1);
     return (uint32_t)round_up((size_t)index + base, align) - base;
+}
+
+static void bar_segments(struct region *region, uint32_t from, uint32_t to) {
+    for (uint32_t i = from; i < to; i++) region->barred[i / 64] |= bit64(i);
+}
+
+static void unbar_segments(struct region *region, uint32_t from, uint32_t to) {
+    for (uint32_t i = from; i < to; i++) region->barred[i / 64] &= ~bit64(i);
 }
 
 /* The first of the free segments at the extent's end. */
@@ -181,8 +190,10 @@ static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
            does. */
         uint32_t guard = first > old ? 1 : 0;
         uint32_t start = align_index(guard ? first + 1 : free_tail(region), align);
-        if ((size_t)start + count > region->span) return UINT32_MAX;
+        if ((size_t)start + count > region->span) break;
         uint32_t least = start + count - first; /* or it would have been found without */
+        /* before the extent grows over it: a forked child may be all that sees it */
+        bar_segments(region, old, first + guard);
         uint32_t length = map_some(region, first, window_step(region, first, least), least);
         if (length != 0) {
             mark_segments(region, old, first - old + guard, true);
@@ -191,6 +202,7 @@ static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
         if (!address_space_left(least)) break;
         first += GROW_SKIP << attempt / 4;
     }
+    unbar_segments(region, old, first < region->span ? first + 1 : region->span);
     return UINT32_MAX;
 }
 
@@ -200,7 +212,8 @@ bool region_start(struct region *region) {
     region->span = (uint32_t)(ro.region_span >> SEGMENT_SHIFT);
     if (os_reserve(ro.os_page, ro.os_page, guard) == NULL) return false;
     region->extent = 1;
-    mark_segments(region, 0, 1, true); /* number 0 says "none" in lists */
+    bar_segments(region, 0, 1); /* number 0 says "none" in lists */
+    mark_segments(region, 0, 1, true);
     if (map_window(region, 1, 1)) return true;
     region->extent = 0;
     os_unreserve((void *)guard, ro.os_page);
@@ -267,6 +280,42 @@ void region_give(uint32_t index, uint32_t count) {
     mark_segments(region, index, count, false);
     expect_runs_around(region, index);
     locks_release(LOCK_REGION);
+}
+
+/* Stores between acquire and release come in any order, and some of them may be missing. Of each
+   bit either value is right: what is taken and belongs to nobody is taken back after this. A
+   window whose extent was published is there; one that was not is gone around like anything in
+   the way. */
+void region_recover(void) {
+    struct region *region = ro.region;
+    for (enum region_table table = 0; table < REGION_TABLES; table++)
+        table_recover(&region->tables[table]);
+    region->extent = (uint32_t)(ro_extent() >> (SEGMENT_SHIFT - GRANULE_SHIFT));
+    if (HARDENED_RO) (void)os_protect_read(&moat_ro_pages.extent, RO_ALIGNMENT);
+    for (uint32_t word = region->extent / 64; word < REGION_WORDS; word++) {
+        uint64_t kept = word == region->extent / 64 ? low_mask(region->extent & 63) : 0;
+        if ((region->barred[word] & ~kept) != 0) region->barred[word] &= kept;
+    }
+    region->in_use = 0;
+    for (uint32_t word = 0; word * 64 < region->extent; word++) {
+        uint32_t rest = region->extent - word * 64;
+        region->taken[word] = (region->taken[word] | region->barred[word]) & low_mask(rest);
+        region->in_use += popcount64(region->taken[word]);
+    }
+    for (uint32_t number = 0; number < RUN_LENGTHS; number++) region->none_below[number] = 0;
+}
+
+bool region_take_back(uint32_t index) {
+    struct region *region = ro.region;
+    if ((region->barred[index / 64] & bit64(index)) != 0) return false;
+    uintptr_t start = segment_address(index);
+    if (!region_decommit(start, SEGMENT_SIZE)) return false; /* it stays taken */
+    /* a huge block is live before its owner word says so */
+    struct map_word *map = map_word_of(start);
+    if ((atomic_load_relaxed(&map->live) & map_bit_of(start)) != 0)
+        atomic_and_relaxed(&map->live, ~map_bit_of(start));
+    region_give(index, 1);
+    return true;
 }
 
 bool region_decommit(uintptr_t start, size_t size) {

@@ -50,6 +50,8 @@ struct region {
     size_t committed;      /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;     /* times the lock was taken, under it */
     uint64_t taken[REGION_WORDS]; /* 1: taken; means nothing from the extent on */
+    /* 1: taken for good, nobody's to use: number 0, what was gone around, the guard behind it */
+    uint64_t barred[REGION_WORDS];
 };
 
 /* The bytes of a table for so many segments. */
@@ -68,6 +70,12 @@ bool region_take(uint32_t count, uint32_t align, uint32_t *index);
 bool region_extend(uint32_t index, uint32_t count, uint32_t more);
 /* Gives inaccessible segments back. */
 void region_give(uint32_t index, uint32_t count);
+
+/* In a forked child, after whoever held the lock: the request was served, or was not. */
+void region_recover(void);
+/* In a forked child: a taken segment that belongs to nobody, since a thread that did not come along
+   was about to use it or to give it back. False: it is none to use, or the kernel refused. */
+bool region_take_back(uint32_t index);
 
 /* Gives new mappings inside the region the advice of the others, or the kernel could not merge
    them. */

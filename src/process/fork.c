@@ -1,13 +1,26 @@
 /*
  * fork: what a child makes of its parent's state.
  *
- * The forking thread holds every lock across the fork. In the child the maps are the truth: the
- * pages of threads that did not come along may have been caught between two steps, so their
- * segments become abandoned with the order to be rebuilt by whoever reclaims them; those whose
- * owner stood inside a generic path (odd seqcount) stay as orphans, whose blocks can be freed but
- * are not used again. A remote free may have been caught between its claim and its mark in
- * `pending`: every page of a surviving heap gets all marks, and collects what is there. Generators
- * were wiped by the kernel and seed themselves anew.
+ * No lock is held across a fork: whatever the order, it would cross one of the C library's, which
+ * are held by threads that wait for moat. The child puts in order what it finds. It may rest on
+ * this: the kernel gives it a consistent cut. Other threads stop at their first write to a page
+ * that was copied, until all are; so of each thread the child has what it did before some
+ * instruction, and nothing after it, and nothing that followed from what it has not (doc/design.md,
+ * "A forked child"; test/field/fork_cut.c).
+ *
+ * So what a lock guards is at rest if the lock is free; else any of the stores under it may be
+ * missing, and its file makes it anew. What owner words, maps and the cache of huge runs name is
+ * somebody's; every other segment was on its way in the hands of a thread that is gone, and is
+ * taken back. Segments of such a thread become abandoned with the order to be rebuilt from the maps
+ * by whoever reclaims them: the thread may have been anywhere in them. A remote free may have been
+ * caught between its claim and its mark in `pending`: every page of a surviving heap gets all
+ * marks, and collects what is there.
+ *
+ * The kernel wipes the generators and, with them, fork_mark: the child knows by it that it has to
+ * do all this, at its first call that leaves the fast paths, or in the handler of fork if that
+ * comes first. A thread that is inside the allocator meanwhile (a signal handler has forked) goes
+ * on with what it has in hand; it only frees locks that it needs. Everything here may be cut off by
+ * another fork at any point, and begun anew in that child.
  */
 #include <pthread.h>
 
@@ -16,20 +29,6 @@
 #include "process/state.h"
 
 #define PENDING_ALL (PENDING_FULL - 1)
-
-/* A signal handler that interrupted a generic path of this thread, which may hold any of the locks:
-   its child does as after _Fork. */
-static bool is_left_alone(void) { return !ro_is_started() || thread_word() == THREAD_BUSY; }
-
-static void before_fork(void) {
-    if (is_left_alone()) return;
-    locks_acquire_all();
-}
-
-static void after_fork_in_parent(void) {
-    if (is_left_alone()) return;
-    locks_release_all();
-}
 
 /* Claims without their mark, and marks without their wake-up, are found by the next collect or
    poll. */
@@ -54,116 +53,198 @@ static void disown_pages(const struct segment *segment) {
     }
 }
 
-static bool is_intact(const struct heap *heap) { return (heap->seqcount & 1) == 0; }
-
-/* Which heaps go on. Where handlers ran, or the child's first thread comes by, its own: however it
-   stands, it is this thread that stands there. If the first to come by is a thread that the child
-   has made meanwhile, the survivor's heap is one of those with a thread: none of them may be taken
-   away, though the heaps of threads that are gone stay with them. */
-struct survivors {
-    bool all;
-};
-
-static bool goes_on(const struct heap *heap, struct survivors survivors) {
-    if (heap->index == HEAP_LATE && heap->thread != thread_identity()) return is_intact(heap);
-    return survivors.all ? heap->thread != 0 : heap->thread == thread_identity();
-}
-
-static void recover_segment(struct segment *segment, struct survivors survivors) {
-    uint64_t word = atomic_load_relaxed(&segment->owner);
-    if (!owner_has_pages(word) || (word & OWNER_ORPHAN)) return;
+/* Of a segment with pages. */
+static void recover_pages(struct segment *segment, uint64_t word, struct survivors survivors) {
+    if (word & OWNER_ORPHAN) return;
     enum page_kind kind = owner_page_kind(word);
     const struct heap *heap = (const struct heap *)owner_heap(word);
-    if (heap != NULL && goes_on(heap, survivors)) {
+    if (heap != NULL && heap_goes_on(heap, survivors)) {
         mark_everything(segment, kind);
         return;
     }
     if (heap != NULL) disown_pages(segment);
-    if (heap != NULL && (!is_intact(heap) || !HARDENED_MAP)) {
+    if (heap != NULL && !HARDENED_MAP && (heap->seqcount & 1) != 0) {
         atomic_store_relaxed(&segment->owner, owner_word(OWNER_ORPHAN, kind));
         return;
     }
     /* nobody counted: who frees next and could be the last looks for itself */
-    atomic_store_relaxed(&segment->remaining,
-                         0); /* Without the live map there is nothing to rebuild
-from: a build without HARDENED_MAP trusts what was abandoned as it stands. */
+    atomic_store_relaxed(&segment->remaining, 0);
+    /* A build without HARDENED_MAP has nothing to rebuild from, and trusts what was abandoned as it
+       stands. */
     uint64_t rebuild = HARDENED_MAP ? OWNER_REBUILD : 0;
     atomic_store_relaxed(&segment->owner, owner_word(OWNER_ABANDONED | rebuild, kind));
     abandoned_add((unsigned)kind, segment_index(segment));
 }
 
-/* Every heap that does not go on is free again. Not so if a handler forked that had interrupted
-   this very thread inside the allocator: it may be about to take a heap, or to return its own; the
-   child does without those nobody has. */
-static void recover_heaps(struct survivors survivors, bool interrupted) {
-    struct heap_pool *pool = ro.pool;
-    uint32_t top = 0;
-    for (uint32_t index = pool->made; index-- > 0;) {
-        struct heap *heap = heap_at(index);
-        if (goes_on(heap, survivors)) continue;
-        heap_reset(heap);
-        heap->seqcount = 0;
-        heap->thread = 0;
-        if (index == HEAP_LATE || interrupted) continue;
-        heap->next_free = top;
-        top = index;
-    }
-    pool->free_heaps = ((pool->free_heaps >> 32) + 1) << 32 | top;
+/* What the walk over all taken segments knows, and finds. */
+struct walk {
+    struct survivors survivors;
+    size_t committed, splits; /* see struct region */
+};
+
+static void count_run(struct walk *walk, const struct guarded *guarded) {
+    walk->committed += guarded->bytes;
+    walk->splits += guard_splits(guarded);
 }
 
-static void recover_as(struct survivors survivors, bool interrupted, bool held_all_locks) {
-    if (!ro_is_started()) return;
+/* Returns how many segments are somebody's from here on; 0: not even this one. */
+static uint32_t recover_segment(struct segment *segment, struct walk *walk) {
+    uint64_t word = atomic_load_relaxed(&segment->owner);
+    struct guarded guarded = {SEGMENT_SIZE, 1, segment->means, false};
+    switch (owner_kind(word)) {
+    case OWNER_SMALL:
+    case OWNER_MEDIUM:
+    case OWNER_LARGE:
+        recover_pages(segment, word, walk->survivors);
+        count_run(walk, &guarded);
+        return 1;
+    case OWNER_ZERO_SIZE:
+        if (!walk->survivors.all) zero_size_recover_segment(segment_index(segment));
+        return 1;
+    case OWNER_UNUSED:
+    case OWNER_HUGE:
+    case OWNER_FREEING:
+    case OWNER_FREED: break;
+    }
+    if (!huge_find_run(segment, &guarded)) return 0;
+    count_run(walk, &guarded);
+    return guarded.run;
+}
+
+/* Calls `visit` for each taken segment, in order, and goes on behind as many as it returns. */
+static void for_each_taken(struct walk *walk, uint32_t (*visit)(struct walk *, uint32_t)) {
+    uint32_t next = 0;
+    for (uint32_t word = 0; word * 64 < ro.region->extent; word++)
+        for (uint64_t taken = ro.region->taken[word]; taken != 0; taken &= taken - 1) {
+            uint32_t index = word * 64 + low_bit(taken);
+            if (index >= next && index < ro.region->extent) next = index + visit(walk, index);
+        }
+}
+
+/* First of all: what moved comes back before the place it moved to is taken back. */
+static uint32_t settle_huge(struct walk *walk, uint32_t index) {
+    (void)walk;
+    huge_recover(segment_at(index));
+    return 1;
+}
+
+static uint32_t settle_segment(struct walk *walk, uint32_t index) {
+    uint32_t count = recover_segment(segment_at(index), walk);
+    if (count != 0) return count;
+    /* While it is not known who survives, what is nobody's may be in the survivor's hand. */
+    if (!walk->survivors.all) (void)region_take_back(index);
+    return 1;
+}
+
+static void forget_abandoned(void) {
     size_t words = round_up(ro.region->extent, 64) / 64;
     for (unsigned set = 0; set < ABANDONED_SETS; set++) {
         __builtin_memset(ro.abandoned[set].words, 0, words * sizeof(uint64_t));
         __builtin_memset(ro.abandoned[set].summary, 0, sizeof ro.abandoned[set].summary);
     }
-    for (uint32_t word = 0; word * 64 < ro.region->extent; word++)
-        for (uint64_t taken = ro.region->taken[word]; taken != 0; taken &= taken - 1) {
-            uint32_t index = word * 64 + low_bit(taken);
-            if (index < ro.region->extent) recover_segment(segment_at(index), survivors);
-        }
-    recover_heaps(survivors, interrupted);
-    heap_pool_recover();
+}
+
+static void recover_lock(enum lock_rank rank) {
+    if (!locks_was_held(rank)) return;
+    if (rank == LOCK_REGION) region_recover();
+    if (rank == LOCK_HUGE_CACHE) huge_recover_cache();
+    if (rank == LOCK_POOL) heap_pool_recover_tables();
+    locks_reset(rank);
+}
+
+/* Everything that is not in the hands of a survivor. */
+static void recover_as(struct survivors survivors) {
+    struct walk walk = {survivors, 0, 0};
+    for (enum lock_rank rank = 0; rank < LOCKS; rank++) recover_lock(rank);
+    forget_abandoned();
+    if (!survivors.all) for_each_taken(&walk, settle_huge);
+    for_each_taken(&walk, settle_segment);
+    if (!survivors.all) {
+        atomic_store_relaxed(&ro.region->committed, walk.committed);
+        atomic_store_relaxed(&ro.region->splits, walk.splits);
+    }
     zero_size_recover();
+    heap_pool_recover(survivors);
     for (uint32_t i = 0; i < ro.pool->mapped; i++)
         __builtin_memset(&ro.randoms[i], 0, sizeof(struct random));
-    /* its holder may have been caught between two steps of a change */
-    if (!held_all_locks && ro.locks[LOCK_HUGE_CACHE].word != 0) huge_forget_cache();
-    locks_reset_all();
     atomic_store_release(ro.fork_mark, FORK_RECOVERED); /* pairs with alloc_is_ready */
 }
 
-/* A handler that comes now must not meet what is half recovered: the thread is busy. */
-static void recover(void) {
-    uintptr_t outside = thread_enter();
-    bool interrupted = outside == THREAD_BUSY; /* then before_fork took no locks */
-    recover_as((struct survivors){.all = false}, interrupted, !interrupted);
-    thread_leave(outside);
+/* The child's one thread comes first, as a rule. If a thread does that it has made meanwhile, the
+   survivor's heap is one of those that a thread has: none of them may be taken away. */
+static struct survivors find_survivors(uintptr_t outside) {
+    bool first = os_thread_id() == os_process_id();
+    const struct heap *heap = is_heap(outside) ? (const struct heap *)outside : NULL;
+    bool nobody = !locks_was_held(LOCK_LATE_HEAP) && heap_at(HEAP_LATE)->thread == 0;
+    return (struct survivors){.heap = heap, .all = !first, .late = nobody};
 }
 
-bool fork_register(void) {
-    static bool registered;
-    if (!registered) registered = pthread_atfork(before_fork, after_fork_in_parent, recover) == 0;
-    return registered;
-}
-
-/* A program's own handlers must be registered after these: run before them they may allocate, and
-   hold locks that a thread inside moat waits for. So the first malloc, which may come late, is not
-   waited for. */
-__attribute__((constructor(101))) static void register_early(void) { (void)fork_register(); }
-
-/* A child made by _Fork or clone has run no handlers, but the kernel wiped the mark. A lock may be
-   held by a thread that is gone. */
 void fork_recover(void) {
-    uintptr_t outside = thread_enter();
+    uintptr_t outside = thread_enter(); /* a handler that comes now must not meet half of it */
     uint64_t wiped = FORK_WIPED;
     /* pairs with the store at the end of recover_as */
     if (atomic_cas_acquire(ro.fork_mark, &wiped, FORK_RECOVERING))
-        recover_as((struct survivors){.all = os_thread_id() != os_process_id()},
-                   outside == THREAD_BUSY, false);
+        recover_as(find_survivors(outside));
     else
         /* pairs likewise */
         while (atomic_load_acquire(ro.fork_mark) == FORK_RECOVERING) os_yield();
     thread_leave(outside);
+}
+
+/* --- A lock that nobody is left to release --------------------------------------------------- */
+
+/* Nobody was inside the late heap but a thread that is gone. */
+static uint32_t leave_late_heap(struct walk *walk, uint32_t index) {
+    struct segment *segment = segment_at(index);
+    uint64_t word = atomic_load_relaxed(&segment->owner);
+    if (owner_has_pages(word) && owner_heap(word) == &heap_at(HEAP_LATE)->owner)
+        recover_pages(segment, word, walk->survivors);
+    return 1;
+}
+
+static uint32_t settle_zero_size(struct walk *walk, uint32_t index) {
+    (void)walk;
+    if (owner_kind(atomic_load_relaxed(&segment_at(index)->owner)) == OWNER_ZERO_SIZE)
+        zero_size_recover_segment(index);
+    return 1;
+}
+
+/* The calling thread needs the lock now and is inside the allocator: what it has in hand is left
+   alone, and the rest for its next call. */
+void fork_free_lock(enum lock_rank rank) {
+    uint64_t wiped = FORK_WIPED;
+    /* pairs with the stores below and in recover_as */
+    if (!atomic_cas_acquire(ro.fork_mark, &wiped, FORK_RECOVERING)) {
+        os_yield();
+        return;
+    }
+    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0};
+    if (rank == LOCK_LATE_HEAP && locks_was_held(rank)) {
+        for_each_taken(&walk, leave_late_heap);
+        heap_disown(heap_at(HEAP_LATE), HEAP_LATE);
+    }
+    if (rank == LOCK_ZERO_SIZE && locks_was_held(rank)) for_each_taken(&walk, settle_zero_size);
+    recover_lock(rank);
+    atomic_store_release(ro.fork_mark, FORK_WIPED); /* pairs with the exchange above */
+}
+
+/* --- The handler ----------------------------------------------------------------------------- */
+
+/* Comes before the program's own, which may allocate. A thread that was inside the allocator
+   puts the state in order when it comes next. */
+static void after_fork_in_child(void) {
+    if (!ro_is_started()) {
+        if (thread_word() != THREAD_BUSY) init_forget();
+        return;
+    }
+    /* A kernel before 4.14 has not wiped it. Else it says so already, or the C library has
+       called on its way here: then all is done once more; pairs with alloc_is_ready */
+    atomic_store_release(ro.fork_mark, FORK_WIPED);
+    if (thread_word() != THREAD_BUSY) fork_recover();
+}
+
+/* Not at the first allocation, which may come while the C library registers another's. May allocate
+   itself; where there is no memory for it, children find out by the mark. */
+__attribute__((constructor(102))) static void register_handler(void) {
+    (void)pthread_atfork(NULL, NULL, after_fork_in_child);
 }

@@ -129,23 +129,32 @@ static bool build(struct random *random) {
     return false;
 }
 
+/* What was mapped for a start that did not come to its end stays where it is. */
+void init_forget(void) {
+    if (ro_extent() != 0 && (!HARDENED_RO || os_protect_write(&moat_ro_pages.extent, RO_ALIGNMENT)))
+        atomic_store_relaxed(&moat_ro_pages.extent, 0u);
+    ro_store(region_base, 0);
+    ro_store(heaps_base, 0);
+    __builtin_memset(&ro, 0, sizeof ro);
+    lock_reset(&init_lock);
+}
+
 bool init_once(void) {
     struct random random;
     uintptr_t outside = thread_enter();
     /* moat_default_options() that allocates, or a signal handler */
     if (outside == THREAD_BUSY) heap_report_reentry();
     lock_acquire(&init_lock);
-    bool ready = ro_is_started(), first = false;
+    bool ready = ro_is_started();
     if (!ready) {
         if (moat_refuse_sanitizers != NULL) moat_refuse_sanitizers();
         __builtin_memset(&random, 0, sizeof random);
-        ready = first = build(&random);
+        ready = build(&random);
         __builtin_memset(&random, 0, sizeof random);
         /* the keys of the layout do not stay on the stack */
         __asm__ volatile("" : : "r"(&random) : "memory");
     }
     lock_release(&init_lock);
     thread_leave(outside);
-    if (first) (void)fork_register(); /* may allocate */
     return ready;
 }

@@ -1,6 +1,5 @@
 /*
- * init: from nothing to a working allocator, once; and what a child does that was forked without
- * handlers.
+ * init: from nothing to a working allocator, once; and what a forked child does.
  *
  * The slow paths of the verbs call these; everything below this folder takes the tables for
  * granted. ro_is_started() (meta/ro.h) tells whether init_once() has succeeded.
@@ -14,9 +13,11 @@
    False: no memory to start with, tried again at the next call. */
 bool init_once(void);
 
-/* Registers the fork handlers; idempotent. May allocate. False: the C library has no memory. */
-bool fork_register(void);
-/* In a child whose fork ran no handlers one thread puts the state in order, and others wait. */
+/* In a forked child: whoever was at it did not come along. */
+void init_forget(void);
+
+/* In a forked child that finds its mark wiped, one thread puts the state in order, and others
+   wait. */
 void fork_recover(void);
 
 /* A hook (see src/README.md): ends the process when a sanitizer's allocator is in it. Not there in

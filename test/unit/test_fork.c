@@ -263,28 +263,52 @@ START_TEST(a_thread_may_vanish_at_any_step) {
 }
 END_TEST
 
-static void orphans_are_left_alone(void) {
+/* Caught anywhere: what its segment and pages say of themselves is worth nothing. */
+static void damage_records(void) {
+    for (unsigned i = 0; i < COUNT; i++) {
+        struct segment *segment = core_segment(blocks[i]);
+        if (!owner_has_pages(segment->owner)) continue;
+        struct page *page = core_page(blocks[i]);
+        page->free = page->local_free = 1;
+        page->free_count = 3;
+        page->returns.countdown = 99;
+        page->limit = 1;
+        page->carved = (uint16_t)(page->carved / 2);
+        segment->free_pages ^= segment_page_slots(owner_page_kind(segment->owner));
+        segment->untouched = segment->free_pages;
+        segment->pages_used = 77;
+    }
+}
+
+static void nothing_is_lost(void) {
     for (unsigned i = 0; i < COUNT; i++) {
         expect_block(i);
         uint64_t word = core_segment(blocks[i])->owner;
-        core_require(!owner_has_pages(word) ||
-                     word == owner_word(OWNER_ORPHAN, owner_page_kind(word)));
+        core_require(!owner_has_pages(word) || (word & OWNER_REBUILD) != 0);
     }
-    for (unsigned i = 0; i < 3000; i++) {
-        void *block = alloc_block(16 + i % 100);
-        core_require(!(core_segment(block)->owner & OWNER_ORPHAN));
+    damage_records();
+    allocate_apart();
+    core_require(check_all() > 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        expect_block(i);
+        alloc_free(blocks[i]);
     }
-    for (unsigned i = 0; i < COUNT; i++) alloc_free(blocks[i]);
-    check_all();
+    core_require(check_all() > 0);
     core_expect_free_report(REPORT_DOUBLE_FREE, blocks[1]);
 }
 
-START_TEST(a_heap_caught_in_its_generic_path_is_left_alone) {
+static void everything_goes_back(void) {
+    damage_records();
+    free_everything();
+}
+
+START_TEST(a_heap_caught_in_its_generic_path_is_made_anew_from_the_maps) {
     core_be(&other);
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
     core_begin(&owner);
     core_heap(&other)->seqcount++; /* inside */
-    in_child(orphans_are_left_alone);
+    in_child(nothing_is_lost);
+    in_child(everything_goes_back);
     core_heap(&other)->seqcount++;
     core_be(&other);
     check_all();
@@ -428,27 +452,32 @@ START_TEST(a_child_without_handlers_trusts_no_cache_that_was_in_change) {
 }
 END_TEST
 
-/* A handler forks that has interrupted this thread inside the allocator, where it may be about to
-   take a heap or to return its own: in the child none lies ready that it could have in hand, and no
-   exchange it is about to make finds the word it has seen. */
-START_TEST(a_fork_by_a_handler_inside_the_allocator_leaves_no_heap_ready) {
+/* A handler forks that has interrupted this thread inside the allocator, where it may have taken a
+   heap, or a segment: what it has in hand in the child is nobody's to take back until it is
+   outside. */
+START_TEST(a_fork_by_a_handler_leaves_alone_what_the_interrupted_call_has_in_hand) {
+    uint32_t index;
     core_begin(&owner);
     core_begin(&other);
     core_end(&other);
-    other = CORE_THREAD;
-    uint64_t seen = ro.pool->free_heaps;
-    ck_assert_uint_ne((uint32_t)seen, 0);
-    uint32_t made = ro.pool->made;
     core_be(&owner);
+    uint32_t ready = (uint32_t)ro.pool->free_heaps;
+    ck_assert_uint_ne(ready, 0);
+    uint32_t taken = ro.region->in_use;
     uintptr_t outside = thread_enter();
+    ck_assert(region_take(1, 1, &index) && os_commit((void *)segment_address(index), 4096));
+    ro.pool->free_heaps = heap_at(ready)->next_free; /* the one on top is in its hand */
     pid_t child = fork();
     if (child == 0) {
-        core_require((uint32_t)ro.pool->free_heaps == 0 && ro.pool->free_heaps != seen);
-        core_require(thread_word() == THREAD_BUSY);
-        thread_leave(outside);
-        core_begin(&other);
-        core_require(ro.pool->made == made + 1);
+        core_require(thread_word() == THREAD_BUSY && *ro.fork_mark == FORK_WIPED);
+        core_require((uint32_t)ro.pool->free_heaps != ready && ro.region->in_use == taken + 1);
+        *(char *)segment_address(index) = 1;
+        thread_leave(outside); /* and forgets both */
+        alloc_free(alloc_block(9000));
+        alloc_collect(true);
         check_all();
+        core_require((uint32_t)ro.pool->free_heaps == ready && ro.region->in_use == taken);
+        core_require(!harness_range_is(segment_address(index), 4096, HARNESS_COMMITTED));
         _exit(0);
     }
     thread_leave(outside);
@@ -521,11 +550,11 @@ int main(void) {
     tcase_add_loop_test(group, a_thread_may_vanish_at_any_step, 0, CAUGHT_KINDS);
     tcase_add_test(group, a_thread_caught_between_the_live_bit_and_the_list);
     tcase_add_loop_test(group, a_thread_caught_between_the_claim_and_its_mark, 0, 2);
-    tcase_add_test(group, a_heap_caught_in_its_generic_path_is_left_alone);
+    tcase_add_test(group, a_heap_caught_in_its_generic_path_is_made_anew_from_the_maps);
     tcase_add_test(group, a_fork_from_a_signal_handler_that_interrupted_malloc_keeps_the_heap);
     tcase_add_loop_test(group, a_child_made_without_handlers_recovers, 0, 2);
     tcase_add_test(group, a_child_without_handlers_trusts_no_cache_that_was_in_change);
-    tcase_add_test(group, a_fork_by_a_handler_inside_the_allocator_leaves_no_heap_ready);
+    tcase_add_test(group, a_fork_by_a_handler_leaves_alone_what_the_interrupted_call_has_in_hand);
     tcase_add_test(group, a_child_draws_other_numbers);
     tcase_add_test(group, a_storm_of_forks_while_threads_allocate);
     suite_add_tcase(suite, group);

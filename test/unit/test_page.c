@@ -515,7 +515,7 @@ START_TEST(rebuilding_makes_the_page_anew_from_the_maps) {
     page->free_count = 7;
     page->returns.countdown = page->returns.event_above - 77777;
     page->pending = 0;
-    page_rebuild(page, core_page_bytes(page), &generator);
+    page_rebuild(page, page->start, core_page_bytes(page), &generator);
     ck_assert(is_valid(page));
     ck_assert_int_eq(page_used(page), (int32_t)in_use);
     for (size_t i = 0; i < count; i++)
