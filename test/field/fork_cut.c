@@ -66,8 +66,9 @@ int main(int count, char **arguments) {
         REQUIRE(memory[i] != MAP_FAILED, "mmap: errno %d", errno);
         /* a page is copied or not, and not many at once */
         madvise((void *)(uintptr_t)memory[i], ALL * WORDS * sizeof(uint64_t), MADV_NOHUGEPAGE);
-        REQUIRE(pthread_create(&threads[i], NULL, write_numbers, (void *)i) == 0, "pthread_create");
     }
+    for (size_t i = 0; i < THREADS; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, write_numbers, (void *)i) == 0, "pthread_create");
     for (int i = 0; i < forks; i++) {
         int status;
         uint64_t before = *word_of(0, LAST);
