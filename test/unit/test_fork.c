@@ -485,6 +485,69 @@ START_TEST(a_fork_by_a_handler_leaves_alone_what_the_interrupted_call_has_in_han
 }
 END_TEST
 
+/* The interrupted call needs a lock whose holder did not come along: nobody else will release
+   it. */
+START_TEST(an_interrupted_call_gets_a_lock_that_nobody_is_left_to_release) {
+    enum lock_rank rank = (enum lock_rank)_i;
+    core_be(&other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    core_begin(&owner);
+    uintptr_t outside = thread_enter();
+    ro.locks[rank].word = 1;
+    if (rank == LOCK_REGION) ro.region->in_use += 3; /* caught in the middle */
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(30);
+        locks_acquire(rank);
+        locks_release(rank);
+        core_require(*ro.fork_mark == FORK_WIPED);
+        thread_leave(outside);
+        use_what_is_left();
+        core_require(*ro.fork_mark == FORK_RECOVERED);
+        _exit(0);
+    }
+    if (rank == LOCK_REGION) ro.region->in_use -= 3;
+    ro.locks[rank].word = 0;
+    thread_leave(outside);
+    expect_good_end(child);
+}
+END_TEST
+
+/* The late heap's holder was anywhere in it. */
+START_TEST(a_late_heap_that_was_in_use_is_left_like_a_gone_threads) {
+    other.word = THREAD_ENDED;
+    core_be(&other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    struct heap *late = heap_try_late();
+    core_require(late != NULL);
+    core_begin(&owner);
+    in_child(nothing_is_lost);
+    in_child(everything_goes_back);
+    core_be(&other);
+    heap_release(late);
+    check_all();
+}
+END_TEST
+
+/* Another thread was about to use one segment, and had committed it, and to give another back. */
+static void what_was_in_hand_comes_back(void) {
+    free_everything();
+    core_require(ro.region->in_use == 2); /* number 0, and the one for blocks of size 0 */
+    check_all();
+}
+
+START_TEST(segments_in_the_hand_of_a_gone_thread_are_taken_back) {
+    uint32_t first, second;
+    core_be(&other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    core_begin(&owner);
+    ck_assert(region_take(1, 1, &first) && region_take(3, 1, &second));
+    ck_assert(os_commit((void *)segment_address(first), SEGMENT_SIZE));
+    map_word_of(segment_address(second))->live |= 1; /* a huge block that was nearly made */
+    in_child(what_was_in_hand_comes_back);
+}
+END_TEST
+
 static struct heap_random parents;
 static void expect_other_numbers(void) {
     struct heap *heap = core_heap(&owner);
@@ -555,6 +618,10 @@ int main(void) {
     tcase_add_loop_test(group, a_child_made_without_handlers_recovers, 0, 2);
     tcase_add_test(group, a_child_without_handlers_trusts_no_cache_that_was_in_change);
     tcase_add_test(group, a_fork_by_a_handler_leaves_alone_what_the_interrupted_call_has_in_hand);
+    tcase_add_loop_test(group, an_interrupted_call_gets_a_lock_that_nobody_is_left_to_release, 0,
+                        LOCKS);
+    tcase_add_test(group, a_late_heap_that_was_in_use_is_left_like_a_gone_threads);
+    tcase_add_test(group, segments_in_the_hand_of_a_gone_thread_are_taken_back);
     tcase_add_test(group, a_child_draws_other_numbers);
     tcase_add_test(group, a_storm_of_forks_while_threads_allocate);
     suite_add_tcase(suite, group);
