@@ -3,7 +3,7 @@
  *
  *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
  *   fuzz_<harness>_replay [--kernel] --speed SECONDS
- *   fuzz_<harness>_replay --search SECONDS [SEED]
+ *   fuzz_<harness>_replay [--scheduler NAME] --search SECONDS [SEED]
  *
  * Folders are searched to the bottom, in the order of their names. With --repeat each input runs N
  * times (2 unless told) and its runs must leave the same trace; then once with memory from the
@@ -17,7 +17,7 @@
  * in a second of processor time: as the mutator makes them, and without those operations that stand
  * for up to a thousand; with --kernel, with memory from the kernel. --search runs fresh inputs, one
  * after another, until so many seconds of processor time have passed or one fails, which is then in
- * the file found-SEED.
+ * the file found-SEED. --scheduler: raw, pct, walk or random, for virtual threads.
  */
 #include <dirent.h>
 #include <signal.h>
@@ -30,6 +30,7 @@
 
 #include "engine/input.h"
 #include "engine/run.h"
+#include "engine/schedule.h"
 #include "engine/target.h"
 #include "harness/arena.h"
 
@@ -201,6 +202,8 @@ int main(int argc, char **argv) {
             run_by_kernel = true;
         } else if (strcmp(argv[i], "--speed") == 0 && i + 1 < argc) {
             return measure_speed(strtod(argv[i + 1], NULL));
+        } else if (strcmp(argv[i], "--scheduler") == 0 && i + 1 < argc) {
+            run_scheduler = schedule_named(argv[++i]);
         } else if (strcmp(argv[i], "--search") == 0 && i + 1 < argc) {
             return search(strtod(argv[i + 1], NULL),
                           i + 2 < argc ? strtoull(argv[i + 2], NULL, 10) : 0);

@@ -14,6 +14,7 @@
 void (*run_failure_handler)(const char *text);
 bool run_verbose;
 bool run_by_kernel;
+int run_scheduler = -1;
 void (*run_block_hook)(uint16_t index, bool taken);
 void (*run_describe)(void);
 

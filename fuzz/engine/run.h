@@ -80,6 +80,8 @@ __attribute__((noreturn, format(printf, 2, 3))) void run_fail(struct run *run, c
 extern void (*run_failure_handler)(const char *text);
 /* Prints each operation to stderr as it is carried out. */
 extern bool run_verbose;
+/* The scheduler of every run, whatever its input says; negative: what that says. */
+extern int run_scheduler;
 /* Every run has the kernel's memory, whatever its input says. */
 extern bool run_by_kernel;
 

@@ -12,12 +12,19 @@ static unsigned nth_of(unsigned set, unsigned n) {
     return (unsigned)__builtin_ctz(set);
 }
 
-void schedule_begin(struct schedule *schedule, const struct input *input,
+int schedule_named(const char *name) {
+    static const char *const names[] = {"raw", "pct", "random", "walk"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(name, names[i]) == 0) return i;
+    return -1;
+}
+
+void schedule_begin(struct schedule *schedule, const struct input *input, unsigned kind,
                     const uint32_t expected[VIEWS_THREADS]) {
     uint64_t steps = 0;
     *schedule = (struct schedule){.input = input,
                                   .random = {input->seed ^ 0x7363686564756c65},
-                                  .kind = input->scheduler,
+                                  .kind = kind,
                                   .threads = input->threads};
     memcpy(schedule->left, expected, sizeof schedule->left);
     for (unsigned i = 0; i < VIEWS_THREADS; i++) {

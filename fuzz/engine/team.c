@@ -308,13 +308,14 @@ void team_run(struct run *run, const struct subject *subject, const struct input
     static const struct team_plan show = {.next = stay, .yield = stay};
     struct schedule schedule;
     uint32_t expected[VIEWS_THREADS] = {0};
-    bool raw = input->scheduler == SCHEDULE_RAW;
+    unsigned kind = run_scheduler < 0 ? input->scheduler : (unsigned)run_scheduler;
+    bool raw = kind == SCHEDULE_RAW;
     if (!raw) {
         team_run_with(run, subject, input, &show);
         if (run->over) return;
         for (unsigned i = 0; i < team.threads; i++) expected[i] = team.members[i].points;
     }
-    schedule_begin(&schedule, input, expected);
+    schedule_begin(&schedule, input, kind, expected);
     struct team_plan plan = {.next = chosen_next,
                              .yield = chosen_yield,
                              .value = input->flags & INPUT_STALE ? chosen_value : NULL,

@@ -1,0 +1,221 @@
+/*
+ * The parts of the fuzzing engine that run threads at once: what a load may see, who goes on, and
+ * that a switch keeps what belongs to a thread.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/fiber.h"
+#include "engine/program.h"
+#include "engine/schedule.h"
+#include "engine/team.h"
+#include "engine/views.h"
+
+/* --- Views ----------------------------------------------------------------------------------- */
+
+static uint64_t data, flag;
+static unsigned choices; /* values that the last load could be given */
+
+/* The oldest there is. */
+static unsigned choose_oldest(unsigned count) {
+    choices = count;
+    return count - 1;
+}
+
+static void store(unsigned thread, uint64_t *word, uint64_t value, uint8_t order, uint32_t line) {
+    struct atomic_site site = {"here", line, ATOMIC_STORE, order};
+    views_step(thread, &site, word, sizeof *word);
+    *word = value;
+}
+
+static uint64_t load(unsigned thread, const uint64_t *word, uint8_t order) {
+    struct atomic_site site = {"here", __LINE__, ATOMIC_LOAD, order};
+    choices = 1;
+    views_step(thread, &site, word, sizeof *word);
+    return views_loaded(*word);
+}
+
+static void begin_views(void) {
+    data = flag = 0;
+    views_weaken(NULL, 0);
+    views_begin(false, true, choose_oldest);
+    (void)load(0, &data, __ATOMIC_RELAXED);
+    (void)load(0, &flag, __ATOMIC_RELAXED);
+}
+
+enum { LINE_OF_RELEASE = 7 };
+
+static void pass_message(void) {
+    store(0, &data, 1, __ATOMIC_RELAXED, 1);
+    store(0, &flag, 1, __ATOMIC_RELEASE, LINE_OF_RELEASE);
+    views_leave();
+}
+
+/* The newest flag, whatever else could be seen. */
+static unsigned choose_newest(unsigned count) {
+    choices = count;
+    return 0;
+}
+
+static void see_flag(uint8_t order) {
+    struct atomic_site site = {"here", __LINE__, ATOMIC_TRY, order};
+    views_step(1, &site, &flag, sizeof flag);
+    flag = 2;
+    views_tried(true);
+}
+
+START_TEST(a_load_may_be_old_until_something_is_acquired) {
+    begin_views();
+    pass_message();
+    ck_assert_uint_eq(load(1, &data, __ATOMIC_RELAXED), 0);
+    ck_assert_uint_eq(choices, 2);
+    begin_views();
+    pass_message();
+    see_flag(__ATOMIC_ACQUIRE);
+    ck_assert_uint_eq(load(1, &data, __ATOMIC_RELAXED), 1);
+    ck_assert_uint_eq(choices, 1);
+    begin_views();
+    pass_message();
+    see_flag(__ATOMIC_RELAXED);
+    ck_assert_uint_eq(load(1, &data, __ATOMIC_RELAXED), 0);
+}
+END_TEST
+
+START_TEST(a_place_can_be_weakened) {
+    begin_views();
+    views_weaken("here", LINE_OF_RELEASE);
+    pass_message();
+    see_flag(__ATOMIC_ACQUIRE);
+    ck_assert_uint_eq(load(1, &data, __ATOMIC_RELAXED), 0);
+    views_weaken(NULL, 0);
+}
+END_TEST
+
+START_TEST(a_thread_never_reads_backwards) {
+    begin_views();
+    store(0, &data, 1, __ATOMIC_RELAXED, 1);
+    store(0, &data, 2, __ATOMIC_RELAXED, 1);
+    views_leave();
+    ck_assert_uint_eq(load(0, &data, __ATOMIC_RELAXED), 2); /* its own */
+    views_begin(true, true, choose_newest);
+    (void)load(0, &data, __ATOMIC_RELAXED);
+    store(0, &data, 3, __ATOMIC_RELAXED, 1);
+    views_leave();
+    ck_assert_uint_eq(load(1, &data, __ATOMIC_RELAXED), 3);
+    ck_assert_uint_eq(choices, 2);
+    (void)load(1, &data, __ATOMIC_RELAXED);
+    ck_assert_uint_eq(choices, 1); /* it has seen the new one */
+}
+END_TEST
+
+START_TEST(what_is_written_plainly_everybody_sees) {
+    begin_views();
+    store(0, &data, 1, __ATOMIC_RELAXED, 1);
+    views_leave();
+    data = 9;
+    ck_assert_uint_eq(load(1, &data, __ATOMIC_RELAXED), 9);
+    ck_assert_uint_eq(choices, 1);
+}
+END_TEST
+
+START_TEST(a_word_of_two_threads_is_shared) {
+    begin_views();
+    ck_assert(!views_is_shared(&data, 0));
+    ck_assert(views_is_shared(&data, 1)); /* thread 0 has touched it */
+    ck_assert_uint_eq(views_shared_words(), 0);
+    (void)load(1, &data, __ATOMIC_RELAXED);
+    ck_assert_uint_eq(views_shared_words(), 1);
+}
+END_TEST
+
+/* --- Schedules ------------------------------------------------------------------------------- */
+
+START_TEST(a_schedule_names_threads_that_are_ready) {
+    static struct input input;
+    static const uint32_t expected[VIEWS_THREADS] = {100, 50, 20, 10};
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        struct rng random = {seed};
+        struct schedule one, two;
+        program_make(&input, &random);
+        for (unsigned kind = 0; kind < SCHEDULERS; kind++) {
+            unsigned seen = 0;
+            schedule_begin(&one, &input, kind, expected);
+            schedule_begin(&two, &input, kind, expected);
+            for (unsigned i = 0, self = 0; i < 200; i++) {
+                unsigned ready = 1 + rng_below(&random, 15);
+                if (!(ready >> self & 1)) self = (unsigned)__builtin_ctz(ready);
+                unsigned next = schedule_next(&one, self, ready);
+                ck_assert_msg(ready >> next & 1, "kind %u chose %u of %x", kind, next, ready);
+                ck_assert_uint_eq(schedule_next(&two, self, ready), next);
+                seen |= 1u << next;
+                self = next;
+            }
+            ck_assert_uint_ne(seen & (seen - 1), 0);
+        }
+    }
+}
+END_TEST
+
+START_TEST(programs_are_valid_inputs_of_two_threads_and_more) {
+    static uint8_t bytes[INPUT_MAX_SIZE];
+    static struct input input;
+    size_t size = 0;
+    for (uint64_t seed = 0; seed < 3000; seed++) {
+        size = program_mutate_bytes(bytes, size, sizeof bytes, seed);
+        ck_assert(input_decode(&input, bytes, size));
+        program_adapt(&input);
+        ck_assert(input_is_valid(&input));
+        ck_assert_uint_ge(input.threads, 2);
+        ck_assert_uint_le(input.threads, PROGRAM_THREADS_MAX);
+    }
+}
+END_TEST
+
+/* --- Fibers ---------------------------------------------------------------------------------- */
+
+static char order[16];
+static unsigned steps;
+
+static void note(unsigned number) {
+    errno = (int)(100 + number);
+    for (;;) {
+        order[steps++] = (char)('0' + number);
+        fiber_switch(number == 1 ? 2 : 0);
+        ck_assert_int_eq(errno, (int)(100 + number));
+    }
+}
+
+START_TEST(a_switch_keeps_errno_and_the_place) {
+    fiber_make(1, note);
+    fiber_make(2, note);
+    for (unsigned i = 0; i < 3; i++) {
+        errno = 42;
+        fiber_switch(1);
+        ck_assert_int_eq(errno, 42);
+        ck_assert_uint_eq(fiber_self(), 0);
+    }
+    ck_assert_str_eq(order, "121212");
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("engine: threads at once");
+    TCase *parts = tcase_create("parts");
+    tcase_add_test(parts, a_load_may_be_old_until_something_is_acquired);
+    tcase_add_test(parts, a_place_can_be_weakened);
+    tcase_add_test(parts, a_thread_never_reads_backwards);
+    tcase_add_test(parts, what_is_written_plainly_everybody_sees);
+    tcase_add_test(parts, a_word_of_two_threads_is_shared);
+    tcase_add_test(parts, a_schedule_names_threads_that_are_ready);
+    tcase_add_test(parts, programs_are_valid_inputs_of_two_threads_and_more);
+    tcase_add_test(parts, a_switch_keeps_errno_and_the_place);
+    tcase_set_timeout(parts, 60);
+    suite_add_tcase(suite, parts);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
