@@ -92,6 +92,19 @@ static struct segment *open_segment(struct heap *heap, enum page_kind kind) {
     return segment;
 }
 
+/* Where a limit may end it, the heap that all threads share gets a segment while there is one. */
+static void provide_for_all(void) {
+    if (!guard_charge_matters() && os_address_space_limit() == SIZE_MAX) return;
+    struct heap *late = heap_try_late();
+    if (late == NULL) return;
+    if (late->segments == 0) {
+        uint64_t word = owner_word((uintptr_t)late, PAGE_SMALL);
+        struct segment *segment = segment_create(word, true, heap_random(late));
+        if (segment != NULL) heap_list_add(late, segment);
+    }
+    heap_release(late);
+}
+
 struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
     enum page_kind kind = size_class_page_kind(size_class);
     heap_tick(heap);
@@ -105,12 +118,19 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
             continue;
         }
         if (segment == NULL) {
-            segment = segment_create(owner_word((uintptr_t)heap, kind));
+            /* many threads never need more than a little */
+            bool sparing = heap->segments == 0 && kind == PAGE_SMALL;
+            if (sparing && heap != heap_at(HEAP_LATE)) provide_for_all();
+            segment = segment_create(owner_word((uintptr_t)heap, kind), sparing, heap_random(heap));
             heap->memory_is_short = segment == NULL;
             if (segment == NULL) return NULL;
             heap_list_add(heap, segment);
         }
         page = segment_page_create(segment, size_class, heap_random(heap));
+        if (page == NULL) {
+            heap_close_segment(heap, segment);
+            continue;
+        }
         heap_own_page(heap, page);
         heap_update_open(heap, segment);
         heap_queue_push(heap, page, true);

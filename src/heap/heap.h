@@ -149,6 +149,9 @@ void heap_list_remove(struct heap *heap, struct segment *segment);
 void heap_update_open(struct heap *heap, struct segment *segment);
 /* Gives an unused page back to its segment. */
 void heap_release_page(struct heap *heap, struct page *page);
+/* There is no memory for more of the segment: it is in no list of open ones until one of its pages
+   comes back. */
+void heap_close_segment(struct heap *heap, struct segment *segment);
 
 /* heap_abandon.c: segments change hands. Inside enter/leave. */
 /* Makes a segment whose owner word was just won part of the heap; `seen`: the word before. */
@@ -197,6 +200,9 @@ bool heap_pool_init(void);
    and unlocks the late heap. */
 struct heap *heap_acquire(void);
 void heap_release(struct heap *heap);
+/* Enters the late heap, locked, though the thread may have one of its own; outside that.
+   heap_release leaves it. */
+struct heap *heap_acquire_late(void);
 /* Enters the late heap, locked, unless somebody uses it: NULL. Outside every other heap.
    heap_release leaves it. */
 struct heap *heap_try_late(void);

@@ -22,6 +22,10 @@ static void leave_open_list(struct heap *heap, struct segment *segment) {
     segment->open_list = OPEN_NONE;
 }
 
+void heap_close_segment(struct heap *heap, struct segment *segment) {
+    leave_open_list(heap, segment);
+}
+
 /* The purge walk stands before a segment that leaves: it goes on behind it. */
 static void pass_over(struct heap *heap, const struct segment *segment) {
     if (heap->purge_segment != segment_index(segment)) return;

@@ -115,6 +115,12 @@ static struct heap *enter_late_heap(uintptr_t outside) {
     return late;
 }
 
+struct heap *heap_acquire_late(void) {
+    uintptr_t outside = thread_enter();
+    locks_acquire(LOCK_LATE_HEAP);
+    return enter_late_heap(outside);
+}
+
 struct heap *heap_try_late(void) {
     uintptr_t outside = thread_enter();
     if (locks_try(LOCK_LATE_HEAP)) return enter_late_heap(outside);

@@ -22,23 +22,89 @@ size_t segment_page_bytes(enum page_kind kind, unsigned slot) {
     return (size_t)slot * SLOT_SIZE + size == SEGMENT_SIZE ? size - ro.os_page : size;
 }
 
+#define ALL_SLOTS (~(uint64_t)0)
+/* Small pages become usable so many slots at a time, where not all do at once. */
+#define SLOTS_PER_STEP 4u
+
 /* All but the last OS page can be used. */
 static struct guarded whole_segment(const struct segment *segment) {
     return (struct guarded){SEGMENT_SIZE - ro.os_page, 1, segment->means, false};
 }
 
-struct segment *segment_create(uint64_t owner_word) {
+static uint64_t slots_from(unsigned slot, unsigned count) { return low_mask(count) << slot; }
+
+/* Of these first slots those whose pages can be used as they are. */
+static uint64_t usable_pages(const struct segment *segment, uint64_t pages, enum page_kind kind) {
+    unsigned count = (unsigned)(page_kind_size(kind) / SLOT_SIZE);
+    if (MOAT_LIKELY(segment->usable == ALL_SLOTS)) return pages;
+    uint64_t usable = 0;
+    for (; pages != 0; pages &= pages - 1) {
+        uint64_t slots = slots_from(low_bit(pages), count);
+        if ((segment->usable & slots) == slots) usable |= pages & -pages;
+    }
+    return usable;
+}
+
+static void count_usable(struct segment *segment, uint64_t usable) {
+    size_t more = popcount64(usable) - (size_t)popcount64(segment->usable);
+    atomic_add_relaxed(&ro.region->committed, more * SLOT_SIZE);
+    segment->usable = usable;
+}
+
+static bool make_all_usable(struct segment *segment) {
+    struct guarded whole = whole_segment(segment);
+    if (!guard_open(segment_start(segment), 0, &whole)) return false;
+    if (segment->means == GUARD_SPLIT) guard_give_split(); /* what it was in parts */
+    segment->means = whole.means;
+    count_usable(segment, ALL_SLOTS);
+    return true;
+}
+
+/* So many slots around one. */
+static bool open_slots(const struct segment *segment, unsigned slot, unsigned count,
+                       uint64_t *opened) {
+    unsigned first = slot / count * count;
+    size_t from = first * SLOT_SIZE, to = from + count * SLOT_SIZE;
+    if (to == SEGMENT_SIZE) to -= ro.os_page;
+    *opened = slots_from(first, count);
+    return guard_open_part(segment_start(segment), from, to);
+}
+
+/* The page that begins at the slot, and some small ones around it if there is memory for them. A
+   segment in parts counts as a mapping of its own, however few of these are left. */
+static bool make_some_usable(struct segment *segment, enum page_kind kind, unsigned slot) {
+    unsigned least = (unsigned)(page_kind_size(kind) / SLOT_SIZE);
+    unsigned usual = least < SLOTS_PER_STEP ? SLOTS_PER_STEP : least;
+    uint64_t opened;
+    if (!open_slots(segment, slot, usual, &opened) && !open_slots(segment, slot, least, &opened))
+        return false;
+    if (segment->means != GUARD_SPLIT && guard_take_split()) segment->means = GUARD_SPLIT;
+    count_usable(segment, segment->usable | opened);
+    return true;
+}
+
+static unsigned random_slot(uint64_t slots, struct random *random) {
+    return nth_bit(slots, HARDENED_ORDER ? random_below(random, popcount64(slots)) : 0);
+}
+
+static bool make_more_usable(struct segment *segment, enum page_kind kind, bool sparing,
+                             struct random *random) {
+    if (!sparing && make_all_usable(segment)) return true;
+    return make_some_usable(segment, kind, random_slot(segment->free_pages, random));
+}
+
+struct segment *segment_create(uint64_t owner_word, bool sparing, struct random *random) {
     uint32_t index;
     if (!region_take(1, 1, &index)) return NULL;
     struct segment *segment = segment_at(index);
-    struct guarded whole = whole_segment(segment);
-    if (!guard_open(segment_start(segment), 0, &whole)) {
+    enum page_kind kind = owner_page_kind(owner_word);
+    segment->free_pages = segment->untouched = segment_page_slots(kind);
+    segment->usable = 0;
+    segment->means = GUARD_NONE;
+    if (!make_more_usable(segment, kind, sparing, random)) {
         region_give(index, 1);
         return NULL;
     }
-    segment->means = whole.means;
-    atomic_add_relaxed(&ro.region->committed, SEGMENT_SIZE);
-    segment->free_pages = segment->untouched = segment_page_slots(owner_page_kind(owner_word));
     segment->dirty = 0;
     segment->pages_used = 0;
     segment->purge_at = 0;
@@ -59,7 +125,7 @@ void segment_destroy(struct segment *segment) {
     struct guarded whole = whole_segment(segment);
     /* if not: keep the segment, without its contents, rather than hand out what is not clean */
     if (!guard_close(segment_start(segment), &whole)) return;
-    atomic_add_relaxed(&ro.region->committed, -SEGMENT_SIZE);
+    count_usable(segment, 0);
     region_give(index, 1);
 }
 
@@ -67,7 +133,8 @@ void segment_destroy(struct segment *segment) {
 void segment_retype(struct segment *segment, uint64_t owner_word) {
     uint64_t slots = segment_page_slots(owner_page_kind(owner_word));
     segment->untouched = segment->untouched == segment->free_pages ? slots : 0;
-    segment->dirty = segment->dirty == 0 ? 0 : slots;
+    segment->dirty =
+        segment->dirty == 0 ? 0 : usable_pages(segment, slots, owner_page_kind(owner_word));
     segment->free_pages = slots;
     atomic_store_release(&segment->owner, owner_word); /* pairs as in segment_create */
 }
@@ -77,13 +144,14 @@ struct page *segment_page_create(struct segment *segment, uint32_t size_class,
     /* Memory that was touched before is cheaper, for the process and for the machine, than memory
        that was not; and of that always the lowest, so that pages that come and go stay the same
        few: at random, more of the segment is touched in the end. */
-    uint64_t fresh = segment->free_pages;
-    unsigned slot =
-        segment->dirty != 0
-            ? low_bit(segment->dirty)
-            : nth_bit(fresh, HARDENED_ORDER ? random_below(random, popcount64(fresh)) : 0);
-    struct page *page = segment_page(segment, slot);
     enum page_kind kind = size_class_page_kind(size_class);
+    uint64_t fresh = usable_pages(segment, segment->free_pages, kind);
+    if (MOAT_UNLIKELY(fresh == 0)) {
+        if (!make_more_usable(segment, kind, guard_charge_matters(), random)) return NULL;
+        fresh = usable_pages(segment, segment->free_pages, kind);
+    }
+    unsigned slot = segment->dirty != 0 ? low_bit(segment->dirty) : random_slot(fresh, random);
+    struct page *page = segment_page(segment, slot);
     page_init(page, segment_start(segment) + slot * SLOT_SIZE, segment_page_bytes(kind, slot),
               size_class, (segment->untouched & bit64(slot)) != 0, random);
     segment->free_pages &= ~bit64(slot);
@@ -198,5 +266,9 @@ bool segment_validate(const struct segment *segment) {
     if (segment->free_pages & ~slots) return false;
     if (segment->dirty & ~segment->free_pages || segment->untouched & ~segment->free_pages)
         return false;
-    return segment->pages_used == popcount64(slots & ~segment->free_pages);
+    uint64_t in_use = slots & ~segment->free_pages;
+    if (usable_pages(segment, in_use | segment->dirty, owner_page_kind(word)) !=
+        (in_use | segment->dirty))
+        return false;
+    return segment->pages_used == popcount64(in_use);
 }

@@ -88,6 +88,7 @@ struct segment {
     size_t committed;
     /* of huge allocations that began here; written by the thread that takes the run */
     uint64_t generation;
+    uint64_t usable; /* owner only: slots whose memory can be used */
     /* huge, in a resize: first segment of the run its pages are on their way to; 0: none. Its owner
        (the FREEING winner) writes it */
     uint32_t moving_to;
@@ -157,15 +158,16 @@ uint64_t segment_page_slots(enum page_kind kind);
 /* Usable bytes of the page at a slot: its size less the segment's guard. */
 size_t segment_page_bytes(enum page_kind kind, unsigned slot);
 
-/* A new segment owned by `owner` (owner word value), committed and guarded. NULL: out of memory,
+/* A new segment owned by `owner` (owner word value), usable and guarded; of it only what a first
+   page needs, 256 KiB of small pages, if that is wanted or all there is. NULL: out of memory,
    nothing changed. */
-struct segment *segment_create(uint64_t owner_word);
+struct segment *segment_create(uint64_t owner_word, bool sparing, struct random *random);
 /* Gives an empty segment back to the region. Owner only. */
 void segment_destroy(struct segment *segment);
 /* An empty segment takes pages of another kind. Owner only. */
 void segment_retype(struct segment *segment, uint64_t owner_word);
 /* Makes a page in the lowest slot used before, else in a random one. The segment must have a free
-   slot. Owner only. */
+   slot. NULL: there is no memory for more of the segment. Owner only. */
 struct page *segment_page_create(struct segment *segment, uint32_t size_class,
                                  struct random *random);
 /* Takes a page without blocks in use back. Owner only. */

@@ -72,18 +72,21 @@ static void guard_tail(uintptr_t start, struct guarded *guarded, bool has_last) 
 
 /* --- Runs ------------------------------------------------------------------------------------ */
 
-/* Whether memory that nobody uses must not be charged: there is a limit on data, or the machine
-   counts each page. A segment's tail is its guard alone. */
-static bool charge_matters(const struct guarded *guarded) {
-    size_t tail = ((size_t)guarded->run << SEGMENT_SHIFT) - guarded->bytes;
-    return tail > ro.os_page && (ro.overcommit == OVERCOMMIT_NEVER || os_data_limit() != SIZE_MAX);
+bool guard_charge_matters(void) {
+    return ro.overcommit == OVERCOMMIT_NEVER || os_data_limit() != SIZE_MAX;
+}
+
+/* A segment's tail is its guard alone. */
+static bool has_long_tail(const struct guarded *guarded) {
+    return ((size_t)guarded->run << SEGMENT_SHIFT) - guarded->bytes > ro.os_page;
 }
 
 bool guard_open(uintptr_t start, size_t from, struct guarded *guarded) {
     void *first = (void *)(start + from);
     size_t rest = ((size_t)guarded->run << SEGMENT_SHIFT) - from;
     bool off = ro.options.guards == GUARDS_OFF;
-    if ((off || may_use_markers()) && !charge_matters(guarded) && os_commit(first, rest)) {
+    bool exact = has_long_tail(guarded) && guard_charge_matters();
+    if ((off || may_use_markers()) && !exact && os_commit(first, rest)) {
         guard_tail(start, guarded, false);
         return true;
     }
@@ -97,6 +100,10 @@ bool guard_open(uintptr_t start, size_t from, struct guarded *guarded) {
     if (!os_commit(first, rest)) return false;
     guard_tail(start, guarded, false);
     return true;
+}
+
+bool guard_open_part(uintptr_t start, size_t from, size_t to) {
+    return os_commit((void *)(start + from), to - from);
 }
 
 /* Inaccessible memory behind an open run becomes accessible with it. */

@@ -41,6 +41,13 @@ void guard_reopen(uintptr_t start, size_t bytes, uint32_t run);
    all the same. */
 bool guard_close(uintptr_t start, const struct guarded *guarded);
 
+/* Makes part of a run usable that nobody has opened: [from, to), which leaves the run's last OS page
+   out. A run with such parts is open as a split. False: nothing changed. */
+bool guard_open_part(uintptr_t start, size_t from, size_t to);
+/* Whether memory that nobody uses must not be charged: there is a limit on data, or the machine
+   counts each page. */
+bool guard_charge_matters(void);
+
 /* Asks for a mapping of its own, which an operation costs for as long as its result lives; false:
    there are too many. */
 bool guard_take_split(void);

@@ -61,6 +61,8 @@ static size_t resource_limit(int resource) {
     return limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : (size_t)limit.rlim_cur;
 }
 
+size_t os_address_space_limit(void) { return resource_limit(RLIMIT_AS); }
+
 size_t os_data_limit(void) { return resource_limit(RLIMIT_DATA); }
 
 /* --- Address space and memory ---------------------------------------------------------------- */
@@ -221,6 +223,12 @@ bool os_guard_remove(void *start, size_t size) {
     os_seam_note(OS_CHANGE_GUARD_REMOVE, start, size);
     return true;
 }
+
+int os_lock_all(int flags) { return (int)-KERNEL(SYS_mlockall, flags, 0, 0); }
+
+int os_unlock_all(void) { return (int)-KERNEL(SYS_munlockall, 0, 0, 0); }
+
+bool os_make_resident(void *start, size_t size) { return KERNEL(SYS_mlock, start, size, 0) == 0; }
 
 void os_leave_out_of_dumps(void *start, size_t size) { advise(start, size, MADV_DONTDUMP); }
 

@@ -51,7 +51,8 @@ enum overcommit_mode {
     OVERCOMMIT_UNKNOWN
 };
 enum overcommit_mode os_overcommit_mode(void);
-/* RLIMIT_DATA in bytes, SIZE_MAX when infinite. */
+/* RLIMIT_AS and RLIMIT_DATA in bytes, SIZE_MAX when infinite. */
+size_t os_address_space_limit(void);
 size_t os_data_limit(void);
 /* Mappings a process may have (vm.max_map_count), the kernel's default when unknown. */
 size_t os_mappings_max(void);
@@ -81,6 +82,12 @@ bool os_purge(void *start, size_t size);
    must be verified by the caller. */
 bool os_guard_install(void *start, size_t size);
 bool os_guard_remove(void *start, size_t size);
+/* mlockall() and munlockall(): 0, or the error's number. */
+int os_lock_all(int flags);
+int os_unlock_all(void);
+/* Makes what is accessible of [start, start+size) resident, up to the first OS page that is not:
+   in a process whose memory is locked. False: there is one. */
+bool os_make_resident(void *start, size_t size);
 /* Advice that may be ignored. Neighbours with other advice are mappings of their own. */
 void os_leave_out_of_dumps(void *start, size_t size);
 void os_keep_small_pages(void *start, size_t size);

@@ -90,7 +90,7 @@ static void count_run(struct walk *walk, const struct guarded *guarded) {
 /* Returns how many segments are somebody's from here on; 0: not even this one. */
 static uint32_t recover_segment(struct segment *segment, struct walk *walk) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
-    struct guarded guarded = {SEGMENT_SIZE, 1, segment->means, false};
+    struct guarded guarded = {popcount64(segment->usable) * SLOT_SIZE, 1, segment->means, false};
     switch (owner_kind(word)) {
     case OWNER_SMALL:
     case OWNER_MEDIUM:
@@ -163,6 +163,7 @@ static void recover_as(struct survivors survivors) {
         atomic_store_relaxed(&ro.region->committed, walk.committed);
         atomic_store_relaxed(&ro.region->splits, walk.splits);
     }
+    ro.region->memory_is_locked = false; /* a child's memory is not */
     zero_size_recover();
     heap_pool_recover(survivors);
     for (uint32_t i = 0; i < ro.pool->mapped; i++)

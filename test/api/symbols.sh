@@ -30,12 +30,12 @@ for name in malloc calloc realloc reallocarray free posix_memalign aligned_alloc
 done
 operators=$(grep -c '^_Z\(nw\|na\|dl\|da\)' "$work/exported")
 [ "$operators" -eq 20 ] || fail "$operators of 20 operators new and delete exported"
-others=$(grep -v -e '^_Z\(nw\|na\|dl\|da\)' -e '^moat_' -e alloc -e free -e memalign -e mallinfo -e mallopt -e __glibc_morecore \
+others=$(grep -v -e '^_Z\(nw\|na\|dl\|da\)' -e '^moat_' -e alloc -e free -e memalign -e mallinfo -e mallopt -e lockall -e __glibc_morecore \
     "$work/exported" || true)
 [ "${others:-dlopen}" = dlopen ] || fail "libmoat.so also exports" $others
 
 # 3. No hidden name of moat.o can clash with a program's: none is global.
-others=$(grep -v -e '^_Z\(nw\|na\|dl\|da\)' -e '^moat_' -e alloc -e free -e memalign -e mallinfo -e mallopt -e __glibc_morecore \
+others=$(grep -v -e '^_Z\(nw\|na\|dl\|da\)' -e '^moat_' -e alloc -e free -e memalign -e mallinfo -e mallopt -e lockall -e __glibc_morecore \
     "$work/moat" || true)
 [ -z "$others" ] || fail "moat.o also defines" $others
 

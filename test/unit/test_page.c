@@ -13,7 +13,7 @@ static struct heap *owner;
 /* A page of the class in a fresh segment. */
 static struct page *make_page(uint32_t size_class) {
     enum page_kind kind = size_class_page_kind(size_class);
-    segment = segment_create(owner_word((uintptr_t)owner, kind));
+    segment = segment_create(owner_word((uintptr_t)owner, kind), false, &generator);
     ck_assert_ptr_nonnull(segment);
     return segment_page_create(segment, size_class, &generator);
 }

@@ -19,7 +19,7 @@ static void setup(void) {
 static uint64_t word_of(enum page_kind kind) { return owner_word((uintptr_t)owner, kind); }
 
 static struct segment *make_segment(enum page_kind kind) {
-    struct segment *segment = segment_create(word_of(kind));
+    struct segment *segment = segment_create(word_of(kind), false, &generator);
     ck_assert_ptr_nonnull(segment);
     ck_assert(segment_validate(segment));
     return segment;
@@ -88,7 +88,7 @@ START_TEST(a_failed_birth_takes_nothing) {
     uint32_t in_use = ro.region->in_use;
     segment_destroy(make_segment(PAGE_SMALL)); /* its tables are ready */
     harness_fail_from(OS_COMMIT, 1);
-    ck_assert_ptr_null(segment_create(word_of(PAGE_SMALL)));
+    ck_assert_ptr_null(segment_create(word_of(PAGE_SMALL), false, &generator));
     ck_assert_uint_eq(ro.region->in_use, in_use);
     ck_assert_uint_eq(ro.region->committed, 0);
     ck_assert(region_validate());
@@ -109,7 +109,7 @@ START_TEST(a_segment_that_cannot_be_taken_apart_is_emptied_and_kept_away) {
     ck_assert_uint_eq(resident(start, MIB), 0);
     ck_assert(region_validate());
     for (int i = 0; i < 300; i++) {
-        struct segment *other = segment_create(word_of(PAGE_SMALL));
+        struct segment *other = segment_create(word_of(PAGE_SMALL), false, &generator);
         if (other == NULL) break;
         ck_assert_ptr_ne(other, segment);
     }

@@ -1,0 +1,45 @@
+/*
+ * memory_lock: see memory_lock.h.
+ *
+ * The walk takes no lock: a segment that goes away meanwhile is no longer accessible, one that comes
+ * is made resident by the kernel or holds no block that was there at the call.
+ */
+#include "alloc/memory_lock.h"
+#include "os/os.h"
+
+/* Slots that become usable together: what a segment consists of where not all of it is usable. */
+#define PARTS 16u
+#define PART_SIZE (SEGMENT_SIZE / PARTS)
+
+/* Pages: up to the guard, and where parts are missing part by part. */
+static void make_pages_resident(uint32_t index) {
+    char *start = (char *)segment_address(index);
+    if (os_make_resident(start, SEGMENT_SIZE - ro.os_page)) return;
+    for (unsigned i = 0; i < PARTS; i++) {
+        size_t size = i + 1 < PARTS ? PART_SIZE : PART_SIZE - ro.os_page;
+        (void)os_make_resident(start + i * PART_SIZE, size);
+    }
+}
+
+static void make_resident(uint32_t index) {
+    struct segment *segment = segment_at(index);
+    uint64_t word = atomic_load_relaxed(&segment->owner);
+    if (owner_has_pages(word)) make_pages_resident(index);
+    if (owner_kind(word) != OWNER_HUGE) return;
+    (void)os_make_resident((void *)segment_start(segment),
+                           atomic_load_relaxed(&segment->committed));
+}
+
+static void make_all_resident(void) {
+    const struct region *region = ro.region;
+    uint32_t extent = atomic_load_relaxed(&region->extent);
+    for (uint32_t word = 0; word * 64 < extent; word++)
+        for (uint64_t taken = atomic_load_relaxed(&region->taken[word]); taken != 0;
+             taken &= taken - 1)
+            if (word * 64 + low_bit(taken) < extent) make_resident(word * 64 + low_bit(taken));
+}
+
+void memory_lock_changed(bool resident, bool later) {
+    atomic_store_relaxed(&ro.region->memory_is_locked, later);
+    if (resident) make_all_resident();
+}

@@ -1,0 +1,18 @@
+/*
+ * memory_lock: what mlockall() means for the heap.
+ *
+ * The kernel makes locked memory resident mapping by mapping, and stops at a guard marker: blocks
+ * behind one would not be. And it refuses to install markers in locked memory, and counts whatever
+ * is mapped from then on against RLIMIT_MEMLOCK: the region grows by single segments, without
+ * markers.
+ */
+#ifndef MOAT_MEMORY_LOCK_H
+#define MOAT_MEMORY_LOCK_H
+
+#include "alloc/alloc.h"
+
+/* The kernel has locked what was mapped (`resident`: and was asked to make it resident), and will
+   lock what is mapped later if `later`. */
+void memory_lock_changed(bool resident, bool later);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * memlock: mlockall() and munlockall(), for programs whose heap moat is (see
+ * alloc/memory_lock.h).
+ *
+ * Each does what the C library's does, which is the system call alone, and tells the heap.
+ */
+#include <sys/mman.h>
+
+#include "alloc/memory_lock.h"
+#include "api/posix.h"
+
+static int answer(int error) {
+    if (error == 0) return 0;
+    errno = error;
+    return -1;
+}
+
+MOAT_PUBLIC int mlockall(int flags) {
+    bool ready = alloc_is_ready(); /* or there is no heap yet, nor memory to begin one */
+    int error = os_lock_all(flags);
+    bool resident = (flags & MCL_CURRENT) != 0 && (flags & MCL_ONFAULT) == 0;
+    if (error == 0 && ready) memory_lock_changed(resident, (flags & MCL_FUTURE) != 0);
+    return answer(error);
+}
+
+MOAT_PUBLIC int munlockall(void) {
+    int error = os_unlock_all();
+    if (error == 0 && alloc_is_ready()) memory_lock_changed(false, false);
+    return answer(error);
+}

@@ -1,0 +1,274 @@
+/*
+ * limits_met: a plain program that meets the limits of its process after it has begun to allocate:
+ * locked memory, address space, data, mappings; and what a core of it would hold.
+ *
+ * usage: limits_met CASE (the names are at the end of the file)
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../support/process.h"
+#include "../support/require.h"
+
+#define KIB ((size_t)1024)
+#define MIB (KIB * KIB)
+
+static void limit_to(int resource, size_t bytes) {
+    struct rlimit limit = {bytes, bytes};
+    REQUIRE(setrlimit(resource, &limit) == 0, "a limit of %zu bytes can be set", bytes);
+}
+
+static void *nothing(void *argument) { return argument; }
+
+static void require_a_thread(void) {
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, nothing, NULL);
+    REQUIRE(error == 0, "a thread starts: error %d", error);
+    REQUIRE(pthread_join(thread, NULL) == 0, "and ends");
+}
+
+/* --- The start ------------------------------------------------------------------------------- */
+
+/* The address space of this program after one block, by the C library or by what is preloaded. */
+static size_t size_of_child(const char *self, bool preloaded) {
+    int ends[2];
+    size_t size = 0;
+    REQUIRE(pipe(ends) == 0, "a pipe");
+    pid_t child = fork();
+    if (child == 0) {
+        if (!preloaded) unsetenv("LD_PRELOAD");
+        dup2(ends[1], 1);
+        execl(self, self, "size", (char *)NULL);
+        _exit(127);
+    }
+    int status = 0;
+    char text[32] = "";
+    close(ends[1]);
+    ssize_t got = read(ends[0], text, sizeof text - 1);
+    REQUIRE(waitpid(child, &status, 0) == child && status == 0 && got > 0, "the child tells");
+    size = strtoull(text, NULL, 10);
+    close(ends[0]);
+    return size;
+}
+
+static void tell_size(void) {
+    char text[32];
+    free(launder(malloc(100)));
+    int length = snprintf(text, sizeof text, "%zu", process_virtual(0));
+    _exit(write(1, text, (size_t)length) == length ? 0 : 1);
+}
+
+static void start_is_small(const char *self) {
+    size_t with = size_of_child(self, true), without = size_of_child(self, false);
+    say("%zu KiB of address space, %zu without moat", with / KIB, without / KIB);
+    REQUIRE(with <= without + 16 * MIB, "at most 16 MiB more");
+}
+
+/* --- Locked memory --------------------------------------------------------------------------- */
+
+enum { BLOCKS = 2000 };
+static char *blocks[BLOCKS];
+
+/* Small ones at first: what an ordinary user may lock is little. */
+static size_t size_of(unsigned i, bool large) {
+    if (large && i % 100 == 0) return 1200000;
+    if (large && i % 10 == 0) return 100000;
+    return i * 37 % 4000 + 1;
+}
+
+static bool is_resident(const char *block, size_t size) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (uintptr_t)block & ~(page - 1);
+    for (uintptr_t at = first; at < (uintptr_t)block + size; at += page) {
+        unsigned char resident = 0;
+        if (mincore((void *)at, page, &resident) != 0 || (resident & 1) == 0) return false;
+    }
+    return true;
+}
+
+static void take(unsigned from, unsigned to, bool large) {
+    for (unsigned i = from; i < to; i++) {
+        blocks[i] = malloc(size_of(i, large));
+        REQUIRE(blocks[i] != NULL, "block %u", i);
+    }
+}
+
+static void require_resident(unsigned count, bool large) {
+    unsigned absent = 0;
+    for (unsigned i = 0; i < count; i++) absent += !is_resident(blocks[i], size_of(i, large));
+    REQUIRE(absent == 0, "%u of %u blocks are not resident", absent, count);
+}
+
+/* As an ordinary user, who may lock 8 MiB. */
+static void locked_memory_is_resident(void) {
+    enum { FEW = 500 };
+    take(0, FEW, false);
+    limit_to(RLIMIT_MEMLOCK, 8 * MIB);
+    if (getuid() == 0) REQUIRE(setuid(65534) == 0, "another user");
+    REQUIRE(mlockall(MCL_CURRENT | MCL_FUTURE) == 0, "memory can be locked: %m");
+    require_resident(FEW, false);
+    REQUIRE(munlockall() == 0, "and unlocked");
+}
+
+/* All sizes, before and after; guards and markers lie between the blocks. */
+static void memory_locked_later_is_resident(void) {
+    take(0, BLOCKS / 2, true);
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+        skip_test("this user may not lock that much memory");
+    require_resident(BLOCKS / 2, true);
+    take(BLOCKS / 2, BLOCKS, true);
+    require_resident(BLOCKS, true);
+    for (unsigned i = 0; i < BLOCKS; i++) free(blocks[i]);
+    REQUIRE(munlockall() == 0, "memory can be unlocked");
+    REQUIRE(mlockall(0) != 0, "no flag is an error");
+}
+
+/* --- Limits set late ------------------------------------------------------------------------- */
+
+/* 256 MiB more than there are now: threads start, the heap grows to the limit and not beyond. */
+static void address_space_limited_late(void) {
+    free(launder(malloc(100)));
+    limit_to(RLIMIT_AS, process_virtual(0) + 256 * MIB);
+    require_a_thread();
+    char *most = malloc(128 * MIB);
+    REQUIRE(most != NULL, "128 MiB of 256");
+    REQUIRE(launder(malloc(512 * MIB)) == NULL, "512 MiB are not there");
+    memset(most, 1, 128 * MIB);
+    free(most);
+    size_t count = 0;
+    while (launder(malloc(64 * KIB)) != NULL) count++;
+    say("%zu blocks of 64 KiB within 256 MiB", count);
+    REQUIRE(count >= 3000 && count <= 4096, "the heap uses what there is");
+}
+
+static pthread_barrier_t gate;
+static int failed;
+
+static void *have_one_block(void *argument) {
+    pthread_barrier_wait(&gate);
+    char *block = malloc(100);
+    if (block == NULL)
+        __atomic_add_fetch(&failed, 1, __ATOMIC_RELAXED);
+    else
+        memset(block, 1, 100);
+    pthread_barrier_wait(&gate);
+    free(block);
+    return argument;
+}
+
+enum { THREADS = 1000 };
+
+/* So many threads as have their stacks already get a small block each under a limit. */
+static void have_blocks_under(int resource, size_t limit) {
+    static pthread_t threads[THREADS];
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 64 * KIB);
+    pthread_barrier_init(&gate, NULL, THREADS + 1);
+    for (int i = 0; i < THREADS; i++)
+        REQUIRE(pthread_create(&threads[i], &small, have_one_block, NULL) == 0, "thread %d", i);
+    limit_to(resource, limit);
+    pthread_barrier_wait(&gate);
+    pthread_barrier_wait(&gate);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    REQUIRE(failed == 0, "%d of %d threads without memory", failed, THREADS);
+}
+
+static void threads_under_a_data_limit(void) { have_blocks_under(RLIMIT_DATA, 512 * MIB); }
+
+/* The last memory under a limit is for all: a thread that can have no part of the heap for itself
+   shares one. */
+static void last_memory_is_shared(void) {
+    free(launder(malloc(100)));
+    have_blocks_under(RLIMIT_DATA, 160 * MIB);
+}
+
+static void last_address_space_is_shared(void) {
+    free(launder(malloc(100)));
+    have_blocks_under(RLIMIT_AS, process_virtual(0) + 300 * MIB);
+}
+
+/* --- Mappings -------------------------------------------------------------------------------- */
+
+static bool kernel_has_markers(void) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return probe != MAP_FAILED && madvise(probe, page, 102 /* MADV_GUARD_INSTALL */) == 0;
+}
+
+/* More huge blocks than a process may have mappings; and then still threads and small blocks. */
+static void many_huge_blocks(void) {
+    enum { HUGE_BLOCKS = 60000 };
+    const char *options = getenv("MOAT_OPTIONS");
+    bool markers = kernel_has_markers() && (options == NULL || strstr(options, "mprotect") == NULL);
+    unsigned count = 0;
+    while (count < HUGE_BLOCKS && launder(malloc(1100000)) != NULL) count++;
+    say("%u blocks, %zu mappings", count, process_mappings());
+    REQUIRE(count == HUGE_BLOCKS, "%u of %u blocks", count, HUGE_BLOCKS);
+    if (markers) REQUIRE(process_mappings() <= 1000, "%zu mappings", process_mappings());
+    for (int i = 0; i < 10000; i++) REQUIRE(launder(malloc(1000)) != NULL, "small block %d", i);
+    require_a_thread();
+}
+
+/* --- Dumps ----------------------------------------------------------------------------------- */
+
+/* Whether the mapping of an address is left out of core dumps. */
+static bool is_left_out(const void *address) {
+    char line[512];
+    bool inside = false, left_out = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    REQUIRE(maps != NULL, "/proc/self/smaps can be read");
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long start = 0, end = 0;
+        char dash = 0;
+        if (sscanf(line, "%lx%c%lx ", &start, &dash, &end) == 3 && dash == '-')
+            inside = (uintptr_t)address >= start && (uintptr_t)address < end;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            left_out = strstr(line, " dd") != NULL;
+    }
+    fclose(maps);
+    return left_out;
+}
+
+static void heap_in_dumps(bool wanted) {
+    char *small = malloc(100), *huge = malloc(5 * MIB);
+    REQUIRE(is_left_out(small) == !wanted && is_left_out(huge) == !wanted, "the heap is %s dumps",
+            wanted ? "in" : "left out of");
+    free(huge);
+    free(small);
+}
+
+int main(int count, char **arguments) {
+    const char *what = count > 1 ? arguments[1] : "";
+    const struct {
+        const char *name;
+        void (*run)(void);
+    } cases[] = {
+        {"size", tell_size},
+        {"locked", locked_memory_is_resident},
+        {"locked_later", memory_locked_later_is_resident},
+        {"address_space", address_space_limited_late},
+        {"data", threads_under_a_data_limit},
+        {"last_memory", last_memory_is_shared},
+        {"last_address_space", last_address_space_is_shared},
+        {"huge_blocks", many_huge_blocks},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (strcmp(what, cases[i].name) == 0) {
+            cases[i].run();
+            return 0;
+        }
+    if (strcmp(what, "start") == 0)
+        start_is_small(arguments[0]);
+    else if (strcmp(what, "dump-heap") == 0 || strcmp(what, "dump-tables") == 0)
+        heap_in_dumps(strcmp(what, "dump-heap") == 0);
+    else
+        require_failed(__FILE__, __LINE__, "unknown case \"%s\"", what);
+    return 0;
+}
