@@ -22,6 +22,9 @@
    span small enough for it. */
 #define SPAN_UNDER_SANITIZER (64 * GIB)
 #define ATTEMPTS 8
+/* The kernel is asked about so much of a place alone: what was mapped for a moment shows as the peak
+   of the process for ever. */
+#define ASKED (16 * MIB)
 
 /* The highest address that a process shows without being asked leads to the number of bits. */
 static uintptr_t space_above(uintptr_t address) { return (uintptr_t)2 << high_bit(address); }
@@ -100,7 +103,7 @@ uintptr_t places_table(const struct places *places, struct random *random, unsig
     uintptr_t first = places->island + places->order[number] * lane, start = 0;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         start = first + round_down(random_next(random) % (lane - hole - page), page);
-        if (os_find_hole(hole, page, start) != 0) break;
+        if (os_find_hole(hole < ASKED ? hole : ASKED, page, start) != 0) break;
     }
     return start + page;
 }

@@ -30,8 +30,8 @@ void places_learn(struct places *places, size_t cap);
 /* Chooses a base for the region, and an island; again, when something else lies there. */
 void places_choose(struct places *places, struct random *random);
 /* Where the table of that number may begin, `size` bytes at most: at least an OS page from the ends
-   of its lane. Whether something else lies there was asked of the kernel, unless a limit forbids to
-   ask. 0: the lane is too small. */
+   of its lane. Whether something else lies at its beginning was asked of the kernel, unless a limit
+   forbids to ask. 0: the lane is too small. */
 uintptr_t places_table(const struct places *places, struct random *random, unsigned number,
                        size_t size);
 
