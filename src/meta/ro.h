@@ -54,8 +54,9 @@ struct ro {
 #define RO_ALIGNMENT CPU_OS_PAGE_MAX
 
 /* The extent lies behind it on pages of its own, which are writable for the moment in which it
-   grows. Between pages that are sealed and pages that nobody can touch they never become part of
-   another mapping: no change of their protection needs one more. */
+   grows. Between pages that are sealed they never become part of another mapping: where the kernel
+   can seal, no change of their protection needs one more. All of it can be read: collectors of
+   garbage and leak checkers go over a library's data. */
 struct ro_pages {
     union {
         struct ro values;

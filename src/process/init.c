@@ -83,7 +83,8 @@ static void publish(void) {
     atomic_store_release(&ro.heaps_max, HEAPS_MAX); /* pairs with ro_is_started */
     if (!HARDENED_RO) return;
     (void)os_protect_read(&moat_ro_pages.extent, RO_ALIGNMENT);
-    (void)os_protect_none(moat_ro_pages.gap, RO_ALIGNMENT);
+    if (os_protect_read(moat_ro_pages.gap, RO_ALIGNMENT) && !IN_HARNESS)
+        os_seal(moat_ro_pages.gap, RO_ALIGNMENT);
     if (os_protect_read(&ro, RO_ALIGNMENT) && !IN_HARNESS) os_seal(&ro, RO_ALIGNMENT);
 }
 
