@@ -1,8 +1,8 @@
 /*
  * memory_lock: see memory_lock.h.
  *
- * The walk takes no lock: a segment that goes away meanwhile is no longer accessible, one that comes
- * is made resident by the kernel or holds no block that was there at the call.
+ * The walk takes no lock: a segment that goes away meanwhile is no longer accessible, one that
+ * comes is made resident by the kernel or holds no block that was there at the call.
  */
 #include "alloc/memory_lock.h"
 #include "os/os.h"

@@ -9,22 +9,16 @@
 #include "alloc/memory_lock.h"
 #include "api/posix.h"
 
-static int answer(int error) {
-    if (error == 0) return 0;
-    errno = error;
-    return -1;
-}
-
 MOAT_PUBLIC int mlockall(int flags) {
     bool ready = alloc_is_ready(); /* or there is no heap yet, nor memory to begin one */
     int error = os_lock_all(flags);
     bool resident = (flags & MCL_CURRENT) != 0 && (flags & MCL_ONFAULT) == 0;
     if (error == 0 && ready) memory_lock_changed(resident, (flags & MCL_FUTURE) != 0);
-    return answer(error);
+    return posix_status(error);
 }
 
 MOAT_PUBLIC int munlockall(void) {
     int error = os_unlock_all();
     if (error == 0 && alloc_is_ready()) memory_lock_changed(false, false);
-    return answer(error);
+    return posix_status(error);
 }

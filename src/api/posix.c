@@ -39,3 +39,9 @@ void *posix_pvalloc(size_t size) {
     if (size > PTRDIFF_MAX - page) return posix_no_memory();
     return posix_aligned(page, round_up(size, page));
 }
+
+int posix_status(int error) {
+    if (error == 0) return 0;
+    errno = error;
+    return -1;
+}

@@ -24,6 +24,8 @@
 /* Set errno and return NULL: out of line, so that a fast path ends in one jump. */
 MOAT_COLD void *posix_no_memory(void);
 MOAT_COLD void *posix_invalid(void);
+/* 0 for 0; else sets errno to the error and returns -1. */
+int posix_status(int error);
 
 /* All but the fast path of malloc, so that the fast path needs no stack frame. */
 MOAT_NOINLINE void *posix_malloc_slow(size_t size);

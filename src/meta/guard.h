@@ -41,8 +41,8 @@ void guard_reopen(uintptr_t start, size_t bytes, uint32_t run);
    all the same. */
 bool guard_close(uintptr_t start, const struct guarded *guarded);
 
-/* Makes part of a run usable that nobody has opened: [from, to), which leaves the run's last OS page
-   out. A run with such parts is open as a split. False: nothing changed. */
+/* Makes part of a run usable that nobody has opened: [from, to), which leaves the run's last OS
+   page out. A run with such parts is open as a split. False: nothing changed. */
 bool guard_open_part(uintptr_t start, size_t from, size_t to);
 /* Whether memory that nobody uses must not be charged: there is a limit on data, or the machine
    counts each page. */

@@ -22,8 +22,8 @@
    span small enough for it. */
 #define SPAN_UNDER_SANITIZER (64 * GIB)
 #define ATTEMPTS 8
-/* The kernel is asked about so much of a place alone: what was mapped for a moment shows as the peak
-   of the process for ever. */
+/* The kernel is asked about so much of a place alone: what was mapped for a moment shows as the
+   peak of the process for ever. */
 #define ASKED (16 * MIB)
 
 /* The highest address that a process shows without being asked leads to the number of bits. */
