@@ -47,7 +47,7 @@ MOAT_NOINLINE static void make_zero(char *block, size_t size, bool never_used) {
 }
 
 /* One attempt at a block of a class, by the generic path of a heap just entered. */
-static void *try_class(struct heap *heap, uint32_t size_class, bool zero) {
+MOAT_INLINE void *try_class(struct heap *heap, uint32_t size_class, bool zero) {
     struct page *page = heap_find_page(heap, size_class);
     void *block = page != NULL ? page_pop(page) : NULL; /* the page that was found has a block */
     /* A list that was tampered with leads to no other free blocks as long as none were returned. */
@@ -60,15 +60,17 @@ static void *try_class(struct heap *heap, uint32_t size_class, bool zero) {
 /* What this thread and ended ones hold unused may be just what is missing: give it back, or take
    blocks back that wait in full pages, and try once more. A segment that all threads share may have
    a block where there is none for a segment of one's own. */
+MOAT_COLD static void *retry_class(uint32_t size_class, bool zero) {
+    (void)alloc_collect(true);
+    void *block = try_class(heap_acquire(), size_class, zero);
+    if (block == NULL) block = try_class(heap_acquire_late(), size_class, zero);
+    if (block == NULL) region_explain_failure(SEGMENT_SIZE);
+    return block;
+}
+
 static void *allocate_class(uint32_t size_class, bool zero) {
     void *block = try_class(heap_acquire(), size_class, zero);
-    if (MOAT_UNLIKELY(block == NULL)) {
-        (void)alloc_collect(true);
-        block = try_class(heap_acquire(), size_class, zero);
-    }
-    if (MOAT_UNLIKELY(block == NULL)) block = try_class(heap_acquire_late(), size_class, zero);
-    if (MOAT_UNLIKELY(block == NULL)) region_explain_failure(SEGMENT_SIZE);
-    return block;
+    return MOAT_LIKELY(block != NULL) ? block : retry_class(size_class, zero);
 }
 
 /* Huge and zero-size blocks need no heap. */

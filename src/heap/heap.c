@@ -92,9 +92,13 @@ static struct segment *open_segment(struct heap *heap, enum page_kind kind) {
     return segment;
 }
 
+bool heap_is_limited(void) {
+    return guard_charge_matters() || os_address_space_limit() != SIZE_MAX;
+}
+
 /* Where a limit may end it, the heap that all threads share gets a segment while there is one. */
 static void provide_for_all(void) {
-    if (!guard_charge_matters() && os_address_space_limit() == SIZE_MAX) return;
+    if (!heap_is_limited()) return;
     struct heap *late = heap_try_late();
     if (late == NULL) return;
     if (late->segments == 0) {
@@ -103,6 +107,17 @@ static void provide_for_all(void) {
         if (segment != NULL) heap_list_add(late, segment);
     }
     heap_release(late);
+}
+
+MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_kind kind) {
+    /* many threads never need more than a little */
+    bool sparing = heap->segments == 0 && kind == PAGE_SMALL;
+    if (sparing && heap != heap_at(HEAP_LATE)) provide_for_all();
+    struct segment *segment =
+        segment_create(owner_word((uintptr_t)heap, kind), sparing, heap_random(heap));
+    heap->memory_is_short = segment == NULL;
+    if (segment != NULL) heap_list_add(heap, segment);
+    return segment;
 }
 
 struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
@@ -118,13 +133,8 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
             continue;
         }
         if (segment == NULL) {
-            /* many threads never need more than a little */
-            bool sparing = heap->segments == 0 && kind == PAGE_SMALL;
-            if (sparing && heap != heap_at(HEAP_LATE)) provide_for_all();
-            segment = segment_create(owner_word((uintptr_t)heap, kind), sparing, heap_random(heap));
-            heap->memory_is_short = segment == NULL;
+            segment = new_segment(heap, kind);
             if (segment == NULL) return NULL;
-            heap_list_add(heap, segment);
         }
         page = segment_page_create(segment, size_class, heap_random(heap));
         if (page == NULL) {

@@ -149,6 +149,8 @@ void heap_list_remove(struct heap *heap, struct segment *segment);
 void heap_update_open(struct heap *heap, struct segment *segment);
 /* Gives an unused page back to its segment. */
 void heap_release_page(struct heap *heap, struct page *page);
+/* Whether a limit may end the memory of this process before the machine's ends. */
+bool heap_is_limited(void);
 /* There is no memory for more of the segment: it is in no list of open ones until one of its pages
    comes back. */
 void heap_close_segment(struct heap *heap, struct segment *segment);

@@ -54,10 +54,15 @@ static void purge_pages(struct heap *heap, struct segment *segment, bool force) 
     }
 }
 
+/* What all threads share under a limit must be there when nothing else is. */
+static bool is_kept_for_all(const struct heap *heap) {
+    return heap == heap_at(HEAP_LATE) && heap->segments == 1 && heap_is_limited();
+}
+
 static bool purge_segment(struct heap *heap, struct segment *segment, bool force) {
     purge_pages(heap, segment, force);
     if (!force && heap->now < segment->purge_at) return false;
-    if (segment->pages_used == 0) {
+    if (segment->pages_used == 0 && !is_kept_for_all(heap)) {
         heap_list_remove(heap, segment);
         segment_destroy(segment);
         return true;

@@ -33,16 +33,21 @@ static struct guarded whole_segment(const struct segment *segment) {
 
 static uint64_t slots_from(unsigned slot, unsigned count) { return low_mask(count) << slot; }
 
-/* Of these first slots those whose pages can be used as they are. */
-static uint64_t usable_pages(const struct segment *segment, uint64_t pages, enum page_kind kind) {
+MOAT_NOINLINE static uint64_t usable_pages_of_some(const struct segment *segment, uint64_t pages,
+                                                   enum page_kind kind) {
     unsigned count = (unsigned)(page_kind_size(kind) / SLOT_SIZE);
-    if (MOAT_LIKELY(segment->usable == ALL_SLOTS)) return pages;
     uint64_t usable = 0;
     for (; pages != 0; pages &= pages - 1) {
         uint64_t slots = slots_from(low_bit(pages), count);
         if ((segment->usable & slots) == slots) usable |= pages & -pages;
     }
     return usable;
+}
+
+/* Of these first slots those whose pages can be used as they are. */
+static uint64_t usable_pages(const struct segment *segment, uint64_t pages, enum page_kind kind) {
+    bool all = segment->usable == ALL_SLOTS;
+    return MOAT_LIKELY(all) ? pages : usable_pages_of_some(segment, pages, kind);
 }
 
 static void count_usable(struct segment *segment, uint64_t usable) {
@@ -139,16 +144,26 @@ void segment_retype(struct segment *segment, uint64_t owner_word) {
     atomic_store_release(&segment->owner, owner_word); /* pairs as in segment_create */
 }
 
+/* Of a segment that is usable in part: the free slots that are, more of them if there is none; 0:
+   no memory. */
+MOAT_NOINLINE static uint64_t make_ready(struct segment *segment, enum page_kind kind,
+                                         struct random *random) {
+    uint64_t ready = usable_pages(segment, segment->free_pages, kind);
+    if (ready == 0 && make_more_usable(segment, kind, guard_charge_matters(), random))
+        ready = usable_pages(segment, segment->free_pages, kind);
+    return ready;
+}
+
 struct page *segment_page_create(struct segment *segment, uint32_t size_class,
                                  struct random *random) {
     /* Memory that was touched before is cheaper, for the process and for the machine, than memory
        that was not; and of that always the lowest, so that pages that come and go stay the same
        few: at random, more of the segment is touched in the end. */
     enum page_kind kind = size_class_page_kind(size_class);
-    uint64_t fresh = usable_pages(segment, segment->free_pages, kind);
-    if (MOAT_UNLIKELY(fresh == 0)) {
-        if (!make_more_usable(segment, kind, guard_charge_matters(), random)) return NULL;
-        fresh = usable_pages(segment, segment->free_pages, kind);
+    uint64_t fresh = segment->free_pages;
+    if (MOAT_UNLIKELY(segment->usable != ALL_SLOTS)) {
+        fresh = make_ready(segment, kind, random);
+        if (fresh == 0) return NULL;
     }
     unsigned slot = segment->dirty != 0 ? low_bit(segment->dirty) : random_slot(fresh, random);
     struct page *page = segment_page(segment, slot);
@@ -254,7 +269,8 @@ int64_t segment_rebuild(struct segment *segment, enum page_kind kind, struct ran
         used += blocks;
         if (blocks != 0) in_use |= bit64(slot);
     }
-    segment->free_pages = segment->dirty = all & ~in_use;
+    segment->free_pages = all & ~in_use;
+    segment->dirty = usable_pages(segment, segment->free_pages, kind);
     segment->untouched = 0;
     segment->pages_used = popcount64(in_use);
     return used;

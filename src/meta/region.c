@@ -104,8 +104,9 @@ static uint32_t find_run(struct region *region, uint32_t count, uint32_t align) 
     uint32_t number = length_number(count);
     uint32_t found = search_run(region, region->none_below[number], count, align);
     if (align != 1 || count > RUN_LENGTHS) return found;
-    /* nor in what will come: not before the free segments at the extent's end */
-    region->none_below[number] = found != UINT32_MAX ? found : free_tail(region);
+    /* what will come behind the extent is part of any run that there will be */
+    uint32_t last = region->extent < count ? 0 : region->extent - (count - 1);
+    region->none_below[number] = found != UINT32_MAX ? found : last;
     return found;
 }
 
