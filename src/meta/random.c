@@ -9,6 +9,7 @@
 #include "meta/random.h"
 
 #include "base/bits.h"
+#include "meta/locks.h"
 #include "os/os.h"
 #include "report/report.h"
 
@@ -61,13 +62,52 @@ static void erase(void *start, size_t size) {
     __asm__ volatile("" : : "r"(start) : "memory");
 }
 
-static void seed_from_kernel(struct random *random) {
-    if (!os_random(random->key, sizeof random->key)) report_stop(STOP_NO_RANDOM_BYTES, NULL);
+/* A new key from the old one and an input, and as many bytes more that tell nothing of either. */
+static void step_root(struct random_root *root, uint64_t input, uint64_t *seed) {
+    const uint32_t nonce[3] = {(uint32_t)input, (uint32_t)(input >> 32),
+                               (uint32_t)(root->steps >> 32)};
+    union {
+        uint32_t narrow[16];
+        uint64_t wide[2 * KEY_WORDS];
+    } block;
+    uint32_t key[2 * KEY_WORDS];
+    for (unsigned i = 0; i < KEY_WORDS; i++) {
+        key[2 * i] = (uint32_t)root->key[i];
+        key[2 * i + 1] = (uint32_t)(root->key[i] >> 32);
+    }
+    random_chacha20_block(block.narrow, key, (uint32_t)root->steps++, nonce);
+    for (unsigned i = 0; i < KEY_WORDS; i++) root->key[i] = block.wide[i];
+    for (unsigned i = 0; seed != NULL && i < KEY_WORDS; i++) seed[i] = block.wide[KEY_WORDS + i];
+    erase(&block, sizeof block);
+    erase(key, sizeof key);
+}
+
+void random_start(struct random_root *root, struct random *random) {
+    for (unsigned i = 0; i < KEY_WORDS; i++) root->key[i] = random_next(random);
+    root->steps = 0;
+}
+
+/* Two children of one parent may each be process 1 of its own, and run on copies of one stack: then
+   the time tells them apart. */
+void random_recover(struct random_root *root) {
+    step_root(root, (uint64_t)os_process_id() << 32 | os_thread_id(), NULL);
+    step_root(root, os_nanoseconds(), NULL);
+    step_root(root, (uintptr_t)&root, NULL);
+}
+
+static void seed(struct random *random) {
+    if (ro.random_root != NULL) {
+        locks_acquire(LOCK_RANDOM);
+        step_root(ro.random_root, os_nanoseconds(), random->key);
+        locks_release(LOCK_RANDOM);
+    } else if (!os_random(random->key, sizeof random->key)) {
+        report_stop(STOP_NO_RANDOM_BYTES, NULL);
+    }
     random->left = 0;
     random->seeded = 1;
 }
 
-/* Adds nothing from the kernel: seeding is once, and again after a wipe. */
+/* Adds nothing from elsewhere: seeding is once, and again after a wipe. */
 static void refill(struct random *random) {
     static const uint32_t nonce[3] = {0, 0, 0};
     uint32_t key[8];
@@ -89,7 +129,7 @@ static void refill(struct random *random) {
 }
 
 uint64_t random_next(struct random *random) {
-    if (MOAT_UNLIKELY(random->seeded != 1)) seed_from_kernel(random);
+    if (MOAT_UNLIKELY(random->seeded != 1)) seed(random);
     if (MOAT_UNLIKELY(random->left == 0)) refill(random);
     uint32_t left = random->left;
     /* wiped just now: a handler forked, and this is the child */

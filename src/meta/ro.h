@@ -22,6 +22,7 @@ struct huge_state;
 struct zero_size_state;
 struct abandoned;
 struct heap_random;
+struct random_root;
 
 struct ro {
     struct os_facts os;       /* os_facts: the first member */
@@ -47,6 +48,7 @@ struct ro {
     size_t os_page;      /* bytes */
     size_t mappings_max; /* that the process may have */
     enum overcommit_mode overcommit;
+    struct random_root *random_root; /* NULL: seeds come from the kernel yet */
     struct options options;
 };
 

@@ -1,10 +1,8 @@
 /*
- * os: every system call moat makes (see os.h).
+ * os: the system calls about memory and its limits (see os.h).
  *
- * Calls go through kernel_call(), which keeps the caller's errno and returns the kernel's result
- * or its negated error number. No function here allocates, takes a lock or uses stdio; all may run
- * in a signal handler and before initialisation. Only ranges that os_reserve() returned, and the
- * read-only structure of ro.h, are ever given to the memory calls.
+ * Only ranges that os_reserve() returned or os_map() mapped, and the read-only structure of ro.h,
+ * are ever given to the memory calls.
  *
  * The harness may refuse a call and is told of each success. Both are dead code in the shipped
  * library (IN_HARNESS is 0).
@@ -17,7 +15,6 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/sysinfo.h>
 
 /* Numbers of newer kernels that the C library's headers may lack; the generic table gives them to
    every 64-bit machine. */
@@ -46,13 +43,7 @@ enum overcommit_mode os_overcommit_mode(void) {
     return mode >= '0' && mode <= '2' ? (enum overcommit_mode)(mode - '0') : OVERCOMMIT_UNKNOWN;
 }
 
-bool os_is_absurd(size_t bytes) {
-    struct sysinfo info;
-    if (KERNEL(SYS_sysinfo, &info, 0, 0) != 0) return false;
-    size_t unit = info.mem_unit != 0 ? info.mem_unit : 1, total = 0;
-    if (__builtin_mul_overflow((size_t)info.totalram + info.totalswap, unit, &total)) return false;
-    return bytes > total;
-}
+bool os_is_absurd(size_t bytes) { return os_facts.memory != 0 && bytes > os_facts.memory; }
 
 /* SIZE_MAX when there is no limit, or none can be read. */
 static size_t resource_limit(int resource) {
@@ -86,7 +77,7 @@ static bool set_protection(void *start, size_t size, int protection) {
 }
 
 static bool advise(void *start, size_t size, int advice) {
-    return KERNEL(SYS_madvise, start, size, advice) == 0;
+    return !os_facts.no_advice && KERNEL(SYS_madvise, start, size, advice) == 0;
 }
 
 /* A kernel before 4.17 takes the address for a wish, so the result decides. ThreadSanitizer has
@@ -206,7 +197,8 @@ bool os_protect_none(void *start, size_t size) {
 
 bool os_purge(void *start, size_t size) {
     if (os_seam_fails(OS_PURGE)) return false;
-    return advise(start, size, MADV_DONTNEED);
+    if (!os_facts.no_advice) return advise(start, size, MADV_DONTNEED);
+    return map((uintptr_t)start, size, PROT_READ | PROT_WRITE, MAP_FIXED) != NULL;
 }
 
 bool os_guard_install(void *start, size_t size) {

@@ -33,6 +33,8 @@ struct os_facts {
     size_t page_size; /* bytes of an OS page, the largest of this machine when unknown; 0: unread */
     bool privileged;  /* AT_SECURE, or nobody knows */
     os_clock *clock;  /* that of the kernel's image, or one by a system call */
+    size_t memory;    /* bytes of memory and swap; 0: unknown */
+    bool no_advice;   /* by an option: madvise() is not called */
 };
 /* A hook: the first member of the structure that never changes (meta/ro.h), filled in at the start;
    what is a function to call must not be writable. Zero before. */
@@ -41,7 +43,7 @@ void os_read_facts(struct os_facts *facts);
 
 size_t os_page_size(void);
 /* More than all memory and swap of the machine: what the kernel's default, OVERCOMMIT_HEURISTIC,
-   refuses one mapping whatever is free. */
+   refuses one mapping whatever is free. As it was at the start. */
 bool os_is_absurd(size_t bytes);
 /* vm.overcommit_memory. */
 enum overcommit_mode {
@@ -105,6 +107,8 @@ bool os_random(void *buffer, size_t size);
 /* Milliseconds of a coarse monotonic clock, once os_facts has been read. In a harness: a virtual
    clock that the harness moves. */
 uint64_t os_milliseconds(void);
+/* The same as finely as there is, for seeds. */
+uint64_t os_nanoseconds(void);
 /* Thread id for reports; process id. */
 unsigned os_thread_id(void);
 unsigned os_process_id(void);

@@ -16,6 +16,7 @@
 #include "os/os_seam.h"
 
 #include <elf.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -107,6 +108,13 @@ uint64_t os_milliseconds(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t os_nanoseconds(void) {
+    struct timespec now = {0, 0};
+    if (IN_HARNESS) return 0; /* replayable */
+    (void)os_facts.clock(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 /* --- The auxiliary vector -------------------------------------------------------------------- */
 
 struct start {
@@ -172,8 +180,20 @@ static bool read_auxiliary_from_proc(struct start *start) {
     return check_auxiliary(start, size / sizeof start->auxiliary[0]);
 }
 
+static size_t memory_and_swap(void) {
+    struct sysinfo info;
+    size_t bytes = 0;
+    if (KERNEL(SYS_sysinfo, &info, 0, 0) != 0) return 0;
+    size_t unit = info.mem_unit != 0 ? info.mem_unit : 1;
+    bool fits =
+        !__builtin_mul_overflow((size_t)info.totalram + (size_t)info.totalswap, unit, &bytes);
+    return fits ? bytes : 0;
+}
+
 void os_read_facts(struct os_facts *facts) {
     struct start start = {0};
+    facts->memory = memory_and_swap();
+    facts->no_advice = false;
     facts->page_size = CPU_OS_PAGE_MAX;
     facts->privileged = true;
     facts->clock = clock_by_system_call;

@@ -155,6 +155,7 @@ static void recover_lock(enum lock_rank rank) {
 /* Everything that is not in the hands of a survivor. */
 static void recover_as(struct survivors survivors) {
     struct walk walk = {survivors, 0, 0};
+    random_recover(ro.random_root);
     for (enum lock_rank rank = 0; rank < LOCKS; rank++) recover_lock(rank);
     forget_abandoned();
     if (!survivors.all) for_each_taken(&walk, settle_huge);

@@ -68,7 +68,10 @@ static void fill_ro(const struct layout *layout) {
 }
 
 /* State that is not all-zero at birth. */
-static bool fill_state(const struct layout *layout) {
+static bool fill_state(const struct layout *layout, struct random *random) {
+    struct state *state = (struct state *)layout->tables[TABLE_STATE].start;
+    random_start(&state->random_root, random);
+    ro.random_root = &state->random_root;
     for (unsigned i = 0; i < REGION_TABLES; i++) ro.region->tables[i] = layout->tables[i];
     ro.pool->heaps = layout->tables[TABLE_HEAPS];
     ro.pool->randoms = layout->tables[TABLE_RANDOMS];
@@ -112,6 +115,7 @@ static bool build(struct random *random) {
     struct layout layout;
     os_read_facts(&ro.os);
     options_load(&ro.options);
+    ro.os.no_advice = !ro.options.madvise_used;
     ro.os_page = ro.os.page_size;
     ro.mappings_max = os_mappings_max();
     ro.overcommit = os_overcommit_mode();
@@ -121,7 +125,7 @@ static bool build(struct random *random) {
         places_choose(&layout.places, random);
         bool placed = place_tables(&layout, random);
         if (placed) fill_ro(&layout);
-        if (placed && fill_state(&layout)) {
+        if (placed && fill_state(&layout, random)) {
             publish();
             return true;
         }

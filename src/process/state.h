@@ -19,6 +19,7 @@ struct state {
     struct heap_pool pool;
     struct huge_state huge;
     struct zero_size_state zero_size;
+    struct random_root random_root;
 };
 
 #endif

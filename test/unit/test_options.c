@@ -69,7 +69,8 @@ static struct options defaults(void) {
                             .purge_delay_ms = 10,
                             .verbose = false,
                             .region_limit = 0,
-                            .dump = DUMP_TABLES};
+                            .dump = DUMP_TABLES,
+                            .madvise_used = true};
 }
 
 /* --- Values ---------------------------------------------------------------------------------- */
@@ -123,6 +124,8 @@ static const struct {
     {"dump=heap", CHANGE(dump, DUMP_HEAP)},
     {"dump=tables", NOTHING},
     {"dump=none", CHANGE(dump, DUMP_NONE)},
+    {"madvise=on", NOTHING},
+    {"madvise=off", CHANGE(madvise_used, false)},
     {"deepbind=keep", CHANGE(deepbind, DEEPBIND_KEEP)},
     {"deepbind=keep:deepbind=strip", NOTHING},
     /* Empty items do not count, and of two the last one wins. */
@@ -436,7 +439,7 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
         printed,
         "moat: options: "
         "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:"
-        "dump=tables:"
+        "dump=tables:madvise=on:"
         "deepbind=strip-except:a,b\n");
     char text[256];
     ck_assert_uint_lt(strlen(printed), sizeof text);

@@ -134,6 +134,22 @@ START_TEST(a_wiped_generator_seeds_itself_again) {
 }
 END_TEST
 
+/* What a fork copies becomes the child's own: nothing of the parent's key is left in it, and the
+   two go apart. */
+START_TEST(a_copied_root_is_replaced_in_the_child) {
+    struct random random = {.seeded = 0};
+    struct random_root parent, child;
+    random_start(&parent, &random);
+    child = parent;
+    random_recover(&child);
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned j = 0; j < 4; j++) ck_assert_uint_ne(child.key[i], parent.key[j]);
+    struct random_root other = parent;
+    random_start(&other, &random);
+    ck_assert_mem_ne(&other.key, &parent.key, sizeof parent.key);
+}
+END_TEST
+
 /* Given a generator in wipe-on-fork memory, when the process forks in mid-stream, then neither side
    sees the other's numbers. */
 START_TEST(parent_and_forked_child_draw_different_numbers) {
@@ -263,6 +279,7 @@ int main(void) {
     tcase_add_test(group, a_word_is_erased_as_it_is_taken);
     tcase_add_test(group, a_refill_replaces_the_key);
     tcase_add_test(group, a_wiped_generator_seeds_itself_again);
+    tcase_add_test(group, a_copied_root_is_replaced_in_the_child);
     tcase_add_test(group, parent_and_forked_child_draw_different_numbers);
     tcase_add_test(group, no_entropy_ends_the_process_with_a_message);
     tcase_add_loop_test(group, below_stays_below_its_bound, 0, sizeof bounds / sizeof *bounds);
