@@ -32,6 +32,14 @@ bool alloc_is_ready(void) {
     return true;
 }
 
+/* By the C library, which is faster, unless nobody can call it yet. */
+static void fill_with_zeros(void *start, size_t size) {
+    if (MOAT_LIKELY(thread_is_relocated()))
+        __builtin_memset(start, 0, size);
+    else
+        moat_fill(start, 0, size);
+}
+
 /* Makes a block zero whatever was written into its memory while it was free. Memory that was never
 handed out before is dropped, which costs a system call and no page; what was is filled, since the
 program may have mapped something else there. */
@@ -39,11 +47,11 @@ MOAT_NOINLINE static void make_zero(char *block, size_t size, bool never_used) {
     char *from = (char *)round_up((uintptr_t)block, ro.os_page);
     char *to = (char *)round_down((uintptr_t)block + size, ro.os_page);
     if (!never_used || size <= SMALL_MAX || from >= to || !os_purge(from, (size_t)(to - from))) {
-        __builtin_memset(block, 0, size);
+        fill_with_zeros(block, size);
         return;
     }
-    __builtin_memset(block, 0, (size_t)(from - block));
-    __builtin_memset(to, 0, (size_t)(block + size - to));
+    fill_with_zeros(block, (size_t)(from - block));
+    fill_with_zeros(to, (size_t)(block + size - to));
 }
 
 /* One attempt at a block of a class, by the generic path of a heap just entered. */
@@ -117,10 +125,17 @@ void *alloc_block_slow(size_t size) {
     return allocate_huge(size, 1, false);
 }
 
+static MOAT_NOINLINE void *alloc_zeroed_slow(size_t size) {
+    void *block = alloc_block_slow(size);
+    if (block != NULL) fill_with_zeros(block, size_class_bytes(size_class_of(size)));
+    return block;
+}
+
 void *alloc_zeroed(size_t size) {
     if (size != 0 && size <= DIRECT_MAX) {
-        void *block = alloc_block(size);
-        if (block != NULL) __builtin_memset(block, 0, size_class_bytes(size_class_of(size)));
+        void *block = alloc_block_fast(size);
+        if (MOAT_UNLIKELY(block == NULL)) return alloc_zeroed_slow(size);
+        __builtin_memset(block, 0, size_class_bytes(size_class_of(size)));
         return block;
     }
     if (!alloc_is_ready()) return NULL;
@@ -247,7 +262,11 @@ void alloc_free_slow(void *block) {
 static void *move_block(void *block, size_t old_size, size_t new_size) {
     void *moved = alloc_block(new_size);
     if (moved == NULL) return NULL;
-    __builtin_memcpy(moved, block, old_size < new_size ? old_size : new_size);
+    size_t size = old_size < new_size ? old_size : new_size;
+    if (MOAT_LIKELY(thread_is_relocated()))
+        __builtin_memcpy(moved, block, size);
+    else
+        moat_copy(moved, block, size);
     alloc_free(block);
     return moved;
 }

@@ -8,12 +8,12 @@
 #include "api/posix.h"
 
 void *posix_no_memory(void) {
-    errno = ENOMEM;
+    if (thread_is_relocated()) errno = ENOMEM;
     return NULL;
 }
 
 void *posix_invalid(void) {
-    errno = EINVAL;
+    if (thread_is_relocated()) errno = EINVAL;
     return NULL;
 }
 

@@ -36,6 +36,8 @@ struct heap;
 /* The thread is inside the allocator: whatever calls it now is a signal handler that interrupted
    it. */
 #define THREAD_BUSY ((uintptr_t)0x1e)
+/* Bits that no heap's address has. */
+#define THREAD_NO_HEAP ((uintptr_t)0xfff)
 
 #ifdef MOAT_HARNESS
 #define THREAD_WORD_ADDRESS() base_seam.word_of_thread()
@@ -46,6 +48,9 @@ extern __thread uintptr_t moat_thread_word
 #endif
 #define thread_word() (*THREAD_WORD_ADDRESS())
 
+/* Leads to itself once the library is relocated. The compiler may not know what it holds. */
+extern const volatile void *volatile moat_thread_self __attribute__((visibility("hidden")));
+
 /* The barriers are the compiler's alone: a handler runs on this very thread, between two of its
    instructions. This one is for who knows that the word is a heap, which no handler changes: one
    store and no branch. */
@@ -54,14 +59,33 @@ MOAT_INLINE void thread_mark_busy(void) {
     atomic_signal_barrier();
 }
 
+/*
+ * Before the program's start is over the word may not be what it seems. While the library itself is
+ * not relocated its address leads elsewhere, and nothing may be stored there; nor can a function of
+ * the C library be called, or a table of pointers be read. Once it is relocated the word lies where
+ * it will, and is 0 until the C library copies its first value over it: what was stored is lost. A
+ * resolver (IFUNC) of some library that allocates meets both: the late heap serves it. False in the
+ * first case only.
+ */
+MOAT_INLINE bool thread_is_relocated(void) { return moat_thread_self == &moat_thread_self; }
+/* The thread's word holds what was stored there, from here on and for every thread. */
+void thread_settle(void);
+/* Whether a word that is no heap and no mark is so because of the above. */
+bool thread_is_early(uintptr_t word);
+/* Whether a word that is no heap is right, outside the allocator. */
+MOAT_INLINE bool thread_may_lack_heap(uintptr_t word) {
+    return word == THREAD_NEW || word == THREAD_ENDED || thread_is_early(word);
+}
+
 /* Returns what thread_leave gives back. A handler may make a new thread its heap between any two
    instructions: there one instruction reads and marks. It is not used for the others because it
-   waits for every store before it. */
+   waits for every store before it. Where the word is not the thread's, it stays: leaving stores
+   what is there. */
 MOAT_INLINE uintptr_t thread_enter(void) {
     uintptr_t outside = thread_word();
     if (outside == THREAD_NEW)
         outside = atomic_exchange_relaxed(&thread_word(), THREAD_BUSY);
-    else
+    else if (MOAT_LIKELY((outside & THREAD_NO_HEAP) == 0) || thread_is_relocated())
         thread_mark_busy();
     atomic_signal_barrier();
     return outside;

@@ -146,26 +146,33 @@ static struct heap *make_heap_of_thread(void) {
     return heap;
 }
 
-struct heap *heap_acquire(void) {
+/* Whose word leads to no heap: makes one, or takes the late heap. */
+MOAT_COLD static struct heap *acquire_without_heap(void) {
     uintptr_t outside = thread_enter();
-    struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
-    if (MOAT_UNLIKELY(heap == NULL)) {
-        if (outside == THREAD_BUSY) heap_report_reentry(); /* moat_check() in a signal handler */
-        MOAT_CHECK(outside == THREAD_NEW || outside == THREAD_ENDED, "thread word overwritten",
-                   outside);
-        if (outside == THREAD_NEW && atomic_load_relaxed(&exit_key) == KEY_MISSING) {
-            thread_leave(outside);
-            make_exit_key();
-            return heap_acquire();
-        }
-        if (outside == THREAD_NEW) heap = make_heap_of_thread();
-        if (heap == NULL) {
-            locks_acquire(LOCK_LATE_HEAP);
-            return enter_late_heap(outside);
-        }
+    struct heap *heap =
+        is_heap(outside) ? (struct heap *)outside : NULL; /* by a handler just now */
+    if (outside == THREAD_BUSY) heap_report_reentry();    /* moat_check() in a signal handler */
+    MOAT_CHECK(heap != NULL || thread_may_lack_heap(outside), "thread word overwritten", outside);
+    if (outside == THREAD_NEW && atomic_load_relaxed(&exit_key) == KEY_MISSING) {
+        thread_leave(outside);
+        make_exit_key();
+        return heap_acquire();
+    }
+    if (outside == THREAD_NEW) heap = make_heap_of_thread();
+    if (heap == NULL) {
+        locks_acquire(LOCK_LATE_HEAP);
+        return enter_late_heap(outside);
     }
     heap_enter_busy(heap, (uintptr_t)heap);
     return heap;
+}
+
+struct heap *heap_acquire(void) {
+    uintptr_t word = thread_word();
+    if (MOAT_UNLIKELY(!is_heap(word))) return acquire_without_heap();
+    thread_mark_busy();
+    heap_enter_busy((struct heap *)word, word);
+    return (struct heap *)word;
 }
 
 void heap_release(struct heap *heap) {

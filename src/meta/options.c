@@ -3,6 +3,8 @@
  *
  * options.def names each key, the values it takes, and which change of it hardens. The table is all
  * there is: nothing here knows an option, and doc/options.md and doc/moat.7 describe the same rows.
+ * It has no pointers: the first allocation may come while the program is being relocated, and
+ * nobody has filled those in yet.
  */
 #include "meta/options.h"
 
@@ -30,25 +32,22 @@ enum option_rule {
 enum option_form { FORM_WORD, FORM_NUMBER, FORM_SIZE };
 
 struct option_word {
-    const char *word; /* NULL: end of the list */
+    char word[16]; /* empty: end of the list */
     unsigned value;
     unsigned strength; /* for TAKE_STRONGER */
 };
 
 struct option_row {
-    const char *key;
+    char key[16];
     enum option_form form;
     enum option_rule rule;
-    const struct option_word *words; /* FORM_WORD */
-    uint64_t minimum, maximum;       /* numbers and sizes; 0 is always allowed for a size */
-    size_t list;         /* offset in struct options of a word's list; 0: no word has one */
-    unsigned list_value; /* of that word */
+    struct option_word words[4]; /* FORM_WORD, and the end */
+    uint64_t minimum, maximum;   /* numbers and sizes; 0 is always allowed for a size */
+    size_t list;                 /* offset in struct options of a word's list; 0: no word has one */
+    unsigned list_value;         /* of that word */
 };
 
-#define WORDS(...)                                                                                 \
-    .form = FORM_WORD, .words = (const struct option_word[]) {                                     \
-        __VA_ARGS__, { NULL, 0, 0 }                                                                \
-    }
+#define WORDS(...) .form = FORM_WORD, .words = {__VA_ARGS__}
 #define WORDS_WITH_LIST(its_value, member, ...)                                                    \
     WORDS(__VA_ARGS__), .list = offsetof(struct options, member), .list_value = (its_value)
 #define NUMBER(least, most) .form = FORM_NUMBER, .minimum = (least), .maximum = (most)
@@ -96,7 +95,7 @@ static bool span_is(struct span span, const char *word) {
 }
 
 static bool parse_word(const struct option_row *row, struct span text, uint64_t *value) {
-    for (const struct option_word *word = row->words; word->word != NULL; word++) {
+    for (const struct option_word *word = row->words; word->word[0] != '\0'; word++) {
         if (!span_is(text, word->word)) continue;
         *value = word->value;
         return true;
@@ -169,7 +168,7 @@ static bool parse_number(const struct option_row *row, struct span text, uint64_
 /* --- Items ----------------------------------------------------------------------------------- */
 
 static unsigned strength(const struct option_row *row, uint64_t value) {
-    for (const struct option_word *word = row->words; word->word != NULL; word++)
+    for (const struct option_word *word = row->words; word->word[0] != '\0'; word++)
         if (word->value == value) return word->strength;
     return 0;
 }
@@ -275,8 +274,7 @@ static void print_settings(const struct options *options) {
         format_string(&line, rows[id].key);
         format_string(&line, "=");
         if (rows[id].form != FORM_WORD) format_decimal(&line, value);
-        for (const struct option_word *word = rows[id].words; word != NULL && word->word != NULL;
-             word++)
+        for (const struct option_word *word = rows[id].words; word->word[0] != '\0'; word++)
             if (word->value == value) format_string(&line, word->word);
         if (takes_list(&rows[id], value)) print_list(&line, options, &rows[id]);
     }

@@ -248,5 +248,6 @@ static void after_fork_in_child(void) {
 /* Not at the first allocation, which may come while the C library registers another's. May allocate
    itself; where there is no memory for it, children find out by the mark. */
 __attribute__((constructor(102))) static void register_handler(void) {
+    thread_settle();
     (void)pthread_atfork(NULL, NULL, after_fork_in_child);
 }

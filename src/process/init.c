@@ -152,7 +152,7 @@ bool init_once(void) {
     lock_acquire(&init_lock);
     bool ready = ro_is_started();
     if (!ready) {
-        if (moat_refuse_sanitizers != NULL) moat_refuse_sanitizers();
+        if (thread_is_relocated() && moat_refuse_sanitizers != NULL) moat_refuse_sanitizers();
         __builtin_memset(&random, 0, sizeof random);
         ready = build(&random);
         __builtin_memset(&random, 0, sizeof random);

@@ -208,7 +208,8 @@ END_TEST
 START_TEST(a_thread_word_that_was_overwritten_is_reported_and_never_followed) {
     struct heap *heap = core_begin(&owner);
     struct heap *another = core_begin(&other);
-    const uintptr_t junk[] = {1,
+    const uintptr_t junk[] = {0,
+                              1,
                               0x4141414141414141,
                               (uintptr_t)heap + 8,
                               (uintptr_t)&junk,
