@@ -52,10 +52,10 @@ static bool install_markers(uintptr_t start, const struct guarded *guarded, bool
 }
 
 /* All of the run is accessible: guards behind its usable part, by whatever means there are. */
-static void guard_tail(uintptr_t start, struct guarded *guarded, bool has_last) {
+static void guard_tail(uintptr_t start, struct guarded *guarded, bool markers, bool has_last) {
     guarded->means = GUARD_NONE;
     if (ro.options.guards == GUARDS_OFF) return;
-    if (may_use_markers() && install_markers(start, guarded, has_last)) {
+    if (markers && install_markers(start, guarded, has_last)) {
         guarded->means = GUARD_MARKER;
         return;
     }
@@ -87,7 +87,7 @@ bool guard_open(uintptr_t start, size_t from, struct guarded *guarded) {
     bool off = ro.options.guards == GUARDS_OFF;
     bool exact = has_long_tail(guarded) && guard_charge_matters();
     if ((off || may_use_markers()) && !exact && os_commit(first, rest)) {
-        guard_tail(start, guarded, false);
+        guard_tail(start, guarded, !off, false);
         return true;
     }
     if (guard_take_split()) {
@@ -98,7 +98,7 @@ bool guard_open(uintptr_t start, size_t from, struct guarded *guarded) {
     /* The number of mappings may be the limit: without a guard of its own the run can merge with
        its neighbours. */
     if (!os_commit(first, rest)) return false;
-    guard_tail(start, guarded, false);
+    guard_tail(start, guarded, may_use_markers(), false);
     return true;
 }
 
@@ -144,7 +144,8 @@ bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32
     } else {
         bool ok = grows ? grow_open(start, guarded, &new) : shrink_open(start, guarded, &new);
         if (!ok) return false;
-        guard_tail(start, &new, old_means == GUARD_MARKER && run == guarded->run);
+        guard_tail(start, &new, may_use_markers(),
+                   old_means == GUARD_MARKER && run == guarded->run);
     }
     *guarded = new;
     return true;
