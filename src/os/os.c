@@ -47,7 +47,7 @@ bool os_is_absurd(size_t bytes) { return os_facts.memory != 0 && bytes > os_fact
 
 /* SIZE_MAX when there is no limit, or none can be read. */
 static size_t resource_limit(int resource) {
-    struct rlimit limit;
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
     if (kernel_call(SYS_prlimit64, 0, resource, 0, (long)&limit, 0, 0) != 0) return SIZE_MAX;
     return limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : (size_t)limit.rlim_cur;
 }

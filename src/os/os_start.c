@@ -26,7 +26,7 @@
 
 /* Variables of the C library, where it has them. While the program is being relocated they look as
    if it had none. */
-extern char **environ __attribute__((weak));
+extern char **environ __attribute__((weak)); /* NOLINT(readability-redundant-declaration) */
 extern void *__libc_stack_end
     __attribute__((weak)); /* as the program was entered, or close below */
 
@@ -181,7 +181,7 @@ static bool read_auxiliary_from_proc(struct start *start) {
 }
 
 static size_t memory_and_swap(void) {
-    struct sysinfo info;
+    struct sysinfo info = {0};
     size_t bytes = 0;
     if (KERNEL(SYS_sysinfo, &info, 0, 0) != 0) return 0;
     size_t unit = info.mem_unit != 0 ? info.mem_unit : 1;
