@@ -98,8 +98,12 @@ void program_make(struct input *input, struct rng *random) {
     }
     input->prologue = (uint8_t)input->op_count;
     for (unsigned thread = 0; thread < input->threads; thread++)
-        for (unsigned i = 0; i < each; i++)
-            append(input, make_op(random, thread, draw_code(random), chosen[rng_below(random, 2)]));
+        for (unsigned i = 0; i < each; i++) {
+            /* one draw after the other: compilers differ in the order of arguments */
+            const struct size_choice *size = chosen[rng_below(random, 2)];
+            unsigned code = draw_code(random);
+            append(input, make_op(random, thread, code, size));
+        }
     make_schedule(input, random);
 }
 
@@ -107,8 +111,8 @@ void program_make(struct input *input, struct rng *random) {
 static void edit_one(struct input *input, struct rng *random) {
     const struct size_choice *size = draw_size(random);
     unsigned at = rng_below(random, input->op_count + 1);
-    struct input_op op =
-        make_op(random, rng_below(random, input->threads), draw_code(random), size);
+    unsigned code = draw_code(random), thread = rng_below(random, input->threads);
+    struct input_op op = make_op(random, thread, code, size);
     if (input->op_count > 0 && rng_below(random, 3) != 0) {
         const struct input_op *like = &input->ops[rng_below(random, input->op_count)];
         op.kind = program_kind(program_thread_of(input, &op), like->kind % SIZE_KINDS);
