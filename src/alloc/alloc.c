@@ -41,8 +41,8 @@ static void fill_with_zeros(void *start, size_t size) {
 }
 
 /* Makes a block zero whatever was written into its memory while it was free. Memory that was never
-handed out before is dropped, which costs a system call and no page; what was is filled, since the
-program may have mapped something else there. */
+   handed out before is dropped, which costs a system call and no page; what was is filled, since
+   the program may have mapped something else there. */
 MOAT_NOINLINE static void make_zero(char *block, size_t size, bool never_used) {
     char *from = (char *)round_up((uintptr_t)block, ro.os_page);
     char *to = (char *)round_down((uintptr_t)block + size, ro.os_page);

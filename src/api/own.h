@@ -21,8 +21,8 @@
 #endif
 
 /* Whether the name still means the function, for the whole process. The compiler must not decide
-it: the linker does. In a program that is not position-independent and takes the address of the
-function, the answer is "no" and the call through the name leads to moat's all the same. */
+   it: the linker does. In a program that is not position-independent and takes the address of the
+   function, the answer is "no" and the call through the name leads to moat's all the same. */
 #define IS_OWN(name, own)                                                                          \
     __extension__({                                                                                \
         __typeof(&(name)) seen_ = &(name);                                                         \

@@ -31,36 +31,28 @@ struct heap {
     struct owner owner; /* remote threads write it: a line of its own */
     MOAT_LINE struct page *direct[DIRECT_ENTRIES];
     struct list queues[SIZE_CLASSES];
-    struct list lists[64];        /*
-its segments by index & 63 */
+    struct list lists[64];        /* its segments by index & 63 */
     uint64_t listed;              /* bit i: lists[i] has a segment */
     struct list open[OPEN_LISTS]; /* its segments with a free page */
-    uint32_t seqcount;            /*
-odd: inside a generic path */
+    uint32_t seqcount;            /* odd: inside a generic path */
     uint32_t index;               /* in the heap table */
     uint32_t next_free;           /* atomic, of the pool: next unused heap, 0: none */
-    uint32_t exit_rounds;
-    /* times the exit hook has run */ uint32_t trims_seen; /* of pool->trims */
-    uint32_t refills;       /* of the refill path, which goes the generic way now and then */
-    uint32_t generic_calls; /* generic calls, to look at the clock now and then */
-    uint32_t purge_list;    /* where the purge walk stands, see PURGE_ABANDONED */
-    uint32_t purge_segment;
-    /* the next segment of that list to look at; 0: its first */ bool purge_gave; /* its
-last step gave memory back */
-    bool memory_is_short;   /* no segment could be had at the last
-try */
-    uintptr_t outside_word; /* the thread's word outside the generic path it is in */
-    uintptr_t thread;       /* thread_identity() of the owner, 0: none */
-    uint64_t now;
-    /* milliseconds at the last look at the clock */ uint64_t purge_at; /* when the next
-purge walk is due */
-    uint32_t segments;                                                  /* owned */
-    uint32_t purge_set;                                                 /* of
-what is abandoned: enum abandoned_set */
-    uint32_t purge_from;                                                /* where the purge walk over
-what is abandoned stands */
-    uint32_t adopt_from; /* where to look for abandoned segments
-next */
+    uint32_t exit_rounds;         /* times the exit hook has run */
+    uint32_t trims_seen;          /* of pool->trims */
+    uint32_t refills;             /* of the refill path, which goes the generic way now and then */
+    uint32_t generic_calls;       /* to look at the clock now and then */
+    uint32_t purge_list;          /* where the purge walk stands, see PURGE_ABANDONED */
+    uint32_t purge_segment;       /* the next segment of that list to look at; 0: its first */
+    bool purge_gave;              /* its last step gave memory back */
+    bool memory_is_short;         /* no segment could be had at the last try */
+    uintptr_t outside_word;       /* the thread's word outside the generic path it is in */
+    uintptr_t thread;             /* thread_identity() of the owner, 0: none */
+    uint64_t now;                 /* milliseconds at the last look at the clock */
+    uint64_t purge_at;            /* when the next purge walk is due */
+    uint32_t segments;            /* owned */
+    uint32_t purge_set;           /* of what is abandoned: enum abandoned_set */
+    uint32_t purge_from;          /* where the purge walk over what is abandoned stands */
+    uint32_t adopt_from;          /* where to look for abandoned segments next */
 };
 
 static_assert(sizeof(struct heap) <= HEAP_SIZE, "a heap has HEAP_SIZE bytes");

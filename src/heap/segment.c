@@ -114,10 +114,8 @@ struct segment *segment_create(uint64_t owner_word, bool sparing, struct random 
     segment->pages_used = 0;
     segment->purge_at = 0;
     segment->open_list = OPEN_NONE;
-    atomic_store_release(&segment->owner,
-                         /* pairs with the loads of free: they see it through the block's
-                            hand-over */
-                         owner_word);
+    /* pairs with the loads of free: they see it through the block's hand-over */
+    atomic_store_release(&segment->owner, owner_word);
     return segment;
 }
 

@@ -27,8 +27,8 @@
 /* Variables of the C library, where it has them. While the program is being relocated they look as
    if it had none. */
 extern char **environ __attribute__((weak)); /* NOLINT(readability-redundant-declaration) */
-extern void *__libc_stack_end
-    __attribute__((weak)); /* as the program was entered, or close below */
+/* Where the stack was as the program was entered, or close below. */
+extern void *__libc_stack_end __attribute__((weak));
 
 /* --- The vDSO -------------------------------------------------------------------------------- */
 

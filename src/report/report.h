@@ -42,16 +42,17 @@ extern const void *report_other_malloc(void) __attribute__((weak, visibility("hi
 /* What is known of the block. A zero field is not printed. Strings are static. */
 struct report_facts {
     uintptr_t block_start; /* start of the block the address lies in */
-    size_t block_size;
-    /* bytes */ /* as page.c and diagnose.c say it: "in use", "free", "freed by another
-thread, not collected yet"… */
+    size_t block_size;     /* bytes */
+    /* as page.c and diagnose.c say it: "in use", "free", "freed by another thread, not collected
+       yet"… */
     const char *block_state;
     uintptr_t page_start;
-    size_t page_size;
-    /* bytes */ const char *page_kind; /* "small", "medium", "large", "huge", "zero-size" */
-    uintptr_t segment_start; /* "this thread", "another thread", "no thread (abandoned)"… */
-    const char
-        *segment_owner; /* for size-mismatch, alignment-mismatch: what the caller said, bytes */
+    size_t page_size;      /* bytes */
+    const char *page_kind; /* "small", "medium", "large", "huge", "zero-size" */
+    uintptr_t segment_start;
+    /* "this thread", "another thread", "no thread (abandoned)"… */
+    const char *segment_owner;
+    /* for size-mismatch, alignment-mismatch: what the caller said, bytes */
     size_t size_given;
     size_t size_expected; /* and what it should have said */
 };

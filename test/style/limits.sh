@@ -12,6 +12,19 @@ awk '
         if ($0 !~ /^\/\*/ || $0 ~ /\* \*/) complain("does not begin with a comment that says what it owns")
     }
     { line = $0; if (gsub(/[^\200-\277]/, "", line) > 100) complain("more than 100 columns") }
+    # a comment stays what its author made it: its lines are indented, and no code stands behind it
+    FNR == 1 { comment = 0 }
+    FILENAME ~ /\.[ch]$/ {
+        if (comment && $0 ~ /^[^ \t*]/) complain("a comment goes on in the first column")
+        if ($0 !~ /"[^"]*\/\*/ && $0 ~ /\*\/ *(static|extern|const|struct|enum|union|bool|void|char|int|unsigned|size_t|u?int[0-9a-z]*_t) /)
+            complain("code behind a comment on its line")
+        rest = $0
+        gsub(/"([^"\\]|\\.)*"/, "", rest)
+        while (match(rest, comment ? "\\*/" : "/\\*")) {
+            rest = substr(rest, RSTART + 2)
+            comment = !comment
+        }
+    }
     FNR == 701 { complain("more than 700 lines") }
     /^.*\(layer [0-9]/ || /DESIGN\.md section/ { complain("points at what is not in the tree") }
     # as the tree is formatted, a function begins on a line that is not indented and ends at the next brace in the first column
