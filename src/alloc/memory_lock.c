@@ -7,18 +7,12 @@
 #include "alloc/memory_lock.h"
 #include "os/os.h"
 
-/* Slots that become usable together: what a segment consists of where not all of it is usable. */
-#define PARTS 16u
-#define PART_SIZE (SEGMENT_SIZE / PARTS)
-
-/* Pages: up to the guard, and where parts are missing part by part. */
+/* Pages: up to the guard, and where some slots are not usable, slot by slot. */
 static void make_pages_resident(uint32_t index) {
     char *start = (char *)segment_address(index);
     if (os_make_resident(start, SEGMENT_SIZE - ro.os_page)) return;
-    for (unsigned i = 0; i < PARTS; i++) {
-        size_t size = i + 1 < PARTS ? PART_SIZE : PART_SIZE - ro.os_page;
-        (void)os_make_resident(start + i * PART_SIZE, size);
-    }
+    for (unsigned slot = 0; slot < SLOTS_PER_SEGMENT; slot++)
+        (void)os_make_resident(start + slot * SLOT_SIZE, segment_page_bytes(PAGE_SMALL, slot));
 }
 
 static void make_resident(uint32_t index) {
