@@ -24,15 +24,6 @@
 
 #define MOAT_WEAK MOAT_PUBLIC __attribute__((weak))
 
-/* A second name of a function in this file, with the attributes its prototype has. */
-#if __has_attribute(copy)
-#define SECOND_NAME(name, of)                                                                      \
-    extern __typeof(of) name __attribute__((alias(#of), copy(of), visibility("default")))
-#else
-#define SECOND_NAME(name, of)                                                                      \
-    extern __typeof(of) name __attribute__((alias(#of), visibility("default")))
-#endif
-
 /* --- Refusal --------------------------------------------------------------------------------- */
 
 /* Each sanitizer with an allocator of its own has a start function of this name; it is there or not

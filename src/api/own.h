@@ -11,14 +11,17 @@
 
 #include "base/base.h"
 
-/* A hidden second name of a function in the same file, which nothing can replace. */
+/* A second name of a function in the same file, with the attributes its prototype has. */
 #if __has_attribute(copy)
-#define OWN_NAME(name, of)                                                                         \
-    extern __typeof(of) name __attribute__((alias(#of), copy(of), visibility("hidden")))
+#define NAME_SEEN(name, of, seen)                                                                  \
+    extern __typeof(of) name __attribute__((alias(#of), copy(of), visibility(seen)))
 #else
-#define OWN_NAME(name, of)                                                                         \
-    extern __typeof(of) name __attribute__((alias(#of), visibility("hidden")))
+#define NAME_SEEN(name, of, seen)                                                                  \
+    extern __typeof(of) name __attribute__((alias(#of), visibility(seen)))
 #endif
+/* One for the library alone, which nothing can replace, and one for everybody. */
+#define OWN_NAME(name, of) NAME_SEEN(name, of, "hidden")
+#define SECOND_NAME(name, of) NAME_SEEN(name, of, "default")
 
 /* Whether the name still means the function, for the whole process. The compiler must not decide
    it: the linker does. In a program that is not position-independent and takes the address of the
