@@ -15,8 +15,8 @@
 #include "process/init.h"
 #include "process/state.h"
 #include "alloc/stats.h"
+#include "suite.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,10 +117,5 @@ void core_interleave(uint64_t step, void (*act)(void));
 bool core_interleave_end(void);
 /* Accesses since core_interleave(). */
 extern uint64_t core_step;
-
-/* --- A Check program ------------------------------------------------------------------------- */
-
-/* Runs the suite; what main() returns. */
-int core_run(Suite *suite);
 
 #endif

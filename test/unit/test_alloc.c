@@ -566,5 +566,5 @@ int main(void) {
     tcase_add_test(group, a_second_free_is_reported_by_whomever_it_is_made);
     tcase_add_test(group, a_sized_free_must_lead_to_the_blocks_size);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -8,7 +8,7 @@
 
 #include "os/os.h"
 
-#include <check.h>
+#include "suite.h"
 #include <dlfcn.h>
 #include <elf.h>
 #include <execinfo.h>
@@ -649,9 +649,5 @@ int main(void) {
     tcase_add_test(text, reading_stops_where_memory_ends);
     tcase_add_test(text, the_list_of_mappings_is_read_line_by_line);
     suite_add_tcase(suite, text);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

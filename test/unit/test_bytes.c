@@ -3,7 +3,7 @@
  */
 #include "base/bytes.h"
 
-#include <check.h>
+#include "suite.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,9 +57,5 @@ int main(void) {
     tcase_add_test(group, a_copy_and_a_move_give_what_was_there);
     tcase_add_test(group, a_comparison_tells_the_first_difference);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -202,5 +202,5 @@ int main(void) {
     tcase_add_test(group, each_kind_of_damage_is_found);
     tcase_add_test(group, an_abandoned_segment_that_cannot_be_found_is_damage);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

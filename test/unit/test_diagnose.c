@@ -327,5 +327,5 @@ int main(void) {
     tcase_add_test(group, the_facts_of_a_report_are_those_of_the_block);
     tcase_add_test(group, with_sized_report_the_program_goes_on);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

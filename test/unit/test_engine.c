@@ -7,7 +7,7 @@
  * allocator takes new addresses from a large reservation, keeps a record of each block, and uses a
  * freed block again when the size fits.
  */
-#include <check.h>
+#include "suite.h"
 #include <errno.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -635,9 +635,5 @@ int main(void) {
     tcase_set_timeout(runs, 120);
     suite_add_tcase(suite, parts);
     suite_add_tcase(suite, runs);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -2,7 +2,7 @@
  * The parts of the fuzzing engine that run threads at once: what a load may see, who goes on, and
  * that a switch keeps what belongs to a thread.
  */
-#include <check.h>
+#include "suite.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,9 +213,5 @@ int main(void) {
     tcase_add_test(parts, a_switch_keeps_errno_and_the_place);
     tcase_set_timeout(parts, 60);
     suite_add_tcase(suite, parts);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -625,5 +625,5 @@ int main(void) {
     tcase_add_test(group, a_child_draws_other_numbers);
     tcase_add_test(group, a_storm_of_forks_while_threads_allocate);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -3,7 +3,7 @@
  */
 #include "base/format.h"
 
-#include <check.h>
+#include "suite.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -126,9 +126,5 @@ int main(void) {
     tcase_add_test(group, what_does_not_fit_is_cut_and_stays_a_line);
     tcase_add_test(group, lines_follow_each_other);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -192,5 +192,5 @@ int main(void) {
     tcase_add_test(group, blind_words_are_caught);
     tcase_add_test(group, links_are_stored_and_loaded_whole);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -236,5 +236,5 @@ int main(void) {
     tcase_add_test(group, each_call_that_fails_leaves_a_run_as_it_was_or_as_it_should_be);
     tcase_add_test(group, a_kernel_that_refuses_markers_is_asked_once);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -9,7 +9,7 @@
 #include "meta/ro.h"
 #include "base/thread.h"
 
-#include <check.h>
+#include "suite.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -529,9 +529,5 @@ int main(void) {
     tcase_add_test(group, a_reset_leaves_nothing);
     tcase_add_test(group, a_child_can_use_the_seam);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -385,5 +385,5 @@ int main(void) {
     tcase_add_test(group, a_second_free_of_a_late_block_is_reported);
     tcase_add_test(group, a_damaged_heap_does_not_validate);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -423,5 +423,5 @@ int main(void) {
     tcase_add_test(group, a_search_at_any_point_of_a_threads_end_loses_no_segment);
     tcase_add_test(group, threads_born_and_ending_do_not_grow_the_process);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -90,5 +90,5 @@ int main(void) {
     tcase_add_test(group, no_heap_is_lost_or_returned_twice_however_ends_interleave);
     tcase_add_test(group, no_heap_is_taken_twice_however_births_and_ends_interleave);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

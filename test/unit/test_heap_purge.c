@@ -195,5 +195,5 @@ int main(void) {
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
     tcase_add_test(group, a_trim_reaches_another_heap_at_its_threads_next_generic_call);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -590,5 +590,5 @@ int main(void) {
     tcase_add_test(group, sizes_beyond_the_region_are_refused);
     tcase_add_test(group, more_than_the_machine_has_is_refused_where_the_kernel_would);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

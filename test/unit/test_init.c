@@ -304,5 +304,5 @@ int main(void) {
     tcase_add_test(group, a_start_survives_what_lies_in_its_way);
     tcase_add_test(group, threads_that_start_together_start_once);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -3,7 +3,7 @@
  */
 #include "base/list.h"
 
-#include <check.h>
+#include "suite.h"
 #include <stdlib.h>
 
 enum { RECORDS = 9 }; /* record 0 is none */
@@ -86,9 +86,5 @@ int main(void) {
     tcase_add_test(group, any_order_of_pushes_and_removals_is_as_the_model_says);
     tcase_add_test(group, a_record_stands_in_one_list_after_another);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -106,5 +106,5 @@ int main(void) {
     tcase_add_test(group, collecting_clears_the_live_bits_it_is_given_alone);
     tcase_add_test(group, the_bits_of_a_segment_can_be_written_once_it_is_taken);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -7,7 +7,7 @@
 
 #include "harness/harness.h"
 
-#include <check.h>
+#include "suite.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -171,9 +171,5 @@ int main(void) {
     tcase_add_test(group, a_waiting_virtual_thread_keeps_meeting_scheduling_points);
     tcase_add_test(group, errno_is_kept);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

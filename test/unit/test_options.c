@@ -8,7 +8,7 @@
 
 #include "moat.h"
 
-#include <check.h>
+#include "suite.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -482,9 +482,5 @@ int main(void) {
     tcase_add_test(group, the_environment_comes_after_the_program);
     tcase_add_test(group, verbose_prints_one_line_that_could_be_set_again);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

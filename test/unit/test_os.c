@@ -7,7 +7,7 @@
 
 #include "harness/harness.h"
 
-#include <check.h>
+#include "suite.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -604,9 +604,5 @@ int main(void) {
     add_memory_tests(group);
     add_other_tests(group);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

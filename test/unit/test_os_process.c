@@ -5,7 +5,7 @@
 #define _GNU_SOURCE
 #include "os/os.h"
 
-#include <check.h>
+#include "suite.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -188,9 +188,5 @@ int main(void) {
     tcase_add_test(group, a_futex_wake_ends_each_wait);
     tcase_add_test(group, abort_ends_by_its_signal_whatever_was_set);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

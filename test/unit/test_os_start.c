@@ -5,7 +5,7 @@
 #define _GNU_SOURCE
 #include "os/os.h"
 
-#include <check.h>
+#include "suite.h"
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,9 +181,5 @@ int main(int count, char **arguments, char **environment) {
     tcase_add_test(tcase, the_kernels_image_has_a_clock);
     tcase_add_test(tcase, only_a_whole_image_with_the_right_name_has_a_clock);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -561,5 +561,5 @@ int main(void) {
     tcase_add_test(group, a_damaged_record_does_not_validate);
     tcase_add_loop_test(group, rebuilding_makes_the_page_anew_from_the_maps, 0, 12);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

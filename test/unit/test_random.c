@@ -7,7 +7,7 @@
 
 #include "harness/harness.h"
 
-#include <check.h>
+#include "suite.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -287,9 +287,5 @@ int main(void) {
     tcase_add_test(group, each_bit_is_set_half_the_time);
     tcase_add_test(group, errno_is_kept);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -459,5 +459,5 @@ int main(void) {
     tcase_add_test(group, of_many_frees_of_a_block_one_wins);
     tcase_add_test(group, an_owner_whose_blocks_others_free_does_not_grow);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

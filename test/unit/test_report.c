@@ -8,7 +8,7 @@
 
 #include "os/os.h"
 
-#include <check.h>
+#include "suite.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -594,9 +594,5 @@ int main(void) {
     tcase_set_timeout(group, 60);
     add_tests(group);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

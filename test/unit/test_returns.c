@@ -4,7 +4,7 @@
  */
 #include "heap/returns.h"
 
-#include <check.h>
+#include "suite.h"
 #include <stdlib.h>
 
 static struct returns returns;
@@ -64,9 +64,5 @@ int main(void) {
     tcase_add_test(group, nothing_is_an_event_that_nobody_expects);
     tcase_add_test(group, the_count_survives_any_change_of_what_is_expected);
     suite_add_tcase(suite, group);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

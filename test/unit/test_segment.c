@@ -423,5 +423,5 @@ int main(void) {
     tcase_add_test(group, a_bit_added_during_a_search_is_found_later);
     tcase_add_test(group, only_an_abandoned_segment_can_be_claimed_and_only_once);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -123,5 +123,5 @@ int main(void) {
     tcase_add_test(group, the_page_kind_follows_the_block_size);
     tcase_add_test(group, the_direct_table_has_an_entry_for_every_small_size);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -121,5 +121,5 @@ int main(void) {
     tcase_add_test(group, reserved_heaps_locks_and_guards_are_counted);
     tcase_add_test(group, the_public_view_is_the_same);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }

@@ -323,5 +323,5 @@ int main(void) {
     tcase_add_test(group, threads_never_get_the_same_address);
     tcase_add_test(group, of_two_frees_at_once_one_wins);
     suite_add_tcase(suite, group);
-    return core_run(suite);
+    return suite_run(suite);
 }
