@@ -156,14 +156,31 @@ void *alloc_aligned(size_t alignment, size_t size) {
     return allocate_huge(size, alignment, false);
 }
 
+/*
+ * Without total store order a thread that was handed a block by means the allocator does not see
+ * may find the extent, or the owner word, as it was before: only after a barrier on every thread is
+ * what they say a fact. True: look again.
+ */
+MOAT_COLD static bool may_be_too_early(void) {
+    if (CPU_HAS_TOTAL_STORE_ORDER) return false;
+    os_membarrier(); /* pairs with every store of other threads before it */
+    return true;
+}
+
+static bool may_hold(uintptr_t address) {
+    return region_may_hold(address) || (may_be_too_early() && region_may_hold(address));
+}
+
 /* The accessor every verb but the fast free goes through: ends the process unless the address is a
    live block. */
 static struct found find_live(uintptr_t address, enum verb verb) {
     struct found found = {NULL, 0, 0, SIZE_CLASS_NONE};
-    if (!alloc_is_ready() || !region_may_hold(address)) diagnose_not_live(address, verb);
+    if (!alloc_is_ready() || !may_hold(address)) diagnose_not_live(address, verb);
     found.segment = segment_of(address);
     /* pairs with the store that made the segment what it is */
     found.word = atomic_load_acquire(&found.segment->owner);
+    if (MOAT_UNLIKELY(owner_kind(found.word) == OWNER_UNUSED) && may_be_too_early())
+        found.word = atomic_load_acquire(&found.segment->owner); /* pairs likewise */
     const enum owner_kind kind = owner_kind(found.word);
     if (kind == OWNER_UNUSED) diagnose_not_live(address, verb); /* no map there */
     const struct map_word *map = map_word_of(address);
@@ -232,31 +249,60 @@ static void free_in_page(struct segment *segment, uint64_t word, uintptr_t addre
 
 void alloc_report_free(uintptr_t address) { diagnose_not_live(address, VERB_FREE); }
 
-void alloc_free_slow(void *block) {
-    if (block == NULL) return;
-    uintptr_t address = (uintptr_t)block;
-    if (!alloc_is_ready() || !region_may_hold(address)) diagnose_not_live(address, VERB_FREE);
-    struct segment *segment = segment_of(address);
-    /* pairs with the store that made the segment what it is */
-    uint64_t word = atomic_load_acquire(&segment->owner);
-    bool freed = false;
-    if (MOAT_LIKELY(owner_has_pages(word))) {
-        free_in_page(segment, word, address);
-        return;
-    }
+/* Huge and zero-size blocks. False: no such block lives there. */
+static bool free_without_page(struct segment *segment, uint64_t word, uintptr_t address) {
     switch (owner_kind(word)) {
-    case OWNER_ZERO_SIZE: freed = zero_size_free(address); break;
+    case OWNER_ZERO_SIZE: return zero_size_free(address);
     case OWNER_HUGE:
-        freed = segment_start(segment) == address && huge_free(segment, word) == HUGE_OK;
-        break;
+        return segment_start(segment) == address && huge_free(segment, word) == HUGE_OK;
     case OWNER_SMALL:
     case OWNER_MEDIUM:
-    case OWNER_LARGE: /* above: the usual case needs no table */
+    case OWNER_LARGE: /* who has a page asks it first */
     case OWNER_UNUSED:
     case OWNER_FREEING:
     case OWNER_FREED: break;
     }
-    if (!freed) diagnose_not_live(address, VERB_FREE);
+    return false;
+}
+
+/* Without total store order: `nothing_seen`: not even what lived there before; else a huge block
+   that is there now may be one that a third thread got meanwhile. */
+MOAT_COLD static void free_late(uintptr_t address, bool nothing_seen) {
+    if (may_be_too_early() && region_may_hold(address)) {
+        struct segment *segment = segment_of(address);
+        /* pairs with the store that made the segment what it is */
+        uint64_t word = atomic_load_acquire(&segment->owner);
+        if (owner_has_pages(word)) {
+            free_in_page(segment, word, address);
+            return;
+        }
+        if (nothing_seen && free_without_page(segment, word, address)) return;
+    }
+    diagnose_not_live(address, VERB_FREE);
+}
+
+/* Nothing was found to free: elsewhere that is a fact. */
+MOAT_INLINE void free_late_or_report(uintptr_t address, bool nothing_seen) {
+    if (CPU_HAS_TOTAL_STORE_ORDER) diagnose_not_live(address, VERB_FREE);
+    free_late(address, nothing_seen);
+}
+
+void alloc_free_slow(void *block) {
+    if (block == NULL) return;
+    uintptr_t address = (uintptr_t)block;
+    if (!alloc_is_ready() || !region_may_hold(address)) {
+        free_late_or_report(address, true);
+        return;
+    }
+    struct segment *segment = segment_of(address);
+    /* pairs with the store that made the segment what it is */
+    uint64_t word = atomic_load_acquire(&segment->owner);
+    if (MOAT_LIKELY(owner_has_pages(word))) {
+        free_in_page(segment, word, address);
+        return;
+    }
+    if (!free_without_page(segment, word, address))
+        free_late_or_report(address, owner_kind(word) == OWNER_UNUSED);
 }
 
 static void *move_block(void *block, size_t old_size, size_t new_size) {

@@ -188,8 +188,10 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
     if (is_out_of_question(bytes)) return NULL;
     struct guarded new = {bytes, run_length(bytes), GUARD_NONE, false};
     uint32_t index;
-    huge_purge(false, os_milliseconds());
     struct huge_entry cached;
+    /* the clock is asked only where something may be due */
+    if (atomic_load_relaxed(&ro.huge->next_purge) != UINT64_MAX)
+        huge_purge(false, os_milliseconds());
     if (alignment <= SEGMENT_SIZE && cache_take(new.run, bytes, &cached)) {
         /* Zero pages come cheaper from the kernel than from a fill; a new mapping, because the
            program may have laid another over the block. */
