@@ -29,12 +29,14 @@ enum { LAYOUTS = 4 };
    touched. */
 static void touch_records(void) {
     if (ro.region == NULL || !ro_is_started()) return;
-    uintptr_t region = (uintptr_t)ro.region;
-    arena_touch(region, offsetof(struct region, taken) + ro.region->extent / 8 + 8);
+    size_t bitmap = ro.region->extent / 8 + 8;
+    arena_touch((uintptr_t)ro.region, offsetof(struct region, taken) + bitmap);
+    arena_touch((uintptr_t)ro.region->barred, bitmap);
     arena_touch((uintptr_t)ro.locks, sizeof(struct lock) * LOCKS);
     arena_touch((uintptr_t)ro.pool, sizeof *ro.pool);
     arena_touch((uintptr_t)ro.huge, sizeof *ro.huge);
     arena_touch((uintptr_t)ro.zero_size, sizeof *ro.zero_size);
+    arena_touch((uintptr_t)ro.random_root, sizeof *ro.random_root);
     arena_touch((uintptr_t)ro.randoms, ro.pool->made * sizeof(struct heap_random));
     arena_touch(ro.heaps_base, ro.pool->made * HEAP_SIZE);
 }

@@ -104,9 +104,15 @@ static void names_never_carved(size_t size) {
                    size);
 }
 
+/* A thread's first segment becomes usable in parts: with more pages than a part has, it is whole. */
+static void make_segment_usable(void) {
+    for (size_t size = 16; size <= 128; size += 16) take(size);
+}
+
 /* For a size that divides the page, the first block of the page behind: writable, as the segment
    is. */
 static void names_next_page(size_t size) {
+    make_segment_usable();
     char *block = learn(size);
     char *next_page = block - offset_of(block) + PAGE_MASK + 1;
     if ((uintptr_t)next_page % SEGMENT == 0) {
