@@ -121,7 +121,10 @@ def read_bounds():
     with open(BOUNDS, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         rows = {row["path"]: row for row in reader}
-        return list(reader.fieldnames), rows
+    for path, row in rows.items():
+        if None in row or None in row.values():
+            stop("%s: the row of %s has too many or too few cells: a comment with a comma needs quotes" % (BOUNDS, path))
+    return list(reader.fieldnames), rows
 
 
 def write_bounds(heading, rows):

@@ -104,7 +104,8 @@ static void names_never_carved(size_t size) {
                    size);
 }
 
-/* A thread's first segment becomes usable in parts: with more pages than a part has, it is whole. */
+/* A thread's first segment becomes usable in parts: with more pages than a part has, it is
+   whole. */
 static void make_segment_usable(void) {
     for (size_t size = 16; size <= 128; size += 16) take(size);
 }
