@@ -61,7 +61,22 @@ void backtrace_drop_until(struct backtrace *backtrace, uintptr_t return_address)
         backtrace->frames[i] = backtrace->frames[first + i];
 }
 
-static void format_frame(struct format *format, const struct module *module, uintptr_t address) {
+/* "(FUNCTION+0xN)", if it is known. */
+static void format_function(struct format *format, struct backtrace_workspace *workspace,
+                            const struct module *module, uintptr_t address) {
+    struct symbol *symbol = &workspace->symbol;
+    if (!symbol_find(&workspace->modules.peek, module, address, symbol)) return;
+    format_string(format, "(");
+    format_foreign(format, symbol->name, symbol->name_length);
+    if (symbol->name_is_cut) format_string(format, "...");
+    format_string(format, "+");
+    format_hex(format, address - symbol->start);
+    format_string(format, ")");
+}
+
+static void format_frame(struct format *format, struct backtrace_workspace *workspace,
+                         uintptr_t address) {
+    const struct module *module = module_find(&workspace->modules, address);
     if (module == NULL) {
         format_string(format, "[unknown]+");
         format_hex(format, address);
@@ -72,6 +87,7 @@ static void format_frame(struct format *format, const struct module *module, uin
         format_foreign(format, module->path, module->path_length);
     else
         format_string(format, "[unknown]");
+    format_function(format, workspace, module, address);
     format_string(format, "+");
     format_hex(format, address - module->bias);
     if (module->build_id_size != 0) {
@@ -82,15 +98,13 @@ static void format_frame(struct format *format, const struct module *module, uin
 
 void backtrace_write(struct backtrace_workspace *workspace, const struct backtrace *backtrace,
                      int fd) {
-    char text[MODULE_PATH + 2 * BUILD_ID_MAX + 80];
     for (unsigned i = 0; i < backtrace->count; i++) {
-        struct format line = format_in(text, sizeof text);
+        struct format line = format_in(workspace->line, sizeof workspace->line);
         format_string(&line, "moat:   #");
         format_decimal(&line, i);
         format_string(&line, " ");
-        format_frame(&line, module_find(&workspace->modules, backtrace->frames[i]),
-                     backtrace->frames[i]);
+        format_frame(&line, workspace, backtrace->frames[i]);
         format_end_line(&line);
-        os_write(fd, text, line.length);
+        os_write(fd, workspace->line, line.length);
     }
 }

@@ -13,13 +13,17 @@
 #define MOAT_BACKTRACE_H
 
 #include "report/cfi.h"
+#include "report/symbol.h"
 
 #define BACKTRACE_DEPTH 32
+#define BACKTRACE_LINE (MODULE_PATH + SYMBOL_NAME + 2 * BUILD_ID_MAX + 112)
 
 struct backtrace_workspace {
     struct module_table modules;
     struct cfi_workspace cfi;
     struct cfi_entry entry;
+    struct symbol symbol;
+    char line[BACKTRACE_LINE];
 };
 
 /* An address inside each instruction that is being executed, innermost first: the call's own last
@@ -34,8 +38,8 @@ void backtrace_capture(struct backtrace_workspace *workspace, struct backtrace *
 /* Forgets the frames inside the function that returns to `return_address`; does nothing if that is
    not there. */
 void backtrace_drop_until(struct backtrace *backtrace, uintptr_t return_address);
-/* Writes one line a frame: "moat: #N MODULE+0xOFFSET build-id HEX". OFFSET is what addr2line -e
-   MODULE wants. */
+/* Writes one line a frame: "moat: #N MODULE(FUNCTION+0xN)+0xOFFSET build-id HEX", without the
+   parenthesis where the function is not known. OFFSET is what addr2line -e MODULE wants. */
 void backtrace_write(struct backtrace_workspace *workspace, const struct backtrace *backtrace,
                      int fd);
 

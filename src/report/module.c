@@ -91,6 +91,10 @@ static bool read_header(struct peek *peek, uintptr_t start, uintptr_t address,
             uintptr_t place = module->bias + segment.p_vaddr;
             if (pass == 0 && segment.p_type == PT_LOAD) note_load(module, &segment, address, &seen);
             if (pass == 1 && segment.p_type == PT_GNU_EH_FRAME) module->eh_frame_hdr = place;
+            if (pass == 1 && segment.p_type == PT_DYNAMIC) {
+                module->dynamic = place;
+                module->dynamic_size = segment.p_memsz;
+            }
             if (pass == 1 && segment.p_type == PT_NOTE && module->build_id_size == 0)
                 read_build_id(peek, module, place, segment.p_memsz, segment.p_align);
         }

@@ -23,6 +23,8 @@ struct module {
     uintptr_t start, end; /* from the ELF header to the end of the last segment */
     /* address - bias is what addr2line and a disassembly of the file call it */
     uintptr_t bias;
+    uintptr_t dynamic;      /* address of the dynamic section; 0: none */
+    size_t dynamic_size;    /* bytes */
     uintptr_t eh_frame_hdr; /* address of the sorted table of unwind entries; 0: none */
     /* without one: address and size of the entries themselves; 0: none */
     uintptr_t eh_frame;

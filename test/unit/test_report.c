@@ -315,7 +315,7 @@ START_TEST(the_stack_begins_at_the_caller_and_is_named_by_module) {
     const char *module = first + strlen("moat:   #0 ");
     const char *end_of_line = strchr(first, '\n');
     const char *plus = strstr(module, "+0x");
-    ck_assert(plus != NULL && plus < end_of_line);
+    ck_assert(plus != NULL && plus < end_of_line); /* a static function: its name is not known */
     ck_assert_ptr_nonnull(
         memmem(module, (size_t)(plus - module), "test_report", strlen("test_report")));
     /* The first frame is the function that reported: the child has the same addresses as this
