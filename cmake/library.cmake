@@ -1,4 +1,4 @@
-# library: the shipped library in its three forms, and moat-run.
+# library: the shipped library in its three forms, moat-run and moat-report.
 #
 #   moat.o       every object in one, hidden names made local: nothing of moat can clash with a name of the program, and a fully
 #                static program gets the whole malloc family at once instead of half of it from the C library
@@ -74,6 +74,10 @@ endforeach()
 add_library(moat::static ALIAS moat_static)
 add_library(moat::shared ALIAS moat_shared)
 add_library(moat::object ALIAS moat_object)
+
+# The reader of reports needs no compiler, only its version.
+configure_file("${PROJECT_SOURCE_DIR}/tools/moat-report.py" "${PROJECT_BINARY_DIR}/moat-report" @ONLY
+               FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 
 if(EXISTS "${PROJECT_SOURCE_DIR}/tools/moat-run.c")
     file(RELATIVE_PATH moat_libdir_from_bindir "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_LIBDIR}")

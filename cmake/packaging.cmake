@@ -1,6 +1,7 @@
 # packaging: what `cmake --install` puts where, how CMake and pkg-config find it, and the Debian package.
 #
-#   bin/moat-run  lib/libmoat.so*  lib/libmoat.a  lib/moat.o  include/moat.h  lib/cmake/moat  lib/pkgconfig/moat.pc
+#   bin/moat-run  bin/moat-report  lib/libmoat.so*  lib/libmoat.a  lib/moat.o  include/moat.h  lib/cmake/moat  lib/pkgconfig/moat.pc
+#   share/man/man1 man3 man7
 #
 # Only the hardened, unsanitized library may leave the build tree.
 
@@ -23,6 +24,11 @@ install(TARGETS moat_shared moat_static moat_object EXPORT moat-targets
 install(FILES "${moat_object}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(FILES "${PROJECT_SOURCE_DIR}/include/moat.h" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(TARGETS moat-run RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+install(PROGRAMS "${PROJECT_BINARY_DIR}/moat-report" DESTINATION "${CMAKE_INSTALL_BINDIR}")
+foreach(section 1 3 7)
+    file(GLOB moat_pages "${PROJECT_SOURCE_DIR}/doc/*.${section}")
+    install(FILES ${moat_pages} DESTINATION "${CMAKE_INSTALL_MANDIR}/man${section}")
+endforeach()
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 foreach(document README.md SECURITY.md CHANGELOG.md)
     install(FILES "${PROJECT_SOURCE_DIR}/${document}" DESTINATION "${CMAKE_INSTALL_DOCDIR}" OPTIONAL)
@@ -63,5 +69,7 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+# of moat-report
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "python3, binutils | llvm")
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 include(CPack)

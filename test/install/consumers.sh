@@ -27,7 +27,8 @@ runs() {
 mv "$work/first" "$work/prefix" # an installation may be moved
 prefix=$work/prefix
 libdir=$(dirname "$(find "$prefix" -name libmoat.so)")
-for file in "$prefix/bin/moat-run" "$prefix/include/moat.h" "$libdir/libmoat.so" "$libdir/libmoat.a" "$libdir/moat.o"; do
+for file in "$prefix/bin/moat-run" "$prefix/bin/moat-report" "$prefix"/share/man/man{1/moat-report.1,3/moat.3,7/moat.7} \
+    "$prefix/include/moat.h" "$libdir/libmoat.so" "$libdir/libmoat.a" "$libdir/moat.o"; do
     [ -e "$file" ] || fail "not installed: ${file#"$prefix"/}"
 done
 if grep -rl -- "$build" "$prefix"; then fail "the build folder's path is in the files above"; fi

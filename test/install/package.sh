@@ -10,7 +10,7 @@ package=$(find "$work" -maxdepth 1 -name 'moat_*.deb')
 [ -n "$package" ] || { echo "FAIL: cpack made no package" && cat "$work/log" && exit 1; }
 dpkg-deb -x "$package" "$work/root"
 dpkg-deb -f "$package" Package Version Architecture Depends
-for name in bin/moat-run 'lib*/libmoat.so' 'lib*/libmoat.so.*' 'lib*/libmoat.a' 'lib*/moat.o' include/moat.h '*/moat.pc' \
+for name in bin/moat-run bin/moat-report 'man*/moat-report.1*' 'lib*/libmoat.so' 'lib*/libmoat.so.*' 'lib*/libmoat.a' 'lib*/moat.o' include/moat.h '*/moat.pc' \
     '*/moat-config.cmake' '*/LICENSE'; do
     [ -n "$(find "$work/root/usr" -path "*/$name" -print -quit)" ] || { echo "FAIL: not in the package: $name" && exit 1; }
 done

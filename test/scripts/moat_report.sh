@@ -1,0 +1,184 @@
+#!/bin/bash
+# moat_report.sh MOAT-REPORT LIBRARY CC: what moat-report makes of a log.
+# shellcheck source-path=SCRIPTDIR source=expect.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/expect.sh"
+report=$1 library=$(realpath "$2") cc=$3
+unset DEBUGINFOD_URLS MOAT_OPTIONS
+command -v python3 >/dev/null || { echo "no python3" && exit 77; }
+
+out_has() { grep -qE -- "$1" "$work/out" || fail "standard output does not have '$1'"; }
+out_lacks() { ! grep -qE -- "$1" "$work/out" || fail "standard output has '$1'"; }
+
+# a program with an inlined call, and its report
+mkdir "$work/src"
+cat >"$work/src/program.c" <<'END'
+#include <stdlib.h>
+__attribute__((noinline)) void parse_twice(char *p) {
+    free(p);
+    free(p);
+    __asm__ volatile("");
+}
+static inline __attribute__((always_inline)) void middle(char *p) {
+    parse_twice(p);
+    __asm__ volatile("");
+}
+__attribute__((noinline)) void outer(char *p) {
+    middle(p);
+    __asm__ volatile("");
+}
+int main(void) {
+    outer(malloc(40));
+    return 0;
+}
+END
+"$cc" -O1 -g "$work/src/program.c" -o "$work/program"
+# shellcheck disable=SC2016  # for the inner shell
+expect 134 sh -c 'LD_PRELOAD=$0 "$1"; exit $?' "$library" "$work/program"
+cp "$work/err" "$work/log"
+grep -q '^moat: fatal: double-free: ' "$work/log" || fail "the program was not reported"
+
+symbolizers=0
+for symbolizer in addr2line llvm-symbolizer; do
+    command -v $symbolizer >/dev/null || { echo "no $symbolizer: not tried with it" && continue; }
+    symbolizers=$((symbolizers + 1))
+    expect 0 "$report" --symbolizer=$symbolizer "$work/log"
+    err_is_empty
+    out_has '^Report 1 of 1, line [0-9]+: double-free: second free of a block at 0x[0-9a-f]+$'
+    out_has '^  #[0-9]+ +parse_twice at .*/src/program\.c:4 in program$'
+    out_has '^  #[0-9]+ +middle at .*/src/program\.c:8 \(inlined\)$'
+    out_has '^      outer at .*/src/program\.c:12 in program$'
+    out_has '^  #[0-9]+ +main at .*/src/program\.c:16 in program$'
+done
+[ $symbolizers -gt 0 ] || { echo "neither addr2line nor llvm-symbolizer" && exit 77; }
+
+# the block and its neighbours, with the address where it lies
+cat >"$work/drawn" <<'END'
+moat: fatal: invalid-free: free of an address inside a block at 0x10000078
+moat: block 0x10000060 of 48 bytes, state: in use
+moat: page 0x10000000 (small, 64 KiB) in segment 0x10000000, owner: this thread
+moat: thread 12 of process 12
+END
+expect 0 "$report" "$work/drawn"
+out_has '^  0x10000030 +0x10000060 +0x10000090$'
+out_has '^  \+-{24}\+={24}\+-{24}\+$'
+out_has '^  \| {24}\| in use {17}\| {24}\|$'
+out_has '^ {40}\^ 0x10000078, byte 24 of 48$'
+out_has '^  block 2 of its page, each of 48 bytes$'
+out_has 'The log has no stack of it'
+# the first block of a page has nothing before it, the last nothing behind; a huge one stands alone
+sed -i 's/0x10000060/0x10000000/; s/0x10000078/0x10000018/' "$work/drawn"
+expect 0 "$report" "$work/drawn"
+out_has '^  0x10000000 +0x10000030$'
+sed -i 's/0x10000000 of 48/0x1000ffd0 of 48/; s/0x10000018/0x1000fff0/' "$work/drawn"
+expect 0 "$report" "$work/drawn"
+out_has '^  0x1000ffa0 +0x1000ffd0$'
+sed -i 's/0x1000ffd0 of 48/0x10000000 of 3145728/; s/(small, 64 KiB)/(huge, 3 MiB)/' "$work/drawn"
+expect 0 "$report" "$work/drawn"
+out_has '^  0x10000000$'
+out_lacks 'of its page'
+
+# a log of a service: words before, other lines between, several reports, ends that are no misuse
+{
+    sed 's/^/Nov  5 10:11:12 host server[4711]: /' "$work/log" | sed 'a\something else'
+    echo "host: moat: fatal: two-allocators: AddressSanitizer is in this process and brings its own malloc"
+    printf '2026-11-05T10:11:12Z \033[31mmoat: error: size-mismatch: sized free with the wrong size at 0x10\r\n'
+} >"$work/service"
+"$report" <"$work/service" >"$work/out" 2>"$work/err" || fail "the log of a service is not read"
+err_is_empty
+out_has '^Report 1 of 3, line 1: double-free: .* at 0x[0-9a-f]+$'
+out_has '^  #[0-9]+ +parse_twice at .*/src/program\.c:4 in program$'
+out_has '^Report 2 of 3, line [0-9]+: two-allocators: AddressSanitizer is '
+out_has '^Report 3 of 3, line [0-9]+: size-mismatch: sized free with the wrong size at 0x10 \(the process went on\)$'
+
+# of a stripped file the debugging information is found by build id: in a folder, then by a server
+id=$(readelf -n "$work/program" | sed -n 's/.*Build ID: //p')
+mkdir -p "$work/debug/.build-id/${id:0:2}" "$work/bin"
+cp "$work/program" "$work/full"
+objcopy --only-keep-debug "$work/full" "$work/debug/.build-id/${id:0:2}/${id:2}.debug"
+strip "$work/program"
+expect 0 "$report" "$work/log"
+out_lacks 'program\.c'
+expect 0 "$report" --debug-dir="$work/debug" "$work/log"
+out_has '^  #[0-9]+ +parse_twice at .*/src/program\.c:4 in program$'
+out_has '^      outer at .*/src/program\.c:12 in program$'
+cat >"$work/bin/debuginfod-find" <<END
+#!/bin/sh
+[ "\$1 \$2" = "debuginfo $id" ] && echo "$work/full"
+END
+chmod +x "$work/bin/debuginfod-find"
+expect 0 env PATH="$work/bin:$PATH" "$report" "$work/log"
+out_lacks 'program\.c'
+expect 0 env PATH="$work/bin:$PATH" DEBUGINFOD_URLS=http://localhost:1 "$report" "$work/log"
+out_has '^  #[0-9]+ +parse_twice at .*/src/program\.c:4 in program$'
+
+# a file that is another build is not used, nor one that is gone; under --sysroot lies the right one
+echo 'int main(void) { return 1; }' >"$work/other.c"
+"$cc" -g -O1 "$work/other.c" -o "$work/program"
+expect 0 "$report" "$work/log"
+err_has "$work/program: another build than the one that ran"
+out_lacks 'other\.c'
+mkdir -p "$work/root$work"
+cp "$work/full" "$work/root$work/program"
+expect 0 "$report" --sysroot="$work/root" "$work/log"
+out_has '^  #[0-9]+ +parse_twice at .*/src/program\.c:4 in program$'
+rm "$work/program"
+expect 0 "$report" "$work/log"
+err_has "$work/program: not on this machine"
+
+# without a symbolizer the report's own names stay
+python=$(python3 -c 'import sys; print(sys.executable)')
+cat >"$work/named" <<'END'
+moat: fatal: double-free: second free of a block at 0x10
+moat:   #0 /usr/lib/libfoo (old).so(foo_parse+0x1c)+0x3c5c build-id 00ff00ff00ff00ff
+moat:   #1 [unknown]+0x1234
+moat:   #2 [vdso](__vdso_time+0x1)+0x10
+moat:   #3 /usr/lib/gone.so (deleted)+0x10
+END
+expect 0 env PATH="$work/bin" "$python" "$report" "$work/named"
+err_has 'neither llvm-symbolizer nor addr2line is installed'
+for symbolizer in "" --symbolizer=addr2line; do
+    command -v addr2line >/dev/null || continue
+    # shellcheck disable=SC2086  # one word or none
+    expect 0 "$report" $symbolizer "$work/named"
+    out_has '^  #0 +foo_parse\+0x1c in libfoo \(old\)\.so at 0x3c5c$'
+    out_has '^  #1 +\?\? in \[unknown\] at 0x1234$'
+    out_has '^  #2 +__vdso_time\+0x1 in \[vdso\] at 0x10$'
+    out_has '^  #3 +\?\? in gone\.so at 0x10$'
+done
+
+# what cannot be read, or is no log, is said
+expect 1 "$report" "$work/no-such-file"
+err_has "moat-report: $work/no-such-file: No such file or directory"
+expect 1 "$report" "$work"
+err_has "moat-report: $work: Is a directory"
+expect 1 "$report" /dev/null
+err_has "moat-report: no report of moat's in /dev/null"
+expect 1 "$report" --symbolizer=no-such-program "$work/log"
+err_has 'moat-report: no-such-program: no such symbolizer'
+expect 1 "$report" --sysroot=/no-such-folder "$work/log"
+err_has 'moat-report: /no-such-folder: no such directory'
+expect 2 "$report" --no-such-option
+err_has 'unrecognized arguments'
+expect 0 "$report" --version
+out_has '^moat [0-9]+\.[0-9]+\.[0-9]+$'
+
+# damage: cut at each of its bytes, or with bytes of any kind in it, a log is read as far as it goes
+for cut in $(seq 1 139 "$(wc -c <"$work/log")"); do
+    head -c "$cut" "$work/log" >"$work/cut"
+    status=0
+    "$report" --symbolizer=addr2line "$work/cut" >"$work/out" 2>"$work/err" || status=$?
+    if [ $status -gt 1 ] || grep -q Traceback "$work/err"; then fail "cut at $cut: status $status"; fi
+done
+{
+    head -c 100000 /dev/urandom
+    printf '\nmoat: fatal: double-free: \033]0;title\007 at 0x10\nmoat: block 0x5 of 99999999999999999999 bytes, state: free\n'
+    printf 'moat: page 0x6 (small, 0 bytes), owner: x\nmoat:   #99999 /proc/kmsg+0xffffffffffffffffffff build-id 00\n'
+} >"$work/noise"
+expect 0 "$report" "$work/noise"
+! grep -q "$(printf '\033')" "$work/out" || fail "what steers a terminal came through"
+out_has '^  #99999'
+
+# nobody reads any more
+"$report" "$work/log" 2>"$work/err" | true
+! grep -q Traceback "$work/err" || fail "a broken pipe is not a matter of course"
+echo "moat-report keeps its promises"
