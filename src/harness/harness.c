@@ -73,6 +73,7 @@ static struct {
 
 static int state_lock;
 static const struct harness_scheduler *scheduler;
+static harness_kernel *played_kernel;
 static void (*atomic_hook)(const volatile void *word);
 static __thread uintptr_t own_word = THREAD_NEW;
 static __thread uintptr_t *virtual_word;
@@ -572,9 +573,12 @@ void harness_reset(void) {
     state.next_reservation = 0;
     virtual_word = NULL;
     own_word = THREAD_NEW;
+    played_kernel = NULL;
     state_release();
     errno = saved;
 }
+
+void harness_set_kernel(harness_kernel *kernel) { played_kernel = kernel; }
 
 /* A system call is a scheduling point too. A thread that yields waits for another. */
 static bool answer_kernel(long number, const long *arguments, long *result) {
@@ -588,6 +592,7 @@ static bool answer_kernel(long number, const long *arguments, long *result) {
         *result = 0;
         return true;
     }
+    if (played_kernel != NULL && played_kernel(number, arguments, result)) return true;
     return arena_kernel(number, arguments, result);
 }
 

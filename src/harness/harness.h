@@ -40,6 +40,10 @@ void harness_fail_none(void);
 void harness_limit_committed(size_t bytes);
 /* From now on the kernel accepts guard markers and does nothing, as an emulator may. */
 void harness_ignore_markers(void);
+/* NULL: none. Answers system calls in the kernel's place, as os_seam.kernel does. harness_reset()
+   ends it. */
+typedef bool harness_kernel(long number, const long *arguments, long *result);
+void harness_set_kernel(harness_kernel *kernel);
 /* Calls of a kind, and calls that a plan made fail, since harness_reset(). */
 uint64_t harness_call_count(enum os_call kind);
 uint64_t harness_failures(void);

@@ -13,13 +13,16 @@
 /* A run this many times longer than needed is not reused. */
 #define CACHE_SLACK 2
 
-/* Smaller blocks are not worth the question what the machine has. */
+/* Less is not worth the question what the machine would give. */
 #define ASKED_FROM GIB
 
-/* More than there are addresses for, or than the machine would give to anybody. */
-static bool is_out_of_question(size_t bytes) {
-    return bytes > ro.region_span ||
-           (bytes >= ASKED_FROM && ro.overcommit == OVERCOMMIT_HEURISTIC && os_is_absurd(bytes));
+/* More than there are addresses for, or than the machine would give to anybody: refused before
+   addresses are mapped, and tables for them. `more`: of the bytes, those that the block has not
+   yet. */
+static bool is_out_of_question(size_t bytes, size_t more) {
+    if (bytes > ro.region_span) return true;
+    return more >= ASKED_FROM && ro.overcommit != OVERCOMMIT_ALWAYS &&
+           !atomic_load_relaxed(&ro.region->memory_is_locked) && os_is_absurd(more);
 }
 
 /* Segments for `bytes` and the inaccessible OS page behind them. */
@@ -185,7 +188,7 @@ static bool open_new(uint32_t index, struct guarded *guarded) {
 void *huge_alloc(size_t size, size_t alignment, bool zero) {
     THREAD_INSIDE();
     size_t bytes = huge_round(size);
-    if (is_out_of_question(bytes)) return NULL;
+    if (is_out_of_question(bytes, bytes)) return NULL;
     struct guarded new = {bytes, run_length(bytes), GUARD_NONE, false};
     uint32_t index;
     struct huge_entry cached;
@@ -300,8 +303,8 @@ static bool resize_in_place(struct segment *segment, size_t bytes) {
 enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size,
                              void **block) {
     THREAD_INSIDE();
-    size_t bytes = huge_round(new_size);
-    if (is_out_of_question(bytes)) return HUGE_NO_MEMORY;
+    size_t bytes = huge_round(new_size), old = atomic_load_relaxed(&segment->committed);
+    if (is_out_of_question(bytes, bytes > old ? bytes - old : 0)) return HUGE_NO_MEMORY;
     if (!huge_begin(segment, word, OWNER_RESIZING)) return HUGE_LOST;
     enum huge_result result = resize_in_place(segment, bytes) ? HUGE_OK : HUGE_NO_MEMORY;
     if (result != HUGE_OK && run_length(bytes) > segment->run)

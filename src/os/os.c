@@ -43,8 +43,6 @@ enum overcommit_mode os_overcommit_mode(void) {
     return mode >= '0' && mode <= '2' ? (enum overcommit_mode)(mode - '0') : OVERCOMMIT_UNKNOWN;
 }
 
-bool os_is_absurd(size_t bytes) { return os_facts.memory != 0 && bytes > os_facts.memory; }
-
 /* SIZE_MAX when there is no limit, or none can be read. */
 static size_t resource_limit(int resource) {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
@@ -78,6 +76,15 @@ static bool set_protection(void *start, size_t size, int protection) {
 
 static bool advise(void *start, size_t size, int advice) {
     return !os_facts.no_advice && KERNEL(SYS_madvise, start, size, advice) == 0;
+}
+
+bool os_is_absurd(size_t bytes) {
+    void *probe = map(0, bytes, PROT_READ | PROT_WRITE, 0);
+    bool absurd = probe == NULL;
+    /* the same without a charge: if that fails too, addresses are what there is too little of */
+    if (absurd) probe = map_inaccessible(0, bytes, 0);
+    if (probe != NULL) unmap((uintptr_t)probe, bytes);
+    return absurd && probe != NULL;
 }
 
 /* A kernel before 4.17 takes the address for a wish, so the result decides. ThreadSanitizer has

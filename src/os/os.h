@@ -33,8 +33,8 @@ struct os_facts {
     size_t page_size; /* bytes of an OS page, the largest of this machine when unknown; 0: unread */
     bool privileged;  /* AT_SECURE, or nobody knows */
     os_clock *clock;  /* that of the kernel's image, or one by a system call */
-    size_t memory;    /* bytes of memory and swap; 0: unknown */
     bool no_advice;   /* by an option: madvise() is not called */
+    bool no_files;    /* by an option: no file is opened */
 };
 /* A hook: the first member of the structure that never changes (meta/ro.h), filled in at the start;
    what is a function to call must not be writable. Zero before. */
@@ -42,9 +42,13 @@ extern struct os_facts os_facts __asm__("moat_ro_pages") __attribute__((visibili
 void os_read_facts(struct os_facts *facts);
 
 size_t os_page_size(void);
-/* More than all memory and swap of the machine: what the kernel's default, OVERCOMMIT_HEURISTIC,
-   refuses one mapping whatever is free. As it was at the start. */
+/* Whether the kernel would not give anybody so much memory at once: one mapping above all memory
+   and swap, in its default mode, or above what is left to promise, where it counts. It is asked, by
+   a mapping that is not kept; not where mappings are locked, which would make it resident. */
 bool os_is_absurd(size_t bytes);
+/* Whether calls of this thread may be refused, or end the process, by a filter of system calls:
+   true when the kernel does not say. */
+bool os_may_be_filtered(void);
 /* vm.overcommit_memory. */
 enum overcommit_mode {
     OVERCOMMIT_HEURISTIC,

@@ -22,9 +22,16 @@
 
 /* --- Random bytes, threads, time ------------------------------------------------------------- */
 
+static long open_for_reading(const char *path) {
+    long fd = -EACCES;
+    if (os_facts.no_files) return fd;
+    do fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    while (fd == -EINTR);
+    return fd;
+}
+
 static bool read_urandom(char *bytes, size_t size) {
-    long fd =
-        kernel_call(SYS_openat, AT_FDCWD, (long)"/dev/urandom", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    long fd = open_for_reading("/dev/urandom");
     if (fd < 0) return false;
     size_t done = 0;
     while (done < size) {
@@ -105,13 +112,6 @@ void os_write(int fd, const char *text, size_t length) {
         text += written;
         length -= (size_t)written;
     }
-}
-
-static long open_for_reading(const char *path) {
-    long fd = 0;
-    do fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    while (fd == -EINTR);
-    return fd;
 }
 
 /* Bytes read, 0 at the end and on an error. */

@@ -16,7 +16,6 @@
 #include "os/os_seam.h"
 
 #include <elf.h>
-#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -180,20 +179,10 @@ static bool read_auxiliary_from_proc(struct start *start) {
     return check_auxiliary(start, size / sizeof start->auxiliary[0]);
 }
 
-static size_t memory_and_swap(void) {
-    struct sysinfo info = {0};
-    size_t bytes = 0;
-    if (KERNEL(SYS_sysinfo, &info, 0, 0) != 0) return 0;
-    size_t unit = info.mem_unit != 0 ? info.mem_unit : 1;
-    bool fits =
-        !__builtin_mul_overflow((size_t)info.totalram + (size_t)info.totalswap, unit, &bytes);
-    return fits ? bytes : 0;
-}
-
 void os_read_facts(struct os_facts *facts) {
     struct start start = {0};
-    facts->memory = memory_and_swap();
     facts->no_advice = false;
+    facts->no_files = false;
     facts->page_size = CPU_OS_PAGE_MAX;
     facts->privileged = true;
     facts->clock = clock_by_system_call;
@@ -217,6 +206,22 @@ static struct os_facts facts_now(void) {
 size_t os_page_size(void) { return facts_now().page_size; }
 
 bool os_is_privileged(void) { return facts_now().privileged; }
+
+/* --- Filters of system calls ----------------------------------------------------------------- */
+
+/* prctl() would say it too, and a filter may not know it; files are read by whatever loads a
+   program. A line further down than the buffer reaches is one that nobody has seen. */
+bool os_may_be_filtered(void) {
+    static const char wanted[] = "\nSeccomp:\t0\n";
+    enum { WANTED = sizeof wanted - 1 };
+    char text[4096];
+    size_t length = os_read_file("/proc/thread-self/status", text, sizeof text);
+    for (size_t at = 0, matched = 0; at < length; at++) {
+        matched = text[at] == wanted[matched] ? matched + 1 : text[at] == '\n';
+        if (matched == WANTED) return false;
+    }
+    return true;
+}
 
 /* --- The environment ------------------------------------------------------------------------- */
 

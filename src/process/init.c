@@ -81,14 +81,20 @@ static bool fill_state(const struct layout *layout, struct random *random) {
     return true;
 }
 
+/* A filter made before the call was may end the process at it. */
+static bool may_seal(void) {
+    return ro.options.seal == SEAL_ON || (ro.options.seal == SEAL_AUTO && !os_may_be_filtered());
+}
+
 /* The whole of `ro` is read-only from here on. */
 static void publish(void) {
+    bool sealed = HARDENED_RO && may_seal();
     atomic_store_release(&ro.heaps_max, HEAPS_MAX); /* pairs with ro_is_started */
     if (!HARDENED_RO) return;
     (void)os_protect_read(&moat_ro_pages.extent, RO_ALIGNMENT);
-    if (os_protect_read(moat_ro_pages.gap, RO_ALIGNMENT) && !IN_HARNESS)
+    if (os_protect_read(moat_ro_pages.gap, RO_ALIGNMENT) && sealed)
         os_seal(moat_ro_pages.gap, RO_ALIGNMENT);
-    if (os_protect_read(&ro, RO_ALIGNMENT) && !IN_HARNESS) os_seal(&ro, RO_ALIGNMENT);
+    if (os_protect_read(&ro, RO_ALIGNMENT) && sealed) os_seal(&ro, RO_ALIGNMENT);
 }
 
 /* What a failed start has mapped goes back, and nothing is owned: but for the options and what the
@@ -116,6 +122,7 @@ static bool build(struct random *random) {
     os_read_facts(&ro.os);
     options_load(&ro.options);
     ro.os.no_advice = !ro.options.madvise_used;
+    ro.os.no_files = !ro.options.files_used;
     ro.os_page = ro.os.page_size;
     ro.mappings_max = os_mappings_max();
     ro.overcommit = os_overcommit_mode();

@@ -1,11 +1,15 @@
 /*
- * sandbox: a process starts, shuts itself into a filter that kills on whatever doc/system-calls.md
- * does not list, and goes on.
+ * sandbox: a process under a filter that kills on whatever doc/system-calls.md does not list.
  *
- * Arguments: the document, and what to do. "list": threads, children with and without handlers,
+ * Arguments: the document, what to do, and for "start" and "refused" what the program inside does.
+ * The process shuts itself in after its start: "list": threads, children with and without handlers,
  * huge blocks, memory that goes back. "no_madvise": the same without madvise (and so without
- * threads: the C library calls it as they end). "namespaces": children that are each process 1 of
- * a name space of their own lay out their heaps differently, and not as their parent goes on.
+ * threads: the C library calls it as they end). "namespaces": children that are each process 1 of a
+ * name space of their own lay out their heaps differently, and not as their parent goes on. Or
+ * there is a filter already when a program starts, this one: "start"; "killed": the same, which
+ * must end it; "refused": each call in turn is not known, or not permitted.
+ *
+ * NOT_LISTED has calls and advice that the filter does not know though the document lists them.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -26,17 +30,40 @@
 #include "family.h"
 #include "require.h"
 
+#ifdef STATIC
+#define IS_STATIC true
+#else
+#define IS_STATIC false
+#endif
+
 /* --- The filter ------------------------------------------------------------------------------ */
 
 static const struct {
     const char *name;
     int number;
 } known[] = {
-    {"mmap", SYS_mmap},       {"munmap", SYS_munmap},         {"mprotect", SYS_mprotect},
-    {"madvise", SYS_madvise}, {"mremap", SYS_mremap},         {"prlimit64", SYS_prlimit64},
-    {"futex", SYS_futex},     {"membarrier", SYS_membarrier}, {"clock_gettime", SYS_clock_gettime},
-    {"getpid", SYS_getpid},   {"gettid", SYS_gettid},         {"sched_yield", SYS_sched_yield},
+    {"mmap", SYS_mmap},
+    {"munmap", SYS_munmap},
+    {"mprotect", SYS_mprotect},
+    {"madvise", SYS_madvise},
+    {"mremap", SYS_mremap},
+    {"prlimit64", SYS_prlimit64},
+    {"futex", SYS_futex},
+    {"membarrier", SYS_membarrier},
+    {"clock_gettime", SYS_clock_gettime},
+    {"getpid", SYS_getpid},
+    {"gettid", SYS_gettid},
+    {"sched_yield", SYS_sched_yield},
+    {"getrandom", SYS_getrandom},
+    {"openat", SYS_openat},
+    {"read", SYS_read},
+    {"close", SYS_close},
+    {"pread64", SYS_pread64},
+    {"ppoll", SYS_ppoll},
+    {"write", SYS_write},
+    {"mseal", 462},
 };
+#define KNOWN (sizeof known / sizeof known[0])
 
 /* What this program and the C library need for themselves. */
 static const int others[] = {
@@ -51,51 +78,136 @@ static const int others[] = {
 #endif
 };
 
-#define RULES_MAX 100
-static struct sock_filter rules[RULES_MAX] = {
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
-static unsigned short rule_count = 1;
+/* And to be executed and loaded. */
+static const int loaders[] = {
+    SYS_execve,          SYS_faccessat, SYS_fstat,      SYS_newfstatat,
+    SYS_set_tid_address, SYS_getcwd,    SYS_readlinkat,
+#ifdef SYS_access
+    SYS_access,          SYS_readlink,
+#endif
+#ifdef SYS_arch_prctl
+    SYS_arch_prctl,
+#endif
+};
+/* Not in a static program, to which nobody has opened anything. */
+static const int dynamic_loaders[] = {SYS_openat, SYS_pread64};
 
-static void allow(int number) {
-    REQUIRE(rule_count + 3 < RULES_MAX, "too many rules");
-    rules[rule_count++] =
-        (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1);
-    rules[rule_count++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+#define ADVICE_MAX 16
+#define RULES_MAX 200
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+struct filter {
+    struct sock_filter rules[RULES_MAX];
+    unsigned short count;
+    unsigned advice[ADVICE_MAX]; /* that madvise may be called with */
+    unsigned advices, listed;
+    const char *not_listed; /* names and numbers, a comma behind each */
+};
+
+static void add_rule(struct filter *filter, struct sock_filter rule) {
+    REQUIRE(filter->count < RULES_MAX, "too many rules");
+    filter->rules[filter->count++] = rule;
 }
 
-/* Allows the calls of a row of the document: `NAME`, or `NAME`, `NAME`, up to the next column. */
-static unsigned allow_row(char *row, const char *except) {
-    unsigned allowed = 0;
-    *strchr(row + 1, '|') = '\0';
-    for (char *name = strtok(row, "`, |\n"); name != NULL; name = strtok(NULL, "`, |\n")) {
-        size_t i = 0;
-        while (i < sizeof known / sizeof known[0] && strcmp(known[i].name, name) != 0) i++;
-        REQUIRE(i < sizeof known / sizeof known[0], "the document lists %s, which is new", name);
-        if (strcmp(name, except) != 0) allow(known[i].number);
-        allowed++;
+static void load_word(struct filter *filter, size_t offset) {
+    add_rule(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offset));
+}
+
+static void answer(struct filter *filter, unsigned what) {
+    add_rule(filter, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, what));
+}
+
+/* The next rule is for that value alone. */
+static void if_equal(struct filter *filter, unsigned value, unsigned char rules) {
+    add_rule(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, rules));
+}
+
+static void allow(struct filter *filter, int number) {
+    if_equal(filter, (unsigned)number, 1);
+    answer(filter, SECCOMP_RET_ALLOW);
+}
+
+/* With listed advice alone. */
+static void allow_madvise(struct filter *filter) {
+    if_equal(filter, SYS_madvise, (unsigned char)(2 + 2 * filter->advices));
+    load_word(filter, offsetof(struct seccomp_data, args[2]));
+    for (unsigned i = 0; i < filter->advices; i++) allow(filter, (int)filter->advice[i]);
+    answer(filter, SECCOMP_RET_KILL_PROCESS);
+}
+
+static bool is_listed(const struct filter *filter, const char *name) {
+    char word[64];
+    snprintf(word, sizeof word, ",%s,", name);
+    return strstr(filter->not_listed, word) == NULL;
+}
+
+static void allow_name(struct filter *filter, const char *name) {
+    size_t i = 0;
+    while (i < KNOWN && strcmp(known[i].name, name) != 0) i++;
+    REQUIRE(i < KNOWN, "the document lists %s, which is new", name);
+    filter->listed++;
+    if (known[i].number != SYS_madvise && is_listed(filter, name)) allow(filter, known[i].number);
+}
+
+/* A row of the document: names of calls in its first column, advice as numbers in its second, each
+   between backticks. */
+static void allow_row(struct filter *filter, char *row) {
+    const char *second = strchr(row + 1, '|');
+    bool inside = false;
+    REQUIRE(second != NULL, "half a row: %s", row);
+    for (char *word = row, *end; (end = strpbrk(word, "`\n")) != NULL && *end == '`';
+         word = end + 1, inside = !inside) {
+        *end = '\0';
+        if (!inside) continue;
+        if (word < second)
+            allow_name(filter, word);
+        else if (word[strspn(word, "0123456789")] == '\0' && is_listed(filter, word) &&
+                 filter->advices < ADVICE_MAX)
+            filter->advice[filter->advices++] = (unsigned)atoi(word);
     }
-    return allowed;
 }
 
-static void shut_in(const char *document, const char *except) {
+static bool is_section(const char *line, bool start) {
+    return strcmp(line, "## Work\n") == 0 || strcmp(line, "## A child of fork\n") == 0 ||
+           (start && strcmp(line, "## Start\n") == 0);
+}
+
+static void allow_listed(struct filter *filter, const char *document, bool start) {
     char line[500];
     bool wanted = false;
-    unsigned allowed = 0;
     FILE *file = fopen(document, "r");
     REQUIRE(file != NULL, "no %s", document);
     while (fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, "## ", 3) == 0)
-            wanted = strcmp(line, "## Work\n") == 0 || strcmp(line, "## A child of fork\n") == 0;
-        if (wanted && strncmp(line, "| `", 3) == 0) allowed += allow_row(line, except);
+        if (strncmp(line, "## ", 3) == 0) wanted = is_section(line, start);
+        if (wanted && line[0] == '|' && strchr(line, '`') != NULL) allow_row(filter, line);
     }
     fclose(file);
-    REQUIRE(allowed > 8, "the document is not understood");
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) allow(others[i]);
-    rules[rule_count++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-    struct sock_fprog program = {rule_count, rules};
+    REQUIRE(filter->listed > 8, "the document is not understood");
+    if (is_listed(filter, "madvise")) allow_madvise(filter);
+}
+
+static void begin(struct filter *filter, const char *not_listed) {
+    *filter = (struct filter){.not_listed = not_listed};
+    load_word(filter, offsetof(struct seccomp_data, nr));
+}
+
+static void install(const struct filter *filter) {
+    struct sock_fprog program = {filter->count, (struct sock_filter *)filter->rules};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
         skip_test("no seccomp here");
+}
+
+static void shut_in(const char *document, const char *not_listed, bool start) {
+    static struct filter filter;
+    begin(&filter, not_listed);
+    allow_listed(&filter, document, start);
+    for (size_t i = 0; i < COUNT(others); i++) allow(&filter, others[i]);
+    for (size_t i = 0; start && i < COUNT(loaders); i++) allow(&filter, loaders[i]);
+    for (size_t i = 0; start && !IS_STATIC && i < COUNT(dynamic_loaders); i++)
+        allow(&filter, dynamic_loaders[i]);
+    answer(&filter, SECCOMP_RET_KILL_PROCESS);
+    install(&filter);
 }
 
 /* --- What goes on inside --------------------------------------------------------------------- */
@@ -202,22 +314,94 @@ static void compare_children(void) {
                     "children %d and %d draw the same numbers", j, i);
 }
 
+/* --- A filter that is there before the start -------------------------------------------------- */
+
+static _Noreturn void become(char *program, char *inside) {
+    char *arguments[] = {program, "-", "inside", inside, NULL};
+    execv(program, arguments);
+    _exit(9);
+}
+
+/* One call is answered by an error, all others are allowed. */
+static _Noreturn void become_without(char *program, char *inside, int number, unsigned error) {
+    static struct filter filter;
+    begin(&filter, "");
+    if_equal(&filter, (unsigned)number, 1);
+    answer(&filter, SECCOMP_RET_ERRNO | error);
+    answer(&filter, SECCOMP_RET_ALLOW);
+    install(&filter);
+    become(program, inside);
+}
+
+/* Not those that whoever loads a program cannot do without, nor those that memory comes from. */
+static void refuse_each(char *program, char *inside) {
+    static const char needed[] = ",mmap,munmap,mprotect,openat,read,close,pread64,write,futex,";
+    static const unsigned errors[] = {EPERM, ENOSYS};
+    const struct filter filter = {.not_listed = needed};
+    for (size_t i = 0; i < KNOWN; i++)
+        for (size_t j = 0; j < COUNT(errors) && is_listed(&filter, known[i].name); j++) {
+            pid_t child = fork();
+            if (child == 0) become_without(program, inside, known[i].number, errors[j]);
+            expect_good_end(child, known[i].name);
+        }
+}
+
+/* Ends with a word or is killed, as the caller expects. */
+static void run_inside(const char *what) {
+    if (strcmp(what, "threads") == 0) have_threads();
+    have_children(strcmp(what, "threads") == 0);
+}
+
+static void expect_killed(const char *document, const char *not_listed, char *program) {
+    pid_t child = fork();
+    int status = 0;
+    if (child == 0) {
+        shut_in(document, not_listed, true);
+        become(program, "alone");
+    }
+    REQUIRE(child > 0 && waitpid(child, &status, 0) == child, "no child");
+    REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "status %x", status);
+}
+
+/* True: done. */
+static bool run_before_start(int count, char **arguments) {
+    const char *what = arguments[2];
+    if (count == 4 && strcmp(what, "inside") == 0) {
+        run_inside(arguments[3]);
+        return true;
+    }
+    if (count == 4 && strcmp(what, "refused") == 0) {
+        refuse_each(arguments[0], arguments[3]);
+        return true;
+    }
+    if (count == 4 && strcmp(what, "killed") == 0) {
+        expect_killed(arguments[1], arguments[3], arguments[0]);
+        return true;
+    }
+    if (count != 5 || strcmp(what, "start") != 0) return false;
+    shut_in(arguments[1], arguments[4], true);
+    become(arguments[0], arguments[3]);
+}
+
 int main(int count, char **arguments) {
-    alarm(100);
-    REQUIRE(count == 3, "DOCUMENT WHAT");
-    family_find();
+    REQUIRE(count >= 3, "DOCUMENT WHAT [INSIDE] [NOT_LISTED]");
+    if (strcmp(arguments[2], "inside") != 0) alarm(100); /* which is kept across exec */
+    if (!IS_STATIC) family_find();
     void *first = malloc(10);
-    REQUIRE(first != NULL && family_is_moat(), "libmoat.so is not in this process");
+    REQUIRE(first != NULL && (IS_STATIC || family_is_moat()), "libmoat.so is not in this process");
     free(first);
-    if (strcmp(arguments[2], "list") == 0) {
-        shut_in(arguments[1], "");
+    const char *not_listed = count == 4 ? arguments[3] : ",";
+    if (run_before_start(count, arguments)) {
+        /* done */
+    } else if (strcmp(arguments[2], "list") == 0) {
+        shut_in(arguments[1], not_listed, false);
         have_threads();
         have_children(true);
     } else if (strcmp(arguments[2], "no_madvise") == 0) {
-        shut_in(arguments[1], "madvise");
+        shut_in(arguments[1], ",madvise,", false);
         have_children(false);
     } else {
-        shut_in(arguments[1], "");
+        shut_in(arguments[1], not_listed, false);
         compare_children();
     }
     use_heap();

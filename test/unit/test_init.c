@@ -5,10 +5,12 @@
 #define _GNU_SOURCE
 #include "core.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 static void start(void) { core_start("region=1G"); }
 
@@ -99,6 +101,71 @@ START_TEST(what_never_changes_is_read_only) {
 END_TEST
 
 /* Bases differ from start to start, by more than a few bits. */
+static const char *status_text; /* what the kernel says of the thread; NULL: nothing */
+
+static bool play_status(long number, const long *arguments, long *result) {
+    enum { STATUS = 4000 }; /* its descriptor */
+    if (number == SYS_openat && strcmp((const char *)arguments[1], "/proc/thread-self/status") == 0)
+        *result = status_text != NULL ? STATUS : -ENOENT;
+    else if (number == SYS_read && arguments[0] == STATUS)
+        *result = (long)strlen(strcpy((char *)arguments[1], status_text));
+    else
+        return false;
+    if (number == SYS_read) status_text = ""; /* its end */
+    return true;
+}
+
+static const struct {
+    const char *options, *status;
+    uint64_t seals;
+} worlds[] = {
+    {"", "Name:\tx\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n", 2},
+    {"", "Name:\tx\nNoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n", 0},
+    {"", "Name:\tx\\nSeccomp:\t0\nSeccomp:\t1\n", 0}, /* a name, as the kernel escapes it */
+    {"", "Name:\tx\nSeccomp:\t0", 0},
+    {"", "", 0},
+    {"", NULL, 0},
+    {"seal=on", "Name:\tx\nSeccomp:\t2\n", 2},
+    {"seal=on:files=off", NULL, 2},
+    {"seal=off", "Name:\tx\nSeccomp:\t0\n", 0},
+    {"files=off", "Name:\tx\nSeccomp:\t0\n", 0},
+};
+
+/* A filter that was made before mseal() was may end the process at it. */
+START_TEST(what_never_changes_is_sealed_where_no_filter_may_be) {
+    core_start(worlds[_i].options);
+    status_text = worlds[_i].status;
+    harness_set_kernel(play_status);
+    ck_assert(init_once());
+    ck_assert_uint_eq(harness_call_count(OS_SEAL), worlds[_i].seals);
+}
+END_TEST
+
+static unsigned files_opened;
+
+static bool count_files(long number, const long *arguments, long *result) {
+    (void)arguments;
+    (void)result;
+    files_opened += number == SYS_openat;
+    return false;
+}
+
+START_TEST(without_files_none_is_opened) {
+    core_start("files=off");
+    harness_set_kernel(count_files);
+    ck_assert(init_once());
+    ck_assert_ptr_nonnull(alloc_block(100));
+    ck_assert_ptr_null(alloc_block((size_t)4 << 40));
+    ck_assert_uint_eq(files_opened, 0);
+    ck_assert_uint_eq(ro.mappings_max, 65530);
+    ck_assert_int_eq(ro.overcommit, OVERCOMMIT_UNKNOWN);
+    core_start("");
+    harness_set_kernel(count_files);
+    ck_assert(init_once());
+    ck_assert_uint_eq(files_opened, 3);
+}
+END_TEST
+
 START_TEST(every_start_has_its_own_layout) {
     enum { STARTS = 16 };
     uintptr_t seen[STARTS][3];
@@ -294,6 +361,9 @@ int main(void) {
     tcase_add_test(group, every_table_has_inaccessible_memory_around_it);
     tcase_add_test(group, wild_pointers_into_the_region_are_reported);
     tcase_add_test_raise_signal(group, what_never_changes_is_read_only, SIGSEGV);
+    tcase_add_loop_test(group, what_never_changes_is_sealed_where_no_filter_may_be, 0,
+                        sizeof worlds / sizeof *worlds);
+    tcase_add_test(group, without_files_none_is_opened);
     tcase_add_test(group, every_start_has_its_own_layout);
     tcase_add_test(group, each_system_call_failing_in_turn_is_survived);
     tcase_add_test(group, calls_that_fail_for_long_are_survived);

@@ -70,7 +70,9 @@ static struct options defaults(void) {
                             .verbose = false,
                             .region_limit = 0,
                             .dump = DUMP_TABLES,
-                            .madvise_used = true};
+                            .madvise_used = true,
+                            .seal = SEAL_AUTO,
+                            .files_used = true};
 }
 
 /* --- Values ---------------------------------------------------------------------------------- */
@@ -126,6 +128,11 @@ static const struct {
     {"dump=none", CHANGE(dump, DUMP_NONE)},
     {"madvise=on", NOTHING},
     {"madvise=off", CHANGE(madvise_used, false)},
+    {"seal=auto", NOTHING},
+    {"seal=on", CHANGE(seal, SEAL_ON)},
+    {"seal=off", CHANGE(seal, SEAL_OFF)},
+    {"files=on", NOTHING},
+    {"files=off", CHANGE(files_used, false)},
     {"deepbind=keep", CHANGE(deepbind, DEEPBIND_KEEP)},
     {"deepbind=keep:deepbind=strip", NOTHING},
     /* Empty items do not count, and of two the last one wins. */
@@ -347,9 +354,19 @@ END_TEST
 
 /* --- Privileged processes -------------------------------------------------------------------- */
 
-static const char *const weakening[] = {
-    "guards=off", "sized=report", "sized=off",  "purge_delay=11", "purge_delay=3600000",
-    "verbose=1",  "region=16M",   "region=64T", "deepbind=keep",  "deepbind=strip-except:a"};
+static const char *const weakening[] = {"guards=off",
+                                        "sized=report",
+                                        "sized=off",
+                                        "purge_delay=11",
+                                        "purge_delay=3600000",
+                                        "seal=off",
+                                        "files=off",
+                                        "madvise=off",
+                                        "verbose=1",
+                                        "region=16M",
+                                        "region=64T",
+                                        "deepbind=keep",
+                                        "deepbind=strip-except:a"};
 
 START_TEST(a_privileged_process_refuses_what_weakens) {
     struct options expected = defaults();
@@ -365,8 +382,10 @@ END_TEST
 
 START_TEST(a_privileged_process_takes_what_hardens_or_is_neutral) {
     struct options options = parsed(
-        "guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=7:verbose=0:region=0", true);
+        "guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=7:verbose=0:region=0:seal=on",
+        true);
     struct options expected = defaults();
+    expected.seal = SEAL_ON;
     expected.guards = GUARDS_MPROTECT;
     expected.zero_realloc_frees = false;
     expected.purge_delay_ms = 7;
@@ -439,7 +458,7 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
         printed,
         "moat: options: "
         "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:"
-        "dump=tables:madvise=on:"
+        "dump=tables:madvise=on:seal=auto:files=on:"
         "deepbind=strip-except:a,b\n");
     char text[256];
     ck_assert_uint_lt(strlen(printed), sizeof text);
