@@ -264,7 +264,9 @@ static long play_madvise(uintptr_t start, size_t size, long advice) {
     return 0;
 }
 
+/* The caller has written into the last word it moves over. */
 static long play_mremap(uintptr_t from, size_t size, uintptr_t to) {
+    arena_touch(to + size - sizeof(uint64_t), sizeof(uint64_t));
     empty(to, size);
     for (uintptr_t at = 0; at < size; at += UNIT_BYTES) {
         if (!is_touched(from + at) && !arena.overflowed) continue;

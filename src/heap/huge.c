@@ -243,18 +243,30 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     return HUGE_OK;
 }
 
-/* A longer run with the old one's pages in it: no copy. False: nothing changed. */
+/* Something else may lie in the first `bytes` of the run by now: nobody may have its segments. */
+static void leave_run(uint32_t index, const struct guarded *guarded, size_t bytes) {
+    uintptr_t start = segment_address(index);
+    guard_leave(start, guarded, bytes);
+    region_bar(index, guarded->run);
+}
+
+/* A longer run with the old one's pages in it: no copy. False: nothing changed. The last page that
+   is moved over is open before, as a move needs it. */
 static bool move_pages(struct segment *segment, struct guarded *new, uint32_t *index) {
     size_t old_bytes = segment->committed;
     if (!region_take(new->run, 1, index)) return false;
     uintptr_t from = segment_start(segment), to = segment_address(*index);
-    if (guard_open(to, old_bytes, new)) {
+    if (guard_open(to, old_bytes - ro.os_page, new)) {
         /* pairs with undo_move, in a forked child */
         atomic_store_release(&segment->moving_to, *index);
-        bool moved = os_move_pages((void *)from, (void *)to, old_bytes);
-        region_advise(moved ? from : to, old_bytes);
-        if (moved) return true;
+        enum os_move move = os_move_pages((void *)from, (void *)to, old_bytes);
+        if (move != OS_MOVE_LOST) region_advise(move == OS_MOVED ? from : to, old_bytes);
+        if (move == OS_MOVED) return true;
         atomic_store_relaxed(&segment->moving_to, 0u);
+        if (move == OS_MOVE_LOST) {
+            leave_run(*index, new, old_bytes);
+            return false;
+        }
         if (!guard_close(to, new)) return false;
     }
     region_give(*index, new->run);
@@ -363,10 +375,12 @@ static bool undo_move(struct segment *segment) {
     struct segment *other = segment_at(segment->moving_to);
     uint64_t word = atomic_load_relaxed(&other->owner);
     uintptr_t from = segment_start(segment), to = segment_start(other);
+    size_t bytes = segment->committed;
     bool back = true;
     if (os_can_read((const void *)to)) {
-        back = os_move_pages((void *)to, (void *)from, segment->committed);
-        region_advise(back ? to : from, segment->committed);
+        back = os_commit((void *)(from + bytes - ro.os_page), ro.os_page) &&
+               os_move_pages((void *)to, (void *)from, bytes) == OS_MOVED;
+        region_advise(back ? to : from, bytes);
         segment->apart |= back;
     }
     if (owner_kind(word) == OWNER_HUGE) end_free(other, word);

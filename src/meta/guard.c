@@ -158,10 +158,19 @@ void guard_reopen(uintptr_t start, size_t bytes, uint32_t run) {
     (void)region_decommit(start + bytes, size - bytes);
 }
 
-bool guard_close(uintptr_t start, const struct guarded *guarded) {
-    size_t size = (size_t)guarded->run << SEGMENT_SHIFT;
+static void give_splits(const struct guarded *guarded) {
     if (guarded->means == GUARD_SPLIT) guard_give_split();
     if (guarded->apart) guard_give_split();
+}
+
+void guard_leave(uintptr_t start, const struct guarded *guarded, size_t bytes) {
+    give_splits(guarded);
+    (void)region_decommit(start + bytes, end_of(start, guarded) - start - bytes);
+}
+
+bool guard_close(uintptr_t start, const struct guarded *guarded) {
+    size_t size = (size_t)guarded->run << SEGMENT_SHIFT;
+    give_splits(guarded);
     if (region_decommit(start, size)) return true;
     (void)os_purge((void *)start, guarded->bytes);
     return false;

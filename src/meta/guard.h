@@ -41,6 +41,10 @@ void guard_reopen(uintptr_t start, size_t bytes, uint32_t run);
    all the same. */
 bool guard_close(uintptr_t start, const struct guarded *guarded);
 
+/* Gives up an open run at whose first `bytes` something else may lie: only what is behind them
+   becomes inaccessible. */
+void guard_leave(uintptr_t start, const struct guarded *guarded, size_t bytes);
+
 /* Makes part of a run usable that nobody has opened: [from, to), which leaves the run's last OS
    page out. A run with such parts is open as a split. False: nothing changed. */
 bool guard_open_part(uintptr_t start, size_t from, size_t to);

@@ -283,6 +283,12 @@ void region_give(uint32_t index, uint32_t count) {
     locks_release(LOCK_REGION);
 }
 
+void region_bar(uint32_t index, uint32_t count) {
+    locks_acquire(LOCK_REGION);
+    bar_segments(ro.region, index, index + count);
+    locks_release(LOCK_REGION);
+}
+
 /* Stores between acquire and release come in any order, and some of them may be missing. Of each
    bit either value is right: what is taken and belongs to nobody is taken back after this. A
    window whose extent was published is there; one that was not is gone around like anything in

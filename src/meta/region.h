@@ -50,7 +50,8 @@ struct region {
     size_t committed;      /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;     /* times the lock was taken, under it */
     uint64_t taken[REGION_WORDS]; /* 1: taken; means nothing from the extent on */
-    /* 1: taken for good, nobody's to use: number 0, what was gone around, the guard behind it */
+    /* 1: taken for good, nobody's to use: number 0, what was gone around, the guard behind it, what
+       was lost */
     uint64_t barred[REGION_WORDS];
 };
 
@@ -70,6 +71,8 @@ bool region_take(uint32_t count, uint32_t align, uint32_t *index);
 bool region_extend(uint32_t index, uint32_t count, uint32_t more);
 /* Gives inaccessible segments back. */
 void region_give(uint32_t index, uint32_t count);
+/* Nobody may have these taken segments any more: something else may lie there. */
+void region_bar(uint32_t index, uint32_t count);
 
 /* In a forked child, after whoever held the lock: the request was served, or was not. */
 void region_recover(void);

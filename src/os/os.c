@@ -12,6 +12,7 @@
 
 #include "os/kernel.h"
 #include "os/os_seam.h"
+#include "os/peek.h"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -246,16 +247,30 @@ bool os_seal(void *start, size_t size) {
     return KERNEL(CALL_MSEAL, start, size, 0) == 0;
 }
 
-bool os_move_pages(void *from, void *to, size_t size) {
-    if (os_seam_fails(OS_REMAP)) return false;
+/* The kernel may have unmapped the destination before it failed, as it does at RLIMIT_DATA. Then it
+   is mapped again, unless another thread has come first. If it was not unmapped, the word in it is
+   still there. */
+static enum os_move move_failed(uintptr_t to, size_t size, const uint64_t *witness) {
+    struct peek peek = {0, 0};
+    uintptr_t word = 0;
+    if (reserve_exactly(to, size) != NULL) {
+        os_seam_note(OS_CHANGE_DECOMMIT, (const void *)to, size);
+        return OS_NOT_MOVED;
+    }
+    if (peek_word(&peek, (uintptr_t)witness, &word) && word == ~(uintptr_t)witness)
+        return OS_NOT_MOVED;
+    os_seam_note(OS_CHANGE_UNRESERVE, (const void *)to, size);
+    return OS_MOVE_LOST;
+}
+
+enum os_move os_move_pages(void *from, void *to, size_t size) {
+    if (os_seam_fails(OS_REMAP)) return OS_NOT_MOVED;
+    /* nobody else has mapped a page there with this in it */
+    uint64_t *witness = (uint64_t *)((uintptr_t)to + size) - 1;
+    *witness = ~(uintptr_t)witness;
     long moved = kernel_call(SYS_mremap, (long)from, (long)size, (long)size,
                              MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
-    if (moved != (long)to) {
-        /* The kernel may have unmapped the destination before it failed, as it does at RLIMIT_DATA.
-           If it did not, the address is taken, by our own reservation, and stays as it is. */
-        (void)reserve_exactly((uintptr_t)to, size);
-        return false;
-    }
+    if (moved != (long)to) return move_failed((uintptr_t)to, size, witness);
     /* The source is empty now. Should the kernel refuse to replace it, closing it is all that can
        be done, and enough. */
     if (!replace_by_inaccessible(from, size)) set_protection(from, size, PROT_NONE);
@@ -264,7 +279,7 @@ bool os_move_pages(void *from, void *to, size_t size) {
         os_seam_note(OS_CHANGE_DECOMMIT, to, size);
         os_seam_note(OS_CHANGE_COMMIT, to, size);
     }
-    return true;
+    return OS_MOVED;
 }
 
 /* --- Which limit was it ---------------------------------------------------------------------- */

@@ -101,9 +101,14 @@ void os_keep_small_pages(void *start, size_t size);
 bool os_wipe_on_fork(void *start, size_t size);
 /* mseal where the kernel has it; best effort. */
 bool os_seal(void *start, size_t size);
-/* Moves the pages of [from, from+size) to `to` (reserved by us), leaving `from` inaccessible and
-   reserved. False: nothing moved. */
-bool os_move_pages(void *from, void *to, size_t size);
+/* Moves the pages of [from, from+size) to `to`, leaving `from` inaccessible and reserved. `to` is
+   reserved by us, and its last OS page writable. */
+enum os_move {
+    OS_MOVED,
+    OS_NOT_MOVED, /* both ranges are as they were, but for what is in that page */
+    OS_MOVE_LOST  /* `from` is as it was; at `to` may be what another thread has mapped meanwhile */
+};
+enum os_move os_move_pages(void *from, void *to, size_t size);
 
 /* Fills from the kernel; never short, never blocks for entropy after boot; false only if the kernel
    gives none. */

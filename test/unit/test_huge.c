@@ -378,6 +378,50 @@ START_TEST(a_move_that_the_kernel_refuses_becomes_a_copy) {
 }
 END_TEST
 
+static char *theirs; /* what another thread maps while a move fails */
+
+static bool play_lost_move(long number, const long *arguments, long *result) {
+    if (number != SYS_mremap) return false;
+    size_t size = (size_t)arguments[1];
+    char *to = (char *)arguments[4];
+    core_require(munmap(to, size) == 0);
+    theirs =
+        mmap(to, size / 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    core_require(theirs == to);
+    memset(theirs, 7, size / 2);
+    *result = -ENOMEM;
+    return true;
+}
+
+/* A move that fails may have left a hole: what lies in it by then is somebody else's for good, in a
+   forked child too. */
+START_TEST(what_lies_where_a_failed_move_went_is_left_alone) {
+    core_start_ready("region=256M");
+    size_t splits = ro.region->splits;
+    char *block = make_hemmed_in(5 * MIB);
+    fill(block, 5 * MIB, 3);
+    harness_set_kernel(play_lost_move);
+    char *moved = resize(block, 20 * MIB);
+    harness_set_kernel(NULL);
+    ck_assert_ptr_nonnull(moved);
+    expect_filled(moved, 5 * MIB, 3); /* by a copy */
+    alloc_free(moved);
+    ck_assert(alloc_collect(true));
+    ck_assert_uint_eq(ro.region->splits, splits);
+    check_all();
+    *ro.fork_mark = FORK_WIPED;
+    for (size_t size = 2 * MIB, i = 0; i < 100; i++) {
+        char *other = alloc_block(size);
+        if (other == NULL) break;
+        ck_assert(other + size <= theirs || other >= theirs + 5 * MIB);
+        fill(other, size, 1);
+    }
+    for (size_t i = 0; i < 5 * MIB / 2; i++) core_require(theirs[i] == 7);
+    check_all();
+    ck_assert_int_eq(munmap(theirs, 5 * MIB / 2), 0);
+}
+END_TEST
+
 /* Whatever call fails on the way, the block is as it was, or it was resized; nothing leaks. */
 START_TEST(a_resize_that_fails_changes_nothing) {
     static const size_t to[] = {2 * MIB, 7 * MIB, 12 * MIB, 900 * MIB, 1000, SIZE_MAX};
@@ -626,6 +670,7 @@ int main(void) {
     tcase_add_test(group, a_block_grows_into_free_segments_behind_it);
     tcase_add_test(group, a_block_that_cannot_grow_is_moved_without_a_copy);
     tcase_add_test(group, a_move_that_the_kernel_refuses_becomes_a_copy);
+    tcase_add_test(group, what_lies_where_a_failed_move_went_is_left_alone);
     tcase_add_test(group, a_resize_that_fails_changes_nothing);
     tcase_add_test(group, a_huge_block_becomes_a_small_one_and_back);
     tcase_add_test(group, a_second_free_loses_in_every_state);

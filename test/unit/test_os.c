@@ -329,7 +329,8 @@ START_TEST(moved_pages_keep_their_contents_and_close_the_source) {
     char *to = at(9);
     ck_assert(os_commit(from, 4 * page));
     for (size_t i = 0; i < 4; i++) memset(from + i * page, (int)i + 1, page);
-    ck_assert(os_move_pages(from, to, 4 * page));
+    ck_assert(os_commit(to + 3 * page, page));
+    ck_assert_int_eq(os_move_pages(from, to, 4 * page), OS_MOVED);
     for (size_t i = 0; i < 4; i++) {
         ck_assert_int_eq(to[i * page], (int)i + 1);
         ck_assert_int_eq(to[(i + 1) * page - 1], (int)i + 1);
@@ -352,7 +353,8 @@ START_TEST(the_source_of_a_move_is_not_charged_any_more) {
     size_t before = charged_bytes();
     ck_assert(os_commit(from, 64 * MIB));
     *from = 1;
-    ck_assert(os_move_pages(from, to, 64 * MIB));
+    ck_assert(os_commit(to + 64 * MIB - page, page));
+    ck_assert_int_eq(os_move_pages(from, to, 64 * MIB), OS_MOVED);
     ck_assert_uint_lt(charged_bytes(), before + 72 * MIB);
     ck_assert(os_decommit(to, 64 * MIB));
     ck_assert_uint_lt(charged_bytes(), before + 8 * MIB);
@@ -372,16 +374,68 @@ static void limit_to(int resource, size_t bytes) {
 START_TEST(a_failed_move_changes_nothing) {
     ck_assert(os_commit(at(1), 2 * page));
     *at(1) = 5;
+    ck_assert(os_commit(at(10), page));
     limit_to(RLIMIT_DATA, page);
-    ck_assert(!os_move_pages(at(1), at(9), 2 * page));
+    ck_assert_int_eq(os_move_pages(at(1), at(9), 2 * page), OS_NOT_MOVED);
     limit_to(RLIMIT_DATA, RLIM_INFINITY);
     ck_assert_int_eq(*at(1), 5);
     ck_assert(writable(at(2)));
     ck_assert(inaccessible(at(9)));
-    ck_assert(harness_range_is((uintptr_t)at(9), 2 * page, HARNESS_RESERVED));
+    ck_assert(harness_range_is((uintptr_t)at(9), page, HARNESS_RESERVED));
     ck_assert_ptr_null(os_reserve(page, page, (uintptr_t)at(9)));
     ck_assert(os_commit(at(9), 2 * page));
     ck_assert(all_zero(at(9), 2 * page));
+}
+END_TEST
+
+/* What has become of the destination as the call fails, and what another thread has mapped there by
+   then: OS pages from its first one on. */
+static struct {
+    bool unmapped;
+    size_t mapped_from, mapped_to;
+} failure;
+
+static bool play_failed_move(long number, const long *arguments, long *result) {
+    if (number != SYS_mremap) return false;
+    char *to = (char *)arguments[4];
+    if (failure.unmapped) ck_assert_int_eq(munmap(to, (size_t)arguments[1]), 0);
+    size_t size = (failure.mapped_to - failure.mapped_from) * page;
+    if (size != 0) {
+        char *theirs = mmap(to + failure.mapped_from * page, size, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+        ck_assert_ptr_eq(theirs, to + failure.mapped_from * page);
+        memset(theirs, 7, size);
+    }
+    *result = -ENOMEM;
+    return true;
+}
+
+static const struct {
+    bool unmapped;
+    size_t mapped_from, mapped_to;
+    enum os_move result;
+} failures[] = {{false, 0, 0, OS_NOT_MOVED}, {true, 0, 0, OS_NOT_MOVED},
+                {true, 0, 4, OS_MOVE_LOST},  {true, 0, 1, OS_MOVE_LOST},
+                {true, 3, 4, OS_MOVE_LOST},  {true, 1, 2, OS_MOVE_LOST}};
+
+/* The kernel may have unmapped the destination of a move that fails: what another thread has put
+   there meanwhile is not ours. */
+START_TEST(what_another_thread_has_mapped_in_the_hole_of_a_failed_move_is_not_ours) {
+    failure.unmapped = failures[_i].unmapped;
+    failure.mapped_from = failures[_i].mapped_from;
+    failure.mapped_to = failures[_i].mapped_to;
+    char *from = at(1), *to = at(8);
+    ck_assert(os_commit(from, 4 * page));
+    ck_assert(os_commit(to + 3 * page, page));
+    memset(from, 5, 4 * page);
+    harness_set_kernel(play_failed_move);
+    ck_assert_int_eq(os_move_pages(from, to, 4 * page), failures[_i].result);
+    for (size_t i = 0; i < 4 * page; i++) ck_assert_int_eq(from[i], 5);
+    for (size_t i = failure.mapped_from * page; i < failure.mapped_to * page; i++)
+        ck_assert_int_eq(to[i], 7);
+    bool ours = failures[_i].result == OS_NOT_MOVED;
+    ck_assert_int_eq(harness_range_state((uintptr_t)to) != HARNESS_FOREIGN, ours);
+    if (ours) ck_assert(os_commit(to, 4 * page));
 }
 END_TEST
 
@@ -397,7 +451,7 @@ static bool call_wipe_on_fork(void) { return os_wipe_on_fork(at(5), page); }
 static bool call_purge(void) { return os_purge(at(6), page); }
 static bool call_guard_install(void) { return os_guard_install(at(15), page); }
 static bool call_guard_remove(void) { return os_guard_remove(at(15), page); }
-static bool call_move(void) { return os_move_pages(at(8), at(10), 2 * page); }
+static bool call_move(void) { return os_move_pages(at(8), at(10), 2 * page) == OS_MOVED; }
 static bool call_seal(void) { return os_seal(at(12), page); }
 static bool call_random(void) {
     uint64_t word = 0;
@@ -429,6 +483,7 @@ START_TEST(a_refused_call_changes_nothing_and_the_next_succeeds) {
     uint64_t after = 0;
     if (calls[_i].kind == OS_GUARD && !guards_exist()) return;
     ck_assert(os_commit(at(8), 2 * page));
+    ck_assert(os_commit(at(11), page)); /* the last page that is moved over */
     memset(at(8), 3, 2 * page);
     harness_visit_ranges(describe, &before);
     unsigned mappings = kernel_mappings(base, PAGES * page);
@@ -459,7 +514,8 @@ START_TEST(a_call_the_kernel_refuses_keeps_errno) {
     ck_assert(!os_purge(gap, page));
     ck_assert(!os_wipe_on_fork(gap, page));
     ck_assert(!os_guard_install(gap, page));
-    ck_assert(!os_move_pages(gap, at(10), page));
+    ck_assert(os_commit(at(10), page));
+    ck_assert_int_eq(os_move_pages(gap, at(10), page), OS_NOT_MOVED);
     /* no page boundary; the record that it freed comes back */
     ck_assert(!os_unreserve(base + 1, page));
     ck_assert_uint_eq(os_read_file("/nonexistent/file", (char[8]){0}, 8), 0);
@@ -580,6 +636,9 @@ static void add_memory_tests(TCase *group) {
     tcase_add_test(group, moved_pages_keep_their_contents_and_close_the_source);
     tcase_add_test(group, the_source_of_a_move_is_not_charged_any_more);
     tcase_add_test(group, a_failed_move_changes_nothing);
+    tcase_add_loop_test(group,
+                        what_another_thread_has_mapped_in_the_hole_of_a_failed_move_is_not_ours, 0,
+                        sizeof failures / sizeof *failures);
     tcase_add_loop_test(group, a_refused_call_changes_nothing_and_the_next_succeeds, 0,
                         sizeof calls / sizeof *calls);
 }
