@@ -5,8 +5,10 @@
  * word and the maps. Other threads may be at work meanwhile; what is printed was true a moment ago.
  */
 #include "alloc/diagnose.h"
+#include "alloc/surroundings.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
+#include "report/who.h"
 
 enum finding { FOUND_FREE, FOUND_INSIDE, FOUND_NO_BLOCK, FOUND_OUTSIDE, FINDINGS };
 
@@ -19,35 +21,46 @@ static const enum report_phrase phrases[VERBS][FINDINGS] = {
                          PHRASE_SIZE_OF_OUTSIDE},
 };
 
-static const char *owner_name(uint64_t word) {
-    if (word & OWNER_ABANDONED) return "no thread (abandoned)";
-    if (word & OWNER_ORPHAN) return "a thread that did not survive the fork";
+static void describe_owner(uint64_t word, struct report_facts *facts) {
+    if (word & OWNER_ABANDONED) {
+        facts->segment_owner = "no thread (abandoned)";
+        return;
+    }
+    if (word & OWNER_ORPHAN) {
+        facts->segment_owner = "a thread that did not survive the fork";
+        return;
+    }
     const struct heap *heap = (const struct heap *)owner_heap(word);
-    return heap->thread == thread_identity() ? "this thread" : "another thread";
+    uintptr_t thread = atomic_load_relaxed(&heap->thread);
+    facts->segment_owner = thread == thread_identity()  ? "this thread"
+                           : heap == heap_at(HEAP_LATE) ? "no thread (for those without a heap)"
+                           : thread == 0                ? "no thread (it is ending)"
+                                                        : "another thread";
+    if (thread != 0 && thread != thread_identity())
+        facts->owner_thread = who_thread_of(thread_identity(), thread);
 }
 
 static enum finding find_in_page(uintptr_t address, uint64_t word, struct report_facts *facts) {
     enum page_kind kind = owner_page_kind(word);
     const struct page *page = page_of(address, kind);
     page_describe(page, kind, address, facts);
-    facts->segment_owner = owner_name(word);
+    describe_owner(word, facts);
     if (facts->block_size == 0 || address - facts->page_start >= page->limit) {
         facts->block_start = facts->block_size = 0; /* nothing was carved there yet */
+        facts->place = place_in_segment(address, word);
         return FOUND_NO_BLOCK;
     }
-    const struct map_word *map = map_word_of(facts->block_start);
-    uint64_t bit = map_bit_of(facts->block_start);
-    bool live = (atomic_load_relaxed(&map->live) & bit) != 0,
-         claimed = (atomic_load_relaxed(&map->claim) & bit) != 0;
-    facts->block_state = claimed ? "freed by another thread, not collected yet"
-                         : live  ? "in use"
-                                 : "free";
+    facts->block_state = block_state(page, facts->block_start);
+    block_neighbours(page, facts);
     return facts->block_start == address ? FOUND_FREE : FOUND_INSIDE;
 }
 
 static enum finding find_huge(uintptr_t address, struct report_facts *facts) {
     const struct segment *segment = huge_find(address);
-    if (segment == NULL) return FOUND_NO_BLOCK;
+    if (segment == NULL) {
+        facts->place = place_in_segment(address, 0);
+        return FOUND_NO_BLOCK;
+    }
     bool live = owner_kind(atomic_load_relaxed(&segment->owner)) == OWNER_HUGE;
     facts->page_kind = "huge";
     facts->block_start = facts->page_start = segment_start(segment);
@@ -57,8 +70,11 @@ static enum finding find_huge(uintptr_t address, struct report_facts *facts) {
     return live ? FOUND_INSIDE : FOUND_NO_BLOCK;
 }
 
-static enum finding find(uintptr_t address, struct report_facts *facts) {
-    if (!region_contains(address)) return FOUND_OUTSIDE;
+static enum finding look_up(uintptr_t address, struct report_facts *facts) {
+    if (!region_contains(address)) {
+        facts->place = place_of_own(address);
+        return FOUND_OUTSIDE;
+    }
     facts->segment_start = round_down(address, SEGMENT_SIZE);
     /* pairs with the stores of every owner change */
     uint64_t word = atomic_load_acquire(&segment_of(address)->owner);
@@ -68,6 +84,7 @@ static enum finding find(uintptr_t address, struct report_facts *facts) {
     case OWNER_LARGE: return find_in_page(address, word, facts);
     case OWNER_ZERO_SIZE:
         facts->page_kind = "zero-size";
+        facts->place = place_in_segment(address, word);
         return address % GRANULE == 0 ? FOUND_FREE : FOUND_NO_BLOCK;
     case OWNER_UNUSED: /* it may lie inside a run of segments that begins further down */
     case OWNER_HUGE:
@@ -75,6 +92,12 @@ static enum finding find(uintptr_t address, struct report_facts *facts) {
     case OWNER_FREED: break;
     }
     return find_huge(address, facts);
+}
+
+static enum finding find(uintptr_t address, struct report_facts *facts) {
+    enum finding finding = look_up(address, facts);
+    if (finding == FOUND_NO_BLOCK) nearest_block(address, facts);
+    return finding;
 }
 
 void diagnose_not_live(uintptr_t address, enum verb verb) {

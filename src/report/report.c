@@ -2,7 +2,8 @@
  * report: the last words of a process whose memory was misused (see report.h).
  *
  * The order is from safe to risky: the first line, from arguments alone, in one write; what is
- * known of the block; the address's mapping; the walk of the stack; abort. Whatever fails later,
+ * known of the block; names of thread and program; the address's mapping; the walk of the stack;
+ * abort. Whatever fails later,
  * the earlier lines are out. Signals are blocked meanwhile, so no handler of the program's runs in
  * between; SIGABRT's handler runs at the end, as with any abort().
  *
@@ -14,14 +15,11 @@
 
 #include "base/atomic.h"
 #include "report/backtrace.h"
+#include "report/report_text.h"
+#include "report/who.h"
 #include "os/os.h"
 
 #define TEXT_CAPACITY 768
-
-static const char *const kind_names[REPORT_KINDS] = {
-#define KIND(id, name) [REPORT_##id] = name,
-#include "report/kinds.def"
-};
 
 static const struct {
     enum report_kind kind;
@@ -46,111 +44,23 @@ static uint64_t reporter;
 static struct backtrace_workspace workspace;
 static struct backtrace backtrace;
 
-const char *report_kind_name(enum report_kind kind) {
-    return (unsigned)kind < REPORT_KINDS ? kind_names[kind] : "unknown";
+/* --- Lines that ask the kernel ---------------------------------------------------------------- */
+
+static bool facts_are_of_heap(const struct report_facts *facts) {
+    return facts != NULL && (facts->segment_start != 0 || facts->page_start != 0);
 }
 
-/* --- Lines ----------------------------------------------------------------------------------- */
-
-static void format_first_line(struct format *text, const char *word, enum report_kind kind,
-                              const char *what, uintptr_t address) {
-    format_string(text, "moat: ");
-    format_string(text, word);
-    format_string(text, ": ");
-    format_string(text, report_kind_name(kind));
-    format_string(text, ": ");
-    format_string(text, what);
-    format_string(text, " at ");
-    format_hex(text, address);
-    format_end_line(text);
-}
-
-static void format_block(struct format *text, const struct report_facts *facts) {
-    const char *separator = ", state: ";
-    if (facts->block_start == 0 && facts->block_size == 0 && facts->block_state == NULL) return;
-    format_string(text, "moat: block");
-    if (facts->block_start != 0) {
-        format_string(text, " ");
-        format_hex(text, facts->block_start);
-    }
-    if (facts->block_size != 0) {
-        format_string(text, " of ");
-        format_decimal(text, facts->block_size);
-        format_string(text, facts->block_size == 1 ? " byte" : " bytes");
-    }
-    if (facts->block_state != NULL) {
-        format_string(text, separator);
-        format_string(text, facts->block_state);
-    }
-    format_end_line(text);
-}
-
-static void format_page(struct format *text, const struct report_facts *facts) {
-    const char *separator = " (";
-    if (facts->page_start == 0 && facts->segment_start == 0) return;
-    format_string(text, "moat: ");
-    if (facts->page_start != 0) {
-        format_string(text, "page ");
-        format_hex(text, facts->page_start);
-        if (facts->page_kind != NULL) {
-            format_string(text, separator);
-            format_string(text, facts->page_kind);
-            separator = ", ";
-        }
-        if (facts->page_size != 0) {
-            format_string(text, separator);
-            format_size(text, facts->page_size);
-        }
-        if (facts->page_kind != NULL || facts->page_size != 0) format_string(text, ")");
-        if (facts->segment_start != 0) format_string(text, " in ");
-    }
-    if (facts->segment_start != 0) {
-        format_string(text, "segment ");
-        format_hex(text, facts->segment_start);
-    }
-    if (facts->segment_owner != NULL) {
-        format_string(text, ", owner: ");
-        format_string(text, facts->segment_owner);
-    }
-    format_end_line(text);
-}
-
-/* 0 is a value here: free_sized(p, 0) is a wrong size too. */
-static void format_given(struct format *text, enum report_kind kind,
-                         const struct report_facts *facts) {
-    if (kind != REPORT_SIZE_MISMATCH && kind != REPORT_ALIGNMENT_MISMATCH) return;
-    format_string(text,
-                  kind == REPORT_SIZE_MISMATCH ? "moat: size given: " : "moat: alignment given: ");
-    format_decimal(text, facts->size_given);
-    if (facts->size_expected != 0) {
-        format_string(text, ", expected: ");
-        format_decimal(text, facts->size_expected);
-    }
-    format_end_line(text);
-}
-
-static void format_facts(struct format *text, enum report_kind kind,
-                         const struct report_facts *facts) {
-    if (facts != NULL) {
-        format_given(text, kind, facts);
-        format_block(text, facts);
-        format_page(text, facts);
-    }
-    format_string(text, "moat: thread ");
-    format_decimal(text, os_thread_id());
-    format_string(text, " of process ");
-    format_decimal(text, os_process_id());
-    format_end_line(text);
-}
-
-/* Where an address lies that is not the heap's: the reader's first question about it. */
+/* Where an address lies that is no block's: the reader's first question about it. */
 static void write_mapping(uintptr_t address, const struct report_facts *facts) {
     char text_buffer[MODULE_PATH + 80];
     struct format text = format_in(text_buffer, sizeof text_buffer);
-    if (address == 0 || (facts != NULL && (facts->segment_start != 0 || facts->page_start != 0)))
-        return;
+    const char *place = facts != NULL ? facts->place : NULL;
+    if (address == 0 || (place == NULL && facts_are_of_heap(facts))) return;
     format_string(&text, "moat: the address lies in ");
-    module_describe_address(&workspace.modules, address, &text);
+    if (place != NULL)
+        format_string(&text, place);
+    else
+        module_describe_address(&workspace.modules, address, &text);
     format_end_line(&text);
     os_write(OS_STDERR, text_buffer, text.length);
 }
@@ -175,11 +85,18 @@ void report_other_malloc_in_front(void) {
     write_other_malloc("moat: warning: ", other, &modules);
 }
 
+/* Behind the numbers, which need no file. */
+static void write_names(void) {
+    char text_buffer[2 * WHO_NAME + 64];
+    struct format text = format_in(text_buffer, sizeof text_buffer);
+    who_format_names(&text);
+    if (text.length != 0) os_write(OS_STDERR, text_buffer, text.length);
+}
+
 /* The reader's second question: whose block it could be. */
 static void write_likely_owner(const struct report_facts *facts) {
     const void *other = report_other_malloc != NULL ? report_other_malloc() : NULL;
-    if (other == NULL || (facts != NULL && (facts->segment_start != 0 || facts->page_start != 0)))
-        return;
+    if (other == NULL || facts_are_of_heap(facts)) return;
     write_other_malloc("moat: ", other, &workspace.modules);
 }
 
@@ -223,11 +140,12 @@ static MOAT_NORETURN MOAT_NOINLINE void report_and_end(enum report_kind kind, co
     struct format text = format_in(text_buffer, sizeof text_buffer);
     os_block_signals();
     become_reporter();
-    format_first_line(&text, "fatal", kind, what, address);
+    report_format_first(&text, "fatal", kind, what, address);
     os_write(OS_STDERR, text_buffer, text.length);
     text = format_in(text_buffer, sizeof text_buffer);
-    format_facts(&text, kind, facts);
+    report_format_facts(&text, kind, address, facts);
     os_write(OS_STDERR, text_buffer, text.length);
+    write_names();
     write_mapping(address, facts);
     write_likely_owner(facts);
     write_stack(return_address);
@@ -265,8 +183,8 @@ void report_and_continue(enum report_phrase phrase, uintptr_t address,
     enum report_kind kind = phrases[phrase].kind;
     char text_buffer[TEXT_CAPACITY];
     struct format text = format_in(text_buffer, sizeof text_buffer);
-    format_first_line(&text, "error", kind, phrases[phrase].text, address);
-    format_facts(&text, kind, facts);
+    report_format_first(&text, "error", kind, phrases[phrase].text, address);
+    report_format_facts(&text, kind, address, facts);
     os_write(OS_STDERR, text_buffer, text.length);
 }
 

@@ -39,6 +39,12 @@ const char *report_kind_name(enum report_kind kind);
    as its own); NULL: it is moat's. Not there in a prefixed build, which says nothing of it. */
 extern const void *report_other_malloc(void) __attribute__((weak, visibility("hidden")));
 
+/* A block beside another one in its page. */
+struct report_neighbour {
+    uintptr_t start;
+    const char *state; /* NULL: there is none */
+};
+
 /* What is known of the block. A zero field is not printed. Strings are static. */
 struct report_facts {
     uintptr_t block_start; /* start of the block the address lies in */
@@ -52,6 +58,12 @@ struct report_facts {
     uintptr_t segment_start;
     /* "this thread", "another thread", "no thread (abandoned)"… */
     const char *segment_owner;
+    unsigned owner_thread; /* of another thread, as the kernel numbers it */
+    struct report_neighbour before, behind;
+    const char *place; /* where no block is: what there is */
+    /* and the block in use that is nearest to it; it may have no bytes, but has an address */
+    uintptr_t nearest_start;
+    size_t nearest_size;
     /* for size-mismatch, alignment-mismatch: what the caller said, bytes */
     size_t size_given;
     size_t size_expected; /* and what it should have said */

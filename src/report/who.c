@@ -1,0 +1,69 @@
+/*
+ * who: names and numbers of threads, as the kernel has them (see who.h).
+ *
+ * The C library keeps each thread's number at a place of its own, and nobody says where. But it is
+ * as far from a thread-local word of the one thread as of the other: a place where this thread has
+ * its own number has the other's in the other thread. That this process has a thread of that number
+ * is asked of the kernel.
+ */
+#include "report/who.h"
+
+#include "os/os.h"
+#include "os/peek.h"
+
+/* How far from a thread-local word its thread's number is looked for, bytes on either side. */
+#define NEAR 8192u
+/* Places looked at in the other thread. */
+#define TRIES 8u
+
+static size_t read_name(const char *path, char *name, size_t size) {
+    size_t length = os_read_file(path, name, size), end = 0;
+    while (end < length && name[end] != '\0' && name[end] != '\n') end++;
+    return end;
+}
+
+void who_format_names(struct format *format) {
+    char name[WHO_NAME];
+    size_t program = read_name("/proc/self/cmdline", name, sizeof name);
+    if (program != 0) {
+        format_string(format, "moat: program ");
+        format_foreign(format, name, program);
+    }
+    size_t thread = read_name("/proc/thread-self/comm", name, sizeof name);
+    if (thread != 0) {
+        format_string(format, program != 0 ? ", thread name " : "moat: thread name ");
+        format_foreign(format, name, thread);
+    }
+    if (program != 0 || thread != 0) format_end_line(format);
+}
+
+static bool is_thread_here(unsigned number) {
+    char path_buffer[64];
+    struct format path = format_in(path_buffer, sizeof path_buffer - 1);
+    format_string(&path, "/proc/self/task/");
+    format_decimal(&path, number);
+    format_string(&path, "/comm");
+    path_buffer[path.length] = '\0';
+    int fd = os_open_read(path_buffer);
+    if (fd < 0) return false;
+    os_close(fd);
+    return true;
+}
+
+unsigned who_thread_of(uintptr_t own_word, uintptr_t other_word) {
+    struct peek peek = {0, 0}, other_peek = {0, 0};
+    unsigned own = os_thread_id(), answer = 0, tries = 0;
+    uintptr_t from = round_down(own_word, sizeof own) - NEAR;
+    if (own_word < NEAR || own_word == other_word) return 0;
+    for (uintptr_t at = from; at < from + 2 * (uintptr_t)NEAR && tries < TRIES; at += sizeof own) {
+        unsigned seen = 0;
+        if (!peek_bytes(&peek, at, &seen, sizeof seen) || seen != own) continue;
+        if (!peek_bytes(&other_peek, at - own_word + other_word, &seen, sizeof seen)) continue;
+        if (seen == answer) continue;
+        tries++;
+        if (seen == own || seen == 0 || !is_thread_here(seen)) continue;
+        if (answer != 0) return 0; /* two answers are none */
+        answer = seen;
+    }
+    return answer;
+}
