@@ -10,6 +10,15 @@
 #include "process/state.h"
 #include "alloc/stats.h"
 
+/* Each level above a woken page leads to the one below; nobody polls what is abandoned. */
+static bool wake_leads_to(const struct segment *segment) {
+    uint64_t owner = atomic_load_relaxed(&segment->owner);
+    uint32_t index = segment_index(segment), word = index / 64;
+    if (owner & OWNER_ABANDONED) return true;
+    return has_bit(atomic_load_relaxed(&ro.woken_segments[word]), index) &&
+           has_bit(atomic_load_relaxed(&owner_heap(owner)->wake), word);
+}
+
 /* `local_heap`: what small pages must say. */
 static size_t check_pages(const struct segment *segment, enum page_kind kind,
                           uintptr_t local_heap) {
@@ -26,7 +35,8 @@ static size_t check_pages(const struct segment *segment, enum page_kind kind,
                    "check: page, used + free + local free == carved", page->start);
         if (page->in_full) {
             uint64_t pending = atomic_load_relaxed(&page->pending);
-            bool woken = (atomic_load_relaxed(&segment->woken) & bit64(slot)) != 0;
+            bool woken =
+                (atomic_load_relaxed(&segment->woken) & bit64(slot)) != 0 && wake_leads_to(segment);
             MOAT_CHECK(pending == PENDING_FULL || woken,
                        "check: a full page with claims has no wake-up", page->start);
         }

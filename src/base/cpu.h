@@ -71,7 +71,10 @@ MOAT_INLINE long cpu_system_call(long number, long a, long b, long c, long d, lo
 /* Fills and copies bytes from low addresses to high ones, without a call. */
 #if defined(__x86_64__)
 MOAT_INLINE void cpu_fill(void *start, unsigned char byte, size_t size) {
-    __asm__ volatile("rep stosb" : "+D"(start), "+c"(size) : "a"(byte) : "memory");
+    size_t words = size / sizeof(uint64_t), rest = size % sizeof(uint64_t);
+    uint64_t pattern = byte * (~(uint64_t)0 / UINT8_MAX);
+    __asm__ volatile("rep stosq" : "+D"(start), "+c"(words) : "a"(pattern) : "memory");
+    __asm__ volatile("rep stosb" : "+D"(start), "+c"(rest) : "a"(pattern) : "memory");
 }
 MOAT_INLINE void cpu_copy(void *to, const void *from, size_t size) {
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");

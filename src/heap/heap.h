@@ -163,6 +163,8 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
 
 /* heap_wake.c: pages set aside that have claims join their queues. Inside enter/leave. */
 void heap_poll(struct heap *heap);
+/* What was told of the segment so far leads nowhere any more: its owner looks at every page now. */
+void heap_forget_wakes(struct segment *segment);
 
 /* heap_purge.c: unused memory goes back. Inside enter/leave. */
 /* When memory that is given up now is due, milliseconds. */

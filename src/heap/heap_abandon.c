@@ -24,7 +24,7 @@ enum settling {
 static int64_t settle_pages(struct segment *segment, enum page_kind kind, unsigned settling,
                             struct random *random) {
     int64_t used = 0;
-    atomic_exchange_acquire(&segment->woken, 0); /* pairs with wake_owner: all is looked at now */
+    heap_forget_wakes(segment);
     if (settling & SETTLE_REBUILD) return segment_rebuild(segment, kind, random);
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));

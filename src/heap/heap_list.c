@@ -1,8 +1,8 @@
 /*
  * heap_list: which lists a heap's segments stand in (contracts in heap.h).
  *
- * Each segment is in one of 64 lists, by the bit of `wake` that a remote free would set for it;
- * and, if it can take another page, in the list of open segments of its kind, or of empty ones.
+ * Each segment is in one of 64 lists, by the lowest bits of its index; and, if it can take another
+ * page, in the list of open segments of its kind, or of empty ones.
  * Owner only, inside a generic path.
  */
 #include "heap/heap.h"

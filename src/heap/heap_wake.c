@@ -2,27 +2,50 @@
  * heap_wake: full pages that remote frees have woken (contracts in heap.h; the protocol in
  * doc/design.md).
  *
- * A wake-up is a bit for the page in its segment and a bit for the segment's list in the heap. Both
- * are hints: what they lead to may be in its queue already, or of an earlier life.
+ * A wake-up is a bit for the page in its segment, one for the segment in a word of 64, and one in
+ * the heap for the word's number & 63. All are hints: what they lead to may be in its queue, or of
+ * an earlier life. So a poll looks at words of 64 segments, never at segments one by one. Bits of
+ * other heaps' segments are left: their owners will come by.
  */
 #include "heap/heap.h"
 
-void heap_poll(struct heap *heap) {
-    uint64_t lists = atomic_exchange_acquire(&heap->owner.wake, 0); /* pairs with wake_owner */
-    for (; lists != 0; lists &= lists - 1) {
-        for (uint32_t index = heap->lists[low_bit(lists)].first; index != 0;
-             index = segment_at(index)->in_heap.next) {
-            struct segment *segment = segment_at(index);
-            if (atomic_load_relaxed(&segment->woken) == 0) continue;
-            /* pairs with wake_owner */
-            uint64_t slots = atomic_exchange_acquire(&segment->woken, 0);
-            for (; slots != 0; slots &= slots - 1) {
-                struct page *page = segment_page(segment, low_bit(slots));
-                if (!page->in_full) continue; /* spurious, or of an earlier life */
-                heap_queue_rejoin(heap, page);
-                if (page_used(page) == 0 && !heap_queue_keeps(heap, page))
-                    heap_release_page(heap, page);
-            }
-        }
+static void poll_segment(struct heap *heap, struct segment *segment) {
+    /* pairs with wake_owner */
+    uint64_t slots = atomic_exchange_acquire(&segment->woken, 0);
+    for (; slots != 0; slots &= slots - 1) {
+        struct page *page = segment_page(segment, low_bit(slots));
+        if (!page->in_full) continue; /* spurious, or of an earlier life */
+        heap_queue_rejoin(heap, page);
+        if (page_used(page) == 0 && !heap_queue_keeps(heap, page)) heap_release_page(heap, page);
     }
+}
+
+/* The segment's bit goes before what it leads to is looked at, or a wake-up between would be
+   lost. */
+static void poll_word(struct heap *heap, uint32_t word) {
+    uint64_t *bits = &ro.woken_segments[word];
+    uint64_t rest = atomic_load_acquire(bits); /* pairs with wake_segment */
+    for (; rest != 0; rest &= rest - 1) {
+        struct segment *segment = segment_at(word * 64 + low_bit(rest));
+        uint64_t owner = atomic_load_relaxed(&segment->owner); /* ours stays what it is */
+        if (!owner_has_pages(owner) || owner_heap(owner) != &heap->owner) continue;
+        atomic_and_acq_rel(bits, ~(rest & -rest)); /* pairs with wake_segment */
+        poll_segment(heap, segment);
+    }
+}
+
+void heap_poll(struct heap *heap) {
+    uint64_t groups = atomic_exchange_acquire(&heap->owner.wake, 0); /* pairs with wake_segment */
+    uint32_t words = (atomic_load_relaxed(&ro.region->extent) + 63) / 64;
+    for (; groups != 0; groups &= groups - 1)
+        for (uint32_t word = low_bit(groups); word < words; word += 64) poll_word(heap, word);
+}
+
+void heap_forget_wakes(struct segment *segment) {
+    uint32_t index = segment_index(segment);
+    uint64_t *word = &ro.woken_segments[index / 64];
+    if (has_bit(atomic_load_relaxed(word), index))
+        atomic_and_acq_rel(word, ~bit64(index)); /* pairs with wake_segment */
+    /* pairs with wake_owner */
+    if (atomic_load_relaxed(&segment->woken) != 0) atomic_exchange_acquire(&segment->woken, 0);
 }

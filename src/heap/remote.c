@@ -17,6 +17,12 @@ static bool is_live(const struct map_word *word, uint64_t bit) {
     return (atomic_load_acquire(&word->live) & bit) != 0;
 }
 
+/* From below: who sees the heap's bit finds the segment's. */
+void wake_segment(struct owner *heap, uint32_t index) {
+    atomic_or_release(&ro.woken_segments[index / 64], bit64(index)); /* pairs with poll_word */
+    atomic_or_release(&heap->wake, bit64(index / 64));               /* pairs with heap_poll */
+}
+
 /* A full page has its first claim: tell its owner, or those who look for an abandoned segment with
    room. Repeated and spurious wake-ups are harmless. */
 static void wake_owner(struct segment *segment, const struct page *page) {
@@ -31,8 +37,7 @@ static void wake_owner(struct segment *segment, const struct page *page) {
         abandoned_add((unsigned)owner_page_kind(word), segment_index(segment));
         return;
     }
-    /* pairs with heap_poll's exchange of wake */
-    atomic_or_release(&owner_heap(word)->wake, bit64(segment_index(segment)));
+    wake_segment(owner_heap(word), segment_index(segment));
 }
 
 enum remote_result remote_free(struct segment *segment, enum page_kind kind, uintptr_t address) {

@@ -9,6 +9,7 @@
  *   claim bit       fetch_or acq_rel     was clear; this is the free      collect's load, fetch_and
  *   page.pending    fetch_or acq_rel     after the claim                  exchange, mark full
  *   segment.woken   fetch_or acq_rel     when pending was {none, FULL}    the poll's exchange
+ *   woken_segments  fetch_or release     likewise                         the poll's load
  *   owner.wake      fetch_or release     likewise; of an abandoned        the poll's exchange
  *                                        segment: bits of the bitmaps
  *
@@ -27,5 +28,9 @@ enum remote_result {
 
 /* address: 16-byte aligned, in a segment that holds pages of `kind`. */
 enum remote_result remote_free(struct segment *segment, enum page_kind kind, uintptr_t address);
+
+/* The heap's next poll looks at the segment, which is its own and has a bit in `woken`. Any
+   thread. */
+void wake_segment(struct owner *heap, uint32_t index);
 
 #endif

@@ -24,7 +24,8 @@
 
 /* What of a heap a remote thread may touch; the first member of struct heap. */
 struct owner {
-    /* atomic: bit i: a segment with index & 63 == i has a bit in `woken` */
+    /* atomic: bit i: there may be one of its segments in a word of ro.woken_segments, number & 63
+       == i */
     uint64_t wake;
 };
 
@@ -70,7 +71,7 @@ struct segment {
     /* free pages whose memory was touched and not purged; a subset of free_pages */
     uint64_t dirty;
     uint64_t untouched; /* free pages whose memory was never handed out since the kernel gave it */
-    struct list_node in_heap; /* the heap's segments of one wake bit */
+    struct list_node in_heap; /* the heap's segments of one list */
     struct list_node in_open; /* the heap's segments with a free page, by kind */
     uint32_t pages_used;
     union {

@@ -42,6 +42,9 @@ struct ro {
     struct region *region;
     struct lock *locks;          /* LOCKS of them, by enum lock_rank */
     struct abandoned *abandoned; /* ABANDONED_SETS of them */
+    /* atomic: a bit a segment, of all heaps: it has a bit in `woken`. Hints: what they lead to may
+       have been dealt with, or be another heap's */
+    uint64_t *woken_segments;
     struct heap_pool *pool;
     struct huge_state *huge;
     struct zero_size_state *zero_size;

@@ -40,8 +40,7 @@ static void mark_everything(struct segment *segment, enum page_kind kind) {
         woken |= rest & -rest; /* the poll passes over pages that are not full */
     }
     atomic_store_relaxed(&segment->woken, woken);
-    struct owner *heap = owner_heap(atomic_load_relaxed(&segment->owner));
-    atomic_or_relaxed(&heap->wake, bit64(segment_index(segment)));
+    wake_segment(owner_heap(atomic_load_relaxed(&segment->owner)), segment_index(segment));
 }
 
 /* Whose thread is gone has no local frees any more: another thread may get the heap. All slots,

@@ -62,6 +62,7 @@ static void fill_ro(const struct layout *layout) {
     ro.region = &state->region;
     ro.locks = state->locks;
     ro.abandoned = state->abandoned;
+    ro.woken_segments = state->woken_segments;
     ro.pool = &state->pool;
     ro.huge = &state->huge;
     ro.zero_size = &state->zero_size;

@@ -16,6 +16,7 @@ struct state {
     struct region region;
     struct lock locks[LOCKS];
     struct abandoned abandoned[ABANDONED_SETS];
+    uint64_t woken_segments[REGION_WORDS];
     struct heap_pool pool;
     struct huge_state huge;
     struct zero_size_state zero_size;

@@ -45,6 +45,8 @@ enum mistake {
     LEAVE_LOOKS_FIRST,
     LEAVE_LOOKS_BY_LOAD,
     WAKE_OWNERS_ONLY,
+    LEVEL_AFTER_WAKE,
+    LEVEL_OF_OTHERS_CLEARED,
     MISTAKES
 };
 
@@ -53,12 +55,16 @@ enum place {
     IDLE,
     MARK_LOAD,
     MARK_CAS,
+    FORGET_LEVEL,
+    FORGET_WOKEN,
     COLLECT_LOAD,
     COLLECT_PENDING,
     COLLECT_CLAIM,
     COLLECT_CLEAR,
     POLL_LOAD,
     POLL_WAKE,
+    POLL_LEVEL_LOAD,
+    POLL_LEVEL,
     POLL_WOKEN_LOAD,
     POLL_WOKEN,
     LEAVE_MARK,
@@ -74,6 +80,7 @@ enum place {
     REMOTE_3,
     REMOTE_4,
     REMOTE_5,
+    REMOTE_LEVEL,
     REMOTE_6,
     REMOTE_7,
     REMOTE_5_LATE, /* a step, no place */
@@ -92,6 +99,7 @@ enum then { THEN_REST, THEN_SEARCH, THEN_REJOIN, THEN_LEAVE, THEN_JOIN };
 struct state {
     uint8_t claim, pending, woken, wake, owner, findable; /* shared words; wake: a bit a heap */
     uint8_t roomless;    /* the bitmap of abandoned segments without room */
+    uint8_t level;       /* the segment's bit among all heaps', which a bit of wake leads to */
     uint8_t listed;      /* blocks on either list: owner only */
     uint8_t in_full;     /* set aside: owner only */
     uint8_t held;        /* what the program has */
@@ -127,9 +135,26 @@ static void go(struct state *next, unsigned h, unsigned place) {
     if (place == IDLE) next->heap[h].then = next->heap[h].seen = 0;
 }
 
-static void go_collect(struct state *next, unsigned h, enum then then) {
+static bool has_levels(const struct search *search) {
+    return search_scenario(search) == SCENARIO_SETS;
+}
+
+static void go_collect(const struct search *search, struct state *next, unsigned h,
+                       enum then then) {
+    bool settle = then == THEN_LEAVE || then == THEN_JOIN;
+    bool forgets = settle && has_levels(search);
     next->heap[h].then = (uint8_t)then;
-    go(next, h, COLLECT_LOAD);
+    go(next, h, forgets ? FORGET_LEVEL : COLLECT_LOAD);
+}
+
+static void step_forget(struct search *search, struct state next, unsigned h) {
+    unsigned place = next.heap[h].place;
+    if (place == FORGET_LEVEL)
+        next.level = 0;
+    else
+        next.woken = 0;
+    go(&next, h, place == FORGET_LEVEL ? FORGET_WOKEN : COLLECT_LOAD);
+    search_step(search, HEAP_1 + h, place, &next);
 }
 
 /* `seen` of a heap that leaves: the page has no room. */
@@ -204,7 +229,7 @@ static void step_mark(struct search *search, struct state next, unsigned h) {
         if (late && !search_has_mistake(search, MARK_FULL_RELAXED)) next.told = 1;
         go(&next, h, IDLE);
     } else {
-        go_collect(&next, h, THEN_SEARCH);
+        go_collect(search, &next, h, THEN_SEARCH);
     }
     search_step(search, HEAP_1 + h, place, &next);
 }
@@ -215,14 +240,28 @@ static void poll_wake(struct search *search, struct state *next, unsigned h) {
             (uint8_t)(next->heap[h].seen & ~bit(h)); /* of the other heap: as it was seen */
     else
         next->wake &= (uint8_t)~bit(h);
-    bool woken_is_next = next->owner == h + 1 && !search_has_mistake(search, POLL_WOKEN_FIRST);
-    go(next, h, woken_is_next ? POLL_WOKEN_LOAD : IDLE);
+    unsigned then = has_levels(search)     ? POLL_LEVEL_LOAD
+                    : next->owner == h + 1 ? POLL_WOKEN_LOAD
+                                           : IDLE;
+    go(next, h, search_has_mistake(search, POLL_WOKEN_FIRST) ? IDLE : then);
+}
+
+/* Bits of other heaps' segments stay. */
+static void poll_level(struct search *search, struct state *next, unsigned h, unsigned place) {
+    bool of_others = search_has_mistake(search, LEVEL_OF_OTHERS_CLEARED);
+    bool mine = next->owner == h + 1;
+    if (place == POLL_LEVEL_LOAD) {
+        go(next, h, next->level && (mine || of_others) ? POLL_LEVEL : IDLE);
+    } else {
+        next->level = 0;
+        go(next, h, mine ? POLL_WOKEN : IDLE);
+    }
 }
 
 static void poll_woken(struct search *search, struct state *next, unsigned h) {
     next->woken = 0;
     if (next->in_full)
-        go_collect(next, h, THEN_REJOIN);
+        go_collect(search, next, h, THEN_REJOIN);
     else
         go(next, h, search_has_mistake(search, POLL_WOKEN_FIRST) ? POLL_WAKE : IDLE);
 }
@@ -235,6 +274,8 @@ static void step_poll(struct search *search, struct state next, unsigned h) {
         go(&next, h, woken_first && next.owner == h + 1 ? POLL_WOKEN_LOAD : POLL_WAKE);
     } else if (place == POLL_WAKE) {
         poll_wake(search, &next, h);
+    } else if (place == POLL_LEVEL_LOAD || place == POLL_LEVEL) {
+        poll_level(search, &next, h, place);
     } else if (place == POLL_WOKEN_LOAD) {
         go(&next, h, next.woken ? POLL_WOKEN : woken_first ? POLL_WAKE : IDLE);
     } else {
@@ -299,7 +340,7 @@ static void step_reclaim(struct search *search, struct state next, unsigned h) {
         go(&next, h, next.owner == ABANDONED ? RECLAIM_CAS : IDLE);
     } else if (next.owner == ABANDONED || search_has_mistake(search, RECLAIM_BY_STORE)) {
         set_owner(&next, h + 1);
-        go_collect(&next, h, THEN_JOIN);
+        go_collect(search, &next, h, THEN_JOIN);
     } else {
         go(&next, h, IDLE);
     }
@@ -323,9 +364,11 @@ static void free_own(struct search *search, const struct state *state, unsigned 
     next.listed |= block;
     search_step(search, HEAP_1 + h, FREE, &next);
     if (!state->in_full) return;
-    go_collect(&next, h, THEN_REJOIN);
+    go_collect(search, &next, h, THEN_REJOIN);
     search_step(search, HEAP_1 + h, FREE, &next);
 }
+
+static void heap_goes_on(struct search *search, const struct state *state, unsigned h);
 
 static void use_own_page(struct search *search, const struct state *state, unsigned h) {
     struct state next;
@@ -339,12 +382,12 @@ static void use_own_page(struct search *search, const struct state *state, unsig
         search_step(search, HEAP_1 + h, MALLOC, &next);
     }
     next = *state;
-    go_collect(&next, h, THEN_SEARCH);
+    go_collect(search, &next, h, THEN_SEARCH);
     if (!state->in_full && state->listed == 0) step_collect(search, next, h);
-    go_collect(&next, h, THEN_REST); /* a purge walk */
+    go_collect(search, &next, h, THEN_REST); /* a purge walk */
     if (!state->in_full && (state->pending & CLAIMS)) step_collect(search, next, h);
-    go_collect(&next, h, THEN_LEAVE);
-    step_collect(search, next, h);
+    go_collect(search, &next, h, THEN_LEAVE);
+    heap_goes_on(search, &next, h);
     if (state->in_full || state->listed != ALL) return;
     if (search_scenario(search) == SCENARIO_LATE) return;
     next = *state;
@@ -374,6 +417,8 @@ static void heap_goes_on(struct search *search, const struct state *state, unsig
         heap_begins(search, state, h);
     else if (place <= MARK_CAS)
         step_mark(search, *state, h);
+    else if (place <= FORGET_WOKEN)
+        step_forget(search, *state, h);
     else if (place <= COLLECT_CLEAR)
         step_collect(search, *state, h);
     else if (place <= POLL_WOKEN)
@@ -398,7 +443,8 @@ static unsigned after_remote(struct search *search, const struct state *next, un
     unsigned owner = next->thread[i].owner;
     bool writable = is_heap(owner) || (over_huge && owner == HUGE_BLOCK);
     bool tells = owner == ABANDONED && !search_has_mistake(search, WAKE_OWNERS_ONLY);
-    unsigned last = writable ? REMOTE_6 : tells ? REMOTE_7 : IDLE;
+    unsigned levels = has_levels(search) && !search_has_mistake(search, LEVEL_AFTER_WAKE);
+    unsigned last = writable ? (levels ? REMOTE_LEVEL : REMOTE_6) : tells ? REMOTE_7 : IDLE;
     unsigned wakes = !next->thread[i].first ? IDLE : early_wake ? REMOTE_5 : REMOTE_4;
     switch (place) {
     case REMOTE_2: return late_claim ? wakes : REMOTE_3;
@@ -407,6 +453,10 @@ static unsigned after_remote(struct search *search, const struct state *next, un
     case REMOTE_5:
         if (early_owner) return REMOTE_2;
         return last != IDLE ? last : early_wake ? REMOTE_4 : IDLE;
+    case REMOTE_LEVEL: return search_has_mistake(search, LEVEL_AFTER_WAKE) ? IDLE : REMOTE_6;
+    case REMOTE_6:
+        if (has_levels(search) && search_has_mistake(search, LEVEL_AFTER_WAKE)) return REMOTE_LEVEL;
+        return early_wake ? REMOTE_4 : IDLE;
     default: return early_wake ? REMOTE_4 : IDLE;
     }
 }
@@ -446,6 +496,8 @@ static void step_remote(struct search *search, struct state next, unsigned i) {
     } else if (place == REMOTE_5) {
         read_late(search, &next, i);
         next.thread[i].owner = next.owner;
+    } else if (place == REMOTE_LEVEL) {
+        next.level = 1;
     } else if (place == REMOTE_7) {
         next.findable = 1;
     } else if (is_heap(owner)) {
@@ -504,7 +556,6 @@ static bool is_at_rest(const struct state *state) {
 
 static const char *wrong(const void *of, unsigned scenario) {
     const struct state *state = of;
-    (void)scenario;
     if (state->wild) return "a wake-up is written through a word that names no heap";
     if (!is_at_rest(state)) return NULL;
     bool pages = is_heap(state->owner) || state->owner == ABANDONED;
@@ -519,12 +570,13 @@ static const char *wrong(const void *of, unsigned scenario) {
     if (state->claim == 0) return NULL;
     if (!state->in_full)
         return state->pending & CLAIMS ? NULL : "a claim that no collect will look for";
-    bool will_poll = state->woken && (state->wake & bit(state->owner - 1u));
+    bool will_poll = state->woken && (state->wake & bit(state->owner - 1u)) &&
+                     (state->level || scenario != SCENARIO_SETS);
     return is_heap(state->owner) && will_poll ? NULL : "a claim in a page set aside, no wake-up";
 }
 
 static const char *const scenarios[] = {"a right program", "owner words are read late",
-                                        "segments without room stand apart"};
+                                        "segments without room stand apart, wake-ups have levels"};
 static const char *const actors[] = {"heap 1", "heap 2", "thread 1", "thread 2", "others"};
 static const struct planted mistakes[MISTAKES] = {
     [CLAIM_AFTER_PENDING] = {"claim-after-pending", SCENARIO_RIGHT},
@@ -545,16 +597,22 @@ static const struct planted mistakes[MISTAKES] = {
     [LEAVE_LOOKS_FIRST] = {"leave-looks-first", SCENARIO_SETS},
     [LEAVE_LOOKS_BY_LOAD] = {"leave-looks-by-load", SCENARIO_LATE},
     [WAKE_OWNERS_ONLY] = {"wake-owners-only", SCENARIO_SETS},
+    [LEVEL_AFTER_WAKE] = {"level-after-wake", SCENARIO_SETS},
+    [LEVEL_OF_OTHERS_CLEARED] = {"level-of-others-cleared", SCENARIO_SETS},
 };
 static const char *const steps[STEPS] = {
     [MARK_LOAD] = "mark full: pending is {none,FULL} already",
     [MARK_CAS] = "mark full: pending {none,0} -> {none,FULL}",
+    [FORGET_LEVEL] = "a segment changes hands: its bit among all heaps' -> 0",
+    [FORGET_WOKEN] = "a segment changes hands: woken -> 0",
     [COLLECT_LOAD] = "collect: pending has claims",
     [COLLECT_PENDING] = "collect: pending -> {none,0}",
     [COLLECT_CLAIM] = "collect: c = claim",
     [COLLECT_CLEAR] = "collect: claim &= ~c",
     [POLL_LOAD] = "poll: wake is not 0",
     [POLL_WAKE] = "poll: wake -> 0",
+    [POLL_LEVEL_LOAD] = "poll: the segment has its bit among all heaps', and is this heap's",
+    [POLL_LEVEL] = "poll: that bit -> 0",
     [POLL_WOKEN_LOAD] = "poll: woken is not 0",
     [POLL_WOKEN] = "poll: woken -> 0",
     [LEAVE_MARK] = "leave 1, without room: pending {none,0} -> {none,FULL}",
@@ -570,8 +628,9 @@ static const char *const steps[STEPS] = {
     [REMOTE_3] = "remote free 3: pending |= group",
     [REMOTE_4] = "remote free 4: woken |= page",
     [REMOTE_5] = "remote free 5: o = owner",
-    [REMOTE_6] = "remote free 6: o.wake |= bit",
-    [REMOTE_7] = "remote free 6, o abandoned: bit in the bitmap of segments with room",
+    [REMOTE_LEVEL] = "remote free 6: the segment's bit among all heaps'",
+    [REMOTE_6] = "remote free 7: o.wake |= bit",
+    [REMOTE_7] = "remote free 6, o is abandoned: bit in the bitmap of segments with room",
     [REMOTE_5_LATE] = "remote free 5: o = owner, as it was before",
     [MALLOC] = "malloc",
     [FREE] = "free by the owner",

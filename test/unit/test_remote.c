@@ -74,12 +74,12 @@ START_TEST(the_first_claim_of_a_full_page_wakes_its_owner) {
     struct segment *segment = page_segment(page);
     ck_assert_int_eq(free_remotely(blocks[3]), REMOTE_FREED);
     ck_assert_uint_eq(segment->woken, bit64(page_slot(page)));
-    ck_assert_uint_eq(heap->owner.wake, bit64(segment_index(segment)));
+    ck_assert_uint_eq(heap->owner.wake, bit64(segment_index(segment) / 64));
     segment->woken = heap->owner.wake = 0;
     ck_assert_int_eq(free_remotely(blocks[4]), REMOTE_FREED); /* the second need not */
     ck_assert_uint_eq(segment->woken | heap->owner.wake, 0);
     segment->woken = bit64(page_slot(page));
-    heap->owner.wake = bit64(segment_index(segment));
+    wake_segment(&heap->owner, segment_index(segment));
     core_be(&owner);
     heap_enter(heap);
     heap_poll(heap);
@@ -97,6 +97,9 @@ START_TEST(spurious_wakes_do_nothing) {
     struct segment *segment = page_segment(page);
     core_be(&owner);
     for (unsigned i = 0; i < 3; i++) {
+        uint32_t word = segment_index(segment) / 64, from = word * 64;
+        uint32_t mapped = ro.region->extent - from < 64 ? ro.region->extent - from : 64;
+        ro.woken_segments[word] = low_mask(mapped);
         heap->owner.wake = ~(uint64_t)0;
         segment->woken = i == 0 ? ~bit64(page_slot(page)) : i == 1 ? 0 : ~(uint64_t)0;
         heap_enter(heap);
@@ -106,6 +109,39 @@ START_TEST(spurious_wakes_do_nothing) {
         ck_assert_int_eq(page->in_full, i < 2);
         check_all();
     }
+}
+END_TEST
+
+static void nothing(void) {}
+
+/* Accesses to shared words by which the owner takes in one wake-up, with so many segments. */
+static uint64_t steps_of_a_poll(unsigned segments) {
+    core_start_ready("region=64G");
+    owner = other = CORE_THREAD;
+    size_t count = 0;
+    make_full_page(&count);
+    struct heap *heap = core_heap(&owner);
+    while (heap->segments < segments) core_alloc(&owner, 1000 * KIB);
+    ck_assert_int_eq(free_remotely(blocks[3]), REMOTE_FREED);
+    core_be(&owner);
+    heap_enter(heap);
+    core_interleave(UINT64_MAX, nothing);
+    heap_poll(heap);
+    core_interleave_end();
+    uint64_t steps = core_step;
+    heap_leave(heap);
+    ck_assert(!core_page(blocks[3])->in_full);
+    check_all();
+    core_stop();
+    return steps;
+}
+
+/* A word more for 4096 segments more: no search goes over segments one by one. */
+START_TEST(a_wake_up_takes_few_steps_in_a_heap_of_any_size) {
+    core_stop();
+    uint64_t small = steps_of_a_poll(2), large = steps_of_a_poll(2000);
+    ck_assert_uint_le(large, small + 2);
+    setup();
 }
 END_TEST
 
@@ -450,6 +486,7 @@ int main(void) {
     tcase_add_test(group, what_is_not_live_is_refused_and_nothing_changes);
     tcase_add_test(group, the_first_claim_of_a_full_page_wakes_its_owner);
     tcase_add_test(group, spurious_wakes_do_nothing);
+    tcase_add_test(group, a_wake_up_takes_few_steps_in_a_heap_of_any_size);
     tcase_add_test(group, the_first_claim_in_a_segment_left_without_room_leads_others_to_it);
     tcase_add_test(group, no_claim_is_lost_when_the_owner_acts_in_the_middle_of_it);
     tcase_add_test(group, a_late_wake_up_passes_over_a_segment_that_became_huge);
