@@ -54,9 +54,9 @@ MOAT_NOINLINE static void make_zero(char *block, size_t size, bool never_used) {
     fill_with_zeros(to, (size_t)(block + size - to));
 }
 
-/* One attempt at a block of a class, by the generic path of a heap just entered. */
-MOAT_INLINE void *try_class(struct heap *heap, uint32_t size_class, bool zero) {
-    struct page *page = heap_find_page(heap, size_class);
+/* A block of the page that was found; NULL: none was. Leaves the heap. */
+MOAT_INLINE void *take_and_leave(struct heap *heap, struct page *page, uint32_t size_class,
+                                 bool zero) {
     void *block = page != NULL ? page_pop(page) : NULL; /* the page that was found has a block */
     /* A list that was tampered with leads to no other free blocks as long as none were returned. */
     bool never_used = zero && page != NULL && page->never_reused && page_returned(page) == 0;
@@ -65,19 +65,40 @@ MOAT_INLINE void *try_class(struct heap *heap, uint32_t size_class, bool zero) {
     return block;
 }
 
-/* What this thread and ended ones hold unused may be just what is missing: give it back, or take
-   blocks back that wait in full pages, and try once more. A segment that all threads share may have
-   a block where there is none for a segment of one's own. */
+MOAT_INLINE void *try_class(uint32_t size_class, bool zero) {
+    struct heap *heap = heap_acquire();
+    return take_and_leave(heap, heap_find_page(heap, size_class), size_class, zero);
+}
+
+/* What this thread and ended ones hold unused may be just what is missing. */
+static bool find_more_memory(void) {
+    struct heap *heap = heap_acquire();
+    heap->now = os_milliseconds();
+    bool found = heap_scour(heap);
+    heap_release(heap);
+    return found;
+}
+
+/* A segment that all threads share may have a block where there is none for a segment of one's
+   own. */
+MOAT_COLD static void *try_class_of_all(uint32_t size_class, bool zero) {
+    struct heap *heap = heap_acquire_late();
+    heap->cannot_grow = true;
+    struct page *page = heap_find_page(heap, size_class);
+    heap->cannot_grow = false;
+    return take_and_leave(heap, page, size_class, zero);
+}
+
 MOAT_COLD static void *retry_class(uint32_t size_class, bool zero) {
-    (void)alloc_collect(true);
-    void *block = try_class(heap_acquire(), size_class, zero);
-    if (block == NULL) block = try_class(heap_acquire_late(), size_class, zero);
+    void *block = NULL;
+    if (find_more_memory()) block = try_class(size_class, zero);
+    if (block == NULL) block = try_class_of_all(size_class, zero);
     if (block == NULL) region_explain_failure(SEGMENT_SIZE);
     return block;
 }
 
 static void *allocate_class(uint32_t size_class, bool zero) {
-    void *block = try_class(heap_acquire(), size_class, zero);
+    void *block = try_class(size_class, zero);
     return MOAT_LIKELY(block != NULL) ? block : retry_class(size_class, zero);
 }
 
@@ -86,14 +107,17 @@ static void *try_huge(size_t size, size_t alignment, bool zero) {
     return size != 0 ? huge_alloc(size, alignment, zero) : zero_size_alloc(alignment);
 }
 
+MOAT_COLD static void *retry_huge(size_t size, size_t alignment, bool zero) {
+    void *block = NULL;
+    /* More than there are addresses for: nothing that is given back could help. */
+    if (size <= ro.region_span && find_more_memory()) block = try_huge(size, alignment, zero);
+    if (block == NULL) region_explain_failure(size);
+    return block;
+}
+
 static void *allocate_huge(size_t size, size_t alignment, bool zero) {
     void *block = try_huge(size, alignment, zero);
-    /* More than there are addresses for: nothing that is given back could help. */
-    bool possible = size <= ro.region_span;
-    if (MOAT_UNLIKELY(block == NULL) && possible && alloc_collect(true))
-        block = try_huge(size, alignment, zero);
-    if (MOAT_UNLIKELY(block == NULL)) region_explain_failure(size);
-    return block;
+    return MOAT_LIKELY(block != NULL) ? block : retry_huge(size, alignment, zero);
 }
 
 static void *allocate_empty(size_t alignment) { return allocate_huge(0, alignment, false); }
@@ -227,6 +251,8 @@ static void free_remote(const struct heap *heap, struct segment *segment, uint64
                         uintptr_t address) {
     if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED)
         diagnose_not_live(address, VERB_FREE);
+    if (MOAT_LIKELY(heap != NULL && !(word & OWNER_ABANDONED))) return;
+    heap_note_abandoned();
     if (heap != NULL) return;
     /* its owner may have left meanwhile; pairs with leave_segment */
     uint64_t now = atomic_load_acquire(&segment->owner);

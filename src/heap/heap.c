@@ -76,7 +76,7 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
         if (!page_mark_full(page)) continue; /* a claim has come: collect it */
         index = page->in_queue.next;
         heap_queue_remove(heap, page);
-        page_set_aside(page, heap->memory_is_short);
+        page_set_aside(page, heap->shortage != SHORTAGE_NONE);
     }
     return NULL;
 }
@@ -110,13 +110,18 @@ static void provide_for_all(void) {
 }
 
 MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_kind kind) {
+    if (heap->cannot_grow) return NULL;
     /* many threads never need more than a little */
     bool sparing = heap->segments == 0 && kind == PAGE_SMALL;
     if (sparing && heap != heap_at(HEAP_LATE)) provide_for_all();
     struct segment *segment =
         segment_create(owner_word((uintptr_t)heap, kind), sparing, heap_random(heap));
-    heap->memory_is_short = segment == NULL;
-    if (segment != NULL) heap_list_add(heap, segment);
+    if (segment != NULL) {
+        heap->shortage = SHORTAGE_NONE;
+        heap_list_add(heap, segment);
+    } else if (heap->shortage == SHORTAGE_NONE) {
+        heap->shortage = SHORTAGE_MET;
+    }
     return segment;
 }
 

@@ -22,6 +22,16 @@
 #define HEAPS_MAX ((size_t)65536)
 #define HEAP_LATE 0u /* index of the heap that is nobody's */
 
+/* Whether a heap has memory to grow by. */
+enum shortage {
+    SHORTAGE_NONE,
+    /* none could be had at the last try: pages set aside come back with their first block */
+    SHORTAGE_MET,
+    /* and all that was unused was given back since: what changed after that is found without a walk
+       over all segments (heap_scour) */
+    SHORTAGE_SCOURED
+};
+
 /* Where a purge walk stands: 0..63 a list of the heap's segments, then what is abandoned, then
    nowhere. */
 #define PURGE_ABANDONED 64u
@@ -44,7 +54,8 @@ struct heap {
     uint32_t purge_list;          /* where the purge walk stands, see PURGE_ABANDONED */
     uint32_t purge_segment;       /* the next segment of that list to look at; 0: its first */
     bool purge_gave;              /* its last step gave memory back */
-    bool memory_is_short;         /* no segment could be had at the last try */
+    uint8_t shortage;             /* enum shortage */
+    bool cannot_grow;             /* for this call: its caller has just failed to get a segment */
     uintptr_t outside_word;       /* the thread's word outside the generic path it is in */
     uintptr_t thread;             /* thread_identity() of the owner, 0: none */
     uint64_t now;                 /* milliseconds at the last look at the clock */
@@ -172,6 +183,12 @@ MOAT_INLINE uint64_t heap_purge_time(uint64_t now) { return now + ro.options.pur
 /* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True
    if memory went back. */
 bool heap_purge(struct heap *heap, bool force);
+/* For an allocation that found no memory: gives back what this heap, the late heap, ended threads
+   and the cache of huge blocks hold unused, and takes back what waits in pages set aside. The first
+   time by a walk over everything; from then on, as long as memory is short, in some hundred steps
+   and one for each thing that changed. False: nothing has changed since, and a second try would
+   fail. */
+bool heap_scour(struct heap *heap);
 /* Gives back all that the heap alone has and does not use. */
 void heap_purge_own(struct heap *heap);
 /* Asks every other heap to give its unused memory back at its thread's next generic allocation:
@@ -188,10 +205,19 @@ struct heap_pool {
     uint32_t mapped; /* heaps that both tables are mapped for */
     /* atomic: times somebody asked every heap to give back what it does not use */
     uint32_t trims;
+    /* atomic: 1: what ended threads left has been swept by force, and nothing has changed there
+       since, neither by an abandoned segment more nor by a free into one */
+    uint32_t swept;
     size_t lock_count;
 };
 /* Creates the late heap; called once by init. False: no memory. */
 bool heap_pool_init(void);
+/* After a change of what nobody owns, by an atomic read-modify-write: who is short of memory looks
+   there again. heap_scour sets its mark, has a barrier on every thread, and looks. */
+MOAT_INLINE void heap_note_abandoned(void) {
+    if (MOAT_UNLIKELY(atomic_load_relaxed(&ro.pool->swept) != 0))
+        atomic_store_relaxed(&ro.pool->swept, 0);
+}
 /* Enters the thread's heap, made if it has none; or the late heap, locked. heap_release leaves it,
    and unlocks the late heap. */
 struct heap *heap_acquire(void);

@@ -161,6 +161,7 @@ void heap_abandon(struct heap *heap) {
     MOAT_ASSERT(heap->segments == 0 && list_is_empty(&heap->open[OPEN_EMPTY]));
     MOAT_ASSERT(list_is_empty(&heap->open[OPEN_SMALL]) && list_is_empty(&heap->open[OPEN_MEDIUM]));
     heap_forget_pages(heap);
+    heap_note_abandoned();
 }
 
 bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) {
@@ -187,5 +188,6 @@ void heap_shed_empty(struct heap *heap) {
         enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
         heap_list_remove(heap, segment);
         leave_segment(segment, kind, 0, segment->purge_at);
+        heap_note_abandoned();
     }
 }

@@ -45,7 +45,7 @@ static void purge_pages(struct heap *heap, struct segment *segment, bool force) 
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
         if (page->in_full) {
-            if (heap->memory_is_short) page_set_aside(page, true);
+            if (heap->shortage != SHORTAGE_NONE) page_set_aside(page, true);
             if (!force || page_returned(page) == 0) continue;
             heap_queue_rejoin(heap, page);
         }
@@ -128,4 +128,87 @@ bool heap_purge(struct heap *heap, bool force) {
     }
     if (force || !gave) gave |= huge_purge(force, heap->now);
     return gave || atomic_load_relaxed(&ro.region->committed) < before;
+}
+
+/* Pages in queues. More than these are not gone over for an allocation that fails. */
+#define PAGES_PER_GLEANING 1024u
+
+/* What has changed in a heap since it was scoured. A page set aside has come back with its first
+   block, by an event or by a wake-up; an empty page went back by its event. What is left are pages
+   in queues: claims make no event there, nor does a page that stays because it is the first of its
+   queue. False: too many. */
+static bool glean(struct heap *heap, bool *found) {
+    uint32_t walked = 0;
+    for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
+        uint32_t index = heap->queues[size_class].first;
+        for (uint32_t next; index != 0; index = next) {
+            struct page *page = page_at(index);
+            if (++walked > PAGES_PER_GLEANING) return false;
+            next = page->in_queue.next;
+            *found |= page_has_claims(page);
+            page_collect(page, size_class_page_kind(size_class));
+            if (page_used(page) != 0) continue;
+            heap_release_page(heap, page);
+            *found = true;
+        }
+    }
+    return true;
+}
+
+/* The heap's own part of heap_scour. */
+static bool scour_own(struct heap *heap) {
+    bool found = atomic_load_relaxed(&heap->owner.wake) != 0;
+    if (found) heap_poll(heap);
+    if (heap->shortage != SHORTAGE_SCOURED || !glean(heap, &found)) {
+        heap->shortage = SHORTAGE_MET; /* for the pages set aside */
+        purge_lists(heap, true, &found);
+        heap->shortage = SHORTAGE_SCOURED;
+        return true;
+    }
+    while (!list_is_empty(&heap->open[OPEN_EMPTY]) && !is_kept_for_all(heap)) {
+        struct segment *segment = segment_at(heap->open[OPEN_EMPTY].first);
+        heap_list_remove(heap, segment);
+        segment_destroy(segment);
+        found = true;
+    }
+    return found;
+}
+
+/* What ended threads left. The mark is set before anything is looked at: what changes later takes
+   it away; but for a free whose segment was left while it was on its way: such calls look at one
+   segment each until they meet it. */
+static bool scour_abandoned(struct heap *heap) {
+    bool gave = false;
+    if (atomic_load_relaxed(&ro.pool->swept) != 0) {
+        uint32_t index;
+        if (abandoned_find(heap->purge_set, heap->purge_from, &index)) {
+            heap->purge_from = index + 1;
+            return segment_sweep(heap, index, true, heap->now);
+        }
+        heap->purge_set = (heap->purge_set + 1) % ABANDONED_SETS;
+        heap->purge_from = 0;
+        return false;
+    }
+    atomic_or_acq_rel(&ro.pool->swept, 1); /* pairs with heap_note_abandoned */
+    if (!CPU_HAS_TOTAL_STORE_ORDER) os_membarrier();
+    heap->purge_set = heap->purge_from = 0;
+    sweep_some(heap, true, &gave);
+    return true;
+}
+
+bool heap_scour(struct heap *heap) {
+    bool found = scour_own(heap);
+    if (heap != heap_at(HEAP_LATE)) {
+        struct heap *late = heap_try_late();
+        if (late != NULL) {
+            late->now = heap->now;
+            found |= scour_own(late);
+            heap_release(late);
+        } else {
+            found = true; /* somebody is at work there */
+        }
+    }
+    found |= scour_abandoned(heap);
+    found |= huge_purge(true, heap->now);
+    return found;
 }

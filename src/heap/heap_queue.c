@@ -81,7 +81,8 @@ void heap_forget_pages(struct heap *heap) {
     __builtin_memset(heap->queues, 0, sizeof heap->queues);
     heap->purge_list = PURGE_IDLE;
     heap->purge_segment = 0;
-    heap->purge_gave = heap->memory_is_short = false;
+    heap->purge_gave = false;
+    heap->shortage = SHORTAGE_NONE;
 }
 
 void heap_reset(struct heap *heap) {

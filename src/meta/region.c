@@ -193,9 +193,12 @@ static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
         uint32_t start = align_index(guard ? first + 1 : free_tail(region), align);
         if ((size_t)start + count > region->span) break;
         uint32_t least = start + count - first; /* or it would have been found without */
+        /* at a limit a call that fails asks the kernel once */
+        if (region->window_refused && !address_space_left(least)) break;
         /* before the extent grows over it: a forked child may be all that sees it */
         bar_segments(region, old, first + guard);
         uint32_t length = map_some(region, first, window_step(region, first, least), least);
+        region->window_refused = length == 0;
         if (length != 0) {
             mark_segments(region, old, first - old + guard, true);
             return start;

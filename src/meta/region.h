@@ -53,6 +53,7 @@ struct region {
     /* 1: taken for good, nobody's to use: number 0, what was gone around, the guard behind it, what
        was lost */
     uint64_t barred[REGION_WORDS];
+    bool window_refused; /* the last window could not be had */
 };
 
 /* The bytes of a table for so many segments. */
