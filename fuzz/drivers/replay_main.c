@@ -2,8 +2,8 @@
  * replay_main: runs a harness over the inputs it is given, without a fuzzer.
  *
  *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
- *   fuzz_<harness>_replay [--kernel] --speed SECONDS
- *   fuzz_<harness>_replay [--scheduler NAME] --search SECONDS [SEED]
+ *   fuzz_<harness>_replay [--kernel] [--single] --speed SECONDS
+ *   fuzz_<harness>_replay [--audit] [--scheduler NAME] --search SECONDS [SEED]
  *
  * Folders are searched to the bottom, in the order of their names. With --repeat each input runs N
  * times (2 unless told) and its runs must leave the same trace; then once with memory from the
@@ -15,9 +15,11 @@
  *
  * --speed prints how many fresh inputs, of 50 operations where the harness lets that be chosen, run
  * in a second of processor time: as the mutator makes them, and without those operations that stand
- * for up to a thousand; with --kernel, with memory from the kernel. --search runs fresh inputs, one
- * after another, until so many seconds of processor time have passed or one fails, which is then in
- * the file found-SEED. --scheduler: raw, pct, walk or random, for virtual threads.
+ * for up to a thousand (--single: these alone, which is for profilers); with --kernel, with memory
+ * from the kernel. --search runs fresh inputs, one after another, until so many seconds of
+ * processor time have passed or one fails, which is then in the file found-SEED; --audit: as slowly
+ * as inputs are replayed, with the engine looking at itself. --scheduler: raw, pct, walk or random,
+ * for virtual threads.
  */
 #include <dirent.h>
 #include <signal.h>
@@ -32,8 +34,9 @@
 #include "engine/run.h"
 #include "engine/schedule.h"
 #include "engine/target.h"
-#include "harness/arena.h"
+#include "harness/harness.h"
 
+static bool only_single, is_audited;
 static unsigned ran, reported, silent, unread, unstable, repeat = 2;
 
 static bool must_report(const char *path) {
@@ -130,26 +133,6 @@ static void one_for_many(struct input *input) {
     }
 }
 
-static void measure(double seconds, bool single, const char *what) {
-    enum { INPUTS = 512, OPERATIONS = 50 };
-    static uint8_t bytes[INPUTS][INPUT_MAX_SIZE / 4];
-    static size_t sizes[INPUTS];
-    static struct input input;
-    for (unsigned i = 0; i < INPUTS; i++) {
-        target_make(&input, i, OPERATIONS);
-        if (single) one_for_many(&input);
-        sizes[i] = input_encode(&input, bytes[i], sizeof bytes[i]);
-    }
-    for (unsigned i = 0; i < INPUTS; i++) (void)LLVMFuzzerTestOneInput(bytes[i], sizes[i]);
-    unsigned long count = 0;
-    double start = processor_seconds(), passed = 0;
-    for (; passed < seconds; count++) {
-        (void)LLVMFuzzerTestOneInput(bytes[count % INPUTS], sizes[count % INPUTS]);
-        passed = processor_seconds() - start;
-    }
-    printf("%.0f executions a second, %s\n", (double)count / passed, what);
-}
-
 static uint8_t searched[INPUT_MAX_SIZE];
 static size_t searched_size;
 static uint64_t searched_seed;
@@ -166,33 +149,65 @@ static void keep_searched(int number) {
     raise(number);
 }
 
+static void run_one_of(uint64_t seed, const struct input *input) {
+    searched_seed = seed;
+    searched_size = input_encode(input, searched, sizeof searched);
+    (void)LLVMFuzzerTestOneInput(searched, searched_size);
+}
+
+static void measure(double seconds, bool single, const char *what) {
+    enum { INPUTS = 512, OPERATIONS = 50 };
+    static uint8_t bytes[INPUTS][INPUT_MAX_SIZE / 4];
+    static size_t sizes[INPUTS];
+    static struct input input;
+    for (unsigned i = 0; i < INPUTS; i++) {
+        target_make(&input, i, OPERATIONS);
+        if (single) one_for_many(&input);
+        sizes[i] = input_encode(&input, bytes[i], sizeof bytes[i]);
+        run_one_of(i, &input);
+    }
+    unsigned long count = 0;
+    double start = processor_seconds(), passed = 0;
+    for (; passed < seconds; count++) {
+        (void)LLVMFuzzerTestOneInput(bytes[count % INPUTS], sizes[count % INPUTS]);
+        passed = processor_seconds() - start;
+    }
+    printf("%.0f executions a second, %s\n", (double)count / passed, what);
+}
+
+/* From here on fresh inputs run, and one that fails is kept. */
+static void leave_replay(void) {
+    signal(SIGABRT, keep_searched);
+    signal(SIGSEGV, keep_searched);
+    harness_audit(is_audited);
+    run_is_audited = is_audited;
+}
+
 static int search(double seconds, uint64_t seed) {
+    leave_replay();
     static struct input input;
     double start = processor_seconds(), passed = 0;
     unsigned long count = 0;
-    signal(SIGABRT, keep_searched);
-    signal(SIGSEGV, keep_searched);
-    arena_is_audited = false;
     for (; passed < seconds; count++, passed = processor_seconds() - start) {
-        searched_seed = seed << 32 | count;
-        target_make(&input, searched_seed, 0);
-        searched_size = input_encode(&input, searched, sizeof searched);
-        (void)LLVMFuzzerTestOneInput(searched, searched_size);
+        uint64_t number = seed << 32 | count;
+        target_make(&input, number, 0);
+        run_one_of(number, &input);
     }
     printf("%lu inputs in %.1f s, none failed\n", count, passed);
     return 0;
 }
 
 static int measure_speed(double seconds) {
-    arena_is_audited = false;
+    leave_replay();
     measure(seconds, true, "single operations");
-    measure(seconds, false, "as the mutator makes them");
+    if (!only_single) measure(seconds, false, "as the mutator makes them");
     return 0;
 }
 
 int main(int argc, char **argv) {
     bool read = true, given = false;
-    arena_is_audited = true;
+    harness_audit(true);
+    run_is_audited = true;
     LLVMFuzzerInitialize(&argc, &argv);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) {
@@ -200,6 +215,10 @@ int main(int argc, char **argv) {
             if (repeat == 0) repeat = 1;
         } else if (strcmp(argv[i], "--kernel") == 0) {
             run_by_kernel = true;
+        } else if (strcmp(argv[i], "--single") == 0) {
+            only_single = true;
+        } else if (strcmp(argv[i], "--audit") == 0) {
+            is_audited = true;
         } else if (strcmp(argv[i], "--speed") == 0 && i + 1 < argc) {
             return measure_speed(strtod(argv[i + 1], NULL));
         } else if (strcmp(argv[i], "--scheduler") == 0 && i + 1 < argc) {

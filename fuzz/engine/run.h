@@ -82,6 +82,8 @@ extern void (*run_failure_handler)(const char *text);
 extern bool run_verbose;
 /* The scheduler of every run, whatever its input says; negative: what that says. */
 extern int run_scheduler;
+/* The engine looks at itself, too, at the end of each run. */
+extern bool run_is_audited;
 /* Every run has the kernel's memory, whatever its input says. */
 extern bool run_by_kernel;
 

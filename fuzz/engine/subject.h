@@ -40,10 +40,6 @@ struct subject {
     void (*end)(void);
     /* The engine is about to write there. */
     void (*touch)(uintptr_t start, size_t size);
-    /* Before and after a verb that may copy a block: where it lies; where it lay, and where the
-       bytes that were kept lie now. */
-    void (*may_move)(uintptr_t start, size_t size);
-    void (*moved)(uintptr_t from, uintptr_t start, size_t size);
     /* The calling thread is about to end and its exit hook shall do nothing: the allocator was left
        in mid-step by a report. */
     void (*abandon_thread)(void);

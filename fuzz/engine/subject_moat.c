@@ -21,9 +21,17 @@ static const enum os_call fault_calls[] = {OS_RESERVE, OS_RELEASE,      OS_COMMI
                                            OS_SEAL,    HARNESS_ANY_CALL};
 enum { FAULT_CALLS = sizeof fault_calls / sizeof fault_calls[0] };
 
-/* Few layouts of tables and segments, so that the same OS pages serve one run after another. All
-   else is drawn from the whole seed. */
-enum { LAYOUTS = 4 };
+/* Few layouts of tables and segments, and mostly one, so that the same OS pages serve one run after
+   another, and are in the caches. All else is drawn from the whole seed. */
+enum { LAYOUTS = 4, LAYOUT_ODDS = 64 };
+static uint64_t layout_of(uint64_t seed) {
+    return seed % LAYOUT_ODDS < LAYOUTS ? seed % LAYOUT_ODDS : 0;
+}
+
+/* A span of 16 GiB: walks over what the span could hold cost what they find. Those by the kernel go
+   over all of it. */
+static const char *options = "";
+const char *moat_default_options(void) { return options; }
 
 /* Records that have no shared words, or are larger than an OS page: the arena does not see them
    touched. */
@@ -53,9 +61,10 @@ static void begin(uint64_t seed, bool by_kernel,
                   void (*on_report)(enum report_kind kind, uintptr_t address)) {
     reset();
     if (arena_is_used() == by_kernel && !arena_use(!by_kernel)) by_kernel = true;
+    options = by_kernel ? "" : "region=16G";
     harness_set_seed(seed);
     /* where the arena has been the kernel has nothing to give */
-    harness_fix_layout(seed % LAYOUTS + (by_kernel ? LAYOUTS : 0));
+    harness_fix_layout(layout_of(seed) + (by_kernel ? LAYOUTS : 0));
     harness_report_hook = on_report;
     for (unsigned i = 0; i < THREADS; i++) thread_words[i] = THREAD_NEW;
 }
@@ -110,8 +119,6 @@ const struct subject subject_moat = {
     .check = moat_check,
     .begin = begin,
     .touch = arena_touch,
-    .may_move = arena_may_move,
-    .moved = arena_moved,
     .end = end,
     .abandon_thread = abandon_thread,
     .be_thread = be_thread,

@@ -163,6 +163,7 @@ static void on_step(const struct atomic_site *site, const volatile void *word, u
         consider();
         return;
     }
+    struct word *known = views_find(word, size);
     bool waits = looks_again(member, site, word);
     member->pending = (struct team_access){word, site->kind != ATOMIC_LOAD};
     member->site = site;
@@ -170,10 +171,10 @@ static void on_step(const struct atomic_site *site, const volatile void *word, u
     if (waits && (ready_set() & ~(1u << team.self)) != 0) {
         member->looks = 0;
         wait_for_word(member, true);
-    } else if (team.plan->everywhere || views_is_shared(word, team.self)) {
+    } else if (team.plan->everywhere || views_is_shared(known, team.self)) {
         consider();
     }
-    views_step(team.self, site, word, size);
+    views_step(team.self, site, known);
 }
 
 static uint64_t on_loaded(uint64_t newest) { return team.at_once ? views_loaded(newest) : newest; }

@@ -120,7 +120,6 @@ void verb_allocate_many(struct run *run, const struct input_op *op) {
 /* The block moved, or stayed, and has a new size: what it held must still be there. */
 static void resized(struct run *run, const struct shadow_block *old, uintptr_t start, size_t size) {
     size_t wrong = 0, kept = old->usable < size ? old->usable : size;
-    if (start != old->start) run->subject->moved(old->start, start, kept);
     if (!shadow_compare(old, start, kept, &wrong))
         run_fail(run, "realloc from %zu to %zu bytes lost byte %zu", old->usable, size, wrong);
     /* Both were in use while the contents were copied. */
@@ -147,7 +146,6 @@ void verb_resize(struct run *run, const struct input_op *op) {
     if (index != SHADOW_NONE) {
         run_compare(run, index);
         old = run->shadow.blocks[index];
-        run->subject->may_move(old.start, old.usable);
         shadow_death(&run->shadow, index);
     }
     errno = ERRNO_MARK;

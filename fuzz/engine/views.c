@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { WORDS = 1 << 15, HISTORY = 6 };
+enum { WORDS_SHIFT = 13, WORDS = 1 << WORDS_SHIFT, HISTORY = 6 };
 
 struct store {
     uint64_t value;
@@ -29,11 +29,11 @@ struct word {
     uint8_t threads; /* a bit for each that touched it in this run */
     uint8_t before;  /* and in the runs that are remembered */
     uint8_t count;   /* stores kept, the newest last */
-    struct store stores[HISTORY];
 };
 
 static struct {
     struct word words[WORDS];
+    struct store stores[WORDS][HISTORY]; /* apart: most runs never look at them */
     uint32_t run;
     uint32_t first_run; /* words used since then are remembered */
     unsigned used;
@@ -74,19 +74,21 @@ uint64_t views_native(const volatile void *address, unsigned size) {
 
 static struct word *slot_of(const volatile void *address) {
     uint64_t hash = (uint64_t)(uintptr_t)address * 0x9e3779b97f4a7c15u;
-    for (unsigned i = (unsigned)(hash >> 49), tries = 0; tries < 64; tries++, i++) {
+    for (unsigned i = (unsigned)(hash >> (64 - WORDS_SHIFT)), tries = 0; tries < 64; tries++, i++) {
         struct word *word = &state.words[i % WORDS];
         if (word->run < state.first_run || word->address == address) return word;
     }
     return NULL; /* too many: this one is not watched */
 }
 
+static struct store *stores_of(const struct word *word) { return state.stores[word - state.words]; }
+
 static void begin_history(struct word *word, uint64_t value) {
     word->count = 1;
-    word->stores[0] = (struct store){.value = value};
+    stores_of(word)[0] = (struct store){.value = value};
 }
 
-static struct word *find(const volatile void *address, unsigned size) {
+struct word *views_find(const volatile void *address, unsigned size) {
     struct word *word = slot_of(address);
     if (word == NULL) return NULL;
     if (word->run < state.first_run || word->address != address) {
@@ -101,7 +103,7 @@ static struct word *find(const volatile void *address, unsigned size) {
     return word;
 }
 
-static struct store *newest(struct word *word) { return &word->stores[word->count - 1]; }
+static struct store *newest(struct word *word) { return &stores_of(word)[word->count - 1]; }
 
 static void join(struct view *into, const struct view *from) {
     for (unsigned i = 0; i < VIEWS_THREADS; i++)
@@ -139,7 +141,7 @@ static void add_store(bool release, bool continues) {
     if (continues) message = newest(word)->message;
     if (release) join(&message, &state.views[state.thread]);
     if (word->count == HISTORY)
-        memmove(&word->stores[0], &word->stores[1], (HISTORY - 1) * sizeof word->stores[0]);
+        memmove(stores_of(word), stores_of(word) + 1, (HISTORY - 1) * sizeof(struct store));
     else
         word->count++;
     *newest(word) = (struct store){.message = message,
@@ -148,19 +150,17 @@ static void add_store(bool release, bool continues) {
     state.is_open = true;
 }
 
-void views_step(unsigned thread, const struct atomic_site *site, const volatile void *address,
-                unsigned size) {
+void views_step(unsigned thread, const struct atomic_site *site, struct word *word) {
     views_leave();
-    state.word = find(address, size);
-    if (state.word == NULL) return;
-    struct word *word = state.word;
+    state.word = word;
+    if (word == NULL) return;
     word->threads |= (uint8_t)(1u << thread);
     state.thread = thread;
     state.kind = site->kind;
     state.order = site->order;
     if (!state.stale) return;
     if (is_weakened(site)) state.order = __ATOMIC_RELAXED;
-    uint64_t value = views_native(address, size);
+    uint64_t value = views_native(word->address, word->size);
     if (word->count == 0 || newest(word)->value != value) begin_history(word, value);
     state.views[thread].clock[thread]++;
     if (state.kind == ATOMIC_STORE) {
@@ -175,7 +175,7 @@ void views_step(unsigned thread, const struct atomic_site *site, const volatile 
 static unsigned oldest_visible(const struct word *word, unsigned thread) {
     const struct view *view = &state.views[thread];
     for (unsigned i = word->count; i-- > 1;) {
-        const struct store *store = &word->stores[i];
+        const struct store *store = &stores_of(word)[i];
         if (store->clock == 0 || view->clock[store->by] >= store->clock) return i;
         for (unsigned u = 0; u < VIEWS_THREADS; u++)
             if (store->read[u] != 0 && view->clock[u] >= store->read[u]) return i;
@@ -188,7 +188,7 @@ uint64_t views_loaded(uint64_t value) {
     if (!state.stale || word == NULL) return value;
     unsigned oldest = oldest_visible(word, state.thread), count = word->count - oldest;
     unsigned back = count > 1 ? state.choose(count) : 0;
-    struct store *store = &word->stores[word->count - 1 - back];
+    struct store *store = &stores_of(word)[word->count - 1 - back];
     read_store(store, acquires(state.order));
     return back == 0 ? value : store->value;
 }
@@ -204,10 +204,8 @@ void views_tried(bool exchanged) {
     }
 }
 
-bool views_is_shared(const volatile void *address, unsigned thread) {
-    const struct word *word = slot_of(address);
+bool views_is_shared(const struct word *word, unsigned thread) {
     if (word == NULL) return true;
-    if (word->run < state.first_run || word->address != address) return false;
     unsigned threads = word->before | word->threads;
     return (threads & ~(1u << thread)) != 0;
 }

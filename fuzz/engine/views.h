@@ -29,9 +29,11 @@ struct view {
    values, chosen by `choose` among `count`, 0 the newest. */
 void views_begin(bool keep, bool stale, unsigned (*choose)(unsigned count));
 
+/* What is kept of a word until the next views_begin(); NULL: there are too many. */
+struct word;
+struct word *views_find(const volatile void *address, unsigned size);
 /* Before the access; the thread that runs is `thread`. */
-void views_step(unsigned thread, const struct atomic_site *site, const volatile void *word,
-                unsigned size);
+void views_step(unsigned thread, const struct atomic_site *site, struct word *word);
 uint64_t views_loaded(uint64_t newest);
 void views_tried(bool exchanged);
 /* The thread that ran is about to stop for another. */
@@ -40,7 +42,7 @@ void views_leave(void);
 /* What the word has in memory now. */
 uint64_t views_native(const volatile void *word, unsigned size);
 /* Whether several threads have touched the word, in this run or one that it remembers. */
-bool views_is_shared(const volatile void *word, unsigned thread);
+bool views_is_shared(const struct word *word, unsigned thread);
 /* Words that are. */
 unsigned views_shared_words(void);
 

@@ -12,6 +12,7 @@
 #include "alloc/diagnose.h"
 #include "heap/huge.h"
 #include "os/os.h"
+#include "os/os_seam.h"
 #include "process/init.h"
 #include "heap/zero_size.h"
 
@@ -34,6 +35,7 @@ bool alloc_is_ready(void) {
 
 /* By the C library, which is faster, unless nobody can call it yet. */
 static void fill_with_zeros(void *start, size_t size) {
+    if (IN_HARNESS && os_seam.clear(start, size)) return;
     if (MOAT_LIKELY(thread_is_relocated()))
         __builtin_memset(start, 0, size);
     else
@@ -331,14 +333,18 @@ void alloc_free_slow(void *block) {
         free_late_or_report(address, owner_kind(word) == OWNER_UNUSED);
 }
 
+static void copy_contents(void *to, const void *from, size_t size) {
+    if (IN_HARNESS && os_seam.copy(to, from, size)) return;
+    if (MOAT_LIKELY(thread_is_relocated()))
+        __builtin_memcpy(to, from, size);
+    else
+        moat_copy(to, from, size);
+}
+
 static void *move_block(void *block, size_t old_size, size_t new_size) {
     void *moved = alloc_block(new_size);
     if (moved == NULL) return NULL;
-    size_t size = old_size < new_size ? old_size : new_size;
-    if (MOAT_LIKELY(thread_is_relocated()))
-        __builtin_memcpy(moved, block, size);
-    else
-        moat_copy(moved, block, size);
+    copy_contents(moved, block, old_size < new_size ? old_size : new_size);
     alloc_free(block);
     return moved;
 }

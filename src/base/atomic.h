@@ -24,8 +24,13 @@
 /* Statements, not operands: the accesses of one expression must not be mixed up. */
 #define ATOMIC_LOAD_OF(p, order)                                                                   \
     ({                                                                                             \
-        ATOMIC_STEP(p, ATOMIC_LOAD, order);                                                        \
-        uint64_t seen_ = base_seam.atomic_loaded((uint64_t)__atomic_load_n((p), order));           \
+        uint64_t seen_;                                                                            \
+        if (MOAT_UNLIKELY(base_seam_sees_loads)) {                                                 \
+            ATOMIC_STEP(p, ATOMIC_LOAD, order);                                                    \
+            seen_ = base_seam.atomic_loaded((uint64_t)__atomic_load_n((p), order));                \
+        } else {                                                                                   \
+            seen_ = (uint64_t)__atomic_load_n((p), order);                                         \
+        }                                                                                          \
         (__typeof__(__atomic_load_n((p), order)))seen_;                                            \
     })
 #define ATOMIC_VALUE(p, v, kind, order)                                                            \

@@ -43,6 +43,9 @@ struct base_seam {
 
 /* Defined by a harness. */
 extern const struct base_seam base_seam;
+/* Whether loads are announced too. False: somebody may want to know what is written, and nobody
+   what is read, which most accesses do. Changes while no other thread is inside the library. */
+extern bool base_seam_sees_loads;
 #endif
 
 #endif

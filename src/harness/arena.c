@@ -11,8 +11,10 @@
 #include "harness/harness.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 /* What is emptied together: no smaller than the records that one shared word stands for. */
@@ -21,8 +23,6 @@
 #define PAGE_BYTES ((size_t)4096)
 #define UNITS (ARENA_SIZE >> UNIT_SHIFT)
 #define CHUNKS_MAX 512
-/* A shorter range that is unmapped is emptied by the kernel: it may have been written unseen. */
-#define UNMAPPED_SHORT (16 * MIB)
 /* Where a hole is said to be when it may be anywhere, and how long one can be. */
 #define HOLE ((uintptr_t)0x5180 << 32)
 #define HOLE_MAX (256 * GIB)
@@ -31,8 +31,6 @@
 /* What may stay with the process, and how often it looks. */
 #define RESIDENT_MAX (512 * MIB)
 #define RESETS_TO_LOOK 1024
-/* Units of a block that is copied. */
-#define COPIED_MAX ((size_t)1 << 18)
 /* What the machine has, so that every machine plays the same run. */
 #define MEMORY_BYTES (8 * GIB)
 
@@ -45,6 +43,7 @@ static struct {
     bool mapped;
     bool overflowed;   /* units were touched that are not on the list */
     uint64_t *touched; /* a bit a unit */
+    uint64_t *summary; /* a bit for each word of it that may be other than 0 */
     uint64_t *list;
     struct chunk chunks[CHUNKS_MAX]; /* mapped for good, sorted */
     size_t chunk_count;
@@ -64,8 +63,9 @@ static void *map_lazily(uintptr_t where, size_t size, int flags) {
 static bool map_all(void) {
     if (UNDER_THREAD_SANITIZER || os_page_size() != PAGE_BYTES) return false;
     arena.touched = map_lazily(0, UNITS / 8, 0);
+    arena.summary = map_lazily(0, UNITS / 64 / 8, 0);
     arena.list = map_lazily(0, LIST_MAX * sizeof *arena.list, 0);
-    return arena.touched != NULL && arena.list != NULL;
+    return arena.touched != NULL && arena.summary != NULL && arena.list != NULL;
 }
 
 bool arena_use(bool on) {
@@ -80,17 +80,18 @@ bool arena_is_used(void) { return arena.on; }
 static bool has_unit(const uint64_t *bits, size_t unit) {
     return (bits[unit / 64] >> (unit % 64) & 1) != 0;
 }
-static void add_unit(uint64_t *bits, size_t unit) { bits[unit / 64] |= (uint64_t)1 << (unit % 64); }
-static void drop_unit(uint64_t *bits, size_t unit) {
-    bits[unit / 64] &= ~((uint64_t)1 << (unit % 64));
+static void add_unit(size_t unit) {
+    arena.touched[unit / 64] |= (uint64_t)1 << unit % 64;
+    arena.summary[unit / 4096] |= (uint64_t)1 << unit / 64 % 64;
 }
+static void drop_unit(size_t unit) { arena.touched[unit / 64] &= ~((uint64_t)1 << unit % 64); }
 
 static void note_unit(size_t unit) {
     if (arena.count == LIST_MAX) {
         arena.overflowed = true;
         return;
     }
-    add_unit(arena.touched, unit);
+    add_unit(unit);
     arena.list[arena.count++] = unit;
 }
 
@@ -105,31 +106,70 @@ void arena_touch(uintptr_t start, size_t size) {
         arena_step(at);
 }
 
-/* The touched units of the range that may be copied next, as distances from its start. */
-static struct {
-    uintptr_t from;
-    size_t count;
-    int32_t distances[COPIED_MAX];
-} copied;
-
-void arena_may_move(uintptr_t start, size_t size) {
-    copied.from = start;
-    copied.count = 0;
-    if (!arena.on) return;
-    for (uintptr_t at = round_down(start, UNIT_BYTES); at < start + size; at += UNIT_BYTES)
-        if (has_unit(arena.touched, (at - ARENA_START) >> UNIT_SHIFT) && copied.count < COPIED_MAX)
-            copied.distances[copied.count++] = (int32_t)(at - start);
+/* The first unit from `unit` on that was touched; `end` if there is none before it. Words of bits
+   that have become empty are left out from then on. */
+static size_t next_touched(size_t unit, size_t end) {
+    while (unit < end) {
+        uint64_t rest = arena.touched[unit / 64] >> unit % 64;
+        if (rest != 0) {
+            unit += (unsigned)__builtin_ctzll(rest);
+            return unit < end ? unit : end;
+        }
+        size_t word = unit / 64;
+        if (arena.touched[word] == 0) arena.summary[word / 64] &= ~((uint64_t)1 << word % 64);
+        word++;
+        uint64_t words = arena.summary[word / 64] >> word % 64;
+        word = words != 0 ? word + (unsigned)__builtin_ctzll(words) : round_down(word, 64) + 64;
+        unit = word * 64;
+    }
+    return end;
 }
 
-void arena_moved(uintptr_t origin, uintptr_t start, size_t size) {
-    if (origin != copied.from) arena_touch(start, size);
-    if (origin != copied.from) return;
-    for (size_t i = 0; i < copied.count; i++) {
-        intptr_t from = copied.distances[i], to = from + (intptr_t)UNIT_BYTES;
-        if (from < 0) from = 0;
-        if (to > (intptr_t)size) to = (intptr_t)size;
-        if (from < to) arena_touch(start + (uintptr_t)from, (size_t)(to - from));
+static bool holds(uintptr_t start, size_t size) {
+    return arena.on && !arena.overflowed && start - ARENA_START < ARENA_SIZE && size >= UNIT_BYTES;
+}
+
+static size_t unit_of(uintptr_t address) { return (address - ARENA_START) >> UNIT_SHIFT; }
+
+/* Of the range [start, end), the part that lies in the unit. */
+static uintptr_t clipped_start(size_t unit, uintptr_t start) {
+    uintptr_t first = ARENA_START + unit * UNIT_BYTES;
+    return first > start ? first : start;
+}
+static uintptr_t clipped_end(size_t unit, uintptr_t end) {
+    uintptr_t last = ARENA_START + (unit + 1) * UNIT_BYTES;
+    return last < end ? last : end;
+}
+
+bool arena_clear(void *where, size_t size) {
+    uintptr_t start = (uintptr_t)where, end = start + size;
+    if (!holds(start, size)) return false;
+    size_t last = unit_of(end - 1) + 1;
+    for (size_t unit = next_touched(unit_of(start), last); unit < last;
+         unit = next_touched(unit + 1, last)) {
+        uintptr_t from = clipped_start(unit, start);
+        memset((void *)from, 0, clipped_end(unit, end) - from);
     }
+    return true;
+}
+
+/* Where nothing was written, neither there nor here, is zero in both. */
+bool arena_copy(void *to, const void *from, size_t size) {
+    uintptr_t start = (uintptr_t)from, end = start + size;
+    if (!holds(start, size) || !holds((uintptr_t)to, size)) {
+        arena_touch((uintptr_t)to, size);
+        return false;
+    }
+    (void)arena_clear(to, size);
+    size_t last = unit_of(end - 1) + 1;
+    for (size_t unit = next_touched(unit_of(start), last); unit < last;
+         unit = next_touched(unit + 1, last)) {
+        uintptr_t part = clipped_start(unit, start), into = (uintptr_t)to + (part - start);
+        size_t length = clipped_end(unit, end) - part;
+        arena_touch(into, length);
+        memcpy((void *)into, (const void *)part, length);
+    }
+    return true;
 }
 
 static void let_kernel_empty(uintptr_t start, size_t size) {
@@ -139,10 +179,29 @@ static void let_kernel_empty(uintptr_t start, size_t size) {
 /* The units from `first` on that were touched, up to `end` or one that was not; at least one. */
 static size_t empty_run(size_t first, size_t end) {
     size_t unit = first;
-    do drop_unit(arena.touched, unit++);
+    do drop_unit(unit++);
     while (unit < end && has_unit(arena.touched, unit));
     memset((void *)(ARENA_START + first * UNIT_BYTES), 0, (unit - first) * UNIT_BYTES);
     return unit;
+}
+
+static bool is_touched(uintptr_t address) {
+    return has_unit(arena.touched, (address - ARENA_START) >> UNIT_SHIFT);
+}
+
+uintptr_t arena_missed(uintptr_t start, size_t size) {
+    static unsigned char resident[SEGMENT_SIZE / PAGE_BYTES];
+    for (uintptr_t part = start; part < start + size; part += SEGMENT_SIZE) {
+        size_t length = start + size - part < SEGMENT_SIZE ? start + size - part : SEGMENT_SIZE;
+        if (mincore((void *)part, length, resident) != 0) continue;
+        for (size_t at = 0; at < length; at += sizeof(uint64_t)) {
+            if (!(resident[at / PAGE_BYTES] & 1))
+                at += PAGE_BYTES - sizeof(uint64_t);
+            else if (*(const uint64_t *)(part + at) != 0 && !is_touched(part + at))
+                return part + at;
+        }
+    }
+    return 0;
 }
 
 static void empty(uintptr_t start, size_t size) {
@@ -153,17 +212,12 @@ static void empty(uintptr_t start, size_t size) {
                 has_unit(arena.touched, arena.list[i]))
                 empty_run(arena.list[i], end);
     } else {
-        for (size_t unit = first; unit < end;) {
-            uint64_t rest = arena.touched[unit / 64] >> unit % 64;
-            if (rest == 0) {
-                unit = round_down(unit, 64) + 64;
-            } else {
-                unit += (unsigned)__builtin_ctzll(rest);
-                if (unit < end) unit = empty_run(unit, end);
-            }
-        }
+        for (size_t unit = next_touched(first, end); unit < end; unit = next_touched(unit, end))
+            unit = empty_run(unit, end);
     }
     if (arena.overflowed) let_kernel_empty(start, size);
+    if (arena_is_audited && start != HOLE && arena_missed(start, size) != 0)
+        harness_complain("memory was emptied that had been written unseen");
 }
 
 /* Of the whole process. */
@@ -186,25 +240,6 @@ void arena_reset(void) {
     bool is_large = ++arena.resets % RESETS_TO_LOOK == 0 && resident_bytes() > RESIDENT_MAX;
     for (size_t i = 0; (overflowed || is_large) && i < arena.chunk_count; i++)
         let_kernel_empty(arena.chunks[i].start, arena.chunks[i].end - arena.chunks[i].start);
-}
-
-static bool is_touched(uintptr_t address) {
-    return has_unit(arena.touched, (address - ARENA_START) >> UNIT_SHIFT);
-}
-
-uintptr_t arena_missed(uintptr_t start, size_t size) {
-    static unsigned char resident[SEGMENT_SIZE / PAGE_BYTES];
-    for (uintptr_t part = start; part < start + size; part += SEGMENT_SIZE) {
-        size_t length = start + size - part < SEGMENT_SIZE ? start + size - part : SEGMENT_SIZE;
-        if (mincore((void *)part, length, resident) != 0) continue;
-        for (size_t at = 0; at < length; at += sizeof(uint64_t)) {
-            if (!(resident[at / PAGE_BYTES] & 1))
-                at += PAGE_BYTES - sizeof(uint64_t);
-            else if (*(const uint64_t *)(part + at) != 0 && !is_touched(part + at))
-                return part + at;
-        }
-    }
-    return 0;
 }
 
 /* --- The calls ------------------------------------------------------------------------------- */
@@ -276,8 +311,53 @@ static long play_mremap(uintptr_t from, size_t size, uintptr_t to) {
     return (long)to;
 }
 
-/* So that a start costs little, and every machine plays the same. */
-static bool is_unread(const char *path) { return strcmp(path, "/proc/thread-self/status") == 0; }
+/* As the kernel would say it, for all that the records have. */
+static bool play_can_read(uintptr_t word, long *result) {
+    enum harness_state found = harness_range_state(word);
+    bool is_open = found == HARNESS_COMMITTED || found == HARNESS_READABLE;
+    *result = is_open ? -(long)EINVAL : -(long)EFAULT;
+    return found != HARNESS_FOREIGN;
+}
+
+static long play_munmap(uintptr_t start, size_t size) {
+    empty(start, size);
+    return 0;
+}
+
+/* What the start reads; of any other file the kernel knows. */
+static const struct {
+    const char *path, *text;
+} files[] = {{"/proc/sys/vm/overcommit_memory", "0\n"},
+             {"/proc/sys/vm/max_map_count", "65530\n"},
+             {"/proc/thread-self/status", ""}};
+enum { FILES = sizeof files / sizeof files[0], FIRST_FILE = 1 << 20 };
+static size_t read_so_far[FILES];
+
+static bool play_open(const char *path, long *result) {
+    for (unsigned i = 0; i < FILES; i++) {
+        if (strcmp(path, files[i].path) != 0) continue;
+        read_so_far[i] = 0;
+        *result = FIRST_FILE + i;
+        return true;
+    }
+    return false;
+}
+
+static bool is_played_file(long fd) { return fd >= FIRST_FILE && fd < FIRST_FILE + FILES; }
+
+static long play_read(long fd, char *buffer, size_t size) {
+    const char *text = files[fd - FIRST_FILE].text;
+    size_t *done = &read_so_far[fd - FIRST_FILE], left = strlen(text) - *done;
+    if (size > left) size = left;
+    memcpy(buffer, text + *done, size);
+    *done += size;
+    return (long)size;
+}
+
+static long play_limit(struct rlimit *limit) {
+    *limit = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+    return 0;
+}
 
 bool arena_kernel(long number, const long *arguments, long *result) {
     uintptr_t start = (uintptr_t)arguments[0];
@@ -287,13 +367,17 @@ bool arena_kernel(long number, const long *arguments, long *result) {
     case SYS_mmap: *result = play_mmap(start, size, arguments[2], arguments[3]); return true;
     case SYS_mremap: *result = play_mremap(start, size, (uintptr_t)arguments[4]); return true;
     case SYS_madvise: *result = play_madvise(start, size, arguments[2]); return true;
-    case SYS_openat: *result = -(long)ENOENT; return is_unread((const char *)arguments[1]);
-    case SYS_munmap:
-        empty(start, size);
-        if (size <= UNMAPPED_SHORT && start != HOLE) let_kernel_empty(start, size);
-        *result = 0;
-        return true;
+    case SYS_munmap: *result = play_munmap(start, size); return true;
     case SYS_mprotect: *result = 0; return true; /* the read-only structure stays writable */
+    case SYS_openat: return play_open((const char *)arguments[1], result);
+    case SYS_read:
+        if (is_played_file(arguments[0]))
+            *result = play_read(arguments[0], (char *)arguments[1], (size_t)arguments[2]);
+        return is_played_file(arguments[0]);
+    case SYS_close: *result = 0; return is_played_file(arguments[0]);
+    case SYS_prlimit64: *result = play_limit((struct rlimit *)arguments[3]); return true;
+    case SYS_rt_sigprocmask: /* which os_can_read() makes of a word */
+        return arguments[0] == INT_MAX && play_can_read((uintptr_t)size, result);
     default: return false;
     }
 }

@@ -5,13 +5,13 @@
  * While it is on, what is reserved stays mapped for good, can always be read and written, and the
  * calls that reserve, protect and purge are played: what they would empty is emptied, by writing
  * zeros over what was touched. harness_reset() does that for all that was touched, and pays for
- * nothing else. Units of 512 bytes count as touched when a shared word in them is accessed through
+ * nothing else. Units of 512 bytes count as touched when a shared word in them is written through
  * atomic.h, or when arena_touch() says so: a harness says it of what it writes itself and of
  * records without shared words.
  *
- * What protection would catch is caught in part: the first access to a unit must be one that the
- * records of harness.c allow. For one thread at a time, and not for forks: a child would find what
- * the kernel wipes.
+ * What protection would catch is caught in part: the first write to a unit must be one that the
+ * records of harness.c allow, and the first read where loads are announced. For one thread at a
+ * time, and not for forks: a child would find what the kernel wipes.
  */
 #ifndef MOAT_ARENA_H
 #define MOAT_ARENA_H
@@ -29,11 +29,10 @@ bool arena_use(bool on);
 bool arena_is_used(void);
 /* The range is about to be, or may have been, written. */
 void arena_touch(uintptr_t start, size_t size);
-/* Before the range may be copied elsewhere by other means than shared words, and after that: from
-   where, and where the copy of its first bytes lies. Only what was touched counts, unless another
-   range was asked about in between. */
-void arena_may_move(uintptr_t start, size_t size);
-void arena_moved(uintptr_t from, uintptr_t start, size_t size);
+/* What the library fills with zeros, and copies from one place to another that does not overlap:
+   only what was touched is. False: the caller shall do it. */
+bool arena_clear(void *start, size_t size);
+bool arena_copy(void *to, const void *from, size_t size);
 /* What arena_step() looks at: a bit for each unit of 512 bytes that was touched. NULL: the arena is
    not used. */
 extern uint64_t *arena_touched;
@@ -52,8 +51,7 @@ void arena_reset(void);
 /* The first word in [start, start + size) that is not zero although its unit was not touched, or 0:
    what would be left for the next life. Looks at resident pages alone. */
 uintptr_t arena_missed(uintptr_t start, size_t size);
-/* While it is true, harness_reset() looks for such words in all committed memory, and ends the
-   process at one. Slow. */
+/* See harness_audit(), which sets it. */
 extern bool arena_is_audited;
 
 #endif

@@ -75,6 +75,7 @@ static int state_lock;
 static const struct harness_scheduler *scheduler;
 static harness_kernel *played_kernel;
 static void (*atomic_hook)(const volatile void *word);
+bool base_seam_sees_loads;
 static __thread uintptr_t own_word = THREAD_NEW;
 static __thread uintptr_t *virtual_word;
 
@@ -89,7 +90,7 @@ __attribute__((constructor(101))) static void keep_lock_over_fork(void) {
     pthread_atfork(state_acquire, state_release, state_release);
 }
 
-static MOAT_NORETURN void complain(const char *message) {
+void harness_complain(const char *message) {
     os_write(OS_STDERR, "moat harness: ", 14);
     os_write(OS_STDERR, message, strlen(message));
     os_write(OS_STDERR, "\n", 1);
@@ -107,7 +108,7 @@ static uint64_t splitmix(uint64_t *position) {
 
 /* Kinds come from tests: an unknown one must not become a wild index. */
 static size_t plan_index(enum os_call kind) {
-    if ((size_t)kind >= PLANS) complain("unknown kind of call");
+    if ((size_t)kind >= PLANS) harness_complain("unknown kind of call");
     return (size_t)kind;
 }
 
@@ -215,7 +216,7 @@ static void need_table(void) {
     size_t size = RANGES_MAX * sizeof(struct range);
     void *table = mmap(NULL, size, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (table == MAP_FAILED) complain("no memory for the records");
+    if (table == MAP_FAILED) harness_complain("no memory for the records");
     state.ranges = table;
 }
 
@@ -236,7 +237,7 @@ static size_t first_above(uintptr_t address) {
 }
 
 static void insert_at(size_t index, struct range range) {
-    if (state.count == RANGES_MAX) complain("too many ranges to record");
+    if (state.count == RANGES_MAX) harness_complain("too many ranges to record");
     memmove(&state.ranges[index + 1], &state.ranges[index], (state.count - index) * sizeof range);
     state.ranges[index] = range;
     state.count++;
@@ -314,7 +315,7 @@ static unsigned bits_after(enum os_change change, unsigned bits) {
 static void record(enum os_change change, uintptr_t start, size_t size) {
     size_t held = bytes_between(start, start + size, ANY_STATE);
     if (change == OS_CHANGE_RESERVE) {
-        if (held != 0) complain("a reservation overlaps a range that is held");
+        if (held != 0) harness_complain("a reservation overlaps a range that is held");
         size_t index = first_above(start);
         insert_at(index, (struct range){start, size, 0});
         merge_around(index, index + 1);
@@ -322,7 +323,7 @@ static void record(enum os_change change, uintptr_t start, size_t size) {
     }
     /* the read-only structure, which lies in the program's data */
     if (held == 0 && change != OS_CHANGE_UNRESERVE) return;
-    if (held != size) complain("a call over a range that is not all held");
+    if (held != size) harness_complain("a call over a range that is not all held");
     split_at(start);
     split_at(start + size);
     size_t first = first_above(start);
@@ -375,7 +376,7 @@ bool harness_expect_access(uintptr_t address) {
     enum harness_state found = harness_range_state(address);
     if (found == HARNESS_FOREIGN) return false;
     if (found != HARNESS_COMMITTED && found != HARNESS_READABLE)
-        complain("a shared word is accessed where memory is not accessible");
+        harness_complain("a shared word is accessed where memory is not accessible");
     const struct range *range = &state.ranges[first_above(address)];
     state.allowed_start = range->start;
     state.allowed_size = range->size;
@@ -504,17 +505,34 @@ uintptr_t *harness_thread_word(void) { return virtual_word != NULL ? virtual_wor
 
 void harness_set_thread_word(uintptr_t *word) { virtual_word = word; }
 
-void harness_set_atomic_hook(void (*hook)(const volatile void *word)) {
-    __atomic_store_n(&atomic_hook, hook, __ATOMIC_RELEASE);
+static void choose_what_is_seen(void) {
+    base_seam_sees_loads = atomic_hook != NULL || scheduler != NULL || arena_is_audited;
 }
 
-void harness_set_scheduler(const struct harness_scheduler *chosen) { scheduler = chosen; }
+void harness_set_atomic_hook(void (*hook)(const volatile void *word)) {
+    __atomic_store_n(&atomic_hook, hook, __ATOMIC_RELEASE);
+    choose_what_is_seen();
+}
 
-void harness_atomic_step(const struct atomic_site *site, const volatile void *word, unsigned size) {
-    arena_step((uintptr_t)word);
+void harness_set_scheduler(const struct harness_scheduler *chosen) {
+    scheduler = chosen;
+    choose_what_is_seen();
+}
+
+void harness_audit(bool on) {
+    arena_is_audited = on;
+    choose_what_is_seen();
+}
+
+static void tell_of_step(const struct atomic_site *site, const volatile void *word, unsigned size) {
     if (scheduler != NULL) scheduler->step(site, word, size);
     void (*hook)(const volatile void *) = __atomic_load_n(&atomic_hook, __ATOMIC_ACQUIRE);
     if (hook != NULL) hook(word);
+}
+
+void harness_atomic_step(const struct atomic_site *site, const volatile void *word, unsigned size) {
+    arena_step((uintptr_t)word);
+    if (MOAT_UNLIKELY(base_seam_sees_loads)) tell_of_step(site, word, size);
 }
 
 static uint64_t atomic_loaded(uint64_t newest) {
@@ -543,15 +561,15 @@ static void give_all_back(void) {
         for (size_t i = 0; arena_is_audited && i < state.count; i++)
             if (state_of_bits(state.ranges[i].bits) == HARNESS_COMMITTED &&
                 arena_missed(state.ranges[i].start, state.ranges[i].size) != 0)
-                complain("memory was written that the arena does not know of");
+                harness_complain("memory was written that the arena does not know of");
         arena_reset();
         return;
     }
     for (size_t i = 0; i < state.count; i++)
         if (munmap((void *)state.ranges[i].start, state.ranges[i].size) != 0)
-            complain("a range cannot be given back");
+            harness_complain("a range cannot be given back");
     if (mprotect(&moat_ro_pages, sizeof moat_ro_pages, PROT_READ | PROT_WRITE) != 0)
-        complain("the read-only structure cannot be made writable");
+        harness_complain("the read-only structure cannot be made writable");
 }
 
 void harness_reset(void) {
@@ -608,6 +626,8 @@ const struct os_seam os_seam = {
     .milliseconds = harness_milliseconds,
     .threads_are_virtual = harness_threads_are_virtual,
     .kernel = answer_kernel,
+    .clear = arena_clear,
+    .copy = arena_copy,
 };
 
 const struct base_seam base_seam = {

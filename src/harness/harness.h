@@ -108,6 +108,11 @@ void harness_set_scheduler(const struct harness_scheduler *scheduler);
    real one. */
 void harness_set_atomic_hook(void (*hook)(const volatile void *word));
 
+/* While it is on, harness_reset() and each call that unmaps look for words that were written
+   although the arena does not know of it, and end the process at one; and loads must be of memory
+   that may be read. Slow. */
+void harness_audit(bool on);
+
 /* --- Starting afresh ------------------------------------------------------------------------- */
 
 /* Gives every recorded range back, clears the read-only structure, the calling thread's word, the
@@ -124,6 +129,8 @@ bool harness_os_fails(enum os_call kind);
 bool harness_commit_fails(const void *start, size_t size);
 void harness_os_note(enum os_change change, const void *start, size_t size);
 bool harness_ignores_markers(void);
+/* Ends the process: the library used a seam wrongly. */
+MOAT_NORETURN void harness_complain(const char *message);
 /* Where a reservation without a hint should lie; 0: anywhere. */
 uintptr_t harness_reservation_hint(size_t size, size_t alignment);
 /* False when no seed was set. */

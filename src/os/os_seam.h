@@ -5,8 +5,8 @@
  * range. A harness (harness/) defines the one table, so that os knows nothing of it. The shipped
  * library has neither: IN_HARNESS is 0 there, and every use below is dead code.
  *
- * Called by os.c alone, on whatever thread makes the call; the functions may not call os back, but
- * for os_write and os_abort.
+ * Called by os.c, and where blocks are filled and copied, on whatever thread that is; the functions
+ * may not call os back, but for os_write and os_abort.
  */
 #ifndef MOAT_OS_SEAM_H
 #define MOAT_OS_SEAM_H
@@ -59,6 +59,10 @@ struct os_seam {
     /* Answers a system call in the kernel's place: its number, six arguments, what the kernel would
        return. False: the kernel shall answer. */
     bool (*kernel)(long number, const long *arguments, long *result);
+    /* Memory that is played knows what was written: filling with zeros and copying cost no more
+       than that. False: the caller shall do it. */
+    bool (*clear)(void *start, size_t size);
+    bool (*copy)(void *to, const void *from, size_t size);
 };
 
 /* Defined by a harness, and only there. */

@@ -105,12 +105,6 @@ static void toy_touch(uintptr_t start, size_t size) {
     (void)size;
 }
 
-static void toy_moved(uintptr_t from, uintptr_t start, size_t size) {
-    (void)from;
-    (void)start;
-    (void)size;
-}
-
 static void toy_end(void) { madvise((void *)arena, round_up(top - arena, 4096), MADV_DONTNEED); }
 
 static struct record *find(uintptr_t address, bool inside) {
@@ -296,8 +290,6 @@ static const struct subject toy = {
     .check = toy_check,
     .begin = toy_begin,
     .touch = toy_touch,
-    .may_move = toy_touch,
-    .moved = toy_moved,
     .end = toy_end,
     .abandon_thread = toy_abandon_thread,
     .base = toy_base,

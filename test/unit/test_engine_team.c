@@ -26,14 +26,14 @@ static unsigned choose_oldest(unsigned count) {
 
 static void store(unsigned thread, uint64_t *word, uint64_t value, uint8_t order, uint32_t line) {
     struct atomic_site site = {"here", line, ATOMIC_STORE, order};
-    views_step(thread, &site, word, sizeof *word);
+    views_step(thread, &site, views_find(word, sizeof *word));
     *word = value;
 }
 
 static uint64_t load(unsigned thread, const uint64_t *word, uint8_t order) {
     struct atomic_site site = {"here", __LINE__, ATOMIC_LOAD, order};
     choices = 1;
-    views_step(thread, &site, word, sizeof *word);
+    views_step(thread, &site, views_find(word, sizeof *word));
     return views_loaded(*word);
 }
 
@@ -61,7 +61,7 @@ static unsigned choose_newest(unsigned count) {
 
 static void see_flag(uint8_t order) {
     struct atomic_site site = {"here", __LINE__, ATOMIC_TRY, order};
-    views_step(1, &site, &flag, sizeof flag);
+    views_step(1, &site, views_find(&flag, sizeof flag));
     flag = 2;
     views_tried(true);
 }
@@ -122,8 +122,8 @@ END_TEST
 
 START_TEST(a_word_of_two_threads_is_shared) {
     begin_views();
-    ck_assert(!views_is_shared(&data, 0));
-    ck_assert(views_is_shared(&data, 1)); /* thread 0 has touched it */
+    ck_assert(!views_is_shared(views_find(&data, sizeof data), 0));
+    ck_assert(views_is_shared(views_find(&data, sizeof data), 1)); /* thread 0 has touched it */
     ck_assert_uint_eq(views_shared_words(), 0);
     (void)load(1, &data, __ATOMIC_RELAXED);
     ck_assert_uint_eq(views_shared_words(), 1);
