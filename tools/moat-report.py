@@ -8,6 +8,7 @@ block is drawn with its neighbours. What a log says is not trusted: nothing of i
 but printable characters, and a module's file is used only if it is the build that ran.
 """
 import argparse
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import subprocess
 import sys
 
 VERSION = "@PROJECT_VERSION@"
+JSON_VERSION = 1
 # Of a log that is no log, or was made by somebody else.
 LINE_MAX = 1 << 16
 FRAMES_MAX = 256
@@ -26,6 +28,8 @@ STOP_LINE = re.compile(r"moat: fatal: (.*)$")
 BLOCK_LINE = re.compile(
     r"moat: block(?: (0x[0-9a-f]+))?(?: of ([0-9]+) bytes?)?(?:, state: (.*))?$")
 PAGE_LINE = re.compile(r"moat: page (0x[0-9a-f]+)(?: \((.*?)\))?(?: in segment .*)?$")
+THREAD_LINE = re.compile(r"moat: thread ([0-9]+) of process ([0-9]+)$")
+JSON_LINE = re.compile(r'\{"version":[0-9]+,"kind":".*\}')
 BESIDE_LINE = re.compile(r"moat: (before|behind) it: (0x[0-9a-f]+), (.*)$")
 FRAME_LINE = re.compile(
     r"moat:   #([0-9]+) (.+?)(?:\(([^\s()]+)\+(0x[0-9a-f]+)\))?\+(0x[0-9a-f]+)"
@@ -81,6 +85,8 @@ class Report:
         self.page_size = None
         self.is_alone = False  # a page of its own: a huge block
         self.beside = {}
+        self.thread = None  # of the process
+        self.process = None
         self.notes = []
         self.frames = []
 
@@ -125,6 +131,9 @@ def add_line(report, text):
     found = PAGE_LINE.match(text)
     if found:
         parse_page(report, found)
+    found = THREAD_LINE.match(text)
+    if found:
+        report.thread, report.process = int(found.group(1)), int(found.group(2))
     found = BESIDE_LINE.match(text)
     if found:
         report.beside[found.group(1)] = (int(found.group(2), 16), found.group(3))
@@ -132,11 +141,112 @@ def add_line(report, text):
         report.notes.append(text[len("moat: "):])
 
 
+# --- The same from a line of JSON (doc/reports.md) ----------------------------------------------
+
+
+def text_of(value):
+    return printable(value) if isinstance(value, str) else ""
+
+
+def number_of(value):
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def address_of(value):
+    if isinstance(value, str) and re.fullmatch(r"0x[0-9a-f]{1,16}", value):
+        return int(value, 16)
+    return None
+
+
+def part_of(data, name):
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def frame_of(number, data):
+    frame = Frame(number, text_of(data.get("module")) or "[unknown]",
+                  address_of(data.get("offset")) or 0)
+    frame.build_id = text_of(data.get("build_id"))
+    if "function" in data:
+        frame.function = f"{text_of(data['function'])}+{number_of(data.get('into')) or 0:#x}"
+    return frame
+
+
+def notes_of_json(data):
+    block, segment, nearest = (part_of(data, name) for name in ("block", "segment", "nearest"))
+    if "given" in data:
+        yield f"given: {number_of(data['given'])}, expected: {number_of(data.get('expected'))}"
+    if block:
+        yield (f"block {text_of(block.get('address'))} of {number_of(block.get('size'))} bytes, "
+               f"state: {text_of(block.get('state'))}")
+    if segment:
+        thread = number_of(segment.get("owner_thread"))
+        number = f" ({thread})" if thread else ""
+        yield (f"segment {text_of(segment.get('address'))}, owner: "
+               f"{text_of(segment.get('owner'))}{number}")
+    if nearest:
+        yield (f"the nearest block in use is {text_of(nearest.get('address'))} of "
+               f"{number_of(nearest.get('size'))} bytes")
+    if "place" in data:
+        yield f"the address lies in {text_of(data['place'])}"
+    yield f"thread {number_of(data.get('thread'))} of process {number_of(data.get('process'))}"
+    names = [f"{what} {text_of(data[name])}" for name, what in
+             (("program", "program"), ("thread_name", "thread name")) if name in data]
+    if names:
+        yield ", ".join(names)
+    if number_of(data.get("omitted")):
+        yield f"{data['omitted']} calls had no room in the log"
+
+
+def report_of_json(text, line):
+    """A report; None: the line is none."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or data.get("version") != JSON_VERSION:
+        return None
+    report = Report(line, data.get("ends") is not False, text_of(data.get("kind")),
+                    text_of(data.get("what")), address_of(data.get("address")))
+    block, page = part_of(data, "block"), part_of(data, "page")
+    report.block, report.size = address_of(block.get("address")), number_of(block.get("size"))
+    report.state = text_of(block.get("state"))
+    report.page, report.page_size = address_of(page.get("address")), number_of(page.get("size"))
+    report.is_alone = page.get("kind") == "huge"
+    report.thread, report.process = number_of(data.get("thread")), number_of(data.get("process"))
+    for name in ("before", "behind"):
+        beside = part_of(data, name)
+        if beside:
+            report.beside[name] = (address_of(beside.get("address")), text_of(beside.get("state")))
+    stack = data.get("stack")
+    frames = stack[:FRAMES_MAX] if isinstance(stack, list) else []
+    report.frames = [frame_of(i, frame) for i, frame in enumerate(frames)
+                     if isinstance(frame, dict)]
+    report.notes = list(notes_of_json(data))
+    return report
+
+
+def is_same(one, other):
+    """Text and JSON of one report, which a log of all services has both."""
+    return all(getattr(one, name) == getattr(other, name)
+               for name in ("process", "thread", "kind", "what", "address"))
+
+
+# --- Logs -----------------------------------------------------------------------------------------
+
+
 def read_reports(lines):
     """The reports of a log, whatever stands before "moat:" on its lines, and between them."""
-    current = None
+    current, told = None, []
     for number, raw in enumerate(lines, 1):
         text = raw.decode("utf-8", "replace").rstrip("\r\n")
+        found = JSON_LINE.search(text)
+        other = report_of_json(found.group(), number) if found else None
+        if other:
+            if not any(is_same(other, one) for one in [current, *told] if one):
+                told.append(other)
+                yield other
+            continue
         at = text.find("moat: ")
         if at < 0:
             continue
@@ -145,6 +255,7 @@ def read_reports(lines):
         if first:
             if current:
                 yield current
+                told.append(current)
             current = first
         elif current and not text.startswith(("moat: warning: ", "moat: options: ")):
             add_line(current, text)
@@ -332,7 +443,8 @@ def neighbours(report):
     cells = [(first, report.state)]
     if report.page is not None and first - size >= report.page:
         cells.insert(0, (first - size, states.get("before", (0, ""))[1]))
-    if None in (report.page, report.page_size) or first + 2 * size <= report.page + report.page_size:
+    known = None not in (report.page, report.page_size)
+    if not known or first + 2 * size <= report.page + report.page_size:
         cells.append((first + size, states.get("behind", (0, ""))[1]))
     return cells
 

@@ -24,8 +24,10 @@ enum option_id {
 /* What a privileged process takes from its environment, compared with what is set already. */
 enum option_rule {
     TAKE_STRONGER, /* a word of at least the same strength */
-    TAKE_SMALLER,  /* a number that is not larger */
-    TAKE_ANY,      /* neither value is weaker */
+    /* the same, but none with a text behind it: what that names is not for others to choose */
+    TAKE_STRONGER_WORD,
+    TAKE_SMALLER, /* a number that is not larger */
+    TAKE_ANY,     /* neither value is weaker */
     TAKE_NONE
 };
 
@@ -34,22 +36,21 @@ enum option_form { FORM_WORD, FORM_NUMBER, FORM_SIZE };
 struct option_word {
     char word[16]; /* empty: end of the list */
     unsigned value;
-    unsigned strength; /* for TAKE_STRONGER */
+    unsigned strength; /* for TAKE_STRONGER… */
+    enum option_list_form list;
 };
 
 struct option_row {
     char key[16];
     enum option_form form;
     enum option_rule rule;
-    struct option_word words[4]; /* FORM_WORD, and the end */
+    struct option_word words[5]; /* FORM_WORD, and the end */
     uint64_t minimum, maximum;   /* numbers and sizes; 0 is always allowed for a size */
     size_t list;                 /* offset in struct options of a word's list; 0: no word has one */
-    unsigned list_value;         /* of that word */
 };
 
 #define WORDS(...) .form = FORM_WORD, .words = {__VA_ARGS__}
-#define WORDS_WITH_LIST(its_value, member, ...)                                                    \
-    WORDS(__VA_ARGS__), .list = offsetof(struct options, member), .list_value = (its_value)
+#define WORDS_WITH_LIST(member, ...) WORDS(__VA_ARGS__), .list = offsetof(struct options, member)
 #define NUMBER(least, most) .form = FORM_NUMBER, .minimum = (least), .maximum = (most)
 #define SIZE(least, most) .form = FORM_SIZE, .minimum = (least), .maximum = (most)
 
@@ -114,14 +115,31 @@ static struct span cut_at(struct span *span, char c) {
 }
 
 /* No name is empty, and none has a '=': that would be the next option behind a forgotten list. */
-static bool is_list(struct span text) {
+static bool is_names(struct span text) {
     size_t name = 0; /* characters of the name so far */
     for (size_t i = 0; i < text.length; i++) {
         if (text.start[i] == '=') return false;
         if (text.start[i] == ',' && name == 0) return false;
         name = text.start[i] == ',' ? 0 : name + 1;
     }
-    return name != 0 && text.length <= OPTION_LIST_MAX;
+    return name != 0;
+}
+
+static bool is_number(struct span text) {
+    for (size_t i = 0; i < text.length; i++)
+        if (text.start[i] < '0' || text.start[i] > '9') return false;
+    return text.length != 0 && text.length <= 6;
+}
+
+static bool is_list(enum option_list_form form, struct span text) {
+    if (text.length > OPTION_LIST_MAX) return false;
+    switch (form) {
+    case LIST_NONE: break;
+    case LIST_NAMES: return is_names(text);
+    case LIST_PATH: return text.length != 0 && text.start[0] == '/';
+    case LIST_NUMBER: return is_number(text);
+    }
+    return text.length == 0;
 }
 
 bool option_list_has(const struct option_list *list, const char *name) {
@@ -173,8 +191,14 @@ static unsigned strength(const struct option_row *row, uint64_t value) {
     return 0;
 }
 
+static enum option_list_form list_form(const struct option_row *row, uint64_t value) {
+    for (const struct option_word *word = row->words; word->word[0] != '\0'; word++)
+        if (word->value == value) return word->list;
+    return LIST_NONE;
+}
+
 static bool takes_list(const struct option_row *row, uint64_t value) {
-    return row->list != 0 && value == row->list_value;
+    return list_form(row, value) != LIST_NONE;
 }
 
 /* Nobody knows whether one list is weaker than another: a word with a list is taken only in place
@@ -183,6 +207,8 @@ static bool keeps_hardening(const struct option_row *row, uint64_t now, uint64_t
     switch (row->rule) {
     case TAKE_STRONGER:
         return strength(row, wanted) >= strength(row, now) + (takes_list(row, wanted) ? 1 : 0);
+    case TAKE_STRONGER_WORD:
+        return !takes_list(row, wanted) && strength(row, wanted) >= strength(row, now);
     case TAKE_SMALLER: return wanted <= now;
     case TAKE_ANY: return true;
     case TAKE_NONE: break;
@@ -216,7 +242,7 @@ static void parse_item(struct options *options, struct span item, bool privilege
     uint64_t value = 0;
     if (!(row->form == FORM_WORD ? parse_word(row, text, &value)
                                  : parse_number(row, text, &value)) ||
-        (takes_list(row, value) && !is_list(list)))
+        !is_list(list_form(row, value), list))
         report_warning("bad value of an option, ignored: ", item.start, item.length);
     else if (privileged && !keeps_hardening(row, get(options, (enum option_id)id), value))
         report_warning("a privileged process does not take this from its environment: ", item.start,
@@ -265,7 +291,7 @@ static void print_list(struct format *line, const struct options *options,
 
 /* verbose=1: what holds, in the form that MOAT_OPTIONS takes. */
 static void print_settings(const struct options *options) {
-    char text_buffer[64 + OPTIONS * 64 + OPTION_LIST_MAX];
+    char text_buffer[64 + OPTIONS * 64 + 2 * OPTION_LIST_MAX];
     struct format line = format_in(text_buffer, sizeof text_buffer);
     format_string(&line, "moat: options: ");
     for (unsigned id = 0; id < OPTIONS; id++) {

@@ -11,6 +11,7 @@
 #define MOAT_OPTIONS_H
 
 #include "base/base.h"
+#include "report/sink.h"
 
 enum guards_mode { GUARDS_AUTO, GUARDS_MPROTECT, GUARDS_OFF };
 enum dump_mode { DUMP_HEAP, DUMP_TABLES, DUMP_NONE };
@@ -18,7 +19,13 @@ enum seal_mode { SEAL_AUTO, SEAL_ON, SEAL_OFF };
 enum sized_mode { SIZED_ABORT, SIZED_REPORT, SIZED_OFF };
 enum deepbind_mode { DEEPBIND_STRIP, DEEPBIND_KEEP, DEEPBIND_STRIP_EXCEPT };
 
-/* What may stand behind a word and a colon: names between commas, none of them empty. */
+/* What may stand behind a word and a colon. */
+enum option_list_form {
+    LIST_NONE,
+    LIST_NAMES, /* between commas, none of them empty */
+    LIST_PATH,  /* of a file, from the root */
+    LIST_NUMBER /* of a descriptor */
+};
 #define OPTION_LIST_MAX 255
 struct option_list {
     char text[OPTION_LIST_MAX + 1]; /* zero-terminated; empty: no list */
@@ -29,6 +36,7 @@ struct options {
 #define OPTION(key, field, type, default_value, rule, values) type field;
 #include "meta/options.def"
     struct option_list deepbind_names; /* of deepbind=strip-except */
+    struct option_list report_where;   /* of report=file and report=fd */
 };
 
 void options_set_defaults(struct options *options);

@@ -6,6 +6,7 @@
  * shares an OS page with them when they become read-only.
  */
 #include "meta/ro.h"
+#include "report/sink.h"
 
 static_assert(offsetof(struct ro_pages, extent) == RO_ALIGNMENT &&
                   offsetof(struct ro_pages, gap) == 2 * RO_ALIGNMENT,
@@ -13,3 +14,7 @@ static_assert(offsetof(struct ro_pages, extent) == RO_ALIGNMENT &&
 static_assert(offsetof(struct ro_pages, values.os) == 0, "os_facts is another name of it");
 
 struct ro_pages moat_ro_pages __attribute__((aligned(RO_ALIGNMENT)));
+
+struct report_target report_target(void) {
+    return (struct report_target){ro.options.report, ro.options.report_where.text};
+}

@@ -130,9 +130,15 @@ void os_membarrier(void);
 void os_sleep(unsigned milliseconds);
 /* Where reports and warnings go, whatever that is in this process. */
 #define OS_STDERR 2
-/* Writes all of it to a file descriptor, retrying on EINTR; ignores errors. Gives up when the
-   descriptor stays full for a tenth of a second. */
-void os_write(int fd, const char *text, size_t length);
+/* Writes all of it to a file descriptor, retrying on EINTR. Gives up on an error, and when the
+   descriptor stays full for a tenth of a second: false. */
+bool os_write(int fd, const char *text, size_t length);
+/* Appends a text to a file, made for this user alone if there is none, in one piece where that can
+   be had. False: not all of it. Neither follows a link at the path's end nor waits for a reader. */
+bool os_append(const char *path, const char *text, size_t length);
+/* Sends a datagram to the socket of that path. False: nobody takes it, or the socket stays full for
+   a tenth of a second. */
+bool os_send(const char *path, const char *text, size_t length);
 /* Reads up to `size` bytes of a file from its start into buffer; returns the count, 0 on any
    error. */
 size_t os_read_file(const char *path, char *buffer, size_t size);
@@ -143,9 +149,10 @@ size_t os_read_at(int fd, void *buffer, size_t size, uint64_t offset);
 void os_close(int fd);
 /* Whether the word at this (8-byte aligned) address can be read now. */
 bool os_can_read(const void *word);
-/* Keeps every signal away from the calling thread, for good: from here on it only reports and
-   aborts. */
-void os_block_signals(void);
+/* Keeps every signal away from the calling thread, until those that were blocked before are
+   restored. */
+uint64_t os_block_signals(void);
+void os_restore_signals(uint64_t blocked);
 /* Sends SIGABRT: a handler of the program's may run once. */
 MOAT_NORETURN void os_abort(void);
 /* The same without its handler. */

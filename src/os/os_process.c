@@ -13,6 +13,8 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 /* Numbers that the C library's headers may lack. */
@@ -86,6 +88,7 @@ void os_membarrier(void) {
     KERNEL(SYS_membarrier, BARRIER_GLOBAL, 0, 0);
 }
 
+#define SEND_TRIES 3
 /* What a descriptor that is ready takes without blocking: PIPE_BUF. */
 #define WRITE_AT_ONCE 4096u
 
@@ -102,16 +105,52 @@ void os_sleep(unsigned milliseconds) {
     kernel_call(SYS_nanosleep, (long)&time, 0, 0, 0, 0, 0);
 }
 
-void os_write(int fd, const char *text, size_t length) {
+bool os_write(int fd, const char *text, size_t length) {
     while (length > 0) {
         /* a reader that sleeps must not keep a damaged process alive */
-        if (!wait_writable(fd)) return;
+        if (!wait_writable(fd)) return false;
         long written = KERNEL(SYS_write, fd, text, length < WRITE_AT_ONCE ? length : WRITE_AT_ONCE);
         if (written == -EINTR || written == -EAGAIN) continue;
-        if (written <= 0) return;
+        if (written <= 0) return false;
         text += written;
         length -= (size_t)written;
     }
+    return true;
+}
+
+bool os_append(const char *path, const char *text, size_t length) {
+    long fd = 0, written = 0;
+    long flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW;
+    if (os_facts.no_files) return false;
+    do fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, flags, 0600, 0, 0);
+    while (fd == -EINTR);
+    if (fd < 0) return false;
+    /* whole: of two processes that end at once neither line stands inside the other */
+    do written = KERNEL(SYS_write, fd, text, length);
+    while (written == -EINTR);
+    size_t done = written > 0 ? (size_t)written : 0;
+    bool whole =
+        (written >= 0 || written == -EAGAIN) && os_write((int)fd, text + done, length - done);
+    KERNEL(SYS_close, fd, 0, 0);
+    return whole;
+}
+
+bool os_send(const char *path, const char *text, size_t length) {
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    size_t end = 0;
+    long sent = 0;
+    for (; path[end] != '\0' && end < sizeof to.sun_path - 1; end++) to.sun_path[end] = path[end];
+    if (path[end] != '\0') return false;
+    long fd = KERNEL(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return false;
+    bool connected = KERNEL(SYS_connect, fd, &to, sizeof to) == 0;
+    for (int tries = 0; connected && tries < SEND_TRIES; tries++) {
+        sent = kernel_call(SYS_sendto, fd, (long)text, (long)length, MSG_NOSIGNAL, 0, 0);
+        if (sent == -EINTR) continue;
+        if (sent != -EAGAIN || !wait_writable((int)fd)) break;
+    }
+    KERNEL(SYS_close, fd, 0, 0);
+    return connected && sent == (long)length;
 }
 
 /* Bytes read, 0 at the end and on an error. */
@@ -159,9 +198,14 @@ bool os_can_read(const void *word) {
 
 /* --- The end --------------------------------------------------------------------------------- */
 
-void os_block_signals(void) {
-    uint64_t all = ~(uint64_t)0;
-    kernel_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, 0, sizeof all, 0, 0);
+uint64_t os_block_signals(void) {
+    uint64_t all = ~(uint64_t)0, before = 0;
+    kernel_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before, sizeof all, 0, 0);
+    return before;
+}
+
+void os_restore_signals(uint64_t blocked) {
+    kernel_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&blocked, 0, sizeof blocked, 0, 0);
 }
 
 static void send_abort_signal(void) {

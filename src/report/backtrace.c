@@ -105,6 +105,6 @@ void backtrace_write(struct backtrace_workspace *workspace, const struct backtra
         format_string(&line, " ");
         format_frame(&line, workspace, backtrace->frames[i]);
         format_end_line(&line);
-        os_write(fd, workspace->line, line.length);
+        if (!os_write(fd, workspace->line, line.length)) return;
     }
 }

@@ -3,23 +3,24 @@
  *
  * The order is from safe to risky: the first line, from arguments alone, in one write; what is
  * known of the block; names of thread and program; the address's mapping; the walk of the stack;
- * abort. Whatever fails later,
+ * the line of JSON; abort. Whatever fails later,
  * the earlier lines are out. Signals are blocked meanwhile, so no handler of the program's runs in
  * between; SIGABRT's handler runs at the end, as with any abort().
  *
- * One word says who reports: process and thread in one, 0 for nobody. It is the only state, and the
- * workspace of the walk belongs to the thread that set it. A forked child finds its parent's word
- * and takes over, because the reporter is not in the child.
+ * One word says who reports: process and thread in one, 0 for nobody. All else that is kept belongs
+ * to the thread that set it, until a report that lets the program go on is over. A forked child
+ * finds its parent's word and takes over, because the reporter is not in the child.
  */
 #include "report/report.h"
 
 #include "base/atomic.h"
-#include "report/backtrace.h"
+#include "report/report_json.h"
 #include "report/report_text.h"
+#include "report/sink.h"
 #include "report/who.h"
 #include "os/os.h"
 
-#define TEXT_CAPACITY 768
+#define TEXT_CAPACITY 1024
 
 static const struct {
     enum report_kind kind;
@@ -36,119 +37,149 @@ static const struct {
 #include "report/kinds.def"
 };
 
-/* How long a thread that is not the first to report waits for the abort, milliseconds. */
+/* How long a thread waits for another one's report, milliseconds. */
 #define PATIENCE 1000u
 
-/* process id << 32 | thread id of the first reporter. */
+#define JSON_CAPACITY 16384u
+static_assert(SINK_LOG_MAX >= REPORT_JSON_LEAST + SINK_HEAD,
+              "what is known comes before the stack");
+
+/* process id << 32 | thread id of the reporter. */
 static uint64_t reporter;
-static struct backtrace_workspace workspace;
-static struct backtrace backtrace;
 
-/* --- Lines that ask the kernel ---------------------------------------------------------------- */
+/* The reporter's alone: a stack may be small. */
+static struct {
+    char text[TEXT_CAPACITY];
+    char json[SINK_HEAD + JSON_CAPACITY];
+    struct backtrace_workspace walk;
+    struct backtrace stack;
+    bool is_deaf; /* descriptor 2 takes nothing any more: no time is spent on it */
+} work;
 
-static bool facts_are_of_heap(const struct report_facts *facts) {
-    return facts != NULL && (facts->segment_start != 0 || facts->page_start != 0);
+/* --- Lines ----------------------------------------------------------------------------------- */
+
+static void say(const struct format *text) {
+    if (!work.is_deaf) work.is_deaf = !os_write(OS_STDERR, text->text, text->length);
 }
 
+static struct format new_text(void) { return format_in(work.text, sizeof work.text); }
+
 /* Where an address lies that is no block's: the reader's first question about it. */
-static void write_mapping(uintptr_t address, const struct report_facts *facts) {
-    char text_buffer[MODULE_PATH + 80];
-    struct format text = format_in(text_buffer, sizeof text_buffer);
+static void say_mapping(uintptr_t address, const struct report_facts *facts) {
+    struct format text = new_text();
     const char *place = facts != NULL ? facts->place : NULL;
-    if (address == 0 || (place == NULL && facts_are_of_heap(facts))) return;
+    if (address == 0 || (place == NULL && report_facts_are_of_heap(facts))) return;
     format_string(&text, "moat: the address lies in ");
     if (place != NULL)
         format_string(&text, place);
     else
-        module_describe_address(&workspace.modules, address, &text);
+        module_describe_address(&work.walk.modules, address, &text);
     format_end_line(&text);
-    os_write(OS_STDERR, text_buffer, text.length);
+    say(&text);
 }
 
-static void write_other_malloc(const char *before, const void *other,
-                               struct module_table *modules) {
-    char text_buffer[MODULE_PATH + 80];
-    struct format text = format_in(text_buffer, sizeof text_buffer);
-    format_string(&text, before);
-    format_string(&text, "the name malloc leads to ");
-    module_describe_address(modules, (uintptr_t)other, &text);
-    format_string(&text, ", not to moat");
-    format_end_line(&text);
-    os_write(OS_STDERR, text_buffer, text.length);
+static void format_other_malloc(struct format *text, const char *before, const void *other,
+                                struct module_table *modules) {
+    format_string(text, before);
+    format_string(text, "the name malloc leads to ");
+    module_describe_address(modules, (uintptr_t)other, text);
+    format_string(text, ", not to moat");
+    format_end_line(text);
 }
 
 void report_other_malloc_in_front(void) {
+    char text_buffer[MODULE_PATH + 80];
+    struct format text = format_in(text_buffer, sizeof text_buffer);
     struct module_table modules;
     const void *other = report_other_malloc != NULL ? report_other_malloc() : NULL;
     if (other == NULL) return;
     module_table_reset(&modules);
-    write_other_malloc("moat: warning: ", other, &modules);
-}
-
-/* Behind the numbers, which need no file. */
-static void write_names(void) {
-    char text_buffer[2 * WHO_NAME + 64];
-    struct format text = format_in(text_buffer, sizeof text_buffer);
-    who_format_names(&text);
-    if (text.length != 0) os_write(OS_STDERR, text_buffer, text.length);
+    format_other_malloc(&text, "moat: warning: ", other, &modules);
+    (void)os_write(OS_STDERR, text_buffer, text.length);
 }
 
 /* The reader's second question: whose block it could be. */
-static void write_likely_owner(const struct report_facts *facts) {
+static void say_likely_owner(const struct report_facts *facts) {
+    struct format text = new_text();
     const void *other = report_other_malloc != NULL ? report_other_malloc() : NULL;
-    if (other == NULL || facts_are_of_heap(facts)) return;
-    write_other_malloc("moat: ", other, &workspace.modules);
+    if (other == NULL || report_facts_are_of_heap(facts)) return;
+    format_other_malloc(&text, "moat: ", other, &work.walk.modules);
+    say(&text);
 }
 
-static void write_stack(uintptr_t return_address) {
-    static const char none[] = "moat: stack: not available\n";
-    static const char some[] = "moat: stack, innermost call first:\n";
-    backtrace_capture(&workspace, &backtrace);
-    backtrace_drop_until(&backtrace, return_address);
-    if (backtrace.count == 0) {
-        os_write(OS_STDERR, none, sizeof none - 1);
-        return;
-    }
-    os_write(OS_STDERR, some, sizeof some - 1);
-    backtrace_write(&workspace, &backtrace, OS_STDERR);
+static void say_stack(void) {
+    struct format text = new_text();
+    format_string(&text, work.stack.count != 0 ? "moat: stack, innermost call first:\n"
+                                               : "moat: stack: not available\n");
+    say(&text);
+    if (!work.is_deaf) backtrace_write(&work.walk, &work.stack, OS_STDERR);
+}
+
+static void deliver(const struct report_content *content) {
+    struct report_target target = report_target();
+    size_t most = target.sink == SINK_SYSLOG ? SINK_LOG_MAX - SINK_HEAD : JSON_CAPACITY;
+    struct format json = format_in(work.json + SINK_HEAD, most);
+    if (target.sink == SINK_STDERR) return;
+    report_json(&json, content, &work.walk);
+    sink_deliver(target, work.json, json.length);
 }
 
 /* --- Reports --------------------------------------------------------------------------------- */
 
-/* Returns for the first reporter only. */
-static void become_reporter(void) {
+/* False: another thread is in a report, and does not come to its end. */
+static bool become_reporter(void) {
     uint64_t process = os_process_id();
     uint64_t self = process << 32 | os_thread_id();
     uint64_t seen = 0;
-    /* pairs with nothing: no data is handed over, one thread wins */
+    unsigned waited = 0;
+    /* pairs with leave_reporter; when a report was the end, one thread wins and nothing follows */
     while (!atomic_cas_acquire(&reporter, &seen, self)) {
         /* a report inside the report, or inside SIGABRT's handler after it */
         if (seen == self) os_abort_at_once();
         /* a forked child's copy of its parent's word: `seen` is what it replaces */
-        if (seen >> 32 != process) continue;
-        /* the abort ends this thread too; unless a handler for SIGABRT has jumped out of it */
-        os_sleep(PATIENCE);
-        os_abort_at_once();
+        if (seen != 0 && seen >> 32 != process) continue;
+        if (waited++ == PATIENCE) return false;
+        os_sleep(1);
+        seen = 0;
     }
+    return true;
+}
+
+static void leave_reporter(void) {
+    atomic_store_release(&reporter, (uint64_t)0); /* pairs with become_reporter */
+}
+
+static void make_report(struct report_content *content, uintptr_t return_address) {
+    struct format text = new_text();
+    work.is_deaf = false;
+    report_format_first(&text, content->ends ? "fatal" : "error", content->kind, content->what,
+                        content->address);
+    say(&text);
+    text = new_text();
+    report_format_facts(&text, content->kind, content->address, content->facts);
+    say(&text);
+    text = new_text();
+    who_format_names(&text);
+    say(&text);
+    say_mapping(content->address, content->facts);
+    say_likely_owner(content->facts);
+    backtrace_capture(&work.walk, &work.stack);
+    backtrace_drop_until(&work.stack, return_address);
+    say_stack();
+    content->stack = &work.stack;
+    deliver(content);
 }
 
 static MOAT_NORETURN MOAT_NOINLINE void report_and_end(enum report_kind kind, const char *what,
                                                        uintptr_t address,
                                                        const struct report_facts *facts,
                                                        uintptr_t return_address) {
-    char text_buffer[TEXT_CAPACITY];
-    struct format text = format_in(text_buffer, sizeof text_buffer);
-    os_block_signals();
-    become_reporter();
-    report_format_first(&text, "fatal", kind, what, address);
-    os_write(OS_STDERR, text_buffer, text.length);
-    text = format_in(text_buffer, sizeof text_buffer);
-    report_format_facts(&text, kind, address, facts);
-    os_write(OS_STDERR, text_buffer, text.length);
-    write_names();
-    write_mapping(address, facts);
-    write_likely_owner(facts);
-    write_stack(return_address);
+    struct report_content content = {
+        .kind = kind, .what = what, .ends = true, .address = address, .facts = facts};
+    (void)os_block_signals();
+    /* else the other's abort ends this thread too, unless a handler for SIGABRT has jumped out */
+    if (!become_reporter()) os_abort_at_once();
+    make_report(&content, return_address);
     os_abort();
 }
 
@@ -180,12 +211,16 @@ MOAT_COLD void moat_check_failed(const char *what, const void *address) {
 
 void report_and_continue(enum report_phrase phrase, uintptr_t address,
                          const struct report_facts *facts) {
-    enum report_kind kind = phrases[phrase].kind;
-    char text_buffer[TEXT_CAPACITY];
-    struct format text = format_in(text_buffer, sizeof text_buffer);
-    report_format_first(&text, "error", kind, phrases[phrase].text, address);
-    report_format_facts(&text, kind, address, facts);
-    os_write(OS_STDERR, text_buffer, text.length);
+    struct report_content content = {.kind = phrases[phrase].kind,
+                                     .what = phrases[phrase].text,
+                                     .address = address,
+                                     .facts = facts};
+    uint64_t signals = os_block_signals();
+    if (become_reporter()) {
+        make_report(&content, (uintptr_t)__builtin_return_address(0));
+        leave_reporter();
+    }
+    os_restore_signals(signals);
 }
 
 void report_stop(enum report_stop stop, const char *detail) {

@@ -5,7 +5,8 @@
  * before it. The following lines, each starting "moat:", give the block, its page and segment, the
  * thread, and one line per frame of the current stack as module+0xoffset with the module's build
  * id. Then abort. Async-signal-safe: no allocation, no stdio, no lock the failing thread may hold.
- * Of two reports at once the first prints; the others wait for the abort.
+ * Of two reports at once the first prints; the others wait for the abort. Where a user wants it the
+ * same goes as a line of JSON to a file, a descriptor or the system's log (sink.h).
  */
 #ifndef MOAT_REPORT_H
 #define MOAT_REPORT_H
@@ -69,12 +70,18 @@ struct report_facts {
     size_t size_expected; /* and what it should have said */
 };
 
+/* Whether the address is one of the heap's. `facts` may be NULL. */
+MOAT_INLINE bool report_facts_are_of_heap(const struct report_facts *facts) {
+    return facts != NULL && (facts->segment_start != 0 || facts->page_start != 0);
+}
+
 /* The kind is the phrase's. */
 MOAT_NORETURN MOAT_COLD void report_fatal(enum report_phrase phrase, uintptr_t address,
                                           const struct report_facts *facts);
 
-/* For sized=report: "moat: error: <kind>: <what> at 0x<address>" and what is known of the block,
-   and returns. Any number of threads may be in it; the lines of one call stay together. */
+/* For sized=report: the same with "moat: error: <kind>: <what> at 0x<address>", and returns. Of
+   several threads one after the other; nothing is said where one does not come to its end. Keeps
+   signals away meanwhile. */
 MOAT_COLD void report_and_continue(enum report_phrase phrase, uintptr_t address,
                                    const struct report_facts *facts);
 

@@ -22,14 +22,18 @@ static size_t read_name(const char *path, char *name, size_t size) {
     return end;
 }
 
+size_t who_program_name(char *name) { return read_name("/proc/self/cmdline", name, WHO_NAME); }
+
+size_t who_thread_name(char *name) { return read_name("/proc/thread-self/comm", name, WHO_NAME); }
+
 void who_format_names(struct format *format) {
     char name[WHO_NAME];
-    size_t program = read_name("/proc/self/cmdline", name, sizeof name);
+    size_t program = who_program_name(name);
     if (program != 0) {
         format_string(format, "moat: program ");
         format_foreign(format, name, program);
     }
-    size_t thread = read_name("/proc/thread-self/comm", name, sizeof name);
+    size_t thread = who_thread_name(name);
     if (thread != 0) {
         format_string(format, program != 0 ? ", thread name " : "moat: thread name ");
         format_foreign(format, name, thread);

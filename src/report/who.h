@@ -13,6 +13,9 @@
    what it was called by, or calls itself. */
 #define WHO_NAME 100
 
+/* The names alone, into WHO_NAME characters; the length, 0: not known. */
+size_t who_program_name(char *name);
+size_t who_thread_name(char *name);
 /* "moat: program NAME, thread name NAME\n" of the calling thread, as far as it is known. */
 void who_format_names(struct format *format);
 /* The kernel's number of another thread, 0: not known. Each thread is named by the address of one

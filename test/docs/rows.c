@@ -12,10 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Most words have no list. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 struct word {
     const char *word;
     uint64_t value;
     unsigned strength;
+    enum option_list_form list;
 };
 
 /* One of the three forms a value has. */
@@ -24,15 +28,16 @@ struct values {
     size_t count;
     uint64_t least, most;
     const char *form;
-    uint64_t list_value; /* of the word behind which a list stands */
-    bool has_list;
 };
+
+/* What stands behind a word in the documents. */
+static const char *const lists[] = {
+    [LIST_NONE] = "", [LIST_NAMES] = ":NAME,NAME", [LIST_PATH] = ":PATH", [LIST_NUMBER] = ":N"};
 
 static void print_option(const char *key, uint64_t default_value, struct values values) {
     printf("%s\t%s\t", key, values.form);
     for (size_t i = 0; i < values.count; i++)
-        printf("%s%s%s", i == 0 ? "" : " ", values.words[i].word,
-               values.has_list && values.words[i].value == values.list_value ? ":NAME,NAME" : "");
+        printf("%s%s%s", i == 0 ? "" : " ", values.words[i].word, lists[values.words[i].list]);
     if (values.count == 0) printf("%" PRIu64 " %" PRIu64, values.least, values.most);
     for (size_t i = 0; i < values.count; i++)
         if (values.words[i].value == default_value) printf("\t%s\n", values.words[i].word);
@@ -46,13 +51,7 @@ static void print_option(const char *key, uint64_t default_value, struct values 
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }
-#define WORDS_WITH_LIST(its_value, list, ...)                                                      \
-    (struct values) {                                                                              \
-        .form = "word", .count = COUNT(__VA_ARGS__), .list_value = (its_value), .has_list = true,  \
-        .words = (const struct word[]) {                                                           \
-            __VA_ARGS__                                                                            \
-        }                                                                                          \
-    }
+#define WORDS_WITH_LIST(list, ...) WORDS(__VA_ARGS__)
 #define NUMBER(minimum, maximum)                                                                   \
     (struct values) { .form = "number", .least = (minimum), .most = (maximum) }
 #define SIZE(minimum, maximum)                                                                     \

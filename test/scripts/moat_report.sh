@@ -146,6 +146,41 @@ for symbolizer in "" --symbolizer=addr2line; do
     out_has '^  #3 +\?\? in gone\.so at 0x10$'
 done
 
+# the same from the line of JSON, which any reader of JSON understands
+"$cc" -O1 -g "$work/src/program.c" -o "$work/program"
+# shellcheck disable=SC2016
+expect 134 sh -c 'MOAT_OPTIONS=report=file:"$2" LD_PRELOAD=$0 "$1"; exit $?' "$library" "$work/program" "$work/json"
+cp "$work/err" "$work/both"
+python3 - "$work/json" <<'END' || fail "the line of JSON is not as doc/reports.md says"
+import json, sys
+[line] = open(sys.argv[1], encoding="ascii")
+report = json.loads(line)
+assert report["version"] == 1 and report["kind"] == "double-free" and report["ends"] is True, report
+assert report["block"]["size"] == 48 and int(report["block"]["address"], 16) % 16 == 0, report
+assert report["process"] == report["thread"] and report["program"].endswith("/program"), report
+assert any(frame["module"].endswith("/program") for frame in report["stack"]), report
+END
+expect 0 "$report" "$work/json"
+err_is_empty
+out_has '^Report 1 of 1, line 1: double-free: second free of a block at 0x[0-9a-f]+$'
+out_has '^  #[0-9]+ +parse_twice at .*/src/program\.c:4 in program$'
+out_has '^  \+-{24,}\+={24,}\+-{24,}\+$|^  \+={24,}\+-{24,}\+$'
+# where a log has both, the report is one
+sed 's/^/host moat[1]: /' "$work/json" >>"$work/both"
+expect 0 "$report" "$work/both"
+out_has '^Report 1 of 1, line 1: double-free'
+# what is not of this version, or no JSON at all, is no report
+sed 's/"version":1/"version":2/' "$work/json" >"$work/newer"
+expect 1 "$report" "$work/newer"
+for value in '{"version":1,"kind":"x"}' '{"version":1,"kind":"x","stack":7,"block":[],"address":3,"page":"p"}' \
+    '{"version":1,"kind":"x","stack":[{"module":1,"offset":"0xg","function":[]},2],"block":{"address":"0x10","size":0}}'; do
+    echo "$value" >"$work/odd"
+    expect 0 "$report" "$work/odd"
+    out_has '^Report 1 of 1, line 1: x'
+done
+echo '{"version":1,"kind":"x"' >"$work/odd"
+expect 1 "$report" "$work/odd"
+
 # what cannot be read, or is no log, is said
 expect 1 "$report" "$work/no-such-file"
 err_has "moat-report: $work/no-such-file: No such file or directory"

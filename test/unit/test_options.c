@@ -134,6 +134,9 @@ static const struct {
     {"files=on", NOTHING},
     {"files=off", CHANGE(files_used, false)},
     {"deepbind=keep", CHANGE(deepbind, DEEPBIND_KEEP)},
+    {"report=stderr", NOTHING},
+    {"report=syslog", CHANGE(report, SINK_SYSLOG)},
+    {"report=fd:3:report=stderr", NOTHING},
     {"deepbind=keep:deepbind=strip", NOTHING},
     /* Empty items do not count, and of two the last one wins. */
     {"::sized=off:", CHANGE(sized, SIZED_OFF)},
@@ -190,6 +193,18 @@ static const char *const bad[] = {
     "purge_delay=99999999999999999999999999999999",
     "verbose=2",
     "verbose=yes",
+    "report=",
+    "report=file",
+    "report=file:",
+    "report=file:name",
+    "report=file:verbose=1",
+    "report=fd",
+    "report=fd:",
+    "report=fd:-1",
+    "report=fd:x",
+    "report=fd:3x",
+    "report=fd:1234567",
+    "report=syslog,fd",
     "region=",
     "region=G",
     "region=1",
@@ -307,6 +322,40 @@ START_TEST(a_list_has_its_names_and_no_others) {
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    enum report_sink sink;
+    const char *where;
+} good_targets[] = {
+    {"report=file:/var/log/moat/a=b, c.json:verbose=0", SINK_FILE, "/var/log/moat/a=b, c.json"},
+    {"report=fd:3", SINK_FD, "3"},
+    {"report=fd:999999:", SINK_FD, "999999"},
+    {"report=file:/a:report=fd:5", SINK_FD, "5"},
+    {"report=file:/a:report=file:b", SINK_FILE, "/a"},
+    {"report=file:/a:report=syslog", SINK_SYSLOG, ""}};
+
+START_TEST(a_target_of_reports_keeps_its_place) {
+    struct options expected = defaults();
+    struct options options = parsed(good_targets[_i].text, false);
+    expected.report = good_targets[_i].sink;
+    assert_same(&options, &expected);
+    ck_assert_str_eq(options.report_where.text, good_targets[_i].where);
+}
+END_TEST
+
+/* Whose file or descriptor that would be is not for whoever starts the process to say. */
+START_TEST(a_privileged_process_takes_no_target_with_a_place) {
+    struct options options = parsed("report=syslog", true);
+    ck_assert_int_eq((int)options.report, SINK_SYSLOG);
+    parse_over(&options, "report=stderr", true); /* less than what is set */
+    ck_assert_int_eq((int)options.report, SINK_SYSLOG);
+    options = parsed("report=file:/var/log/a", false);
+    parse_over(&options, "report=file:/var/log/b:report=fd:1:report=stderr:report=syslog", true);
+    ck_assert_int_eq((int)options.report, SINK_FILE);
+    ck_assert_str_eq(options.report_where.text, "/var/log/a");
+}
+END_TEST
+
 START_TEST(a_list_goes_with_its_word) {
     struct options options = parsed("deepbind=strip-except:a:deepbind=strip", false);
     ck_assert_int_eq((int)options.deepbind, DEEPBIND_STRIP);
@@ -366,7 +415,9 @@ static const char *const weakening[] = {"guards=off",
                                         "region=16M",
                                         "region=64T",
                                         "deepbind=keep",
-                                        "deepbind=strip-except:a"};
+                                        "deepbind=strip-except:a",
+                                        "report=file:/tmp/a",
+                                        "report=fd:1"};
 
 START_TEST(a_privileged_process_refuses_what_weakens) {
     struct options expected = defaults();
@@ -448,7 +499,7 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     struct options again;
     setenv("MOAT_OPTIONS",
            "verbose=1:guards=off:zero_realloc=alloc:region=1G:purge_delay=0:"
-           "deepbind=strip-except:a,b",
+           "deepbind=strip-except:a,b:report=file:/b",
            1);
     catch_stderr();
     options_load(&options);
@@ -459,7 +510,7 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
         "moat: options: "
         "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:"
         "dump=tables:madvise=on:seal=auto:files=on:"
-        "deepbind=strip-except:a,b\n");
+        "deepbind=strip-except:a,b:report=file:/b\n");
     char text[256];
     ck_assert_uint_lt(strlen(printed), sizeof text);
     memcpy(text, printed + sizeof start - 1, strlen(printed) - sizeof start + 2);
@@ -467,6 +518,7 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     again = parsed(text, false);
     assert_same(&again, &options);
     ck_assert_str_eq(again.deepbind_names.text, "a,b");
+    ck_assert_str_eq(again.report_where.text, "/b");
 
     setenv("MOAT_OPTIONS", "", 1);
     catch_stderr();
@@ -490,6 +542,8 @@ int main(void) {
     tcase_add_loop_test(group, a_bad_list_is_one_warning_and_changes_nothing, 0, LENGTH(bad_lists));
     tcase_add_test(group, a_list_has_a_largest_length);
     tcase_add_test(group, a_list_has_its_names_and_no_others);
+    tcase_add_loop_test(group, a_target_of_reports_keeps_its_place, 0, LENGTH(good_targets));
+    tcase_add_test(group, a_privileged_process_takes_no_target_with_a_place);
     tcase_add_test(group, a_list_goes_with_its_word);
     tcase_add_test(group, a_privileged_process_takes_a_list_in_place_of_a_weaker_word_alone);
     tcase_add_test(group, a_bad_item_does_not_hide_the_others);
