@@ -96,6 +96,7 @@ struct segment {
     uint8_t open_list; /* owner only: enum open_list, the list it is in */
     uint8_t means;     /* enum guard_means, of whoever may close the run */
     bool apart;        /* huge: see struct guarded */
+    uint8_t alignment; /* zero-size: its blocks are multiples of this power of two */
 };
 
 static_assert(sizeof(struct segment) == SEGMENT_TABLE_BYTES_PER_SEGMENT,

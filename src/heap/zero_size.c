@@ -16,23 +16,71 @@ static uint64_t *group_hints(const struct segment *segment, unsigned group) {
     return &segment_page(segment, group)->pending;
 }
 
+/* Of 64, each that is a multiple of 2^shift; of the larger ones the first is. */
+static uint64_t multiples(unsigned shift) {
+    static const uint64_t masks[] = {~(uint64_t)0,       0x5555555555555555, 0x1111111111111111,
+                                     0x0101010101010101, 0x0001000100010001, 0x0000000100000001};
+    return shift < sizeof masks / sizeof masks[0] ? masks[shift] : 1;
+}
+
+MOAT_INLINE unsigned above(unsigned value, unsigned bound) {
+    return value > bound ? value - bound : 0;
+}
+
+/* Powers of two. A segment has one block of its own alignment and of any above. */
+#define WORD_SHIFT 10u
+#define GROUP_SHIFT 16u
+static_assert(MAP_WORD_SPAN == 1u << WORD_SHIFT && GROUPS << GROUP_SHIFT == SEGMENT_SIZE, "spans");
+static unsigned shift_of(const struct segment *segment) {
+    return segment->alignment < SEGMENT_SHIFT ? segment->alignment : SEGMENT_SHIFT;
+}
+
+/* The granules of a map word that are handed out. */
+static uint64_t granules_in(const struct segment *segment, unsigned word) {
+    unsigned apart = above(shift_of(segment), WORD_SHIFT); /* words from one to the next */
+    if ((word & ((1u << apart) - 1)) != 0) return 0;
+    return apart != 0 ? 1 : multiples(shift_of(segment) - GRANULE_SHIFT);
+}
+
+/* The map words, of a group, that have such. */
+static uint64_t words_in(const struct segment *segment, unsigned group) {
+    unsigned apart = above(shift_of(segment), GROUP_SHIFT);
+    if ((group & ((1u << apart) - 1)) != 0) return 0;
+    return multiples(above(shift_of(segment), WORD_SHIFT));
+}
+
+static uint64_t groups_in(const struct segment *segment) {
+    return multiples(above(shift_of(segment), GROUP_SHIFT));
+}
+
+MOAT_INLINE unsigned alignment_number(unsigned shift) {
+    unsigned number = above(shift, GRANULE_SHIFT);
+    return number < ZERO_SIZE_ALIGNMENTS ? number : ZERO_SIZE_ALIGNMENTS - 1;
+}
+
+static uint64_t *open_word(struct zero_size_state *zero, const struct segment *segment) {
+    return &zero->open[alignment_number(segment->alignment)][segment->place / 64];
+}
+
 /* There may be free granules everywhere in it. */
 static void open_all(struct zero_size_state *zero, uint32_t place) {
     struct segment *segment = segment_at(zero->segments[place]);
     for (unsigned group = 0; group < GROUPS; group++)
-        atomic_store_relaxed(group_hints(segment, group), ~(uint64_t)0);
-    atomic_store_relaxed(&segment->woken, ~(uint64_t)0);
+        atomic_store_relaxed(group_hints(segment, group), words_in(segment, group));
+    atomic_store_relaxed(&segment->woken, groups_in(segment));
     /* pairs with take_from_any */
-    atomic_or_acq_rel(&zero->open[place / 64], bit64(place));
+    atomic_or_acq_rel(open_word(zero, segment), bit64(place));
 }
 
 /* Adds a segment unless another thread has meanwhile. */
-static bool add_segment(struct zero_size_state *zero, uint32_t seen, uint32_t align) {
+static bool add_segment(struct zero_size_state *zero, uint32_t seen, unsigned alignment) {
+    uint32_t align = 1u << above(alignment, SEGMENT_SHIFT); /* segments */
     locks_acquire(LOCK_ZERO_SIZE);
     uint32_t count = atomic_load_relaxed(&zero->count), index;
     bool ok = count != seen;
     if (!ok && count < ZERO_SIZE_SEGMENTS_MAX && region_take(1, align, &index)) {
         segment_at(index)->place = count; /* where it stands in the table, for zero_size_free */
+        segment_at(index)->alignment = (uint8_t)alignment;
         /* pairs with the load of free */
         atomic_store_release(&segment_at(index)->owner, (uint64_t)OWNER_ZERO_SIZE);
         zero->segments[count] = index;
@@ -46,7 +94,7 @@ static bool add_segment(struct zero_size_state *zero, uint32_t seen, uint32_t al
 }
 
 /* Takes the lowest free granule of a map word among those in the mask; 0 if there is none. */
-static uintptr_t take(struct map_word *word, uintptr_t first, uint64_t mask) {
+MOAT_INLINE uintptr_t take(struct map_word *word, uintptr_t first, uint64_t mask) {
     for (;;) {
         uint64_t granules = ~atomic_load_relaxed(&word->live) & mask;
         if (granules == 0) return 0;
@@ -63,7 +111,7 @@ static void set_group(struct segment *segment, unsigned group) {
     /* each pairs with the fetch_and of clear_hint */
     if (atomic_or_acq_rel(&segment->woken, bit64(group)) != 0) return;
     /* pairs likewise */
-    atomic_or_acq_rel(&zero->open[segment->place / 64], bit64(segment->place));
+    atomic_or_acq_rel(open_word(zero, segment), bit64(segment->place));
 }
 
 static void set_word(struct segment *segment, unsigned word) {
@@ -78,23 +126,25 @@ static bool clear_hint(uint64_t *hints, unsigned bit, const uint64_t *below, uin
     return atomic_load_relaxed(below) == nothing;
 }
 
-static uintptr_t take_from_group(struct segment *segment, unsigned group) {
+/* `any`: all granules are handed out; known where it is compiled. */
+MOAT_INLINE uintptr_t take_from_group(struct segment *segment, unsigned group, bool any) {
     uint64_t *hints = group_hints(segment, group);
     for (uint64_t rest; (rest = atomic_load_relaxed(hints)) != 0;) {
-        unsigned bit = low_bit(rest);
-        uintptr_t first = segment_start(segment) + ((size_t)group * 64 + bit) * MAP_WORD_SPAN;
+        unsigned bit = low_bit(rest), number = group * 64 + bit;
+        uintptr_t first = segment_start(segment) + number * MAP_WORD_SPAN;
         struct map_word *word = map_word_of(first);
-        uintptr_t address = take(word, first, ~(uint64_t)0);
+        uint64_t granules = any ? ~(uint64_t)0 : granules_in(segment, number);
+        uintptr_t address = take(word, first, granules);
         if (address != 0) return address;
-        if (!clear_hint(hints, bit, &word->live, ~(uint64_t)0)) set_word(segment, group * 64 + bit);
+        if (!clear_hint(hints, bit, &word->live, granules)) set_word(segment, number);
     }
     return 0;
 }
 
-static uintptr_t take_from_segment(struct segment *segment) {
+MOAT_INLINE uintptr_t take_from_segment(struct segment *segment, bool any) {
     for (uint64_t rest; (rest = atomic_load_relaxed(&segment->woken)) != 0;) {
         unsigned group = low_bit(rest);
-        uintptr_t address = take_from_group(segment, group);
+        uintptr_t address = take_from_group(segment, group, any);
         if (address != 0) return address;
         if (!clear_hint(&segment->woken, group, group_hints(segment, group), 0))
             set_group(segment, group);
@@ -102,52 +152,46 @@ static uintptr_t take_from_segment(struct segment *segment) {
     return 0;
 }
 
-static uintptr_t take_from_any(struct zero_size_state *zero) {
-    for (uint32_t word = 0; word < ZERO_SIZE_SEGMENTS_MAX / 64; word++)
-        for (uint64_t rest; (rest = atomic_load_acquire(&zero->open[word])) != 0;) {
+/* Of a word of open segments those that lie right: above a segment's alignment they share a
+   number. */
+static uint64_t right_places(uint64_t places, const uint32_t *segments, unsigned alignment) {
+    uint64_t right = 0;
+    for (; places != 0; places &= places - 1)
+        if ((segment_address(segments[low_bit(places)]) & low_mask(alignment)) == 0)
+            right |= places & -places;
+    return right;
+}
+
+MOAT_INLINE uintptr_t take_from_any(struct zero_size_state *zero, unsigned alignment) {
+    uint64_t *open = zero->open[alignment_number(alignment)];
+    for (uint32_t word = 0; word < ZERO_SIZE_WORDS; word++)
+        for (;;) {
             /* pairs with open_all: the table of segments is filled in */
+            uint64_t rest = atomic_load_acquire(&open[word]);
+            if (alignment > SEGMENT_SHIFT)
+                rest = right_places(rest, &zero->segments[word * 64], alignment);
+            if (rest == 0) break;
             uint32_t place = word * 64 + low_bit(rest);
             struct segment *segment = segment_at(zero->segments[place]);
-            uintptr_t address = take_from_segment(segment);
+            uintptr_t address = take_from_segment(segment, alignment == GRANULE_SHIFT);
             if (address != 0) return address;
-            if (!clear_hint(&zero->open[word], low_bit(rest), &segment->woken, 0))
-                atomic_or_acq_rel(&zero->open[word], bit64(place)); /* pairs likewise */
+            if (!clear_hint(&open[word], low_bit(rest), &segment->woken, 0))
+                atomic_or_acq_rel(&open[word], bit64(place)); /* pairs likewise */
         }
-    return 0;
-}
-
-/* The granules of a map word whose addresses are aligned, as a mask: the word's first address is a
-   multiple of MAP_WORD_SPAN. */
-static uint64_t aligned_granules(uintptr_t first, size_t alignment) {
-    uint64_t mask = 0;
-    if ((first & (alignment - 1) & ~(MAP_WORD_SPAN - 1)) != 0) return 0;
-    for (size_t offset = 0; offset < MAP_WORD_SPAN; offset += alignment)
-        mask |= bit64((unsigned)(offset / GRANULE));
-    return mask;
-}
-
-/* By a walk over all map words. What it takes leaves the hints as they are. */
-static uintptr_t take_aligned(struct zero_size_state *zero, uint32_t count, size_t alignment) {
-    for (uint32_t place = 0; place < count; place++) {
-        uintptr_t first = segment_address(zero->segments[place]), end = first + SEGMENT_SIZE;
-        for (; first < end; first += MAP_WORD_SPAN) {
-            uintptr_t address = take(map_word_of(first), first, aligned_granules(first, alignment));
-            if (address != 0) return address;
-        }
-    }
     return 0;
 }
 
 void *zero_size_alloc(size_t alignment) {
     THREAD_INSIDE();
     struct zero_size_state *zero = ro.zero_size;
-    uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1;
+    unsigned shift = MOAT_LIKELY(alignment <= GRANULE) ? GRANULE_SHIFT : high_bit(alignment);
     for (;;) {
         uint32_t count = atomic_load_acquire(&zero->count); /* pairs with add_segment */
-        uintptr_t address =
-            alignment <= GRANULE ? take_from_any(zero) : take_aligned(zero, count, alignment);
+        /* the usual case with its numbers known */
+        uintptr_t address = MOAT_LIKELY(shift == GRANULE_SHIFT) ? take_from_any(zero, GRANULE_SHIFT)
+                                                                : take_from_any(zero, shift);
         if (address != 0) return (void *)address;
-        if (!add_segment(zero, count, align)) return NULL;
+        if (!add_segment(zero, count, shift)) return NULL;
     }
 }
 
@@ -180,10 +224,14 @@ bool zero_size_validate(void) {
         const struct segment *segment = segment_at(zero->segments[place]);
         const struct map_word *words = map_word_of(segment_start(segment));
         for (unsigned word = 0; word < MAP_WORDS_PER_SEGMENT; word++) {
-            if (~atomic_load_relaxed(&words[word].live) == 0) continue;
-            bool found = has_bit(*group_hints(segment, word / 64), word) &&
-                         has_bit(segment->woken, word / 64) &&
-                         has_bit(zero->open[place / 64], place);
+            uint64_t live = atomic_load_relaxed(&words[word].live),
+                     all = granules_in(segment, word);
+            if ((live & ~all) != 0) return false;
+            if (live == all) continue;
+            bool found =
+                has_bit(*group_hints(segment, word / 64), word) &&
+                has_bit(segment->woken, word / 64) &&
+                has_bit(zero->open[alignment_number(segment->alignment)][place / 64], place);
             if (!found) return false;
         }
     }

@@ -15,6 +15,9 @@
  * Whoever frees sets them from below, each if the word below was 0 before: else whoever made it so
  * sets the rest. Whoever finds nothing below clears the bit, and looks below once more: a free that
  * came between the two is seen, or sets the bit again.
+ *
+ * Each alignment has segments of its own, in which only multiples of it are handed out: so what a
+ * bit says is true for whoever looks at it.
  */
 #ifndef MOAT_ZERO_SIZE_H
 #define MOAT_ZERO_SIZE_H
@@ -22,15 +25,18 @@
 #include "heap/segment.h"
 
 #define ZERO_SIZE_SEGMENTS_MAX 1024u
+#define ZERO_SIZE_WORDS (ZERO_SIZE_SEGMENTS_MAX / 64)
+/* From a granule to a segment, and one for all above, whose segments have a block each. */
+#define ZERO_SIZE_ALIGNMENTS (SEGMENT_SHIFT - GRANULE_SHIFT + 2)
 
 struct zero_size_state {
     uint32_t count; /* atomic: segments in use; release store, acquire load */
-    uint32_t segments[ZERO_SIZE_SEGMENTS_MAX];  /* written once, before count */
-    uint64_t open[ZERO_SIZE_SEGMENTS_MAX / 64]; /* atomic */
+    uint32_t segments[ZERO_SIZE_SEGMENTS_MAX];            /* written once, before count */
+    uint64_t open[ZERO_SIZE_ALIGNMENTS][ZERO_SIZE_WORDS]; /* atomic; of segments of an alignment */
 };
 
 /* alignment: a power of two up to ALIGN_MAX; the address is a multiple of it and of GRANULE. NULL:
-   out of addresses. Above GRANULE the search goes over all map words of the alignment. */
+   out of addresses. */
 void *zero_size_alloc(size_t alignment);
 /* False: it was not live. */
 bool zero_size_free(uintptr_t address);

@@ -129,6 +129,36 @@ static void count_step(const volatile void *word) {
     steps++;
 }
 
+static const size_t alignments[] = {32, 256, KIB, 4 * KIB, 64 * KIB, 256 * KIB, SEGMENT_SIZE};
+
+/* Each alignment has as many blocks in a segment as there are places, and whichever is freed is
+   found as soon, whatever else is live. */
+START_TEST(a_search_for_an_aligned_block_takes_as_few_steps) {
+    static uintptr_t addresses[SEGMENT_SIZE / 32 + 20];
+    size_t alignment = alignments[_i], each = SEGMENT_SIZE / alignment, count = each + 20;
+    for (size_t i = 0; i < count; i++) {
+        steps = 0;
+        harness_set_atomic_hook(count_step);
+        addresses[i] = (uintptr_t)zero_size_alloc(alignment);
+        harness_set_atomic_hook(NULL);
+        core_require(addresses[i] != 0 && addresses[i] % alignment == 0);
+        core_require(steps < 40 || i % each == 0);
+    }
+    ck_assert_uint_eq(ro.zero_size->count, (count + each - 1) / each);
+    for (size_t i = 0; i < count; i += 1 + count / 300) {
+        ck_assert(zero_size_free(addresses[i]));
+        steps = 0;
+        harness_set_atomic_hook(count_step);
+        uintptr_t again = (uintptr_t)zero_size_alloc(alignment);
+        harness_set_atomic_hook(NULL);
+        ck_assert_uint_lt(steps, 40);
+        core_require(again % alignment == 0);
+    }
+    ck_assert_uint_eq(ro.zero_size->count, (count + each - 1) / each);
+    check_all();
+}
+END_TEST
+
 /* Counted in accesses to shared words, not in time: with three segments live, whichever is freed.
 */
 START_TEST(a_search_takes_as_few_steps_whatever_is_live) {
@@ -157,7 +187,7 @@ static void require_open_before_count(const volatile void *word) {
     bool adding = ro.locks[LOCK_ZERO_SIZE].word != 0 && ro.zero_size->segments[0] != 0;
     if (word != &ro.zero_size->count || !adding) return;
     counts_stored++;
-    ck_assert_uint_eq(ro.zero_size->open[0] & 1, 1);
+    ck_assert_uint_eq(ro.zero_size->open[0][0] & 1, 1);
 }
 
 START_TEST(a_new_segment_is_open_before_it_counts) {
@@ -172,7 +202,7 @@ END_TEST
 START_TEST(a_granule_that_no_hint_leads_to_does_not_validate) {
     void *block = zero_size_alloc(GRANULE);
     ck_assert(zero_size_validate());
-    ro.zero_size->open[0] = 0;
+    ro.zero_size->open[0][0] = 0;
     ck_assert(!zero_size_validate());
     zero_size_recover();
     ck_assert(zero_size_validate());
@@ -314,6 +344,8 @@ int main(void) {
     tcase_add_test(group, a_misaligned_address_is_no_block);
     tcase_add_test(group, a_full_segment_continues_in_the_next);
     tcase_add_test(group, a_search_takes_as_few_steps_whatever_is_live);
+    tcase_add_loop_test(group, a_search_for_an_aligned_block_takes_as_few_steps, 0,
+                        sizeof alignments / sizeof *alignments);
     tcase_add_test(group, a_new_segment_is_open_before_it_counts);
     tcase_add_test(group, a_granule_that_no_hint_leads_to_does_not_validate);
     tcase_add_test(group, threads_at_once_lose_no_granule);
