@@ -24,7 +24,7 @@ struct found {
     uint32_t size_class; /* SIZE_CLASS_NONE: huge or zero-size */
 };
 
-bool alloc_is_ready(void) {
+MOAT_COLD static bool make_ready(void) {
     /* pairs with init */
     if (MOAT_UNLIKELY(!ro_is_started()) && !init_once()) return false;
     if (MOAT_UNLIKELY(thread_word() == THREAD_BUSY)) heap_report_reentry();
@@ -32,6 +32,16 @@ bool alloc_is_ready(void) {
     if (MOAT_UNLIKELY(atomic_load_acquire(ro.fork_mark) != FORK_RECOVERED)) fork_recover();
     return true;
 }
+
+MOAT_INLINE bool is_ready(void) {
+    /* pairs with recover_as */
+    if (MOAT_LIKELY(ro_is_started() && thread_word() != THREAD_BUSY &&
+                    atomic_load_acquire(ro.fork_mark) == FORK_RECOVERED))
+        return true;
+    return make_ready();
+}
+
+bool alloc_is_ready(void) { return is_ready(); }
 
 /* By the C library, which is faster, unless nobody can call it yet. */
 static void fill_with_zeros(void *start, size_t size) {
@@ -144,7 +154,7 @@ static void *refill_and_pop(size_t size) {
 void *alloc_block_slow(size_t size) {
     void *block = refill_and_pop(size);
     if (MOAT_LIKELY(block != NULL)) return block;
-    if (!alloc_is_ready()) return NULL;
+    if (!is_ready()) return NULL;
     if (MOAT_UNLIKELY(size == 0)) return allocate_empty(GRANULE);
     if (size <= LARGE_MAX) return allocate_class(size_class_of(size), false);
     if (size > PTRDIFF_MAX) return NULL;
@@ -164,7 +174,7 @@ void *alloc_zeroed(size_t size) {
         __builtin_memset(block, 0, size_class_bytes(size_class_of(size)));
         return block;
     }
-    if (!alloc_is_ready()) return NULL;
+    if (!is_ready()) return NULL;
     if (size == 0) return allocate_empty(GRANULE);
     if (size <= LARGE_MAX) return allocate_class(size_class_of(size), true);
     if (size > PTRDIFF_MAX) return NULL;
@@ -177,7 +187,7 @@ void *alloc_aligned(size_t alignment, size_t size) {
         /* any block of its class is aligned */
         if (request <= LARGE_MAX) return alloc_block(request);
     }
-    if (size > PTRDIFF_MAX || !alloc_is_ready()) return NULL;
+    if (size > PTRDIFF_MAX || !is_ready()) return NULL;
     if (size == 0) return allocate_empty(alignment);
     return allocate_huge(size, alignment, false);
 }
@@ -201,7 +211,7 @@ static bool may_hold(uintptr_t address) {
    live block. */
 static struct found find_live(uintptr_t address, enum verb verb) {
     struct found found = {NULL, 0, 0, SIZE_CLASS_NONE};
-    if (!alloc_is_ready() || !may_hold(address)) diagnose_not_live(address, verb);
+    if (!is_ready() || !may_hold(address)) diagnose_not_live(address, verb);
     found.segment = segment_of(address);
     /* pairs with the store that made the segment what it is */
     found.word = atomic_load_acquire(&found.segment->owner);
@@ -246,32 +256,54 @@ static void sweep_if_last(struct segment *segment) {
     heap_release(late);
 }
 
-/* heap: the running thread's, or NULL. A thread with a heap allocates, and its purge walk gives
-   back what is abandoned and empty when the delay has passed; one without may never come by
-   again. */
-static void free_remote(const struct heap *heap, struct segment *segment, uint64_t word,
-                        uintptr_t address) {
+/* Frees between two looks at what goes back to the kernel. */
+#define FREES_PER_LOOK 256
+
+/* A thread that only frees what others own, or blocks that nobody owns, never comes by
+   heap_tick. */
+MOAT_INLINE void count_free(struct heap *heap) {
+    if (MOAT_LIKELY(--heap->frees_to_look >= 0)) return;
+    heap->frees_to_look = FREES_PER_LOOK;
+    heap_keep_house(heap);
+}
+
+static void count_free_without_heap(void) {
+    if (!thread_is_relocated()) return; /* nor is its counter */
+    if (++moat_thread_frees % FREES_PER_LOOK == 0) heap_keep_house(NULL);
+}
+
+MOAT_INLINE void claim(struct segment *segment, uint64_t word, uintptr_t address) {
     if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED)
         diagnose_not_live(address, VERB_FREE);
-    if (MOAT_LIKELY(heap != NULL && !(word & OWNER_ABANDONED))) return;
-    heap_note_abandoned();
-    if (heap != NULL) return;
+    if (MOAT_UNLIKELY(word & OWNER_ABANDONED)) heap_note_abandoned();
+}
+
+/* A thread with a heap comes by again, and its purge walk gives back what is abandoned and empty
+   when the delay has passed; one without may never. */
+MOAT_NOINLINE static void free_without_heap(struct segment *segment, uint64_t word,
+                                            uintptr_t address) {
+    claim(segment, word, address);
     /* its owner may have left meanwhile; pairs with leave_segment */
     uint64_t now = atomic_load_acquire(&segment->owner);
     if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED))
         sweep_if_last(segment);
+    count_free_without_heap();
 }
 
 static void free_in_page(struct segment *segment, uint64_t word, uintptr_t address) {
     struct heap *heap = heap_of_thread();
-    MOAT_CHECK(heap == NULL || heap->thread == thread_identity(),
-               "thread word names another thread's heap", heap);
-    if (heap != NULL && owner_heap(word) == &heap->owner) {
+    if (heap == NULL) {
+        free_without_heap(segment, word, address);
+        return;
+    }
+    MOAT_CHECK(heap->thread == thread_identity(), "thread word names another thread's heap", heap);
+    if (owner_heap(word) == &heap->owner) {
         heap_enter_fast();
         free_in_own_page(own_block(heap, address), page_of(address, owner_page_kind(word)),
                          address);
     } else {
-        free_remote(heap, segment, word, address);
+        claim(segment, word, address);
+        count_free(heap);
     }
 }
 
@@ -318,7 +350,7 @@ MOAT_INLINE void free_late_or_report(uintptr_t address, bool nothing_seen) {
 void alloc_free_slow(void *block) {
     if (block == NULL) return;
     uintptr_t address = (uintptr_t)block;
-    if (!alloc_is_ready() || !region_may_hold(address)) {
+    if (!is_ready() || !region_may_hold(address)) {
         free_late_or_report(address, true);
         return;
     }
@@ -331,6 +363,11 @@ void alloc_free_slow(void *block) {
     }
     if (!free_without_page(segment, word, address))
         free_late_or_report(address, owner_kind(word) == OWNER_UNUSED);
+    struct heap *heap = heap_of_thread();
+    if (heap != NULL)
+        count_free(heap);
+    else
+        count_free_without_heap();
 }
 
 static void copy_contents(void *to, const void *from, size_t size) {
@@ -390,7 +427,7 @@ static void check_sized(const struct found *found, uintptr_t address, size_t ali
 
 void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
     if (block == NULL) return;
-    if (HARDENED_RO && alloc_is_ready() && ro.options.sized != SIZED_OFF) {
+    if (HARDENED_RO && is_ready() && ro.options.sized != SIZED_OFF) {
         struct found found = find_live((uintptr_t)block, VERB_FREE);
         check_sized(&found, (uintptr_t)block, alignment, size);
     }
@@ -399,7 +436,7 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
 
 void alloc_free_aligned(void *block, size_t alignment) {
     if (block == NULL) return;
-    if (HARDENED_RO && alloc_is_ready() && ro.options.sized != SIZED_OFF) {
+    if (HARDENED_RO && is_ready() && ro.options.sized != SIZED_OFF) {
         (void)find_live((uintptr_t)block, VERB_FREE);
         if (!is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
             diagnose_mismatch(PHRASE_WRONG_ALIGNMENT, (uintptr_t)block, alignment,
@@ -415,7 +452,7 @@ size_t alloc_usable_size(const void *block) {
 bool alloc_owns(const void *address) { return region_contains((uintptr_t)address); }
 
 bool alloc_collect(bool purge) {
-    if (!alloc_is_ready()) return false;
+    if (!is_ready()) return false;
     struct heap *heap = heap_acquire();
     heap_poll(heap);
     heap->now = os_milliseconds();
@@ -425,7 +462,7 @@ bool alloc_collect(bool purge) {
 }
 
 bool alloc_trim(void) {
-    if (!alloc_is_ready()) return false;
+    if (!is_ready()) return false;
     struct heap *heap = heap_acquire();
     heap_ask_for_trim(heap);
     heap_release(heap);

@@ -111,12 +111,15 @@ static size_t check_abandoned(struct heap *heap, unsigned set) {
     return count;
 }
 
-/* Every abandoned segment can be found. */
-static void check_findable(void) {
+/* What is in use is taken, and every abandoned segment can be found. */
+static void check_owners(void) {
     const struct region *region = ro.region;
     for (uint32_t index = 0; index < region->extent; index++) {
-        if ((region->taken[index / 64] & bit64(index)) == 0) continue;
-        uint64_t word = atomic_load_relaxed(&segment_at(index)->owner);
+        uint64_t word = atomic_load_acquire(&segment_at(index)->owner); /* pairs with its giving */
+        enum owner_kind kind = owner_kind(word);
+        if (kind == OWNER_UNUSED || kind == OWNER_FREED) continue;
+        MOAT_CHECK(has_bit(atomic_load_relaxed(&region->taken[index / 64]), index),
+                   "check: segment in use that is not taken", segment_address(index));
         if (!owner_has_pages(word) || !(word & OWNER_ABANDONED)) continue;
         bool found = is_in_set(owner_page_kind(word), index) || is_in_set(ABANDONED_EMPTY, index) ||
                      is_in_set(ABANDONED_FULL, index);
@@ -131,13 +134,13 @@ size_t check_all(void) {
     size_t count = check_heap(heap);
     for (unsigned set = 0; set < ABANDONED_SETS; set++) count += check_abandoned(heap, set);
     locks_acquire(LOCK_REGION);
-    check_findable();
+    check_owners();
     bool region_ok = region_validate();
     MOAT_CHECK(zero_size_validate(),
                "check: free granule of a zero-size segment that cannot be found", ro.zero_size);
     locks_release(LOCK_REGION);
     /* last: a signal handler must find the thread busy as long as it holds a lock */
     heap_release(heap);
-    MOAT_CHECK(region_ok, "check: region, count of segments taken", ro.region);
+    MOAT_CHECK(region_ok, "check: region, extent and what is barred", ro.region);
     return count;
 }

@@ -9,6 +9,8 @@
 __thread uintptr_t moat_thread_word = THREAD_NEW;
 #endif
 
+__thread uint32_t moat_thread_frees;
+
 const volatile void *volatile moat_thread_self = &moat_thread_self;
 
 static bool settled;

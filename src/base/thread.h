@@ -48,6 +48,10 @@ extern __thread uintptr_t moat_thread_word
 #endif
 #define thread_word() (*THREAD_WORD_ADDRESS())
 
+/* Frees by a thread that has no heap: it looks after unused memory now and then. */
+extern __thread uint32_t moat_thread_frees
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
 /* Leads to itself once the library is relocated. The compiler may not know what it holds. */
 extern const volatile void *volatile moat_thread_self __attribute__((visibility("hidden")));
 

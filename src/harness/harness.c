@@ -591,6 +591,7 @@ void harness_reset(void) {
     state.next_reservation = 0;
     virtual_word = NULL;
     own_word = THREAD_NEW;
+    moat_thread_frees = 0;
     played_kernel = NULL;
     state_release();
     errno = saved;

@@ -12,6 +12,9 @@
 
 /* Generic calls between two looks at the clock, a power of two. */
 #define CALLS_PER_LOOK 4u
+/* Pages that local frees empty, or bring back to their queue, between two ticks, a power of two: a
+   thread that frees and never allocates gives back what it has too. */
+#define EVENTS_PER_TICK 4u
 /* Abandoned segments a single search adopts at most before it takes a new one. */
 #define ADOPTIONS_PER_SEARCH 4
 
@@ -160,6 +163,7 @@ void heap_page_event(struct heap *heap, struct page *page) {
         heap_release_page(heap, page);
     else
         heap_queue_watch(heap, page); /* blocks were taken since */
+    if (MOAT_UNLIKELY(++heap->events % EVENTS_PER_TICK == 0)) heap_tick(heap);
     heap_shed_empty(heap);
     heap_leave(heap);
 }

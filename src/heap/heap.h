@@ -51,6 +51,8 @@ struct heap {
     uint32_t trims_seen;          /* of pool->trims */
     uint32_t refills;             /* of the refill path, which goes the generic way now and then */
     uint32_t generic_calls;       /* to look at the clock now and then */
+    int32_t frees_to_look;        /* of what others own, or nobody, likewise */
+    uint32_t events;              /* of pages, likewise */
     uint32_t purge_list;          /* where the purge walk stands, see PURGE_ABANDONED */
     uint32_t purge_segment;       /* the next segment of that list to look at; 0: its first */
     bool purge_gave;              /* its last step gave memory back */
@@ -171,6 +173,10 @@ void heap_shed_empty(struct heap *heap);
 /* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else
    abandoned again. True if memory went back. */
 bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
+
+/* For who frees what others own, or blocks that nobody owns, now and then: what heap_tick does for
+   one that allocates. Waits for nobody. heap: the running thread's, or NULL. Outside every heap. */
+MOAT_COLD void heap_keep_house(struct heap *heap);
 
 /* heap_wake.c: pages set aside that have claims join their queues. Inside enter/leave. */
 void heap_poll(struct heap *heap);

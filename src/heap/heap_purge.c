@@ -212,3 +212,18 @@ bool heap_scour(struct heap *heap) {
     found |= huge_purge(true, heap->now);
     return found;
 }
+
+/* A thread without a heap works through the one that is nobody's, unless somebody else does. */
+void heap_keep_house(struct heap *heap) {
+    if (heap != NULL)
+        heap_enter(heap);
+    else if ((heap = heap_try_late()) == NULL)
+        return;
+    if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_poll(heap);
+    heap->now = os_milliseconds();
+    if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at)
+        heap_purge(heap, false);
+    else
+        huge_purge(false, heap->now);
+    heap_release(heap);
+}

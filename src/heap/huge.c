@@ -133,7 +133,11 @@ bool huge_purge(bool force, uint64_t now) {
     if (next == UINT64_MAX || (!force && now < next)) return false;
     struct huge_entry due[HUGE_CACHE_ENTRIES];
     int count = 0;
-    locks_acquire(LOCK_HUGE_CACHE);
+    /* who looks in passing waits for nobody */
+    if (force)
+        locks_acquire(LOCK_HUGE_CACHE);
+    else if (!locks_try(LOCK_HUGE_CACHE))
+        return false;
     for (uint32_t i = huge->entries; i-- > 0 && (force || count == 0);)
         if (force || now >= huge->cache[i].purge_at)
             due[count++] = take_entry(huge, &huge->cache[i]);

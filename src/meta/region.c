@@ -30,26 +30,33 @@ size_t region_table_bytes(enum region_table table, size_t segments) {
 }
 
 static bool segment_is_free(const struct region *region, uint32_t index) {
-    return index < region->extent && (region->taken[index / 64] & bit64(index)) == 0;
+    return index < region->extent &&
+           !has_bit(atomic_load_relaxed(&region->taken[index / 64]), index);
 }
 
-static void mark_segments(struct region *region, uint32_t index, uint32_t count, bool taken) {
-    for (uint32_t i = index; i < index + count; i++) {
-        if (taken)
-            region->taken[i / 64] |= bit64(i);
-        else
-            region->taken[i / 64] &= ~bit64(i);
+/* Whether all of the bits were the other way before. */
+static bool change_bits(uint64_t *bitmap, uint32_t from, uint32_t count, bool set) {
+    bool changed = true;
+    for (uint32_t at = from, next; at < from + count; at = next) {
+        next = (at / 64 + 1) * 64 < from + count ? (at / 64 + 1) * 64 : from + count;
+        uint64_t bits = (next % 64 == 0 ? ~(uint64_t)0 : low_mask(next & 63)) & ~low_mask(at & 63);
+        uint64_t *word = &bitmap[at / 64];
+        /* pair with each other: who takes finds what who gave left */
+        uint64_t old = set ? atomic_or_acq_rel(word, bits) : atomic_and_acq_rel(word, ~bits);
+        changed &= (old & bits) == (set ? 0 : bits);
     }
-    if (taken)
-        region->in_use += count;
-    else
-        region->in_use -= count;
+    return changed;
+}
+
+/* Under the lock. */
+static void take_segments(struct region *region, uint32_t index, uint32_t count) {
+    change_bits(region->taken, index, count, true);
 }
 
 /* First free segment at or after `from`, or UINT32_MAX. */
 static uint32_t next_free_segment(const struct region *region, uint32_t from) {
     for (uint32_t word = from / 64; word * 64 < region->extent; word++) {
-        uint64_t open = ~region->taken[word];
+        uint64_t open = ~atomic_load_relaxed(&region->taken[word]);
         if (word == from / 64) open &= ~low_mask(from & 63);
         if (open == 0) continue;
         uint32_t index = word * 64 + low_bit(open);
@@ -65,11 +72,11 @@ static uint32_t align_index(uint32_t index, uint32_t align) {
 }
 
 static void bar_segments(struct region *region, uint32_t from, uint32_t to) {
-    for (uint32_t i = from; i < to; i++) region->barred[i / 64] |= bit64(i);
+    change_bits(region->barred, from, to - from, true);
 }
 
 static void unbar_segments(struct region *region, uint32_t from, uint32_t to) {
-    for (uint32_t i = from; i < to; i++) region->barred[i / 64] &= ~bit64(i);
+    change_bits(region->barred, from, to - from, false);
 }
 
 /* The first of the free segments at the extent's end. */
@@ -200,7 +207,7 @@ static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
         uint32_t length = map_some(region, first, window_step(region, first, least), least);
         region->window_refused = length == 0;
         if (length != 0) {
-            mark_segments(region, old, first - old + guard, true);
+            take_segments(region, old, first - old + guard);
             return start;
         }
         if (!address_space_left(least)) break;
@@ -217,7 +224,7 @@ bool region_start(struct region *region) {
     if (os_reserve(ro.os_page, ro.os_page, guard) == NULL) return false;
     region->extent = 1;
     bar_segments(region, 0, 1); /* number 0 says "none" in lists */
-    mark_segments(region, 0, 1, true);
+    take_segments(region, 0, 1);
     if (map_window(region, 1, 1)) return true;
     region->extent = 0;
     os_unreserve((void *)guard, ro.os_page);
@@ -245,14 +252,22 @@ void region_explain_failure(size_t wanted) {
     report_warning("out of memory; reached: ", limits[limit], 0);
 }
 
+/* What was given while another thread had the lock may be part of any run. Under the lock. */
+static void expect_given_runs(struct region *region) {
+    if (MOAT_LIKELY(atomic_load_relaxed(&region->given_unseen) == 0)) return;
+    atomic_exchange_acquire(&region->given_unseen, 0); /* pairs with region_give */
+    for (uint32_t number = 0; number < RUN_LENGTHS; number++) region->none_below[number] = 0;
+}
+
 bool region_take(uint32_t count, uint32_t align, uint32_t *index) {
     struct region *region = ro.region;
     locks_acquire(LOCK_REGION);
     region->lock_count++;
+    expect_given_runs(region);
     uint32_t found = find_run(region, count, align);
     if (found == UINT32_MAX) found = grow(region, count, align);
     if (found != UINT32_MAX) {
-        mark_segments(region, found, count, true);
+        take_segments(region, found, count);
         *index = found;
     }
     locks_release(LOCK_REGION);
@@ -269,28 +284,26 @@ bool region_extend(uint32_t index, uint32_t count, uint32_t more) {
     if (missing != 0 && first + length == old && missing <= region->span - old &&
         map_some(region, old, window_step(region, old, missing), missing) != 0)
         length = more;
-    if (length == more) mark_segments(region, first, more, true);
+    if (length == more) take_segments(region, first, more);
     locks_release(LOCK_REGION);
     return length == more;
 }
 
+/* Who gives waits for nobody: a thread that frees may come by while another maps a window. */
 void region_give(uint32_t index, uint32_t count) {
     struct region *region = ro.region;
-    locks_acquire(LOCK_REGION);
+    MOAT_CHECK(change_bits(region->taken, index, count, false), "segment given back twice",
+               segment_address(index));
+    if (!locks_try(LOCK_REGION)) {
+        atomic_store_release(&region->given_unseen, 1); /* pairs with expect_given_runs */
+        return;
+    }
     region->lock_count++;
-    for (uint32_t i = index; i < index + count; i++)
-        MOAT_CHECK(region->taken[i / 64] & bit64(i), "segment given back twice",
-                   segment_address(i));
-    mark_segments(region, index, count, false);
     expect_runs_around(region, index);
     locks_release(LOCK_REGION);
 }
 
-void region_bar(uint32_t index, uint32_t count) {
-    locks_acquire(LOCK_REGION);
-    bar_segments(ro.region, index, index + count);
-    locks_release(LOCK_REGION);
-}
+void region_bar(uint32_t index, uint32_t count) { bar_segments(ro.region, index, index + count); }
 
 /* Stores between acquire and release come in any order, and some of them may be missing. Of each
    bit either value is right: what is taken and belongs to nobody is taken back after this. A
@@ -306,11 +319,9 @@ void region_recover(void) {
         uint64_t kept = word == region->extent / 64 ? low_mask(region->extent & 63) : 0;
         if ((region->barred[word] & ~kept) != 0) region->barred[word] &= kept;
     }
-    region->in_use = 0;
     for (uint32_t word = 0; word * 64 < region->extent; word++) {
         uint32_t rest = region->extent - word * 64;
         region->taken[word] = (region->taken[word] | region->barred[word]) & low_mask(rest);
-        region->in_use += popcount64(region->taken[word]);
     }
     for (uint32_t number = 0; number < RUN_LENGTHS; number++) region->none_below[number] = 0;
 }
@@ -334,10 +345,19 @@ bool region_decommit(uintptr_t start, size_t size) {
     return true;
 }
 
+uint32_t region_in_use(void) {
+    const struct region *region = ro.region;
+    uint32_t count = 0, extent = atomic_load_relaxed(&region->extent);
+    for (uint32_t i = 0; i < extent; i++)
+        count += has_bit(atomic_load_relaxed(&region->taken[i / 64]), i);
+    return count;
+}
+
 bool region_validate(void) {
     const struct region *region = ro.region;
-    size_t taken = 0;
-    for (uint32_t i = 0; i < region->extent; i++) taken += !segment_is_free(region, i);
-    return taken == region->in_use && region->extent <= region->span &&
-           region->span <= REGION_MAX_SEGMENTS;
+    if (region->extent > region->span || region->span > REGION_MAX_SEGMENTS) return false;
+    for (uint32_t i = 0; i < region->extent; i++)
+        if (has_bit(atomic_load_relaxed(&region->barred[i / 64]), i) && segment_is_free(region, i))
+            return false;
+    return true;
 }

@@ -38,7 +38,6 @@ struct region {
     struct table tables[REGION_TABLES]; /* under the lock */
     uint32_t extent; /* segments, [0, extent): mapped, or gone around; atomic for statistics */
     uint32_t span;   /* the most it can be */
-    uint32_t in_use; /* segments taken */
     /* No free run of n + 1 segments begins below none_below[n]: a search in a large region does not
        meet the same short holes each time. The last holds for longer ones too. */
     uint32_t none_below[RUN_LENGTHS];
@@ -49,9 +48,12 @@ struct region {
     bool memory_is_locked; /* what will be mapped is locked in memory: mlockall(MCL_FUTURE) */
     size_t committed;      /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;     /* times the lock was taken, under it */
-    uint64_t taken[REGION_WORDS]; /* 1: taken; means nothing from the extent on */
-    /* 1: taken for good, nobody's to use: number 0, what was gone around, the guard behind it, what
-       was lost */
+    uint32_t given_unseen; /* atomic: 1: some were given while another thread had the lock */
+    /* atomic: 1: taken; set under the lock, cleared by whoever gives; means nothing from the extent
+       on */
+    uint64_t taken[REGION_WORDS];
+    /* atomic: 1: taken for good, nobody's to use: number 0, what was gone around, the guard behind
+       it, what was lost */
     uint64_t barred[REGION_WORDS];
     bool window_refused; /* the last window could not be had */
 };
@@ -102,6 +104,8 @@ MOAT_INLINE bool region_contains(uintptr_t address) {
 /* With verbose=1: one warning that names the limit an allocation of `wanted` bytes ran into. */
 MOAT_COLD void region_explain_failure(size_t wanted);
 
+/* Segments taken, counted. */
+uint32_t region_in_use(void);
 bool region_validate(void);
 
 #endif

@@ -153,7 +153,7 @@ static void damage_abandoned_link(void) {
     struct page *page = core_page(keep[3]);
     *(uint64_t *)(page->free) = 0x4141414141414141;
 }
-static void damage_region(void) { ro.region->in_use--; }
+static void damage_region(void) { ro.region->span = ro.region->extent - 1; }
 static void damage_bitmap(void) { ro.region->taken[0] ^= 2; }
 
 START_TEST(each_kind_of_damage_is_found) {

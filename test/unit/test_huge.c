@@ -302,14 +302,14 @@ END_TEST
 
 START_TEST(a_block_that_shrinks_gives_its_segments_back) {
     char *block = make(30 * MIB);
-    uint32_t before = ro.region->in_use;
+    uint32_t before = region_in_use();
     fill(block, 2 * MIB, 5);
     ck_assert_ptr_eq(resize(block, 2 * MIB), block);
-    ck_assert_uint_eq(ro.region->in_use, before - 7);
+    ck_assert_uint_eq(region_in_use(), before - 7);
     expect_extent(block, 2 * MIB);
     expect_filled(block, 2 * MIB, 5);
     ck_assert_ptr_eq(resize(block, 30 * MIB), block); /* nobody has taken them */
-    ck_assert_uint_eq(ro.region->in_use, before);
+    ck_assert_uint_eq(region_in_use(), before);
     check_all();
     ck_assert_int_eq(give(block), HUGE_OK);
 }
@@ -329,7 +329,7 @@ START_TEST(a_block_grows_into_free_segments_behind_it) {
     ck_assert_uint_eq(core_segment(block)->run, 3);
     ck_assert_int_eq(give(block), HUGE_OK);
     huge_purge(true, 0);
-    ck_assert_uint_eq(ro.region->in_use, 1);
+    ck_assert_uint_eq(region_in_use(), 1);
     check_all();
 }
 END_TEST
@@ -536,7 +536,7 @@ START_TEST(of_frees_at_once_one_wins) {
     for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     huge_purge(true, 0);
     ck_assert_uint_eq(ro.region->committed, 0);
-    ck_assert_uint_eq(ro.region->in_use, 1);
+    ck_assert_uint_eq(region_in_use(), 1);
 }
 END_TEST
 

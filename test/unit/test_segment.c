@@ -62,14 +62,14 @@ START_TEST(a_new_segment_is_owned_empty_and_usable_up_to_its_guard) {
 END_TEST
 
 START_TEST(a_segment_that_ends_gives_its_memory_back) {
-    uint32_t in_use = ro.region->in_use;
+    uint32_t in_use = region_in_use();
     size_t committed = harness_committed_bytes();
     struct segment *segment = make_segment(PAGE_SMALL);
     uintptr_t start = segment_start(segment);
     size_t with_tables = harness_committed_bytes() - (SEGMENT_SIZE - ro.os_page);
     segment_destroy(segment);
     ck_assert_uint_eq(segment->owner, OWNER_UNUSED);
-    ck_assert_uint_eq(ro.region->in_use, in_use);
+    ck_assert_uint_eq(region_in_use(), in_use);
     ck_assert_uint_eq(ro.region->committed, 0);
     ck_assert(harness_range_is(start, SEGMENT_SIZE, HARNESS_RESERVED));
     ck_assert_uint_eq(harness_committed_bytes(), with_tables);
@@ -85,11 +85,11 @@ START_TEST(a_segment_with_a_page_cannot_end) {
 END_TEST
 
 START_TEST(a_failed_birth_takes_nothing) {
-    uint32_t in_use = ro.region->in_use;
+    uint32_t in_use = region_in_use();
     segment_destroy(make_segment(PAGE_SMALL)); /* its tables are ready */
     harness_fail_from(OS_COMMIT, 1);
     ck_assert_ptr_null(segment_create(word_of(PAGE_SMALL), false, &generator));
-    ck_assert_uint_eq(ro.region->in_use, in_use);
+    ck_assert_uint_eq(region_in_use(), in_use);
     ck_assert_uint_eq(ro.region->committed, 0);
     ck_assert(region_validate());
     harness_fail_none();
