@@ -27,7 +27,10 @@ struct found {
 MOAT_COLD static bool make_ready(void) {
     /* pairs with init */
     if (MOAT_UNLIKELY(!ro_is_started()) && !init_once()) return false;
-    if (MOAT_UNLIKELY(thread_word() == THREAD_BUSY)) heap_report_reentry();
+    if (MOAT_UNLIKELY(thread_word() == THREAD_BUSY)) {
+        diagnose_reentry();
+        return false;
+    }
     /* pairs with recover_as */
     if (MOAT_UNLIKELY(atomic_load_acquire(ro.fork_mark) != FORK_RECOVERED)) fork_recover();
     return true;
@@ -207,24 +210,39 @@ static bool may_hold(uintptr_t address) {
     return region_may_hold(address) || (may_be_too_early() && region_may_hold(address));
 }
 
-/* The accessor every verb but the fast free goes through: ends the process unless the address is a
-   live block. */
+static const struct found not_found = {NULL, 0, 0, SIZE_CLASS_NONE};
+
+/* A handler that interrupted the allocator was reported already, by alloc_is_ready(). */
+MOAT_COLD static void report_not_live(uintptr_t address, enum verb verb) {
+    if (thread_word() != THREAD_BUSY) diagnose_not_live(address, verb);
+}
+
+/* The accessor every verb but the fast free goes through: reports unless the address is a live
+   block; then, if the program goes on, there is no segment. */
 static struct found find_live(uintptr_t address, enum verb verb) {
-    struct found found = {NULL, 0, 0, SIZE_CLASS_NONE};
-    if (!is_ready() || !may_hold(address)) diagnose_not_live(address, verb);
+    struct found found = not_found;
+    if (!is_ready() || !may_hold(address)) {
+        report_not_live(address, verb);
+        return not_found;
+    }
     found.segment = segment_of(address);
     /* pairs with the store that made the segment what it is */
     found.word = atomic_load_acquire(&found.segment->owner);
     if (MOAT_UNLIKELY(owner_kind(found.word) == OWNER_UNUSED) && may_be_too_early())
         found.word = atomic_load_acquire(&found.segment->owner); /* pairs likewise */
-    const enum owner_kind kind = owner_kind(found.word);
-    if (kind == OWNER_UNUSED) diagnose_not_live(address, verb); /* no map there */
+    enum owner_kind kind = owner_kind(found.word);
+    if (kind == OWNER_UNUSED) { /* no map there */
+        report_not_live(address, verb);
+        return not_found;
+    }
     const struct map_word *map = map_word_of(address);
     if (HARDENED_MAP && !map_in_use(map, map_bit_of(address))) {
         /* another thread's live bit may be on its way: see remote.c */
         if (!CPU_HAS_TOTAL_STORE_ORDER) os_membarrier();
-        if (CPU_HAS_TOTAL_STORE_ORDER || !map_in_use(map, map_bit_of(address)))
-            diagnose_not_live(address, verb);
+        if (CPU_HAS_TOTAL_STORE_ORDER || !map_in_use(map, map_bit_of(address))) {
+            report_not_live(address, verb);
+            return not_found;
+        }
     }
     switch (kind) {
     case OWNER_SMALL:
@@ -239,7 +257,7 @@ static struct found find_live(uintptr_t address, enum verb verb) {
     case OWNER_ZERO_SIZE: break;
     case OWNER_UNUSED:
     case OWNER_FREEING:
-    case OWNER_FREED: diagnose_not_live(address, verb);
+    case OWNER_FREED: report_not_live(address, verb); return not_found;
     }
     return found;
 }
@@ -272,17 +290,21 @@ static void count_free_without_heap(void) {
     if (++moat_thread_frees % FREES_PER_LOOK == 0) heap_keep_house(NULL);
 }
 
-MOAT_INLINE void claim(struct segment *segment, uint64_t word, uintptr_t address) {
-    if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED)
+/* False: it was no live block, and has been reported. */
+MOAT_INLINE bool claim(struct segment *segment, uint64_t word, uintptr_t address) {
+    if (remote_free(segment, owner_page_kind(word), address) != REMOTE_FREED) {
         diagnose_not_live(address, VERB_FREE);
+        return false;
+    }
     if (MOAT_UNLIKELY(word & OWNER_ABANDONED)) heap_note_abandoned();
+    return true;
 }
 
 /* A thread with a heap comes by again, and its purge walk gives back what is abandoned and empty
    when the delay has passed; one without may never. */
 MOAT_NOINLINE static void free_without_heap(struct segment *segment, uint64_t word,
                                             uintptr_t address) {
-    claim(segment, word, address);
+    if (!claim(segment, word, address)) return;
     /* its owner may have left meanwhile; pairs with leave_segment */
     uint64_t now = atomic_load_acquire(&segment->owner);
     if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED))
@@ -299,15 +321,13 @@ static void free_in_page(struct segment *segment, uint64_t word, uintptr_t addre
     MOAT_CHECK(heap->thread == thread_identity(), "thread word names another thread's heap", heap);
     if (owner_heap(word) == &heap->owner) {
         heap_enter_fast();
-        free_in_own_page(own_block(heap, address), page_of(address, owner_page_kind(word)),
-                         address);
+        if (!free_in_own_page(own_block(heap, address), page_of(address, owner_page_kind(word)),
+                              address))
+            diagnose_not_live(address, VERB_FREE);
     } else {
-        claim(segment, word, address);
-        count_free(heap);
+        if (claim(segment, word, address)) count_free(heap);
     }
 }
-
-void alloc_report_free(uintptr_t address) { diagnose_not_live(address, VERB_FREE); }
 
 /* Huge and zero-size blocks. False: no such block lives there. */
 static bool free_without_page(struct segment *segment, uint64_t word, uintptr_t address) {
@@ -343,15 +363,22 @@ MOAT_COLD static void free_late(uintptr_t address, bool nothing_seen) {
 
 /* Nothing was found to free: elsewhere that is a fact. */
 MOAT_INLINE void free_late_or_report(uintptr_t address, bool nothing_seen) {
-    if (CPU_HAS_TOTAL_STORE_ORDER) diagnose_not_live(address, VERB_FREE);
-    free_late(address, nothing_seen);
+    if (CPU_HAS_TOTAL_STORE_ORDER)
+        diagnose_not_live(address, VERB_FREE);
+    else
+        free_late(address, nothing_seen);
+}
+
+MOAT_COLD static void free_nothing(uintptr_t address) {
+    /* else reported already, by alloc_is_ready() */
+    if (thread_word() != THREAD_BUSY) free_late_or_report(address, true);
 }
 
 void alloc_free_slow(void *block) {
     if (block == NULL) return;
     uintptr_t address = (uintptr_t)block;
     if (!is_ready() || !region_may_hold(address)) {
-        free_late_or_report(address, true);
+        free_nothing(address);
         return;
     }
     struct segment *segment = segment_of(address);
@@ -397,8 +424,13 @@ void *alloc_resize(void *block, size_t new_size) {
             return block;
     } else if (owner_kind(found.word) == OWNER_HUGE && new_size > LARGE_MAX) {
         enum huge_result result = huge_resize(found.segment, found.word, new_size, &block);
-        if (result == HUGE_LOST) diagnose_not_live((uintptr_t)block, VERB_RESIZE);
+        if (result == HUGE_LOST) {
+            diagnose_not_live((uintptr_t)block, VERB_RESIZE);
+            return NULL;
+        }
         if (result == HUGE_OK) return block;
+    } else if (owner_kind(found.word) == OWNER_UNUSED) {
+        return NULL; /* reported */
     }
     return move_block(block, found.block_size, new_size);
 }
@@ -429,6 +461,7 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
     if (block == NULL) return;
     if (HARDENED_RO && is_ready() && ro.options.sized != SIZED_OFF) {
         struct found found = find_live((uintptr_t)block, VERB_FREE);
+        if (MOAT_UNLIKELY(found.segment == NULL)) return;
         check_sized(&found, (uintptr_t)block, alignment, size);
     }
     alloc_free(block);
@@ -437,7 +470,7 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
 void alloc_free_aligned(void *block, size_t alignment) {
     if (block == NULL) return;
     if (HARDENED_RO && is_ready() && ro.options.sized != SIZED_OFF) {
-        (void)find_live((uintptr_t)block, VERB_FREE);
+        if (MOAT_UNLIKELY(find_live((uintptr_t)block, VERB_FREE).segment == NULL)) return;
         if (!is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
             diagnose_mismatch(PHRASE_WRONG_ALIGNMENT, (uintptr_t)block, alignment,
                               (size_t)1 << low_bit((uintptr_t)block));

@@ -2,9 +2,9 @@
  * alloc: the verbs. What posix.h dresses in the C library's names.
  *
  * None of these sets errno. NULL means out of memory (or a size above PTRDIFF_MAX). Misuse ends the
- * process with a report. All may be called by any thread at any time, before initialisation and
- * after the thread's exit hook too; not from a signal handler that interrupted one of them (that is
- * reported).
+ * process with a report; with on=report it does nothing, and gives NULL or 0. All may be called by
+ * any thread at any time, before initialisation and after the thread's exit hook too; not from a
+ * signal handler that interrupted one of them (that is reported).
  *
  * The fast paths are inline: one small block, of the running thread's own pages, nothing unusual.
  * All else is alloc.c.
@@ -16,13 +16,11 @@
 
 /* What every way off the fast paths asks first: starts the allocator, recovers a child that was
    forked without handlers, reports a signal handler that has interrupted it. False: no memory to
-   start with. */
+   start with; or such a handler calls, and with on=report nothing is to be done. */
 bool alloc_is_ready(void);
 
 MOAT_NOINLINE void *alloc_block_slow(size_t size);
 MOAT_NOINLINE void alloc_free_slow(void *block);
-/* The fast path has found that the address is no live block. */
-MOAT_NORETURN MOAT_COLD void alloc_report_free(uintptr_t address);
 
 /* The fast path alone: NULL when it does not apply. */
 MOAT_INLINE void *alloc_block_fast(size_t size) {
@@ -74,27 +72,27 @@ MOAT_INLINE struct page *enter_own_page(uintptr_t address, struct own_block *own
     return page;
 }
 
-/* What is left of the owner's free, of any kind of page, inside the fast path's bracket. */
-MOAT_INLINE void free_in_own_page(struct own_block own, struct page *page, uintptr_t address) {
+/* What is left of the owner's free, of any kind of page, inside the fast path's bracket, which it
+   leaves. False, and nothing has changed: the address is no live block. A fast path then goes the
+   slow way, which finds the same and reports it: so it has one way out, and no call in it. */
+MOAT_INLINE bool free_in_own_page(struct own_block own, struct page *page, uintptr_t address) {
     struct heap *heap = own.heap;
     if (HARDENED_MAP && MOAT_UNLIKELY(!map_give(map_word_of_granule(own.granule), own.granule))) {
-        /* nothing has changed: a handler of SIGABRT finds the allocator at work */
         heap_leave_fast(heap);
-        alloc_report_free(address);
-    } else if (MOAT_UNLIKELY(page_push(page, address))) {
-        heap_page_event(heap, page);
-    } else {
-        heap_leave_fast(heap);
+        return false;
     }
+    if (MOAT_UNLIKELY(page_push(page, address)))
+        heap_page_event(heap, page);
+    else
+        heap_leave_fast(heap);
+    return true;
 }
 
 /* The fast path alone: false when it does not apply. */
 MOAT_INLINE bool alloc_free_fast(void *block) {
     struct own_block own;
     struct page *page = enter_own_page((uintptr_t)block, &own);
-    if (MOAT_UNLIKELY(page == NULL)) return false;
-    free_in_own_page(own, page, (uintptr_t)block);
-    return true;
+    return MOAT_LIKELY(page != NULL) && free_in_own_page(own, page, (uintptr_t)block);
 }
 
 /* block may be NULL. Keeps errno (as all do). */
@@ -118,7 +116,8 @@ MOAT_INLINE bool alloc_free_sized_fast(void *block, size_t size) {
         heap_leave_fast(own.heap);
         return false;
     }
-    free_in_own_page(own, page, (uintptr_t)block);
+    /* reported without the size, which would take a register until here */
+    if (MOAT_UNLIKELY(!free_in_own_page(own, page, (uintptr_t)block))) alloc_free_slow(block);
     return true;
 }
 

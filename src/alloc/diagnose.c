@@ -100,10 +100,20 @@ static enum finding find(uintptr_t address, struct report_facts *facts) {
     return finding;
 }
 
+static bool goes_on(enum report_phrase phrase) {
+    return (ro.options.going_on >> report_phrase_kind(phrase) & 1) != 0;
+}
+
 void diagnose_not_live(uintptr_t address, enum verb verb) {
     struct report_facts facts = {0};
-    enum finding finding = find(address, &facts);
-    report_fatal(phrases[verb][finding], address, &facts);
+    enum report_phrase phrase = phrases[verb][find(address, &facts)];
+    if (!goes_on(phrase)) report_fatal(phrase, address, &facts);
+    report_site_and_continue(phrase, address, &facts);
+}
+
+void diagnose_reentry(void) {
+    if (!goes_on(PHRASE_CALL_FROM_HANDLER)) heap_report_reentry();
+    report_site_and_continue(PHRASE_CALL_FROM_HANDLER, 0, NULL);
 }
 
 void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t given,
@@ -114,6 +124,8 @@ void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t give
     facts.size_expected = expected;
     if (ro.options.sized == SIZED_REPORT)
         report_and_continue(phrase, address, &facts);
+    else if (goes_on(phrase))
+        report_site_and_continue(phrase, address, &facts);
     else
         report_fatal(phrase, address, &facts);
 }

@@ -11,10 +11,13 @@
 
 enum verb { VERB_FREE, VERB_RESIZE, VERB_SIZE_QUERY, VERBS };
 
-/* The address is not a live block: says why, and ends the process. */
-MOAT_NORETURN MOAT_COLD void diagnose_not_live(uintptr_t address, enum verb verb);
+/* The address is not a live block: says why, and ends the process; or returns, with on=report, and
+   the verb must do nothing. */
+MOAT_COLD void diagnose_not_live(uintptr_t address, enum verb verb);
+/* A signal handler that interrupted the allocator calls it: likewise. */
+MOAT_COLD void diagnose_reentry(void);
 /* A live block, but size or alignment (the phrase tells which) are not what was asked for. Ends the
-   process, or returns with sized=report. */
+   process; or returns, with sized=report and on=report, and the block is freed. */
 MOAT_COLD void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t given,
                                  size_t expected);
 

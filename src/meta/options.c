@@ -26,12 +26,13 @@ enum option_rule {
     TAKE_STRONGER, /* a word of at least the same strength */
     /* the same, but none with a text behind it: what that names is not for others to choose */
     TAKE_STRONGER_WORD,
+    TAKE_FEWER,   /* a set with nothing that is not in the other */
     TAKE_SMALLER, /* a number that is not larger */
     TAKE_ANY,     /* neither value is weaker */
     TAKE_NONE
 };
 
-enum option_form { FORM_WORD, FORM_NUMBER, FORM_SIZE };
+enum option_form { FORM_WORD, FORM_NUMBER, FORM_SIZE, FORM_KINDS };
 
 struct option_word {
     char word[16]; /* empty: end of the list */
@@ -52,6 +53,7 @@ struct option_row {
 #define WORDS(...) .form = FORM_WORD, .words = {__VA_ARGS__}
 #define WORDS_WITH_LIST(member, ...) WORDS(__VA_ARGS__), .list = offsetof(struct options, member)
 #define NUMBER(least, most) .form = FORM_NUMBER, .minimum = (least), .maximum = (most)
+#define KINDS() .form = FORM_KINDS
 #define SIZE(least, most) .form = FORM_SIZE, .minimum = (least), .maximum = (most)
 
 static const struct option_row rows[OPTIONS] = {
@@ -183,6 +185,60 @@ static bool parse_number(const struct option_row *row, struct span text, uint64_
            (row->form == FORM_SIZE && number == 0);
 }
 
+/* --- Sets of kinds --------------------------------------------------------------------------- */
+
+static const char kind_names[REPORT_KINDS][24] = {
+#define KIND(id, name) [REPORT_##id] = name,
+#include "report/kinds.def"
+};
+
+static bool parse_going_on(struct span text, bool *going_on) {
+    *going_on = span_is(text, "report");
+    return *going_on || span_is(text, "abort");
+}
+
+static bool parse_kinds(struct span text, uint64_t *value) {
+    bool going_on = false, comma = false;
+    struct span first = text, rest = cut_at(&first, ',');
+    if (!parse_going_on(first, &going_on)) return false;
+    comma = first.length < text.length;
+    *value = going_on ? REPORT_MAY_GO_ON : 0;
+    while (comma) {
+        struct span name = rest;
+        struct span next = cut_at(&name, ',');
+        comma = name.length < rest.length;
+        rest = next;
+        struct span what = cut_at(&name, '=');
+        unsigned kind = 0;
+        while (kind < REPORT_KINDS && !span_is(name, kind_names[kind])) kind++;
+        if (kind == REPORT_KINDS || !parse_going_on(what, &going_on)) return false;
+        uint64_t bit = (uint64_t)1 << kind;
+        if (going_on && (REPORT_MAY_GO_ON & bit) == 0) return false;
+        *value = going_on ? *value | bit : *value & ~bit;
+    }
+    return true;
+}
+
+static void print_kinds(struct format *line, uint64_t value) {
+    format_string(line, "abort");
+    for (unsigned kind = 0; kind < REPORT_KINDS; kind++) {
+        if ((value >> kind & 1) == 0) continue;
+        format_string(line, ",");
+        format_string(line, kind_names[kind]);
+        format_string(line, "=report");
+    }
+}
+
+static bool parse_value(const struct option_row *row, struct span text, uint64_t *value) {
+    switch (row->form) {
+    case FORM_WORD: return parse_word(row, text, value);
+    case FORM_KINDS: return parse_kinds(text, value);
+    case FORM_NUMBER:
+    case FORM_SIZE: break;
+    }
+    return parse_number(row, text, value);
+}
+
 /* --- Items ----------------------------------------------------------------------------------- */
 
 static unsigned strength(const struct option_row *row, uint64_t value) {
@@ -209,6 +265,7 @@ static bool keeps_hardening(const struct option_row *row, uint64_t now, uint64_t
         return strength(row, wanted) >= strength(row, now) + (takes_list(row, wanted) ? 1 : 0);
     case TAKE_STRONGER_WORD:
         return !takes_list(row, wanted) && strength(row, wanted) >= strength(row, now);
+    case TAKE_FEWER: return (wanted & ~now) == 0;
     case TAKE_SMALLER: return wanted <= now;
     case TAKE_ANY: return true;
     case TAKE_NONE: break;
@@ -240,9 +297,7 @@ static void parse_item(struct options *options, struct span item, bool privilege
     const struct option_row *row = &rows[id];
     if (row->list != 0) list = cut_at(&text, ':');
     uint64_t value = 0;
-    if (!(row->form == FORM_WORD ? parse_word(row, text, &value)
-                                 : parse_number(row, text, &value)) ||
-        !is_list(list_form(row, value), list))
+    if (!parse_value(row, text, &value) || !is_list(list_form(row, value), list))
         report_warning("bad value of an option, ignored: ", item.start, item.length);
     else if (privileged && !keeps_hardening(row, get(options, (enum option_id)id), value))
         report_warning("a privileged process does not take this from its environment: ", item.start,
@@ -291,7 +346,7 @@ static void print_list(struct format *line, const struct options *options,
 
 /* verbose=1: what holds, in the form that MOAT_OPTIONS takes. */
 static void print_settings(const struct options *options) {
-    char text_buffer[64 + OPTIONS * 64 + 2 * OPTION_LIST_MAX];
+    char text_buffer[64 + OPTIONS * 64 + 2 * OPTION_LIST_MAX + REPORT_KINDS * 32];
     struct format line = format_in(text_buffer, sizeof text_buffer);
     format_string(&line, "moat: options: ");
     for (unsigned id = 0; id < OPTIONS; id++) {
@@ -299,7 +354,9 @@ static void print_settings(const struct options *options) {
         format_string(&line, id == 0 ? "" : ":");
         format_string(&line, rows[id].key);
         format_string(&line, "=");
-        if (rows[id].form != FORM_WORD) format_decimal(&line, value);
+        if (rows[id].form == FORM_KINDS) print_kinds(&line, value);
+        if (rows[id].form == FORM_NUMBER || rows[id].form == FORM_SIZE)
+            format_decimal(&line, value);
         for (const struct option_word *word = rows[id].words; word->word[0] != '\0'; word++)
             if (word->value == value) format_string(&line, word->word);
         if (takes_list(&rows[id], value)) print_list(&line, options, &rows[id]);

@@ -124,7 +124,7 @@ static void deliver(const struct report_content *content) {
     sink_deliver(target, work.json, json.length);
 }
 
-/* --- Reports --------------------------------------------------------------------------------- */
+/* --- Who reports ----------------------------------------------------------------------------- */
 
 /* False: another thread is in a report, and does not come to its end. */
 static bool become_reporter(void) {
@@ -149,7 +149,47 @@ static void leave_reporter(void) {
     atomic_store_release(&reporter, (uint64_t)0); /* pairs with become_reporter */
 }
 
-static void make_report(struct report_content *content, uintptr_t return_address) {
+/* --- Sites ----------------------------------------------------------------------------------- */
+
+/* Innermost calls that make a site: the misuse, how it came to moat, and who called it. */
+#define SITE_CALLS 8u
+
+/* Under the reporter's word, but for the count. */
+static uint64_t sites[REPORT_SITES_MAX];
+static uint32_t site_count; /* atomic: REPORT_SITES_MAX + 1: that there are no more has been said */
+
+/* From the stack that was walked just now. */
+static uint64_t site_of(enum report_kind kind) {
+    uint64_t hash = 0xcbf29ce484222325 + (uint64_t)kind;
+    for (unsigned i = 0; i < work.stack.count && i < SITE_CALLS; i++) {
+        hash = (hash ^ work.stack.frames[i]) * 0x9e3779b97f4a7c15;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+static bool is_new_site(enum report_kind kind) {
+    uint64_t site = site_of(kind);
+    uint32_t count = site_count;
+    for (uint32_t i = 0; i < count && i < REPORT_SITES_MAX; i++)
+        if (sites[i] == site) return false;
+    if (count > REPORT_SITES_MAX) return false;
+    if (count < REPORT_SITES_MAX)
+        sites[count] = site;
+    else
+        report_warning("this many places have been reported, and no further ones are", NULL, 0);
+    atomic_store_relaxed(&site_count, count + 1);
+    return count < REPORT_SITES_MAX;
+}
+
+/* --- Reports --------------------------------------------------------------------------------- */
+
+static void walk(uintptr_t return_address) {
+    backtrace_capture(&work.walk, &work.stack);
+    backtrace_drop_until(&work.stack, return_address);
+}
+
+static MOAT_NOINLINE void make_report(struct report_content *content, uintptr_t return_address) {
     struct format text = new_text();
     work.is_deaf = false;
     report_format_first(&text, content->ends ? "fatal" : "error", content->kind, content->what,
@@ -163,8 +203,7 @@ static void make_report(struct report_content *content, uintptr_t return_address
     say(&text);
     say_mapping(content->address, content->facts);
     say_likely_owner(content->facts);
-    backtrace_capture(&work.walk, &work.stack);
-    backtrace_drop_until(&work.stack, return_address);
+    walk(return_address);
     say_stack();
     content->stack = &work.stack;
     deliver(content);
@@ -209,18 +248,33 @@ MOAT_COLD void moat_check_failed(const char *what, const void *address) {
                    (uintptr_t)__builtin_return_address(0));
 }
 
-void report_and_continue(enum report_phrase phrase, uintptr_t address,
-                         const struct report_facts *facts) {
+enum report_kind report_phrase_kind(enum report_phrase phrase) { return phrases[phrase].kind; }
+
+static void report_going_on(enum report_phrase phrase, uintptr_t address,
+                            const struct report_facts *facts, bool once, uintptr_t return_address) {
     struct report_content content = {.kind = phrases[phrase].kind,
                                      .what = phrases[phrase].text,
                                      .address = address,
                                      .facts = facts};
     uint64_t signals = os_block_signals();
     if (become_reporter()) {
-        make_report(&content, (uintptr_t)__builtin_return_address(0));
+        if (once) walk(return_address);
+        if (!once || is_new_site(content.kind)) make_report(&content, return_address);
         leave_reporter();
     }
     os_restore_signals(signals);
+}
+
+void report_and_continue(enum report_phrase phrase, uintptr_t address,
+                         const struct report_facts *facts) {
+    report_going_on(phrase, address, facts, false, (uintptr_t)__builtin_return_address(0));
+}
+
+void report_site_and_continue(enum report_phrase phrase, uintptr_t address,
+                              const struct report_facts *facts) {
+    /* from here on no walk is worth its time */
+    if (atomic_load_relaxed(&site_count) > REPORT_SITES_MAX) return;
+    report_going_on(phrase, address, facts, true, (uintptr_t)__builtin_return_address(0));
 }
 
 void report_stop(enum report_stop stop, const char *detail) {

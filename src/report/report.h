@@ -79,11 +79,23 @@ MOAT_INLINE bool report_facts_are_of_heap(const struct report_facts *facts) {
 MOAT_NORETURN MOAT_COLD void report_fatal(enum report_phrase phrase, uintptr_t address,
                                           const struct report_facts *facts);
 
+/* Kinds after which a program can go on, a bit each: nothing of moat's is damaged, and what was
+   asked for is not done. */
+#define REPORT_MAY_GO_ON                                                                           \
+    (1u << REPORT_DOUBLE_FREE | 1u << REPORT_INVALID_FREE | 1u << REPORT_SIZE_MISMATCH |           \
+     1u << REPORT_ALIGNMENT_MISMATCH | 1u << REPORT_REENTRANT_CALL)
+enum report_kind report_phrase_kind(enum report_phrase phrase);
+
 /* For sized=report: the same with "moat: error: <kind>: <what> at 0x<address>", and returns. Of
    several threads one after the other; nothing is said where one does not come to its end. Keeps
    signals away meanwhile. */
 MOAT_COLD void report_and_continue(enum report_phrase phrase, uintptr_t address,
                                    const struct report_facts *facts);
+/* For on=report: likewise, but each site once: a kind, and the innermost calls. After
+   REPORT_SITES_MAX of them it says so, and nothing any more. */
+#define REPORT_SITES_MAX 64u
+MOAT_COLD void report_site_and_continue(enum report_phrase phrase, uintptr_t address,
+                                        const struct report_facts *facts);
 
 /* An end that is no misuse: prints "moat: fatal: <text>\n", which is all there is to say, and
    aborts. `detail` is static and short; NULL: there is none. */

@@ -38,6 +38,9 @@ static void print_option(const char *key, uint64_t default_value, struct values 
     printf("%s\t%s\t", key, values.form);
     for (size_t i = 0; i < values.count; i++)
         printf("%s%s%s", i == 0 ? "" : " ", values.words[i].word, lists[values.words[i].list]);
+    bool is_set = strcmp(values.form, "kinds") == 0;
+    if (is_set) printf("\tabort\n");
+    if (is_set) return;
     if (values.count == 0) printf("%" PRIu64 " %" PRIu64, values.least, values.most);
     for (size_t i = 0; i < values.count; i++)
         if (values.words[i].value == default_value) printf("\t%s\n", values.words[i].word);
@@ -52,6 +55,8 @@ static void print_option(const char *key, uint64_t default_value, struct values 
         }                                                                                          \
     }
 #define WORDS_WITH_LIST(list, ...) WORDS(__VA_ARGS__)
+#define KINDS()                                                                                    \
+    (struct values) { .form = "kinds" }
 #define NUMBER(minimum, maximum)                                                                   \
     (struct values) { .form = "number", .least = (minimum), .most = (maximum) }
 #define SIZE(minimum, maximum)                                                                     \

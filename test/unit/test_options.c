@@ -5,6 +5,7 @@
  * changed at will.
  */
 #include "meta/options.h"
+#include "report/report.h"
 
 #include "moat.h"
 
@@ -135,6 +136,15 @@ static const struct {
     {"files=off", CHANGE(files_used, false)},
     {"deepbind=keep", CHANGE(deepbind, DEEPBIND_KEEP)},
     {"report=stderr", NOTHING},
+    {"on=abort", NOTHING},
+    {"on=report", CHANGE(going_on, REPORT_MAY_GO_ON)},
+    {"on=report:on=abort", NOTHING},
+    {"on=abort,double-free=report", CHANGE(going_on, 1u << REPORT_DOUBLE_FREE)},
+    {"on=report,double-free=abort",
+     CHANGE(going_on, REPORT_MAY_GO_ON & ~(1u << REPORT_DOUBLE_FREE))},
+    {"on=abort,double-free=report,invalid-free=report,double-free=abort",
+     CHANGE(going_on, 1u << REPORT_INVALID_FREE)},
+    {"on=abort,corrupt-link=abort,corrupt-metadata=abort,guard-hit=abort", NOTHING},
     {"report=syslog", CHANGE(report, SINK_SYSLOG)},
     {"report=fd:3:report=stderr", NOTHING},
     {"deepbind=keep:deepbind=strip", NOTHING},
@@ -193,6 +203,22 @@ static const char *const bad[] = {
     "purge_delay=99999999999999999999999999999999",
     "verbose=2",
     "verbose=yes",
+    "on=",
+    "on",
+    "on=1",
+    "on=Report",
+    "on=report,",
+    "on=,",
+    "on=report,,double-free=abort",
+    "on=double-free=abort",
+    "on=report,double-free",
+    "on=report,double-free=",
+    "on=report,double-free=off",
+    "on=report,double-freee=abort",
+    "on=report,=abort",
+    "on=report,corrupt-link=report",
+    "on=report,corrupt-metadata=report",
+    "on=abort,guard-hit=report",
     "report=",
     "report=file",
     "report=file:",
@@ -356,6 +382,19 @@ START_TEST(a_privileged_process_takes_no_target_with_a_place) {
 }
 END_TEST
 
+START_TEST(a_privileged_process_lets_no_more_kinds_go_on) {
+    struct options options = parsed("on=abort,double-free=report,invalid-free=report", false);
+    parse_over(&options, "on=report", true);
+    ck_assert_uint_eq(options.going_on, 1u << REPORT_DOUBLE_FREE | 1u << REPORT_INVALID_FREE);
+    parse_over(&options, "on=abort,invalid-free=report,size-mismatch=report", true);
+    ck_assert_uint_eq(options.going_on, 1u << REPORT_DOUBLE_FREE | 1u << REPORT_INVALID_FREE);
+    parse_over(&options, "on=abort,invalid-free=report", true);
+    ck_assert_uint_eq(options.going_on, 1u << REPORT_INVALID_FREE);
+    parse_over(&options, "on=abort", true);
+    ck_assert_uint_eq(options.going_on, 0);
+}
+END_TEST
+
 START_TEST(a_list_goes_with_its_word) {
     struct options options = parsed("deepbind=strip-except:a:deepbind=strip", false);
     ck_assert_int_eq((int)options.deepbind, DEEPBIND_STRIP);
@@ -416,6 +455,8 @@ static const char *const weakening[] = {"guards=off",
                                         "region=64T",
                                         "deepbind=keep",
                                         "deepbind=strip-except:a",
+                                        "on=report",
+                                        "on=abort,invalid-free=report",
                                         "report=file:/tmp/a",
                                         "report=fd:1"};
 
@@ -499,7 +540,7 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     struct options again;
     setenv("MOAT_OPTIONS",
            "verbose=1:guards=off:zero_realloc=alloc:region=1G:purge_delay=0:"
-           "deepbind=strip-except:a,b:report=file:/b",
+           "deepbind=strip-except:a,b:report=file:/b:on=abort,double-free=report",
            1);
     catch_stderr();
     options_load(&options);
@@ -510,8 +551,8 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
         "moat: options: "
         "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:"
         "dump=tables:madvise=on:seal=auto:files=on:"
-        "deepbind=strip-except:a,b:report=file:/b\n");
-    char text[256];
+        "deepbind=strip-except:a,b:report=file:/b:on=abort,double-free=report\n");
+    char text[512];
     ck_assert_uint_lt(strlen(printed), sizeof text);
     memcpy(text, printed + sizeof start - 1, strlen(printed) - sizeof start + 2);
     text[strcspn(text, "\n")] = '\0';
@@ -544,6 +585,7 @@ int main(void) {
     tcase_add_test(group, a_list_has_its_names_and_no_others);
     tcase_add_loop_test(group, a_target_of_reports_keeps_its_place, 0, LENGTH(good_targets));
     tcase_add_test(group, a_privileged_process_takes_no_target_with_a_place);
+    tcase_add_test(group, a_privileged_process_lets_no_more_kinds_go_on);
     tcase_add_test(group, a_list_goes_with_its_word);
     tcase_add_test(group, a_privileged_process_takes_a_list_in_place_of_a_weaker_word_alone);
     tcase_add_test(group, a_bad_item_does_not_hide_the_others);
