@@ -181,6 +181,28 @@ done
 echo '{"version":1,"kind":"x"' >"$work/odd"
 expect 1 "$report" "$work/odd"
 
+# a program that nobody made for this: Python frees one block twice, is told so once a site, and goes on
+cat >"$work/twice.py" <<'END'
+import ctypes
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+block = libc.malloc(ctypes.c_size_t(40))
+for _ in range(20):
+    libc.free(ctypes.c_void_p(block))
+print("went on")
+END
+expect 0 env LD_PRELOAD="$library" MOAT_OPTIONS=on=report:report=file:"$work/python.json" "$python" "$work/twice.py"
+out_is 'went on'
+[ "$(grep -c '^moat: error: double-free: second free of a block at 0x' "$work/err")" = 1 ] || fail "not one report of a site"
+grep -qE '^moat:   #[0-9]+ .*\(_?Py[A-Za-z_]+\+0x[0-9a-f]+\)\+0x' "$work/err" || fail "no function of Python's is named"
+[ "$(wc -l <"$work/python.json")" = 1 ] || fail "not one line of JSON"
+expect 0 "$report" "$work/python.json"
+out_has '^Report 1 of 1, line 1: double-free: .* \(the process went on\)$'
+out_has '^  #[0-9]+ +_?Py[A-Za-z_]+'
+expect 134 env LD_PRELOAD="$library" MOAT_OPTIONS=on=report,double-free=abort "$python" "$work/twice.py"
+out_is ''
+err_has 'moat: fatal: double-free: second free of a block at 0x'
+
 # what cannot be read, or is no log, is said
 expect 1 "$report" "$work/no-such-file"
 err_has "moat-report: $work/no-such-file: No such file or directory"
