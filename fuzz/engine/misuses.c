@@ -182,6 +182,7 @@ void misuse_stomp(struct run *run, const struct input_op *op) {
     if (dead->usable < GRANULE || !shadow_page_survives(&run->shadow, grave)) return;
     unsigned char *bytes = (unsigned char *)dead->start;
     unsigned count = 1 + op->other % 16;
+    run->subject->touch(dead->start, count);
     for (unsigned i = 0; i < count; i++)
         bytes[i] =
             (unsigned char)(op->kind & 1 ? op->value >> (i % 4 * 8) : bytes[i] ^ (op->value | 1));

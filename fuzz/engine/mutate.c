@@ -241,6 +241,12 @@ void mutate_make(struct input *input, struct rng *random, unsigned threads, unsi
         input->schedule[i] = (uint8_t)(rng_next(random) & 0x3f);
 }
 
+void mutate_fresh(struct input *input, struct rng *random, unsigned threads) {
+    mutate_make(input, random, threads, 0);
+    for (unsigned rounds = rng_below(random, 3); rounds > 0; rounds--) mutate_edit(input, random);
+    if (rng_below(random, 3) == 0) append_misuse(input, random);
+}
+
 void mutate_cross(struct input *into, const struct input *from, struct rng *random) {
     unsigned keep = rng_below(random, into->op_count + 1),
              start = rng_below(random, from->op_count + 1);

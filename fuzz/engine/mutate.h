@@ -13,6 +13,9 @@
 
 /* A fresh input of so many random operations; 0: of some. */
 void mutate_make(struct input *input, struct rng *random, unsigned threads, unsigned count);
+/* A fresh input as a search without a corpus needs it: often edited at once, every third with a
+   misuse near its end. */
+void mutate_fresh(struct input *input, struct rng *random, unsigned threads);
 /* A few random edits. */
 void mutate_edit(struct input *input, struct rng *random);
 /* The header of `into`, operations and schedule cut together from both. */

@@ -30,13 +30,20 @@ uint8_t program_kind(unsigned thread, unsigned size_kind) {
     return (uint8_t)(thread * SIZE_KINDS + size_kind);
 }
 
+bool program_takes_blocks(const struct input_op *op) {
+    return op->code <= OP_POSIX_MEMALIGN || op->code == OP_MALLOC_MANY;
+}
+
 void program_adapt(struct input *input) {
     if (input->threads < 2) input->threads = 2;
     if (input->threads > PROGRAM_THREADS_MAX) input->threads = PROGRAM_THREADS_MAX;
-    input->flags &= (uint8_t) ~(INPUT_MISUSE | INPUT_FORK | INPUT_CHECK_OFTEN);
+    input->flags &= (uint8_t) ~(INPUT_FORK | INPUT_CHECK_OFTEN);
     for (unsigned i = 0; i < input->op_count; i++) {
         struct input_op *op = &input->ops[i];
-        if (i < input->prologue) continue;
+        bool wrong = op->code >= OP_DOUBLE_FREE, at_once = i >= input->prologue;
+        if (wrong && at_once && (input->flags & INPUT_MISUSE)) op->code = OP_DOUBLE_FREE;
+        if (wrong && !(at_once && (input->flags & INPUT_MISUSE))) op->code = OP_FREE;
+        if (!at_once) continue;
         /* another thread may free the block meanwhile, or be in the middle of a change */
         if (op->code == OP_CHECK || op->code == OP_USABLE) op->code = OP_FREE;
     }
@@ -81,6 +88,16 @@ static void make_schedule(struct input *input, struct rng *random) {
         input->schedule[i] = (uint8_t)rng_below(random, 256);
 }
 
+/* A second free in the place of an operation, and as likely as not of a block that another thread
+   frees at the time. */
+static void add_misuse(struct input *input, struct rng *random) {
+    unsigned first = input->prologue, count = input->op_count - first;
+    struct input_op *op = &input->ops[first + rng_below(random, count)];
+    input->flags |= INPUT_MISUSE;
+    op->code = OP_DOUBLE_FREE;
+    op->pick = (uint8_t)rng_below(random, 256);
+}
+
 void program_make(struct input *input, struct rng *random) {
     memset(input, 0, sizeof *input);
     input->threads = (uint8_t)(2 + (rng_below(random, 4) == 0) + (rng_below(random, 12) == 0));
@@ -104,6 +121,7 @@ void program_make(struct input *input, struct rng *random) {
             unsigned code = draw_code(random);
             append(input, make_op(random, thread, code, size));
         }
+    if (rng_below(random, 6) == 0) add_misuse(input, random);
     make_schedule(input, random);
 }
 

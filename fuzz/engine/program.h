@@ -17,6 +17,8 @@ enum { PROGRAM_THREADS_MAX = 4 };
 /* The thread that an operation belongs to; and an operation's kind for a size of a thread. */
 unsigned program_thread_of(const struct input *input, const struct input_op *op);
 uint8_t program_kind(unsigned thread, unsigned size_kind);
+/* Whether blocks may be handed out by it. */
+bool program_takes_blocks(const struct input_op *op);
 /* Brings an input of any harness into range. */
 void program_adapt(struct input *input);
 

@@ -57,6 +57,7 @@ void run_fail(struct run *run, const char *format, ...) {
 static void on_report(enum report_kind kind, uintptr_t address) {
     struct run *run = current;
     bool expected = (run->expect.kinds & KIND_BIT(kind)) && address == run->expect.address;
+    expected |= (run->racing.kinds & KIND_BIT(kind)) && address == run->racing.address;
     if (!expected && !(run->tolerated & KIND_BIT(kind)))
         run_fail(run, "report %s at %#lx (offset %#lx), expected kinds %#x at %#lx",
                  report_kind_name(kind), (unsigned long)address,
@@ -88,7 +89,7 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     run->tolerated = 0;
     run->faults_armed = 0;
     run->failures_before = 0;
-    run->expect = (struct expectation){0, 0};
+    run->expect = run->racing = (struct expectation){0, 0};
     shadow_reset(&run->shadow, input->seed,
                  input->flags & INPUT_FULL_CONTENTS ? FULL_ALWAYS : FULL_NORMALLY);
     run->shadow.touch = subject->touch;

@@ -50,6 +50,8 @@ struct run {
     uint64_t failures_before;
     size_t baseline; /* bytes committed with nothing allocated */
     struct expectation expect;
+    /* A block that is freed twice while threads run: any of them may report it, at any time. */
+    struct expectation racing;
     struct shadow shadow;
 };
 

@@ -50,6 +50,11 @@ struct subject {
     void (*end_thread)(void);
     /* Who is asked at each access to a shared word; NULL: nobody. */
     void (*set_scheduler)(const struct harness_scheduler *scheduler);
+    /* Whether memory at the address may be accessed, as far as is known of it. */
+    bool (*is_open)(uintptr_t address);
+    /* Blocks with a page of their own kind begin with a word that is 0 when they are handed out:
+       what the allocator kept there is erased. */
+    bool erases_links;
     /* Addresses are told apart from this one, so that traces do not depend on where the region
        lies. */
     uintptr_t (*base)(void);

@@ -80,6 +80,10 @@ static void end_thread(void) {
 }
 
 static void abandon_thread(void) { *harness_thread_word() = THREAD_NEW; }
+static bool is_open(uintptr_t address) {
+    enum harness_state state = harness_range_state(address);
+    return state == HARNESS_COMMITTED || state == HARNESS_READABLE;
+}
 static uintptr_t base(void) { return ro.region_base; }
 static void fail_nth(unsigned kind, unsigned n) {
     harness_fail_nth(fault_calls[kind % FAULT_CALLS], n);
@@ -125,6 +129,8 @@ const struct subject subject_moat = {
     .be_nobody = be_nobody,
     .end_thread = end_thread,
     .set_scheduler = harness_set_scheduler,
+    .is_open = is_open,
+    .erases_links = true,
     .base = base,
     .committed = committed,
     .used_blocks = used_blocks,

@@ -22,7 +22,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2,
                                  size_t size2, uint8_t *out, size_t max_out_size, unsigned seed);
 
-/* A fresh input of about so many operations. */
+/* A fresh input of about so many operations; 0: of whatever a search would try. */
 void target_make(struct input *input, uint64_t seed, unsigned operations);
 /* A hash of everything the last run saw, and the kind of report that ended it (-1: none). */
 uint64_t target_trace(void);

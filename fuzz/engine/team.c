@@ -32,6 +32,7 @@ struct member {
     bool only_looks;                /* it waits because of LOOKS_MAX */
     unsigned looks;                 /* times in a row at this word from there */
     uint32_t points;                /* that it came to */
+    uint64_t began; /* step at which the operation in hand began; 0: there is none */
     struct run_turn turn;
 };
 
@@ -47,7 +48,9 @@ static struct team {
         const struct atomic_site *site;
     } switches[SWITCHES_KEPT];
     unsigned switch_count;
-    bool at_once; /* the threads run */
+    uint64_t freed_twice; /* step at which a second free came back; 0: none has */
+    uint64_t settled;     /* step at which all that went on beside it was over; 0: not yet */
+    bool at_once;         /* the threads run */
 } team;
 
 struct team_access team_pending(unsigned number) {
@@ -189,8 +192,22 @@ static unsigned choose_value(unsigned count) { return team.plan->value(team.plan
 
 /* --- Threads --------------------------------------------------------------------------------- */
 
+/* A block has the address of one that was freed twice. Where both frees were over when this call
+   began, the second should have been reported. Else the block may be freed by the second while it
+   is in use, which nobody can see. */
+static void judge_taken(struct run *run, uint16_t index) {
+    const struct shadow_block *block = &run->shadow.blocks[index];
+    size_t length = block->usable != 0 ? block->usable : 1;
+    if (run->racing.kinds == 0 || run->racing.address - block->start >= length) return;
+    bool begins_there = block->start == run->racing.address;
+    if (begins_there && team.settled != 0 && team.members[team.self].began > team.settled)
+        run_fail(run, "a block that was freed twice at once was handed out");
+    run->over = true;
+}
+
 static void on_block(uint16_t index, bool taken) {
     if (!team.at_once) return;
+    if (taken) judge_taken(team.run, index);
     if (taken)
         views_publish(team.self, &team.views[index]);
     else
@@ -204,9 +221,47 @@ static void end_thread(struct run *run, const struct input_op *op) {
     if (op->other & 1) run->subject->abandon_thread();
 }
 
+/* A second free of what another thread frees just now, or freed before. Once in a run. */
+static void free_again(struct run *run, const void *argument) {
+    const struct input_op *op = argument;
+    unsigned count = run->shadow.grave_count;
+    if (count == 0 || run->racing.kinds != 0) return;
+    uint16_t grave = op->pick & 1 ? run->shadow.graves[count - 1] : run_pick_grave(run, op->pick);
+    uintptr_t address = run->shadow.blocks[grave].start;
+    run->racing =
+        (struct expectation){KIND_BIT(REPORT_DOUBLE_FREE) | KIND_BIT(REPORT_INVALID_FREE), address};
+    if (run_verbose)
+        fprintf(stderr, "fuzz: thread %u frees %#lx again\n", team.self, (unsigned long)address);
+    views_receive(team.self, &team.views[grave]);
+    run->subject->free((void *)address);
+    if (run_verbose) fprintf(stderr, "fuzz: thread %u has done so\n", team.self);
+    team.freed_twice = team.steps;
+}
+
+/* An operation is over. The first free of the two may have been any that had begun. */
+static void settle(struct run *run) {
+    bool takes = false;
+    if (team.freed_twice == 0 || team.settled != 0) return;
+    for (unsigned i = 0; i < team.threads; i++) {
+        const struct member *member = &team.members[i];
+        if (member->began == 0) continue;
+        if (member->began <= team.freed_twice) return;
+        takes |= program_takes_blocks(&run->input->ops[member->turn.op_index]);
+    }
+    team.settled = team.steps;
+    if (takes) run->over = true; /* it may have got the block, and lost it by the first free */
+}
+
 static void carry_out(unsigned index) {
+    const struct input_op *op = &team.run->input->ops[index];
     team.run->op_index = index;
-    dispatch_op(team.run, &team.run->input->ops[index], team.self);
+    team.members[team.self].began = ++team.steps;
+    if (team.at_once && op->code == OP_DOUBLE_FREE)
+        run_until_report(team.run, free_again, op);
+    else
+        dispatch_op(team.run, op, team.self);
+    team.members[team.self].began = 0;
+    settle(team.run);
 }
 
 static void thread_main(unsigned number) {
@@ -241,10 +296,12 @@ static void run_at_once(struct run *run) {
     team.at_once = false;
 }
 
-/* Every thread checks and frees its share, and ends. */
+/* Every thread checks and frees its share, and ends. After a block was freed twice what is left of
+   the second free may wait for the block's page to be used again. */
 static void come_to_rest(struct run *run) {
     struct input_op check = {.code = OP_CHECK}, end = {.code = OP_THREAD_END};
-    for (unsigned i = 0; i < team.threads && !run->over; i++) {
+    bool at_rest = run->racing.kinds == 0;
+    for (unsigned i = 0; i < team.threads && !run->over && at_rest; i++) {
         be(i);
         dispatch_op(run, &check, i);
     }
@@ -253,7 +310,7 @@ static void come_to_rest(struct run *run) {
         dispatch_drain(run, 0, i + 1, i);
         if (!run->over) dispatch_op(run, &end, i);
     }
-    if (run->over) return;
+    if (run->over || !at_rest) return;
     run->subject->be_nobody();
     run_at_rest(run);
 }
@@ -267,6 +324,7 @@ void team_run_with(struct run *run, const struct subject *subject, const struct 
     team.plan = plan;
     team.threads = input->threads;
     team.steps = team.points = team.switch_count = 0;
+    team.freed_twice = team.settled = 0;
     team.at_once = false;
     dispatch_begin(run, subject, input);
     views_begin(plan->keep, plan->value != NULL, choose_value);

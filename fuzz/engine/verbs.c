@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-enum { ERRNO_MARK = 4242, LIVE_BYTES_MAX = 160 * 1024 * 1024 };
+enum { ERRNO_MARK = 4242, LIVE_BYTES_MAX = 160 * 1024 * 1024, OS_PAGE_LEAST = 4096 };
 
 static bool fault_fired(const struct run *run) {
     return run->subject->failures() != run->failures_before;
@@ -24,6 +24,19 @@ static void judge_null(struct run *run, size_t size, size_t alignment, const cha
     expect_errno(run, ENOMEM, what);
     if (size >= SIZE_IMPOSSIBLE || alignment >= ALIGNMENT_MAY_FAIL || fault_fired(run)) return;
     run_fail(run, "%s of %zu bytes aligned to %zu gave NULL", what, size, alignment);
+}
+
+/* What a new block must not be: with a link in it, or, where it is huge, without a guard behind
+   it. Guards may be left out where memory is refused. */
+static void judge_new(struct run *run, uintptr_t start, size_t usable, size_t alignment,
+                      enum block_origin origin) {
+    const struct subject *subject = run->subject;
+    bool has_page = usable != 0 && usable <= LARGE_MAX && alignment <= SMALL_MAX;
+    if (subject->erases_links && has_page && origin != ORIGIN_REALLOC && *(uint64_t *)start != 0)
+        run_fail(run, "a block of %zu bytes begins with %#lx", usable, *(unsigned long *)start);
+    if (subject->is_open != NULL && usable > LARGE_MAX && subject->failures() == 0 &&
+        subject->is_open(start + round_up(usable, OS_PAGE_LEAST)))
+        run_fail(run, "there is no guard behind a block of %zu bytes", usable);
 }
 
 /* Takes a new block into the model and fills it. */
@@ -43,6 +56,7 @@ static void take(struct run *run, uintptr_t start, size_t requested, size_t alig
     if (broken)
         run_fail(run, "%s: %#lx, asked for %zu, usable %zu, alignment %zu", broken,
                  (unsigned long)start, requested, usable, alignment);
+    judge_new(run, start, usable, alignment, origin);
     if (zeroed && !shadow_is_zero(&run->shadow, start, requested, &wrong))
         run_fail(run, "byte %zu of a zeroed block of %zu bytes is set", wrong, requested);
     shadow_fill(&run->shadow, index);

@@ -47,7 +47,10 @@ size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8
 
 void target_make(struct input *made, uint64_t seed, unsigned operations) {
     struct rng random = {seed};
-    mutate_make(made, &random, FRESH_THREADS, operations);
+    if (operations != 0)
+        mutate_make(made, &random, FRESH_THREADS, operations);
+    else
+        mutate_fresh(made, &random, FRESH_THREADS);
 }
 uint64_t target_trace(void) { return run.trace; }
 int target_reported(void) { return run.reported; }
