@@ -45,9 +45,11 @@ static struct {
     unsigned thread;
     uint8_t kind, order;
     bool is_open; /* its store's value is not known yet */
-    const char *weak_file;
-    unsigned weak_line;
+    const struct atomic_site *weak;
+    uint8_t weak_order;
 } state;
+
+void (*views_on_site)(const struct atomic_site *site);
 
 void views_begin(bool keep, bool stale, unsigned (*choose)(unsigned count)) {
     state.run++;
@@ -118,8 +120,9 @@ static bool releases(unsigned order) {
 }
 
 static bool is_weakened(const struct atomic_site *site) {
-    return state.weak_file != NULL && site->line == state.weak_line &&
-           strcmp(site->file, state.weak_file) == 0;
+    const struct atomic_site *weak = state.weak;
+    return weak != NULL && site->line == weak->line && site->kind == weak->kind &&
+           strcmp(site->file, weak->file) == 0;
 }
 
 void views_leave(void) {
@@ -153,13 +156,14 @@ static void add_store(bool release, bool continues) {
 void views_step(unsigned thread, const struct atomic_site *site, struct word *word) {
     views_leave();
     state.word = word;
+    if (views_on_site != NULL) views_on_site(site);
     if (word == NULL) return;
     word->threads |= (uint8_t)(1u << thread);
     state.thread = thread;
     state.kind = site->kind;
     state.order = site->order;
     if (!state.stale) return;
-    if (is_weakened(site)) state.order = __ATOMIC_RELAXED;
+    if (is_weakened(site)) state.order = state.weak_order;
     uint64_t value = views_native(word->address, word->size);
     if (word->count == 0 || newest(word)->value != value) begin_history(word, value);
     state.views[thread].clock[thread]++;
@@ -233,7 +237,7 @@ void views_barrier(void) {
     for (unsigned i = 0; i < VIEWS_THREADS; i++) join(&state.views[i], &all);
 }
 
-void views_weaken(const char *file, unsigned line) {
-    state.weak_file = file;
-    state.weak_line = line;
+void views_weaken(const struct atomic_site *site, uint8_t order) {
+    state.weak = site;
+    state.weak_order = order;
 }

@@ -52,7 +52,9 @@ void views_receive(unsigned thread, const struct view *view);
 /* A barrier on all threads. */
 void views_barrier(void);
 
-/* The order of the accesses at this place is taken as relaxed; NULL: of none. */
-void views_weaken(const char *file, unsigned line);
+/* The accesses at this place have that order from now on, whatever src/ says; NULL: none have. */
+void views_weaken(const struct atomic_site *site, uint8_t order);
+/* Called with the place of each access; NULL: nobody wants to know. */
+extern void (*views_on_site)(const struct atomic_site *site);
 
 #endif

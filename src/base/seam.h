@@ -30,6 +30,9 @@ struct atomic_site {
     uint8_t order; /* __ATOMIC_RELAXED … */
 };
 
+/* All of them, by the linker. */
+extern const struct atomic_site __start_atomic_sites[], __stop_atomic_sites[];
+
 struct base_seam {
     /* Before every access through atomic.h; may switch to another virtual thread. */
     void (*atomic_step)(const struct atomic_site *site, const volatile void *word, unsigned size);

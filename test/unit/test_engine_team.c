@@ -85,7 +85,9 @@ END_TEST
 
 START_TEST(a_place_can_be_weakened) {
     begin_views();
-    views_weaken("here", LINE_OF_RELEASE);
+    static const struct atomic_site release = {"here", LINE_OF_RELEASE, ATOMIC_STORE,
+                                               __ATOMIC_RELEASE};
+    views_weaken(&release, __ATOMIC_RELAXED);
     pass_message();
     see_flag(__ATOMIC_ACQUIRE);
     ck_assert_uint_eq(load(1, &data, __ATOMIC_RELAXED), 0);

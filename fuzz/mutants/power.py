@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""power.py TREE [options] [PATCH...]: plants bugs and measures how soon they are found.
+
+Run by scripts/fuzz power. Each of fuzz/mutants/*.patch (or those named) is applied to a copy of
+TREE, which is built, and each way of looking for bugs runs on it:
+
+  ops, threads, interleave   the harness with fresh inputs, no corpus, no coverage
+  random                     interleave by coin tosses alone
+  explore                    every interleaving of the programs of fuzz_explore
+  unit                       the unit tests, until one fails (only if asked for)
+
+  --seconds S    processor time of a search (10)
+  --seeds N      searches with as many seeds (3)
+  --ways LIST    of the ways above, by commas; all but unit
+  --csv FILE     the results; doc/benchmarks/fuzz-power.csv
+  --anew         what stands in FILE for these bugs is measured again
+
+A line of FILE for each bug, way and seed: killed (1 or 0), the seconds of processor time until
+then, and what was said. What stands there is not measured again, so a run that was interrupted goes
+on where it was, and one with more seeds adds those. fuzz/mutants/matrix.py makes the table and the
+picture of it. One process at a time.
+"""
+
+import argparse
+import csv
+import glob
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+
+FIELDS = ["bug", "way", "seed", "seconds", "killed", "took", "said"]
+COPIED = ["CMakeLists.txt", "README.md", "CHANGELOG.md", "LICENSE", "cmake", "src", "include", "fuzz",
+          "corpus", "tools", "test", "doc"]
+SEARCHES = {
+    "ops": ["fuzz_ops_replay"],
+    "threads": ["fuzz_threads_replay"],
+    "interleave": ["fuzz_interleave_replay"],
+    "random": ["fuzz_interleave_replay", "--scheduler", "random"],
+}
+EXPLORE_SECONDS = 60
+UNIT_SECONDS = 300
+
+
+def options(arguments):
+    parser = argparse.ArgumentParser(prog="scripts/fuzz power", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tree")
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--ways", default=",".join([*SEARCHES, "explore"]))
+    parser.add_argument("--csv")
+    parser.add_argument("--anew", action="store_true")
+    parser.add_argument("patches", nargs="*")
+    chosen = parser.parse_args(arguments)
+    chosen.ways = chosen.ways.split(",")
+    for way in chosen.ways:
+        if way not in [*SEARCHES, "explore", "unit"]:
+            parser.error("no way '%s'" % way)
+    chosen.csv = chosen.csv or os.path.join(chosen.tree, "doc/benchmarks/fuzz-power.csv")
+    chosen.patches = chosen.patches or sorted(
+        glob.glob(os.path.join(chosen.tree, "fuzz/mutants/*.patch")))
+    return chosen
+
+
+class Results:
+    """What was measured, in a file that is written after each measurement."""
+
+    def __init__(self, path, again):
+        self.path = path
+        self.rows = []
+        if os.path.exists(path):
+            with open(path, newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if row["bug"] not in again]
+
+    def has(self, bug, way, seed, seconds):
+        """Whether that was measured: with as much time, or killed in less."""
+        for row in self.rows:
+            if (row["bug"], row["way"], row["seed"]) == (bug, way, str(seed)):
+                if row["killed"] == "1" or int(row["seconds"]) >= seconds:
+                    return True
+        return False
+
+    def add(self, row):
+        key = ("bug", "way", "seed")
+        self.rows = [old for old in self.rows if [old[k] for k in key] != [str(row[k]) for k in key]]
+        self.rows.append({name: str(value) for name, value in row.items()})
+        self.rows.sort(key=lambda kept: (kept["bug"], kept["way"], int(kept["seed"])))
+        with open(self.path + ".new", "w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(self.path + ".new", self.path)
+
+
+class Place:
+    """The copy of the tree, its build, and where programs run."""
+
+    def __init__(self, tree, with_tests):
+        self.root = os.path.join(tree, "build-fuzz/power")
+        self.tree = os.path.join(self.root, "tree")
+        self.build = os.path.join(self.root, "build-tests" if with_tests else "build")
+        self.runs = os.path.join(self.root, "runs")
+        shutil.rmtree(self.tree, ignore_errors=True)
+        os.makedirs(self.runs, exist_ok=True)
+        for name in COPIED:
+            source, target = os.path.join(tree, name), os.path.join(self.tree, name)
+            copy = shutil.copytree if os.path.isdir(source) else shutil.copy2
+            os.makedirs(self.tree, exist_ok=True)
+            copy(source, target)
+        command = ["cmake", "-S", self.tree, "-B", self.build, "-G", "Ninja",
+                   "-DCMAKE_BUILD_TYPE=Release", "-DMOAT_FUZZ=replay", "-DMOAT_WERROR=OFF",
+                   "-DCMAKE_C_COMPILER_LAUNCHER=" + os.environ.get("MOAT_COMPILER_LAUNCHER", "")]
+        if with_tests:
+            command += ["-DMOAT_BUILD_TESTS=ON", "-DMOAT_TEST_FOLDERS=unit"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        self.with_tests = with_tests
+
+    def patch(self, path, back=False):
+        command = ["patch", "-d", self.tree, "-p1", "-s", "-f"] + (["-R"] if back else [])
+        with open(path) as text:
+            return subprocess.run(command, stdin=text, stdout=subprocess.DEVNULL).returncode == 0
+
+    def make(self):
+        targets = ["test/unit/all"] if self.with_tests else [
+            "fuzz_ops_replay", "fuzz_threads_replay", "fuzz_interleave_replay", "fuzz_explore"]
+        lock = os.environ.get("MOAT_BUILD_LOCK")
+        command = (["flock", lock] if lock else []) + ["ninja", "-C", self.build, *targets]
+        made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return made.returncode == 0, made.stdout
+
+    def run(self, program, arguments, seconds):
+        """Whether it failed, its processor time, and the first words about it. Who takes twice the
+        time has failed: something spins."""
+
+        def limits():
+            resource.setrlimit(resource.RLIMIT_CPU, (2 * seconds + 20, 2 * seconds + 30))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+        said = os.path.join(self.runs, "said")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with open(said, "w") as out:
+            try:
+                status = subprocess.run([os.path.join(self.build, program), *arguments], stdout=out,
+                                        stderr=out, cwd=self.runs, preexec_fn=limits,
+                                        timeout=30 * seconds + 300).returncode
+            except subprocess.TimeoutExpired:
+                status = -signal.SIGXCPU
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        for name in glob.glob(os.path.join(self.runs, "found-*")):
+            os.remove(name)
+        return status, took, first_words(said) if status != -signal.SIGXCPU else "does not end"
+
+
+def first_words(path):
+    with open(path, errors="replace") as file:
+        for line in file:
+            for mark in ("fuzz: failure: ", "moat harness: ", "moat: "):
+                if line.startswith(mark):
+                    return line[len(mark):].strip()[:80]
+            if ":F:" in line or ":E:" in line:
+                return line.split(":")[4].strip()[:80]
+    return ""
+
+
+def measure(place, way, seed, seconds):
+    if way == "explore":
+        status, took, said = place.run("fuzz/fuzz_explore", [], EXPLORE_SECONDS)
+        return status < 0, took, said
+    if way == "unit":
+        total = 0.0
+        for test in sorted(glob.glob(os.path.join(place.build, "test/unit/test_*"))):
+            if not os.access(test, os.X_OK) or os.path.isdir(test):
+                continue
+            status, took, said = place.run(os.path.relpath(test, place.build), [], UNIT_SECONDS)
+            total += took
+            if status != 0:
+                return True, total, os.path.basename(test)
+        return False, total, ""
+    program, *arguments = SEARCHES[way]
+    status, took, said = place.run("fuzz/" + program,
+                                   [*arguments, "--search", str(seconds), str(seed)], seconds)
+    return status < 0, took, said
+
+
+def main():
+    chosen = options(sys.argv[1:])
+    bugs = [os.path.basename(path)[:-len(".patch")] for path in chosen.patches]
+    results = Results(chosen.csv, bugs if chosen.anew else [])
+    place = Place(chosen.tree, "unit" in chosen.ways)
+    complaints = 0
+    for bug, path in zip(bugs, chosen.patches):
+        wanted = []
+        for way in chosen.ways:
+            seeds = 1 if way in ("explore", "unit") else chosen.seeds
+            wanted += [(way, seed) for seed in range(1, seeds + 1)
+                       if not results.has(bug, way, seed, chosen.seconds)]
+        if not wanted:
+            continue
+        if not place.patch(path):
+            print("%s does not apply any more" % bug, flush=True)
+            complaints += 1
+            place.patch(path, back=True)
+            continue
+        made, text = place.make()
+        if not made:
+            print("%s does not compile:\n%s" % (bug, text[-2000:]), flush=True)
+            complaints += 1
+        for way, seed in wanted if made else []:
+            killed, took, said = measure(place, way, seed, chosen.seconds)
+            results.add({"bug": bug, "way": way, "seed": seed, "seconds": chosen.seconds,
+                         "killed": int(killed), "took": "%.2f" % took,
+                         "said": said if killed else ""})
+            print("%s %s %d: %s after %.2f s %s" % (bug, way, seed, "found" if killed else "nothing",
+                                                  took, said if killed else ""), flush=True)
+        place.patch(path, back=True)
+    sys.exit(1 if complaints else 0)
+
+
+if __name__ == "__main__":
+    main()
