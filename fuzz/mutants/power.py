@@ -18,11 +18,13 @@ TREE, which is built, and each way of looking for bugs runs on it:
 A line of FILE for each bug, way and seed: killed (1 or 0), the seconds of processor time until
 then, and what was said. What stands there is not measured again, so a run that was interrupted goes
 on where it was, and one with more seeds adds those. fuzz/mutants/matrix.py makes the table and the
-picture of it. One process at a time.
+picture of it. One process at a time; "unit" needs a run of its own (--ways unit).
 """
 
 import argparse
+import contextlib
 import csv
+import fcntl
 import glob
 import os
 import resource
@@ -40,6 +42,8 @@ SEARCHES = {
     "interleave": ["fuzz_interleave_replay"],
     "random": ["fuzz_interleave_replay", "--scheduler", "random"],
 }
+PROGRAMS = ["fuzz_ops_replay", "fuzz_threads_replay", "fuzz_interleave_replay", "fuzz_explore"]
+BATCH = 8
 EXPLORE_SECONDS = 60
 UNIT_SECONDS = 300
 
@@ -103,6 +107,7 @@ class Place:
         self.tree = os.path.join(self.root, "tree")
         self.build = os.path.join(self.root, "build-tests" if with_tests else "build")
         self.runs = os.path.join(self.root, "runs")
+        self.kept = os.path.join(self.root, "programs")
         shutil.rmtree(self.tree, ignore_errors=True)
         os.makedirs(self.runs, exist_ok=True)
         for name in COPIED:
@@ -124,12 +129,27 @@ class Place:
             return subprocess.run(command, stdin=text, stdout=subprocess.DEVNULL).returncode == 0
 
     def make(self):
-        targets = ["test/unit/all"] if self.with_tests else [
-            "fuzz_ops_replay", "fuzz_threads_replay", "fuzz_interleave_replay", "fuzz_explore"]
-        lock = os.environ.get("MOAT_BUILD_LOCK")
-        command = (["flock", lock] if lock else []) + ["ninja", "-C", self.build, *targets]
+        command = ["ninja", "-C", self.build, *(["test/unit/all"] if self.with_tests else PROGRAMS)]
         made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return made.returncode == 0, made.stdout
+
+    def plant(self, bug, path):
+        """Builds with the bug and keeps the programs; a complaint if that fails."""
+        folder = os.path.join(self.kept, bug)
+        applies = self.patch(path)
+        made, text = self.make() if applies else (False, "")
+        self.patch(path, back=True)
+        if not made:
+            return "does not compile:\n" + text[-2000:] if applies else "does not apply any more"
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        source = os.path.join(self.build, "test/unit" if self.with_tests else "fuzz")
+        for name in os.listdir(source):
+            program = os.path.join(source, name)
+            wanted = name.startswith("test_") if self.with_tests else name in PROGRAMS
+            if wanted and os.path.isfile(program) and os.access(program, os.X_OK):
+                shutil.copy2(program, folder)
+        return None
 
     def run(self, program, arguments, seconds):
         """Whether it failed, its processor time, and the first words about it. Who takes twice the
@@ -143,8 +163,8 @@ class Place:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with open(said, "w") as out:
             try:
-                status = subprocess.run([os.path.join(self.build, program), *arguments], stdout=out,
-                                        stderr=out, cwd=self.runs, preexec_fn=limits,
+                status = subprocess.run([program, *arguments], stdout=out, stderr=out,
+                                        cwd=self.runs, preexec_fn=limits,
                                         timeout=30 * seconds + 300).returncode
             except subprocess.TimeoutExpired:
                 status = -signal.SIGXCPU
@@ -166,24 +186,55 @@ def first_words(path):
     return ""
 
 
-def measure(place, way, seed, seconds):
+def measure(place, bug, way, seed, seconds):
+    folder = os.path.join(place.kept, bug)
     if way == "explore":
-        status, took, said = place.run("fuzz/fuzz_explore", [], EXPLORE_SECONDS)
+        status, took, said = place.run(os.path.join(folder, "fuzz_explore"), [], EXPLORE_SECONDS)
         return status < 0, took, said
     if way == "unit":
         total = 0.0
-        for test in sorted(glob.glob(os.path.join(place.build, "test/unit/test_*"))):
-            if not os.access(test, os.X_OK) or os.path.isdir(test):
-                continue
-            status, took, said = place.run(os.path.relpath(test, place.build), [], UNIT_SECONDS)
+        for test in sorted(os.listdir(folder)):
+            status, took, said = place.run(os.path.join(folder, test), [], UNIT_SECONDS)
             total += took
             if status != 0:
-                return True, total, os.path.basename(test)
+                return True, total, test
         return False, total, ""
     program, *arguments = SEARCHES[way]
-    status, took, said = place.run("fuzz/" + program,
+    status, took, said = place.run(os.path.join(folder, program),
                                    [*arguments, "--search", str(seconds), str(seed)], seconds)
     return status < 0, took, said
+
+
+@contextlib.contextmanager
+def held(path):
+    """Where several builds share a machine: one at a time."""
+    if not path:
+        yield
+        return
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def run_batch(place, chosen, results, batch):
+    complaints = 0
+    with held(os.environ.get("MOAT_BUILD_LOCK")):
+        for bug, path, wanted in batch:
+            complaint = place.plant(bug, path)
+            if complaint:
+                print("%s %s" % (bug, complaint), flush=True)
+                complaints += 1
+                wanted.clear()
+    for bug, _, wanted in batch:
+        for way, seed in wanted:
+            killed, took, said = measure(place, bug, way, seed, chosen.seconds)
+            results.add({"bug": bug, "way": way, "seed": seed, "seconds": chosen.seconds,
+                         "killed": int(killed), "took": "%.2f" % took,
+                         "said": said if killed else ""})
+            print("%s %s %d: %s after %.2f s %s" % (bug, way, seed, "found" if killed else "nothing",
+                                                  took, said if killed else ""), flush=True)
+        shutil.rmtree(os.path.join(place.kept, bug), ignore_errors=True)
+    return complaints
 
 
 def main():
@@ -191,32 +242,17 @@ def main():
     bugs = [os.path.basename(path)[:-len(".patch")] for path in chosen.patches]
     results = Results(chosen.csv, bugs if chosen.anew else [])
     place = Place(chosen.tree, "unit" in chosen.ways)
-    complaints = 0
+    work = []
     for bug, path in zip(bugs, chosen.patches):
         wanted = []
         for way in chosen.ways:
             seeds = 1 if way in ("explore", "unit") else chosen.seeds
             wanted += [(way, seed) for seed in range(1, seeds + 1)
                        if not results.has(bug, way, seed, chosen.seconds)]
-        if not wanted:
-            continue
-        if not place.patch(path):
-            print("%s does not apply any more" % bug, flush=True)
-            complaints += 1
-            place.patch(path, back=True)
-            continue
-        made, text = place.make()
-        if not made:
-            print("%s does not compile:\n%s" % (bug, text[-2000:]), flush=True)
-            complaints += 1
-        for way, seed in wanted if made else []:
-            killed, took, said = measure(place, way, seed, chosen.seconds)
-            results.add({"bug": bug, "way": way, "seed": seed, "seconds": chosen.seconds,
-                         "killed": int(killed), "took": "%.2f" % took,
-                         "said": said if killed else ""})
-            print("%s %s %d: %s after %.2f s %s" % (bug, way, seed, "found" if killed else "nothing",
-                                                  took, said if killed else ""), flush=True)
-        place.patch(path, back=True)
+        if wanted:
+            work.append((bug, path, wanted))
+    complaints = sum(run_batch(place, chosen, results, work[at:at + BATCH])
+                     for at in range(0, len(work), BATCH))
     sys.exit(1 if complaints else 0)
 
 

@@ -1,0 +1,337 @@
+/*
+ * controls_main: for each oracle one planted bug that must be found, as what it is.
+ *
+ *   fuzz_controls [NAME...]
+ *
+ * The bugs are planted in front of moat: a verb that answers wrongly now and then, an order that is
+ * taken as weaker, a word that threads share without a lock. Each runs in a child process on the
+ * inputs that a search without a corpus would try. A bug counts as found only if the failure has
+ * the words of its oracle and comes at an operation that can show it; a run in which one goes
+ * unfound, or is found as something else, fails. The test fuzz.controls. Exit status: 0; 1.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "engine/dispatch.h"
+#include "engine/mutate.h"
+#include "engine/program.h"
+#include "engine/target.h"
+#include "engine/team.h"
+#include "meta/region.h"
+#include "meta/ro.h"
+
+enum { NOW_AND_THEN = 7, INPUTS_MAX = 20000, SECONDS_MAX = 20 };
+
+static struct run run;
+static struct input input;
+static struct subject planted;
+static unsigned calls;
+static bool is_time(void) { return ++calls % NOW_AND_THEN == 0; }
+
+/* The last block that malloc gave and nobody freed, and the last that was freed and not given. */
+static void *last_given, *last_freed;
+static size_t last_size;
+
+static void *remembering_malloc(size_t size) {
+    void *block = subject_moat.malloc(size);
+    if (block == last_freed) last_freed = NULL;
+    if (size >= 2 * sizeof(uint64_t)) last_given = block, last_size = size;
+    return block;
+}
+static void remembering_free(void *block) {
+    if (block == last_given) last_given = NULL;
+    if (block != NULL) last_freed = block;
+    subject_moat.free(block);
+}
+static void remember(void) {
+    planted.malloc = remembering_malloc;
+    planted.free = remembering_free;
+    planted.free_sized = NULL; /* see plant() */
+}
+
+/* --- Verbs that answer wrongly --------------------------------------------------------------- */
+
+static void *overlapping_malloc(size_t size) {
+    if (last_given != NULL && size != 0 && size <= last_size && is_time()) return last_given;
+    return remembering_malloc(size);
+}
+static void plant_overlap(void) {
+    remember();
+    planted.malloc = overlapping_malloc;
+}
+
+static void scribbling_free(void *block) {
+    if (last_given != NULL && block != last_given && is_time()) *(uint64_t *)last_given ^= 1;
+    remembering_free(block);
+}
+static void plant_contents(void) {
+    remember();
+    planted.free = scribbling_free;
+}
+
+static void *misaligned_alloc(size_t alignment, size_t size) {
+    bool is_small = is_power_of_two(alignment) && alignment <= SMALL_MAX && size <= SMALL_MAX;
+    return is_small ? subject_moat.malloc(size) : subject_moat.aligned_alloc(alignment, size);
+}
+static void plant_alignment(void) { planted.aligned_alloc = misaligned_alloc; }
+
+static void *dirty_calloc(size_t number, size_t size) {
+    unsigned char *block = subject_moat.calloc(number, size);
+    if (block != NULL && number * size > GRANULE && is_time()) block[GRANULE - 1] = 1;
+    return block;
+}
+static void plant_zeroed(void) { planted.calloc = dirty_calloc; }
+
+/* When it is asked for alone; the engine asks when it takes a block, too. */
+static size_t growing_usable_size(const void *block) {
+    bool is_alone = input.ops[run.op_index].code == OP_USABLE;
+    return subject_moat.usable_size(block) + (block != NULL && is_alone ? GRANULE : 0);
+}
+static void plant_usable(void) { planted.usable_size = growing_usable_size; }
+
+static void *noisy_malloc(size_t size) {
+    void *block = subject_moat.malloc(size);
+    if (is_time()) errno = EAGAIN;
+    return block;
+}
+static void plant_errno(void) { planted.malloc = noisy_malloc; }
+
+static void *refusing_malloc(size_t size) {
+    if (!is_time()) return subject_moat.malloc(size);
+    errno = ENOMEM;
+    return NULL;
+}
+static void plant_null(void) { planted.malloc = refusing_malloc; }
+
+static void *overflowing_malloc(size_t size) {
+    return subject_moat.malloc(size > PTRDIFF_MAX ? 100 : size);
+}
+static void plant_impossible(void) { planted.malloc = overflowing_malloc; }
+
+static void *leaking_malloc(size_t size) {
+    uint64_t *block = subject_moat.malloc(size);
+    if (block != NULL && size != 0 && is_time()) *block = 0x2bca286d0000;
+    return block;
+}
+static void plant_link(void) { planted.malloc = leaking_malloc; }
+
+static bool always_open(uintptr_t address) { return address != 0; }
+static void plant_guard(void) { planted.is_open = always_open; }
+
+static void forgetful_free(void *block) {
+    if (!is_time()) subject_moat.free(block);
+}
+static void plant_leak(void) { planted.free = forgetful_free; }
+
+static bool idle_trim(void) { return false; }
+static void plant_committed(void) { planted.trim = idle_trim; }
+
+static bool damaging_trim(void) {
+    bool gave = subject_moat.trim();
+    if (is_time()) ro.region->in_use++;
+    return gave;
+}
+static void plant_invariant(void) { planted.trim = damaging_trim; }
+
+static void patient_free(void *block) {
+    if (block == NULL || block != last_freed) remembering_free(block);
+}
+static void plant_unseen(void) {
+    remember();
+    planted.free = patient_free;
+}
+
+static void twofold_free(void *block) {
+    subject_moat.free(block);
+    if (block != NULL && is_time()) subject_moat.free(block);
+}
+static void plant_report(void) { planted.free = twofold_free; }
+
+/* --- While threads run ----------------------------------------------------------------------- */
+
+/* One word for the blocks of a list, and no read-modify-write. */
+static uint64_t frees, kept[SHADOW_BLOCKS];
+
+static void begin_shared(uint64_t seed, bool by_kernel,
+                         void (*on_report)(enum report_kind kind, uintptr_t address)) {
+    subject_moat.begin(seed, by_kernel, on_report);
+    frees = 0;
+}
+
+static void listing_free(void *block) {
+    if (block == NULL) return;
+    uint64_t number = atomic_load_relaxed(&frees);
+    kept[number % SHADOW_BLOCKS] = (uintptr_t)block;
+    atomic_store_relaxed(&frees, number + 1);
+}
+/* Who trims frees what was listed, and what was listed over is lost. */
+static bool freeing_trim(void) {
+    for (; frees > 0; frees--) subject_moat.free((void *)kept[(frees - 1) % SHADOW_BLOCKS]);
+    return subject_moat.trim();
+}
+static void plant_lost_update(void) {
+    planted.begin = begin_shared;
+    planted.free = listing_free;
+    planted.trim = freeing_trim;
+}
+
+static void swallowing_free(void *block) {
+    if (run.racing.kinds == 0 || (uintptr_t)block != run.racing.address) subject_moat.free(block);
+}
+static void plant_twice(void) { planted.free = swallowing_free; }
+
+/* Two locks, taken in this order and in that. */
+static uint64_t locks[2];
+
+static void lock(uint64_t *word) {
+    uint64_t seen;
+    do {
+        seen = atomic_load_acquire(word);                                 /* pairs with unlock */
+    } while (seen != 0 || !atomic_cas_acquire(word, &seen, (uint64_t)1)); /* pairs with unlock */
+}
+static void unlock(uint64_t *word) {
+    atomic_store_release(word, (uint64_t)0);
+} /* pairs with lock */
+
+static void begin_locks(uint64_t seed, bool by_kernel,
+                        void (*on_report)(enum report_kind kind, uintptr_t address)) {
+    subject_moat.begin(seed, by_kernel, on_report);
+    locks[0] = locks[1] = 0;
+}
+static void *locking_malloc(size_t size) {
+    lock(&locks[0]);
+    lock(&locks[1]);
+    void *block = subject_moat.malloc(size);
+    unlock(&locks[1]);
+    unlock(&locks[0]);
+    return block;
+}
+static void locking_free(void *block) {
+    lock(&locks[1]);
+    lock(&locks[0]);
+    subject_moat.free(block);
+    unlock(&locks[0]);
+    unlock(&locks[1]);
+}
+static void plant_no_progress(void) {
+    planted.begin = begin_locks;
+    planted.malloc = locking_malloc;
+    planted.free = locking_free;
+}
+
+/* A collect takes the announcement of claims relaxed, and may see none of them: found only where a
+   load may be given an old value. */
+static void plant_weak_order(void) {
+    const struct atomic_site *first = NULL, *site = __start_atomic_sites;
+    for (; site < __stop_atomic_sites; site++)
+        if (strstr(site->file, "heap/page.c") != NULL && site->kind == ATOMIC_CHANGE &&
+            site->order == __ATOMIC_ACQUIRE && (first == NULL || site->line < first->line))
+            first = site;
+    views_weaken(first, __ATOMIC_RELAXED);
+}
+
+/* --- What must be found ---------------------------------------------------------------------- */
+
+static const struct control {
+    const char *name;
+    void (*plant)(void);
+    const char *says; /* the oracle's words */
+    const char *at;   /* an operation that can show it, or "" */
+    bool at_once;     /* found by threads that run at once */
+} controls[] = {
+    {"overlap", plant_overlap, "overlaps a live block", "malloc", false},
+    {"contents", plant_contents, "contents lost", "", false},
+    {"alignment", plant_alignment, "is not aligned", "aligned", false},
+    {"zeroed", plant_zeroed, "of a zeroed block", "calloc", false},
+    {"usable size", plant_usable, "usable size was", "usable", false},
+    {"errno", plant_errno, "malloc left errno", "malloc", false},
+    {"NULL", plant_null, "gave NULL", "malloc", false},
+    {"impossible size", plant_impossible, "an impossible size", "malloc", false},
+    {"link left", plant_link, "begins with", "malloc", false},
+    {"guard", plant_guard, "there is no guard", "", false},
+    {"blocks in use", plant_leak, "in use after everything was freed", "at the end", false},
+    {"memory kept", plant_committed, "committed after everything was freed", "at the end", false},
+    {"invariants", plant_invariant, "report corrupt-metadata", "", false},
+    {"misuse unseen", plant_unseen, "was not reported", "double-free", false},
+    {"report", plant_report, "report double-free", "", false},
+    {"lost update", plant_lost_update, "in use after everything was freed", "at the end", true},
+    {"freed twice", plant_twice, "freed twice at once was handed out", "", true},
+    {"no progress", plant_no_progress, "make no progress", "", true},
+    {"weak order", plant_weak_order, "in use after everything was freed", "at the end", true},
+};
+enum { CONTROLS = sizeof controls / sizeof controls[0] };
+
+/* Sized frees go the way of free. */
+static void free_of_size(void *block, size_t size) {
+    (void)size;
+    planted.free(block);
+}
+
+static void plant(const struct control *control) {
+    planted = subject_moat;
+    control->plant();
+    if (planted.free != subject_moat.free) planted.free_sized = free_of_size;
+}
+
+static void search(const struct control *control) {
+    plant(control);
+    for (uint64_t seed = 0; seed < INPUTS_MAX; seed++) {
+        struct rng random = {seed};
+        last_given = last_freed = NULL;
+        if (control->at_once) {
+            program_make(&input, &random);
+            input.flags |= INPUT_STALE;
+            program_adapt(&input);
+            team_run(&run, &planted, &input);
+        } else {
+            mutate_fresh(&input, &random, 1);
+            dispatch_input(&run, &planted, &input);
+        }
+    }
+}
+
+/* What the child said, up to the operation. */
+static void run_child(const struct control *control, char *text, size_t size) {
+    FILE *said = tmpfile();
+    if (said == NULL) abort();
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {SECONDS_MAX, SECONDS_MAX};
+        setrlimit(RLIMIT_CPU, &limit);
+        dup2(fileno(said), STDERR_FILENO);
+        search(control);
+        _exit(0);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child) abort();
+    ssize_t length = status != 0 ? pread(fileno(said), text, size - 1, 0) : 0;
+    text[length > 0 ? length : 0] = '\0';
+    fclose(said);
+}
+
+static bool is_found(const struct control *control) {
+    char text[4096];
+    run_child(control, text, sizeof text);
+    bool found =
+        text[0] != '\0' && strstr(text, control->says) != NULL && strstr(text, control->at) != NULL;
+    printf("%s: %s\n", control->name, found ? "found" : "NOT FOUND as what it is");
+    if (!found) printf("  wanted: %s %s; said: %s\n", control->says, control->at, text);
+    fflush(stdout);
+    return found;
+}
+
+int main(int argc, char **argv) {
+    unsigned missed = 0;
+    for (unsigned i = 0; i < CONTROLS; i++) {
+        bool wanted = argc == 1;
+        for (int at = 1; at < argc; at++) wanted |= strcmp(argv[at], controls[i].name) == 0;
+        if (wanted) missed += !is_found(&controls[i]);
+    }
+    return missed > 0;
+}

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""matrix.py TREE [--check]: the tables and the picture of doc/fuzzing.md, from what was measured.
+
+doc/benchmarks/fuzz-power.csv (scripts/fuzz power) becomes the kill matrix and fuzz-power.svg,
+fuzz-orders.csv (fuzz_weaken --csv) the table of weaker orders. Each replaces what stands between
+its two marks in the document. --check: compares instead, and says what differs. The picture needs
+gnuplot and is left alone without.
+"""
+
+import csv
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+
+WAYS = ["ops", "threads", "interleave", "random", "explore", "unit"]
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def cell(rows, budget_too):
+    """Killed with how many of the seeds, and the median of the seconds until then."""
+    if not rows:
+        return "not run"
+    times = [float(row["took"]) for row in rows if row["killed"] == "1"]
+    if times:
+        return "%d/%d %.2f" % (len(times), len(rows), statistics.median(times))
+    return "- in %s" % max(int(row["seconds"]) for row in rows) if budget_too else "-"
+
+
+def matrix(rows):
+    ways = [way for way in WAYS if any(row["way"] == way for row in rows)]
+    lines = ["| bug | %s | seen as |" % " | ".join(ways), "|---" * (len(ways) + 2) + "|"]
+    survivors = []
+    for bug in sorted({row["bug"] for row in rows}):
+        mine = [row for row in rows if row["bug"] == bug]
+        cells = [cell([row for row in mine if row["way"] == way], way != "explore") for way in ways]
+        said = [row["said"] for row in mine if row["killed"] == "1" and row["way"] != "unit"]
+        seen = re.sub(r" at 0x.*| \(offset.*|, expected.*|: 0x.*", "", said[0]) if said else ""
+        if not said:
+            survivors.append(bug)
+        lines.append("| %s | %s | %s |" % (bug, " | ".join(cells), seen.replace("|", "\\|")))
+    bugs = len({row["bug"] for row in rows})
+    sums = []
+    for way in ways:
+        found = {row["bug"] for row in rows if row["way"] == way and row["killed"] == "1"}
+        tried = {row["bug"] for row in rows if row["way"] == way}
+        sums.append("%s %d of %d" % (way, len(found), len(tried)))
+    lines += ["", "Found by %s; by one of the fuzzers at least %d of %d. Not found: %s." % (
+        ", ".join(sums), bugs - len(survivors), bugs, ", ".join(survivors) or "none")]
+    return "\n".join(lines)
+
+
+def orders(rows):
+    lines = ["| place | order | weaker | found after | seen as |", "|---|---|---|---|---|"]
+    for row in rows:
+        said = re.sub(r" at 0x.*| \(offset.*|, expected.*|: 0x.*", "", row["said"])
+        lines.append("| %s | %s | %s | %s | %s |" % (
+            row["place"], row["order"], row["weaker"],
+            row["seconds"] + " s" if row["found"] == "1" else "-", said))
+    found = sum(row["found"] == "1" for row in rows)
+    return "\n".join(lines + ["", "%d of %d found." % (found, len(rows))])
+
+
+def replaced(text, mark, content):
+    begin, end = "<!-- %s -->\n" % mark, "<!-- end of %s -->" % mark
+    before, rest = text.split(begin, 1)
+    return before + begin + content + "\n" + end + rest.split(end, 1)[1]
+
+
+def draw(rows, path):
+    """How many bugs are found after so many seconds, by each way."""
+    if shutil.which("gnuplot") is None:
+        return
+    lines, data = [], ""
+    for way in WAYS[:4]:
+        best = {}
+        for row in rows:
+            if row["way"] == way and row["killed"] == "1":
+                best.setdefault(row["bug"], []).append(float(row["took"]))
+        times = sorted(max(statistics.median(taken), 0.01) for taken in best.values())
+        if times:
+            points = ["%g %d" % (time, number) for number, time in enumerate(times, 1)]
+            data += "$%s << EOD\n%s\nEOD\n" % (way, "\n".join(points))
+            lines.append("$%s using 1:2 with steps lw 2 title '%s'" % (way, way))
+    script = ("set terminal svg size 720,360 font 'sans-serif,12'\nset output '%s'\n%s"
+              "set logscale x\nset xlabel 'seconds of processor time'\nset ylabel 'bugs found'\n"
+              "set key left top\nset grid\nset yrange [0:*]\nplot %s\n" % (
+                  path, data, ", ".join(lines)))
+    subprocess.run(["gnuplot"], input=script, text=True, check=True)
+
+
+def main():
+    tree = sys.argv[1]
+    folder, document = os.path.join(tree, "doc/benchmarks"), os.path.join(tree, "doc/fuzzing.md")
+    power = rows_of(os.path.join(folder, "fuzz-power.csv"))
+    with open(document) as file:
+        old = file.read()
+    new = replaced(old, "kill matrix", matrix(power))
+    new = replaced(new, "weaker orders", orders(rows_of(os.path.join(folder, "fuzz-orders.csv"))))
+    if "--check" in sys.argv:
+        if new != old:
+            sys.exit("doc/fuzzing.md is not what was measured: run fuzz/mutants/matrix.py")
+        return
+    with open(document, "w") as file:
+        file.write(new)
+    draw(power, os.path.join(folder, "fuzz-power.svg"))
+
+
+if __name__ == "__main__":
+    main()
