@@ -23,8 +23,7 @@
 #include "engine/program.h"
 #include "engine/target.h"
 #include "engine/team.h"
-#include "meta/region.h"
-#include "meta/ro.h"
+#include "heap/heap.h"
 
 enum { NOW_AND_THEN = 7, INPUTS_MAX = 20000, SECONDS_MAX = 20 };
 
@@ -134,7 +133,8 @@ static void plant_committed(void) { planted.trim = idle_trim; }
 
 static bool damaging_trim(void) {
     bool gave = subject_moat.trim();
-    if (is_time()) ro.region->in_use++;
+    struct heap *heap = heap_of_thread();
+    if (heap != NULL && is_time()) heap->segments++;
     return gave;
 }
 static void plant_invariant(void) { planted.trim = damaging_trim; }

@@ -156,6 +156,9 @@ void run_at_rest(struct run *run) {
     if (broken) run_fail(run, "the engine itself is broken: %s", broken);
     run->subject->trim();
     run->subject->check();
+    /* one for each thread that there is at once, and one for those that have none */
+    unsigned heaps = run->subject->heaps != NULL ? run->subject->heaps() : 0;
+    if (heaps > INPUT_MAX_THREADS + 1) run_fail(run, "%u heaps were made", heaps);
     size_t used = run->subject->used_blocks();
     if (used != 0) run_fail(run, "%zu blocks in use after everything was freed", used);
     size_t committed = run->subject->committed();

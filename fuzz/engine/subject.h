@@ -61,6 +61,8 @@ struct subject {
     size_t (*committed)(void);
     /* Blocks in use as the allocator sees them. Exact once every thread has collected. */
     size_t (*used_blocks)(void);
+    /* Records of threads that were ever made; NULL: it has none. */
+    unsigned (*heaps)(void);
     void (*advance_clock)(uint64_t milliseconds);
     /* The n-th system call of a kind (0 … fault_kinds - 1) from now on fails once. */
     void (*fail_nth)(unsigned kind, unsigned n);

@@ -107,6 +107,8 @@ static size_t used_blocks(void) {
     return stats.used_blocks;
 }
 
+static unsigned heaps(void) { return ro_is_started() ? ro.pool->made : 0; }
+
 const struct subject subject_moat = {
     .malloc = moat_malloc,
     .calloc = moat_calloc,
@@ -134,6 +136,7 @@ const struct subject subject_moat = {
     .base = base,
     .committed = committed,
     .used_blocks = used_blocks,
+    .heaps = heaps,
     .advance_clock = harness_clock_advance,
     .fail_nth = fail_nth,
     .fail_none = harness_fail_none,
