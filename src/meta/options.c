@@ -56,11 +56,15 @@ struct option_row {
 #define KINDS() .form = FORM_KINDS
 #define SIZE(least, most) .form = FORM_SIZE, .minimum = (least), .maximum = (most)
 
+/* A word whose form is left out has none: LIST_NONE is 0. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 static const struct option_row rows[OPTIONS] = {
 #define OPTION(name, field, type, default_value, its_rule, values)                                 \
     [OPTION_##name] = {.key = #name, .rule = its_rule, values},
 #include "meta/options.def"
 };
+#pragma GCC diagnostic pop
 
 void options_set_defaults(struct options *options) {
     *options = (struct options){

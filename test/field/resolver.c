@@ -11,7 +11,7 @@ static void *handle;
 
 static void *get_handle(void) { return handle; }
 static void *get_null(void) { return NULL; }
-static void *(*choose(void))(void) {
+__attribute__((used)) static void *(*choose(void))(void) {
     handle = dlopen(FOLDER "/libfield_plugin.so", RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
     return handle != NULL ? get_handle : get_null;
 }
