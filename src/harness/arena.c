@@ -301,6 +301,7 @@ static long play_madvise(uintptr_t start, size_t size, long advice) {
 
 /* The caller has written into the last word it moves over. */
 static long play_mremap(uintptr_t from, size_t size, uintptr_t to) {
+    if (from == 0 || to == 0) return -(long)EFAULT;
     arena_touch(to + size - sizeof(uint64_t), sizeof(uint64_t));
     empty(to, size);
     for (uintptr_t at = 0; at < size; at += UNIT_BYTES) {
