@@ -244,6 +244,7 @@ void mutate_make(struct input *input, struct rng *random, unsigned threads, unsi
 void mutate_fresh(struct input *input, struct rng *random, unsigned threads) {
     mutate_make(input, random, threads, 0);
     for (unsigned rounds = rng_below(random, 3); rounds > 0; rounds--) mutate_edit(input, random);
+    if (rng_below(random, 2) == 0) input->fault_budget = (uint8_t)(1 + rng_below(random, 4));
     if (rng_below(random, 3) == 0) append_misuse(input, random);
 }
 
