@@ -58,7 +58,7 @@ def options(arguments):
     parser.add_argument("--csv")
     parser.add_argument("--anew", action="store_true")
     parser.add_argument("patches", nargs="*")
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_intermixed_args(arguments)
     chosen.ways = chosen.ways.split(",")
     for way in chosen.ways:
         if way not in [*SEARCHES, "explore", "unit"]:
