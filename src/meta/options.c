@@ -32,9 +32,6 @@ enum option_rule {
     TAKE_NONE
 };
 
-/* Most words have no text behind them: what is left out is LIST_NONE. */
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-
 enum option_form { FORM_WORD, FORM_NUMBER, FORM_SIZE, FORM_KINDS };
 
 struct option_word {
