@@ -45,8 +45,14 @@ static unsigned self;
 #ifdef UNDER_ADDRESS_SANITIZER
 void __sanitizer_start_switch_fiber(void **save, const void *bottom, size_t size);
 void __sanitizer_finish_switch_fiber(void *save, const void **bottom, size_t *size);
+void __asan_unpoison_memory_region(const volatile void *start, size_t size);
 static const void *own_bottom;
 static size_t own_size;
+
+/* Nobody is left in the frames of an input before, which marked their variables. */
+static void forget_frames(const struct fiber *fiber) {
+    __asan_unpoison_memory_region(fiber->stack, STACK_BYTES);
+}
 
 static void say_leaving(unsigned to) {
     if (to != 0)
@@ -64,6 +70,7 @@ static void say_arrived(unsigned from) {
     }
 }
 #else
+static void forget_frames(const struct fiber *fiber) { (void)fiber; }
 static void say_leaving(unsigned to) { (void)to; }
 static void say_arrived(unsigned from) { (void)from; }
 #endif
@@ -139,6 +146,7 @@ static void need_stack(struct fiber *fiber) {
 void fiber_make(unsigned number, void (*entry)(unsigned number)) {
     struct fiber *fiber = &fibers[number];
     need_stack(fiber);
+    forget_frames(fiber);
     fiber->entry = entry;
     fiber->error = 0;
 #if HAND_WRITTEN
