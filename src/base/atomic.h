@@ -89,7 +89,6 @@
 #define atomic_and_acquire(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_and, p, v, __ATOMIC_ACQUIRE)
 #define atomic_and_acq_rel(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_and, p, v, __ATOMIC_ACQ_REL)
 #define atomic_add_relaxed(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_add, p, v, __ATOMIC_RELAXED)
-#define atomic_add_acq_rel(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_add, p, v, __ATOMIC_ACQ_REL)
 #define atomic_sub_acq_rel(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_sub, p, v, __ATOMIC_ACQ_REL)
 #define atomic_exchange_relaxed(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_RELAXED)
 #define atomic_exchange_acquire(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_ACQUIRE)

@@ -22,20 +22,15 @@ void heap_report_reentry(void) { report_fatal(PHRASE_CALL_FROM_HANDLER, 0, NULL)
 
 void heap_enter_busy(struct heap *heap, uintptr_t outside) {
     MOAT_CHECK(heap->thread == thread_identity(), "thread word names another thread's heap", heap);
-    uint32_t count = atomic_load_relaxed(&heap->seqcount);
-    if (MOAT_UNLIKELY(count & HEAP_INSIDE)) heap_report_reentry();
-    if (MOAT_UNLIKELY(atomic_load_relaxed(&heap->announced) != 0))
-        heap_enter_announced(heap);
-    else
-        atomic_store_relaxed(&heap->seqcount, count + HEAP_INSIDE);
+    if (MOAT_UNLIKELY(heap->seqcount & 1)) heap_report_reentry();
+    atomic_store_relaxed(&heap->seqcount, heap->seqcount + 1);
     heap->outside_word = outside;
 }
 
 void heap_enter(struct heap *heap) { heap_enter_busy(heap, thread_enter()); }
 
 void heap_leave(struct heap *heap) {
-    /* pairs with the CAS of a visitor */
-    atomic_store_release(&heap->seqcount, heap->seqcount + (HEAP_COUNTED - HEAP_INSIDE));
+    atomic_store_relaxed(&heap->seqcount, heap->seqcount + 1);
     thread_leave(heap->outside_word);
 }
 
@@ -160,20 +155,9 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
     }
 }
 
-/* A visitor may have ended the page that this very free has emptied. */
-static bool is_page_of(const struct heap *heap, const struct page *page) {
-    const struct segment *segment = page_segment(page);
-    return owner_heap(atomic_load_relaxed(&segment->owner)) == &heap->owner &&
-           !has_bit(segment->free_pages, page_slot(page));
-}
-
 void heap_page_event(struct heap *heap, struct page *page) {
     thread_mark_busy(); /* without HARDENED_BUSY the fast path has no bracket */
     heap_enter_busy(heap, (uintptr_t)heap);
-    if (MOAT_UNLIKELY(heap->was_visited) && !is_page_of(heap, page)) {
-        heap_leave(heap);
-        return;
-    }
     if (page->in_full) heap_queue_rejoin(heap, page);
     if (page_used(page) == 0 && !heap_queue_keeps(heap, page))
         heap_release_page(heap, page);

@@ -8,8 +8,7 @@
  * Invariants: a page is in the queue of its class, or set aside because it was full; direct[w] is
  * the first page of the queue that serves w granules, or page_empty; every segment whose owner word
  * names the heap is in lists[index & 63]. `seqcount` is odd inside a generic path: a call
- * that finds it odd comes from a signal handler. Who visits the heap of a thread that sleeps is
- * inside too, in place of its thread.
+ * that finds it odd comes from a signal handler.
  */
 #ifndef MOAT_HEAP_H
 #define MOAT_HEAP_H
@@ -22,14 +21,6 @@
 #define HEAP_SIZE ((size_t)1 << HEAP_SHIFT)
 #define HEAPS_MAX ((size_t)65536)
 #define HEAP_LATE 0u /* index of the heap that is nobody's */
-
-/* The lowest bits of `seqcount`; those above count what the thread did inside, so that a visitor
-   knows whether it sleeps. A visitor enters by a CAS when nobody is inside. The thread enters by a
-   plain store, or, when a visit was announced, by an addition that tells it of the visitor; it
-   waits for that one: a few system calls at most. */
-#define HEAP_INSIDE 1u  /* its thread is inside, or waits for the visitor to leave */
-#define HEAP_VISITED 2u /* a visitor is */
-#define HEAP_COUNTED 4u
 
 /* Whether a heap has memory to grow by. */
 enum shortage {
@@ -53,12 +44,7 @@ struct heap {
     struct list lists[64];        /* its segments by index & 63 */
     uint64_t listed;              /* bit i: lists[i] has a segment */
     struct list open[OPEN_LISTS]; /* its segments with a free page */
-    uint32_t seqcount;            /* atomic: who is inside, see HEAP_INSIDE */
-    uint32_t announced;           /* atomic: 1: a visitor may come; the thread alone clears it */
-    uint32_t visit_seen;          /* seqcount when a visit was announced; visitors only, as: */
-    uint32_t visit_rest;          /* milliseconds between visits that found nothing */
-    uint64_t visit_at;            /* milliseconds: no visit before that */
-    bool was_visited;             /* ever; atomic */
+    uint32_t seqcount;            /* odd: inside a generic path */
     uint32_t index;               /* in the heap table */
     uint32_t next_free;           /* atomic, of the pool: next unused heap, 0: none */
     uint32_t exit_rounds;         /* times the exit hook has run */
@@ -188,23 +174,6 @@ void heap_shed_empty(struct heap *heap);
    abandoned again. True if memory went back. */
 bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
 
-/* heap_visit.c: heaps of threads that sleep. Inside enter/leave of another heap. */
-/* Gives back what heaps whose threads are not at work hold unused, as far as nobody but their
-   threads' generic paths touches it. True if memory went back. */
-enum visit {
-    VISIT_DUE, /* some heaps, if they are due, what has waited for the purge delay */
-    VISIT_ALL  /* all of it, of all heaps whose visit has been announced long enough */
-};
-bool heap_visit_others(struct heap *heap, enum visit how);
-/* A visitor's part for a segment of the heap it visits: pages all of whose blocks were freed by
-   others are ended. */
-void heap_end_given_up(struct heap *heap, struct segment *segment);
-/* The thread enters its heap, which a visitor may be in. */
-MOAT_COLD void heap_enter_announced(struct heap *heap);
-/* A hook (see src/README.md). In a forked child that is not recovered yet: whoever visited the heap
-   did not come along. Its pages are left as a gone thread's are. */
-MOAT_COLD void fork_free_heap(struct heap *heap);
-
 /* For who frees what others own, or blocks that nobody owns, now and then: what heap_tick does for
    one that allocates. Waits for nobody. heap: the running thread's, or NULL. Outside every heap. */
 MOAT_COLD void heap_keep_house(struct heap *heap);
@@ -226,13 +195,6 @@ bool heap_purge(struct heap *heap, bool force);
    and one for each thing that changed. False: nothing has changed since, and a second try would
    fail. */
 bool heap_scour(struct heap *heap);
-/* The part of the walk over the heap's own segments; false when it stopped before the end, to go on
-   another time. */
-bool heap_purge_lists(struct heap *heap, unsigned walk, bool *gave);
-/* How it goes. */
-#define WALK_ALL 1u   /* to the end, from the start */
-#define WALK_NOW 2u   /* whatever the time */
-#define WALK_VISIT 4u /* by another thread than the heap's */
 /* Gives back all that the heap alone has and does not use. */
 void heap_purge_own(struct heap *heap);
 /* Asks every other heap to give its unused memory back at its thread's next generic allocation:
@@ -252,7 +214,6 @@ struct heap_pool {
     /* atomic: 1: what ended threads left has been swept by force, and nothing has changed there
        since, neither by an abandoned segment more nor by a free into one */
     uint32_t swept;
-    uint32_t visit_next; /* the heap to visit next; under LOCK_VISITS */
     size_t lock_count;
 };
 /* Creates the late heap; called once by init. False: no memory. */
@@ -284,16 +245,12 @@ struct survivors {
 };
 MOAT_INLINE bool heap_goes_on(const struct heap *heap, struct survivors survivors) {
     if (heap == heap_at(HEAP_LATE)) return survivors.late;
-    /* a visitor that did not come along was in the middle of a change */
-    if (heap->seqcount & HEAP_VISITED) return false;
     return survivors.all ? heap->thread != 0 : heap == survivors.heap;
 }
 /* In a forked child, after whoever held the lock: more heaps are mapped, or not. */
 void heap_pool_recover_tables(void);
 /* A heap that no segment has any more becomes nobody's, as when it was made. */
 void heap_disown(struct heap *heap, uint32_t index);
-/* The same of a heap that is its thread's still, and whose visitor did not come along. */
-void heap_leave_visited(struct heap *heap);
 /* In a forked child, when no segment has a heap any more that does not go on: those lie ready
    again. Not if `all`: it is not known either whether one is in somebody's hand. */
 void heap_pool_recover(struct survivors survivors);

@@ -233,11 +233,6 @@ static uint32_t count_unused(const struct heap_pool *pool) {
 
 /* Those that lie ready are left as they are, but where one was in the hand of a thread that did not
    come along, made or not: then all are stacked anew. */
-void heap_leave_visited(struct heap *heap) {
-    heap_reset(heap);
-    atomic_and_relaxed(&heap->seqcount, ~HEAP_VISITED);
-}
-
 void heap_pool_recover(struct survivors survivors) {
     struct heap_pool *pool = ro.pool;
     bool anew = survivors.all || count_ready(pool) != count_unused(pool);
@@ -246,11 +241,6 @@ void heap_pool_recover(struct survivors survivors) {
         struct heap *heap = heap_at(index);
         bool unused = heap->thread == 0 && index != HEAP_LATE;
         if (heap_goes_on(heap, survivors) || (unused && (!anew || survivors.all))) continue;
-        if ((heap->seqcount & HEAP_VISITED) != 0 &&
-            (survivors.all ? heap->thread != 0 : heap == survivors.heap)) {
-            heap_leave_visited(heap);
-            continue;
-        }
         heap_disown(heap, index);
         if (index == HEAP_LATE) continue;
         heap->next_free = top;
