@@ -48,6 +48,7 @@ struct region {
     bool memory_is_locked; /* what will be mapped is locked in memory: mlockall(MCL_FUTURE) */
     size_t committed;      /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;     /* times the lock was taken, under it */
+    bool window_refused;   /* the last window could not be had */
     uint32_t given_unseen; /* atomic: 1: some were given while another thread had the lock */
     /* atomic: 1: taken; set under the lock, cleared by whoever gives; means nothing from the extent
        on */
@@ -55,7 +56,6 @@ struct region {
     /* atomic: 1: taken for good, nobody's to use: number 0, what was gone around, the guard behind
        it, what was lost */
     uint64_t barred[REGION_WORDS];
-    bool window_refused; /* the last window could not be had */
 };
 
 /* The bytes of a table for so many segments. */
