@@ -401,6 +401,26 @@ START_TEST(threads_born_and_ending_do_not_grow_the_process) {
 }
 END_TEST
 
+/* That it had none when it was left is remembered in a hint, which nobody takes away. */
+START_TEST(a_segment_once_without_room_is_found_right_when_it_is_empty) {
+    enum { COUNT = 12 };
+    void *large[COUNT], *more[2];
+    for (unsigned i = 0; i < COUNT; i++) large[i] = core_alloc(&owner, 1000 * KIB);
+    core_end(&owner);
+    core_begin(&other);
+    struct segment *first = core_segment(large[0]), *last = core_segment(large[COUNT - 1]);
+    ck_assert_ptr_ne(first, last);
+    alloc_free(large[0]);
+    alloc_free(large[COUNT - 1]);
+    for (unsigned i = 0; i < 2; i++) more[i] = core_alloc(&other, 1000 * KIB);
+    for (unsigned i = 1; i + 1 < COUNT; i++)
+        if (core_segment(large[i]) == first || core_segment(large[i]) == last) alloc_free(large[i]);
+    for (unsigned i = 0; i < 2; i++) core_give(&other, more[i]);
+    ck_assert_uint_eq(first->pages_used + last->pages_used, 0);
+    check_all();
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("heap_abandon");
     TCase *group = tcase_create("heap_abandon");
@@ -422,6 +442,7 @@ int main(void) {
     tcase_add_test(group, an_adoption_at_any_point_of_a_free_loses_nothing);
     tcase_add_test(group, a_search_at_any_point_of_a_threads_end_loses_no_segment);
     tcase_add_test(group, threads_born_and_ending_do_not_grow_the_process);
+    tcase_add_test(group, a_segment_once_without_room_is_found_right_when_it_is_empty);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
