@@ -17,6 +17,7 @@ bool run_by_kernel;
 bool run_is_audited;
 int run_scheduler = -1;
 void (*run_block_hook)(uint16_t index, bool taken);
+void (*run_handed_out_hook)(uintptr_t start, size_t requested);
 void (*run_describe)(void);
 
 /* The run whose subject may report now. */

@@ -72,6 +72,9 @@ void run_leave(const struct run *run, struct run_turn *turn);
 void run_enter(struct run *run, const struct run_turn *turn);
 /* Called for a block that was just taken into the model, or is about to be used; NULL: by none. */
 extern void (*run_block_hook)(uint16_t index, bool taken);
+/* Called for a block that was just handed out, each time before more is done with it; may end the
+   run. NULL: by none. */
+extern void (*run_handed_out_hook)(uintptr_t start, size_t requested);
 /* Says more about a failure; NULL: there is no more. */
 extern void (*run_describe)(void);
 

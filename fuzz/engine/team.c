@@ -8,6 +8,7 @@
 #include "engine/team.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "engine/dispatch.h"
 #include "engine/fiber.h"
@@ -193,13 +194,13 @@ static unsigned choose_value(unsigned count) { return team.plan->value(team.plan
 /* --- Threads --------------------------------------------------------------------------------- */
 
 /* A block has the address of one that was freed twice. Where both frees were over when this call
-   began, the second should have been reported. Else the block may be freed by the second while it
-   is in use, which nobody can see. */
-static void judge_taken(struct run *run, uint16_t index) {
-    const struct shadow_block *block = &run->shadow.blocks[index];
-    size_t length = block->usable != 0 ? block->usable : 1;
-    if (run->racing.kinds == 0 || run->racing.address - block->start >= length) return;
-    bool begins_there = block->start == run->racing.address;
+   began, the second should have been reported. Else the block may be freed by the second before its
+   holder knows of it, which nobody can see. */
+static void judge_handed_out(uintptr_t start, size_t requested) {
+    struct run *run = team.run;
+    if (!team.at_once || run->racing.kinds == 0) return;
+    if (run->racing.address - start >= requested + (requested == 0)) return;
+    bool begins_there = start == run->racing.address;
     if (begins_there && team.settled != 0 && team.members[team.self].began > team.settled)
         run_fail(run, "a block that was freed twice at once was handed out");
     run->over = true;
@@ -207,7 +208,6 @@ static void judge_taken(struct run *run, uint16_t index) {
 
 static void on_block(uint16_t index, bool taken) {
     if (!team.at_once) return;
-    if (taken) judge_taken(team.run, index);
     if (taken)
         views_publish(team.self, &team.views[index]);
     else
@@ -221,11 +221,22 @@ static void end_thread(struct run *run, const struct input_op *op) {
     if (op->other & 1) run->subject->abandon_thread();
 }
 
+/* What is being resized counts as freed, and may stay where it is. */
+static bool is_resizing(const struct run *run) {
+    for (unsigned i = 0; i < team.threads; i++) {
+        const struct member *member = &team.members[i];
+        uint8_t code = run->input->ops[member->turn.op_index].code;
+        if (member->began != 0 && i != team.self && (code == OP_REALLOC || code == OP_REALLOCARRAY))
+            return true;
+    }
+    return false;
+}
+
 /* A second free of what another thread frees just now, or freed before. Once in a run. */
 static void free_again(struct run *run, const void *argument) {
     const struct input_op *op = argument;
     unsigned count = run->shadow.grave_count;
-    if (count == 0 || run->racing.kinds != 0) return;
+    if (count == 0 || run->racing.kinds != 0 || is_resizing(run)) return;
     uint16_t grave = op->pick & 1 ? run->shadow.graves[count - 1] : run_pick_grave(run, op->pick);
     uintptr_t address = run->shadow.blocks[grave].start;
     run->racing =
@@ -319,6 +330,7 @@ void team_run_with(struct run *run, const struct subject *subject, const struct 
                    const struct team_plan *plan) {
     dispatch_hooks = (struct dispatch_hooks){.thread_end = end_thread};
     run_block_hook = on_block;
+    run_handed_out_hook = judge_handed_out;
     run_describe = describe;
     team.run = run;
     team.plan = plan;
@@ -326,6 +338,7 @@ void team_run_with(struct run *run, const struct subject *subject, const struct 
     team.steps = team.points = team.switch_count = 0;
     team.freed_twice = team.settled = 0;
     team.at_once = false;
+    memset(team.views, 0, sizeof team.views); /* everybody knows of blocks of the prologue */
     dispatch_begin(run, subject, input);
     views_begin(plan->keep, plan->value != NULL, choose_value);
     for (; run->op_index < input->prologue && !run->over; run->op_index++) {
@@ -341,6 +354,7 @@ void team_run_with(struct run *run, const struct subject *subject, const struct 
     run_end(run);
     dispatch_hooks = (struct dispatch_hooks){NULL, NULL, NULL};
     run_block_hook = NULL;
+    run_handed_out_hook = NULL;
     run_describe = NULL;
 }
 

@@ -39,10 +39,18 @@ static void judge_new(struct run *run, uintptr_t start, size_t usable, size_t al
         run_fail(run, "there is no guard behind a block of %zu bytes", usable);
 }
 
+/* False: the run ends here, since who frees a block twice may have freed this one. */
+static bool is_judgeable(struct run *run, uintptr_t start, size_t size) {
+    if (run_handed_out_hook != NULL) run_handed_out_hook(start, size);
+    return !run->over;
+}
+
 /* Takes a new block into the model and fills it. */
 static void take(struct run *run, uintptr_t start, size_t requested, size_t alignment,
                  enum block_origin origin, bool zeroed) {
+    if (!is_judgeable(run, start, requested)) return;
     size_t usable = run->subject->usable_size((void *)start), wrong = 0;
+    if (!is_judgeable(run, start, usable)) return; /* other threads ran meanwhile */
     if (requested >= SIZE_IMPOSSIBLE)
         run_fail(run, "an impossible size of %zu bytes was allocated", requested);
     struct shadow_block facts = {.start = start,
@@ -61,6 +69,7 @@ static void take(struct run *run, uintptr_t start, size_t requested, size_t alig
         run_fail(run, "byte %zu of a zeroed block of %zu bytes is set", wrong, requested);
     shadow_fill(&run->shadow, index);
     if (run_block_hook != NULL) run_block_hook(index, true);
+    (void)is_judgeable(run, start, usable);
     run_trace(run, run_offset(run, start));
     run_trace(run, usable);
 }

@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { WORDS_SHIFT = 13, WORDS = 1 << WORDS_SHIFT, HISTORY = 6 };
+/* Who gives a page of large blocks back looks at all of its map words, 8192 and more. */
+enum { WORDS_SHIFT = 15, WORDS = 1 << WORDS_SHIFT, HISTORY = 6 };
 
 struct store {
     uint64_t value;
@@ -157,7 +158,10 @@ void views_step(unsigned thread, const struct atomic_site *site, struct word *wo
     views_leave();
     state.word = word;
     if (views_on_site != NULL) views_on_site(site);
-    if (word == NULL) return;
+    if (word == NULL) {
+        views_barrier(); /* what it carries nobody knows: rather too much than too little */
+        return;
+    }
     word->threads |= (uint8_t)(1u << thread);
     state.thread = thread;
     state.kind = site->kind;
