@@ -100,7 +100,7 @@ class Sampler:
     weighted by time."""
 
     def __init__(self, pid, library):
-        self.pid, self.library = pid, library
+        self.pid, self.preloaded = pid, library
         self.seen = library is None
         self.sum = self.time = 0.0
 
@@ -117,7 +117,7 @@ class Sampler:
                 self.sum += resident_kib(processes) * (now - last)
                 self.time += now - last
                 last = now
-                self.seen = self.seen or has_loaded(processes, self.library)
+                self.seen = self.seen or has_loaded(processes, self.preloaded)
         finally:
             os.close(handle)
 
@@ -147,8 +147,8 @@ def run_outside(allocator, command, **popen_options):
     captured = None if "stdout" in popen_options else tempfile.TemporaryFile("w+")
     options = dict({"stdin": subprocess.DEVNULL, "stdout": captured}, **popen_options)
     with captured or contextlib.nullcontext():
-        pid, began = start(allocator.library, command, environment, options)
-        sampler = Sampler(pid, allocator.library)
+        pid, began = start(allocator.preloaded, command, environment, options)
+        sampler = Sampler(pid, allocator.preloaded)
         try:
             sampler.watch()
         except BaseException:
@@ -161,9 +161,9 @@ def run_outside(allocator, command, **popen_options):
             captured.seek(0)
             output = captured.read()
     said = (output or "").partition("\n")[0]
-    if not sampler.seen and said != "allocator,%s" % allocator.library:
+    if not sampler.seen and said != "allocator,%s" % allocator.preloaded:
         peers.stop("%s: %s was not seen in %s (status %d)" % (
-            allocator.name, allocator.library, command[0], os.waitstatus_to_exitcode(status)))
+            allocator.name, allocator.preloaded, command[0], os.waitstatus_to_exitcode(status)))
     return {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime,
             "peak_kib": usage.ru_maxrss, "mean_kib": sampler.mean_kib(usage.ru_maxrss),
             "minor_faults": usage.ru_minflt,

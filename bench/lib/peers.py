@@ -51,13 +51,13 @@ class Allocator:
     """A name and the library to preload for it; None is the system's own."""
 
     def __init__(self, name, library):
-        self.name, self.library = name, os.path.realpath(library) if library else None
+        self.name, self.preloaded = name, os.path.realpath(library) if library else None
 
     def environment(self):
         environment = dict(os.environ, LC_ALL="C")
         environment.pop("LD_PRELOAD", None)
-        if self.library:
-            environment["LD_PRELOAD"] = self.library
+        if self.preloaded:
+            environment["LD_PRELOAD"] = self.preloaded
         return environment
 
 
@@ -176,7 +176,7 @@ def proven_rows(allocator, text):
     """The rows that a measuring program printed, if it ran on the allocator that was asked for."""
     rows = list(csv.reader(text.splitlines()))
     where = os.path.realpath(rows[0][1])
-    right = (where == allocator.library if allocator.library
+    right = (where == allocator.preloaded if allocator.preloaded
              else re.match(r"libc[.-]", os.path.basename(where)))
     if rows[0][0] != "allocator" or not right:
         stop("%s: malloc comes from %s" % (allocator.name, where))

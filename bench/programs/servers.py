@@ -67,7 +67,7 @@ class Running:
 
     def __init__(self, server, allocator, directory):
         self.server, self.allocator, self.directory = server, allocator, directory
-        self.library = allocator.library or server.instead_of_own()
+        self.preloaded = allocator.preloaded or server.instead_of_own()
         self.pid, self.members = None, []
 
     def __enter__(self):
@@ -75,7 +75,7 @@ class Running:
                 staying_on(processors()[0]):
             environment = self.allocator.environment()
             environment.pop("LD_PRELOAD", None)
-            self.pid, _ = outside.start(self.library, self.server.command, environment, {
+            self.pid, _ = outside.start(self.preloaded, self.server.command, environment, {
                 "cwd": self.directory, "stdin": subprocess.DEVNULL, "stdout": errors,
                 "stderr": errors})
         try:
@@ -104,8 +104,8 @@ class Running:
                 self.server.fail(self.allocator, self.directory, "did not start")
             time.sleep(0.02)
         processes = self.processes()
-        if self.library and not outside.has_loaded(processes, self.library):
-            self.server.fail(self.allocator, self.directory, "runs without %s" % self.library)
+        if self.preloaded and not outside.has_loaded(processes, self.preloaded):
+            self.server.fail(self.allocator, self.directory, "runs without %s" % self.preloaded)
 
     def __exit__(self, kind, *_):
         with contextlib.suppress(ProcessLookupError):

@@ -10,6 +10,8 @@ import os
 import re
 import sys
 
+import verdict
+
 ACCESS = re.compile(r"atomic_\w+_(?:acquire|release|acq_rel)\(")
 ATTRIBUTE = re.compile(r"__attribute__\(\(.*?\)\)")
 FUNCTION = re.compile(r"^(?!static_assert)[A-Za-z_][^;=]*?\b(\w+)\(")
@@ -47,10 +49,7 @@ def main():
             if function not in named:
                 found.append("%s:%d: %s is in no table of doc/concurrency.md" % (
                     path, number, function))
-    if count < 50:
-        found.append("only %d functions: an access is not understood" % count)
-    print("\n".join(found) or "%d functions are in doc/concurrency.md" % count)
-    sys.exit(bool(found))
+    verdict.end(found, count, 50, "functions with an ordered access")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import os
 import re
 import sys
 
+import verdict
+
 RULE = re.compile(r"^\|?(\s*:?-+:?\s*\|)+(\s*:?-+:?\s*)?$")
 OUTER = re.compile(r"^\||(?<!\\)\|$")
 BORDER = re.compile(r"(?<!\\)\|")
@@ -49,10 +51,7 @@ def main():
     for path in documents(sys.argv[1]):
         more, bad = complaints(path)
         tables, found = tables + more, found + bad
-    if tables < 20:
-        found.append("only %d tables: looked in the wrong place?" % tables)
-    print("\n".join(found) or "%d tables are whole" % tables)
-    sys.exit(bool(found))
+    verdict.end(found, tables, 20, "tables")
 
 
 if __name__ == "__main__":

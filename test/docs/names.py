@@ -11,6 +11,8 @@ import os
 import re
 import sys
 
+import verdict
+
 DOCUMENTS = ["concurrency", "debugging", "design", "life-of-a-block", "loops", "tour"]
 OF_SRC_ALONE = ["loops"]
 FOLDERS = ["src", "include", "test", "fuzz", "bench", "tools", "scripts", "cmake"]
@@ -98,10 +100,7 @@ def main():
         known = of_src if name in OF_SRC_ALONE else words
         more, bad = judge(known, os.path.join(tree, "doc", name + ".md"))
         looked, found = looked + more, found + bad
-    if looked < 500:
-        found.append("only %d names: looked in the wrong place?" % looked)
-    print("\n".join(found) or "%d names are in the tree" % looked)
-    sys.exit(bool(found))
+    verdict.end(found, looked, 500, "names")
 
 
 if __name__ == "__main__":
