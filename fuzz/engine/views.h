@@ -29,8 +29,8 @@ struct view {
    values, chosen by `choose` among `count`, 0 the newest. */
 void views_begin(bool keep, bool stale, unsigned (*choose)(unsigned count));
 
-/* What is kept of a word until the next views_begin(); NULL: there are too many, and an access to it
-   tells everybody everything. */
+/* What is kept of a word until the next views_begin(); NULL: there are too many, and an access to
+   it tells everybody everything. */
 struct word;
 struct word *views_find(const volatile void *address, unsigned size);
 /* Before the access; the thread that runs is `thread`. */

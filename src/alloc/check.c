@@ -72,8 +72,8 @@ static bool is_in_set(unsigned set, uint32_t index) {
            (atomic_load_relaxed(&abandoned->summary[index / 4096]) & bit64(index / 64)) != 0;
 }
 
-/* Who looks for room does not look among those that had none. A bit among those may be of an earlier
-   time: then the segment stands where it belongs as well. */
+/* Who looks for room does not look among those that had none. A bit among those may be of an
+   earlier time: then the segment stands where it belongs as well. */
 static void check_no_room(const struct segment *segment, enum page_kind kind) {
     uint32_t index = segment_index(segment);
     bool room = segment->free_pages != 0;

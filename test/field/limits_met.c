@@ -19,7 +19,7 @@
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)
 
-static void limit_to(int resource, size_t bytes) {
+static void limit_to(unsigned resource, size_t bytes) {
     struct rlimit limit = {bytes, bytes};
     REQUIRE(setrlimit(resource, &limit) == 0, "a limit of %zu bytes can be set", bytes);
 }
@@ -165,7 +165,7 @@ static void *have_one_block(void *argument) {
 enum { THREADS = 1000 };
 
 /* So many threads as have their stacks already get a small block each under a limit. */
-static void have_blocks_under(int resource, size_t limit) {
+static void have_blocks_under(unsigned resource, size_t limit) {
     static pthread_t threads[THREADS];
     pthread_attr_t small;
     pthread_attr_init(&small);
