@@ -31,7 +31,7 @@ static size_t check_pages(const struct segment *segment, enum page_kind kind,
                    page->start);
         MOAT_CHECK(page_local_heap(page) == (kind == PAGE_SMALL ? local_heap : 0),
                    "check: page local to a heap that does not own it", page->start);
-        MOAT_CHECK(page_validate(page, segment_page_bytes(kind, slot)),
+        MOAT_CHECK(page_validate(page, segment_page_bytes(segment, kind, slot)),
                    "check: page, used + free + local free == carved", page->start);
         if (page->in_full) {
             uint64_t pending = atomic_load_relaxed(&page->pending);

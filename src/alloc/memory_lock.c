@@ -7,12 +7,15 @@
 #include "alloc/memory_lock.h"
 #include "os/os.h"
 
-/* Pages: up to the guard, and where some slots are not usable, slot by slot. */
+/* Pages: all at once up to the segment's guard; where one of a page comes before, or some slots are
+   not usable, slot by slot, each up to its guard. */
 static void make_pages_resident(uint32_t index) {
     char *start = (char *)segment_address(index);
     if (os_make_resident(start, SEGMENT_SIZE - ro.os_page)) return;
-    for (unsigned slot = 0; slot < SLOTS_PER_SEGMENT; slot++)
-        (void)os_make_resident(start + slot * SLOT_SIZE, segment_page_bytes(PAGE_SMALL, slot));
+    for (unsigned slot = 0; slot < SLOTS_PER_SEGMENT; slot++) {
+        size_t guard = slot + 1 == SLOTS_PER_SEGMENT ? ro.os_page : 0;
+        (void)os_make_resident(start + slot * SLOT_SIZE, SLOT_SIZE - guard);
+    }
 }
 
 static void make_resident(uint32_t index) {

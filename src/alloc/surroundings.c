@@ -171,6 +171,10 @@ const char *place_in_segment(uintptr_t address, uint64_t owner_word) {
     if (address - round_down(address, SEGMENT_SIZE) >= SEGMENT_SIZE - ro.os_page)
         return "the guard behind a segment";
     const struct page *page = page_of(address, owner_page_kind(owner_word));
+    enum page_kind kind = owner_page_kind(owner_word);
+    size_t size = page_kind_size(kind);
+    if ((address & (size - 1)) >= segment_page_bytes(page_segment(page), kind, page_slot(page)))
+        return "the guard behind a page";
     return page_has_ended(page) ? "a part of a segment that no page uses"
                                 : "a part of a page that has not been handed out yet";
 }

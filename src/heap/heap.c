@@ -88,11 +88,15 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
 static struct segment *open_segment(struct heap *heap, enum page_kind kind) {
     if (kind != PAGE_LARGE && !list_is_empty(&heap->open[kind]))
         return segment_at(heap->open[kind].first);
-    if (list_is_empty(&heap->open[OPEN_EMPTY])) return NULL;
-    struct segment *segment = segment_at(heap->open[OPEN_EMPTY].first);
     uint64_t word = owner_word((uintptr_t)heap, kind);
-    if (atomic_load_relaxed(&segment->owner) != word) segment_retype(segment, word);
-    return segment;
+    while (!list_is_empty(&heap->open[OPEN_EMPTY])) {
+        struct segment *segment = segment_at(heap->open[OPEN_EMPTY].first);
+        if (atomic_load_relaxed(&segment->owner) == word || segment_retype(segment, word))
+            return segment;
+        heap_list_remove(heap, segment);
+        segment_destroy(segment);
+    }
+    return NULL;
 }
 
 bool heap_is_limited(void) {
@@ -184,7 +188,8 @@ bool heap_validate(const struct heap *heap) {
             if (heap->index != HEAP_LATE &&
                 page_local_heap(page) != (kind == PAGE_SMALL ? (uintptr_t)heap : 0))
                 return false;
-            if (!page_validate(page, segment_page_bytes(kind, page_slot(page)))) return false;
+            if (!page_validate(page, segment_page_bytes(segment, kind, page_slot(page))))
+                return false;
             previous = index;
         }
         if (previous != last) return false;

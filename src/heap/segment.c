@@ -17,9 +17,54 @@ uint64_t segment_page_slots(enum page_kind kind) {
     return slots;
 }
 
-size_t segment_page_bytes(enum page_kind kind, unsigned slot) {
+#define LAST_SLOT (SLOTS_PER_SEGMENT - 1)
+/* A page has a guard of its own where that is at most one of so many of its OS pages. */
+#define OS_PAGES_TO_GUARD 4u
+
+static unsigned slots_of_page(enum page_kind kind) {
+    return (unsigned)(page_kind_size(kind) / SLOT_SIZE);
+}
+
+/* Last slots of all pages of a segment of that kind. */
+static uint64_t page_ends(enum page_kind kind) {
+    return segment_page_slots(kind) << (slots_of_page(kind) - 1);
+}
+
+size_t segment_page_bytes(const struct segment *segment, enum page_kind kind, unsigned slot) {
+    unsigned last = slot + slots_of_page(kind) - 1;
+    bool guarded = last == LAST_SLOT || (atomic_load_relaxed(&segment->guarded) & bit64(last)) != 0;
+    return page_kind_size(kind) - (guarded ? ro.os_page : 0);
+}
+
+static uintptr_t last_os_page(const struct segment *segment, unsigned slot) {
+    return segment_start(segment) + (slot + 1) * SLOT_SIZE - ro.os_page;
+}
+
+/* In a forked child an owner may be gone between bit and marker: the bit must be there if the
+   marker is. */
+MOAT_NOINLINE static bool make_guard(struct segment *segment, unsigned last, size_t page_size) {
+    if (page_size / ro.os_page < OS_PAGES_TO_GUARD) return false;
+    segment->guarded |= bit64(last);
+    if (guard_mark(last_os_page(segment, last))) return true;
+    segment->guarded &= ~bit64(last);
+    return false;
+}
+
+/* The last OS page of a page that is not in use becomes its guard, unless it is one, or none is to
+   be had. Returns what segment_page_bytes() does from now on. */
+static size_t guard_page(struct segment *segment, enum page_kind kind, unsigned slot) {
     size_t size = page_kind_size(kind);
-    return (size_t)slot * SLOT_SIZE + size == SEGMENT_SIZE ? size - ro.os_page : size;
+    unsigned last = slot + (unsigned)(size >> SLOT_SHIFT) - 1;
+    bool guarded = last == LAST_SLOT || (segment->guarded & bit64(last)) != 0 ||
+                   make_guard(segment, last, size);
+    return guarded ? size - ro.os_page : size;
+}
+
+/* Whose owner is gone: a marker may be missing. */
+static void renew_guards(const struct segment *segment, uint64_t free_pages, enum page_kind kind) {
+    uint64_t ends = free_pages << (slots_of_page(kind) - 1);
+    for (uint64_t slots = segment->guarded & ends; slots != 0; slots &= slots - 1)
+        (void)guard_mark(last_os_page(segment, low_bit(slots)));
 }
 
 #define ALL_SLOTS (~(uint64_t)0)
@@ -35,7 +80,7 @@ static uint64_t slots_from(unsigned slot, unsigned count) { return low_mask(coun
 
 MOAT_NOINLINE static uint64_t usable_pages_of_some(const struct segment *segment, uint64_t pages,
                                                    enum page_kind kind) {
-    unsigned count = (unsigned)(page_kind_size(kind) / SLOT_SIZE);
+    unsigned count = slots_of_page(kind);
     uint64_t usable = 0;
     for (; pages != 0; pages &= pages - 1) {
         uint64_t slots = slots_from(low_bit(pages), count);
@@ -78,7 +123,7 @@ static bool open_slots(const struct segment *segment, unsigned slot, unsigned co
 /* The page that begins at the slot, and some small ones around it if there is memory for them. A
    segment in parts counts as a mapping of its own, however few of these are left. */
 static bool make_some_usable(struct segment *segment, enum page_kind kind, unsigned slot) {
-    unsigned least = (unsigned)(page_kind_size(kind) / SLOT_SIZE);
+    unsigned least = slots_of_page(kind);
     unsigned usual = least < SLOTS_PER_STEP ? SLOTS_PER_STEP : least;
     uint64_t opened;
     if (!open_slots(segment, slot, usual, &opened) && !open_slots(segment, slot, least, &opened))
@@ -104,7 +149,7 @@ struct segment *segment_create(uint64_t owner_word, bool sparing, struct random 
     struct segment *segment = segment_at(index);
     enum page_kind kind = owner_page_kind(owner_word);
     segment->free_pages = segment->untouched = segment_page_slots(kind);
-    segment->usable = 0;
+    segment->usable = segment->guarded = 0;
     segment->means = GUARD_NONE;
     if (!make_more_usable(segment, kind, sparing, random)) {
         region_give(index, 1);
@@ -133,13 +178,18 @@ void segment_destroy(struct segment *segment) {
 }
 
 /* Slots of pages differ by kind: what was true of all free pages is true of all of them now. */
-void segment_retype(struct segment *segment, uint64_t owner_word) {
-    uint64_t slots = segment_page_slots(owner_page_kind(owner_word));
+bool segment_retype(struct segment *segment, uint64_t owner_word) {
+    enum page_kind kind = owner_page_kind(owner_word);
+    uint64_t slots = segment_page_slots(kind);
+    if ((segment->guarded & ~page_ends(kind)) != 0) {
+        if (!guard_unmark(segment_start(segment), SEGMENT_SIZE - ro.os_page)) return false;
+        segment->guarded = 0;
+    }
     segment->untouched = segment->untouched == segment->free_pages ? slots : 0;
-    segment->dirty =
-        segment->dirty == 0 ? 0 : usable_pages(segment, slots, owner_page_kind(owner_word));
+    segment->dirty = segment->dirty == 0 ? 0 : usable_pages(segment, slots, kind);
     segment->free_pages = slots;
     atomic_store_release(&segment->owner, owner_word); /* pairs as in segment_create */
+    return true;
 }
 
 /* Of a segment that is usable in part: the free slots that are, more of them if there is none; 0:
@@ -165,7 +215,7 @@ struct page *segment_page_create(struct segment *segment, uint32_t size_class,
     }
     unsigned slot = segment->dirty != 0 ? low_bit(segment->dirty) : random_slot(fresh, random);
     struct page *page = segment_page(segment, slot);
-    page_init(page, segment_start(segment) + slot * SLOT_SIZE, segment_page_bytes(kind, slot),
+    page_init(page, segment_start(segment) + slot * SLOT_SIZE, guard_page(segment, kind, slot),
               size_class, (segment->untouched & bit64(slot)) != 0, random);
     segment->free_pages &= ~bit64(slot);
     segment->dirty &= ~bit64(slot);
@@ -185,7 +235,7 @@ void segment_page_destroy(struct segment *segment, struct page *page) {
 bool segment_purge(struct segment *segment) {
     uint64_t dirty = segment->dirty;
     enum page_kind kind = owner_page_kind(segment->owner);
-    unsigned slots = (unsigned)(page_kind_size(kind) / SLOT_SIZE);
+    unsigned slots = slots_of_page(kind);
     while (dirty != 0) {
         unsigned first = low_bit(dirty), end = first;
         uint64_t run = 0;
@@ -263,11 +313,13 @@ int64_t segment_rebuild(struct segment *segment, enum page_kind kind, struct ran
         unsigned slot = low_bit(slots);
         struct page *page = segment_page(segment, slot);
         uintptr_t start = segment_start(segment) + slot * SLOT_SIZE;
-        uint32_t blocks = page_rebuild(page, start, segment_page_bytes(kind, slot), random);
+        uint32_t blocks =
+            page_rebuild(page, start, segment_page_bytes(segment, kind, slot), random);
         used += blocks;
         if (blocks != 0) in_use |= bit64(slot);
     }
     segment->free_pages = all & ~in_use;
+    renew_guards(segment, segment->free_pages, kind);
     segment->dirty = usable_pages(segment, segment->free_pages, kind);
     segment->untouched = 0;
     segment->pages_used = popcount64(in_use);
@@ -278,6 +330,7 @@ bool segment_validate(const struct segment *segment) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
     uint64_t slots = segment_page_slots(owner_page_kind(word));
     if (segment->free_pages & ~slots) return false;
+    if (segment->guarded & ~page_ends(owner_page_kind(word))) return false;
     if (segment->dirty & ~segment->free_pages || segment->untouched & ~segment->free_pages)
         return false;
     uint64_t in_use = slots & ~segment->free_pages;

@@ -90,6 +90,9 @@ struct segment {
     /* of huge allocations that began here; written by the thread that takes the run */
     uint64_t generation;
     uint64_t usable; /* owner only: slots whose memory can be used */
+    /* Owner only: slots whose last OS page has a marker, each the last slot of a page. A bit is set
+       before its marker is made, and cleared after it is gone. */
+    uint64_t guarded;
     /* huge, in a resize: first segment of the run its pages are on their way to; 0: none. Its owner
        (the FREEING winner) writes it */
     uint32_t moving_to;
@@ -157,8 +160,8 @@ MOAT_INLINE unsigned page_slot(const struct page *page) {
 /* First slots of all pages of a segment of that kind that can hold a block: the last small page has
    none where the OS page is 64 KiB. */
 uint64_t segment_page_slots(enum page_kind kind);
-/* Usable bytes of the page at a slot: its size less the segment's guard. */
-size_t segment_page_bytes(enum page_kind kind, unsigned slot);
+/* Usable bytes of the page at a slot: its size less its guard, or the segment's. */
+size_t segment_page_bytes(const struct segment *segment, enum page_kind kind, unsigned slot);
 
 /* A new segment owned by `owner` (owner word value), usable and guarded; of it only what a first
    page needs, 256 KiB of small pages, if that is wanted or all there is. NULL: out of memory,
@@ -166,8 +169,9 @@ size_t segment_page_bytes(enum page_kind kind, unsigned slot);
 struct segment *segment_create(uint64_t owner_word, bool sparing, struct random *random);
 /* Gives an empty segment back to the region. Owner only. */
 void segment_destroy(struct segment *segment);
-/* An empty segment takes pages of another kind. Owner only. */
-void segment_retype(struct segment *segment, uint64_t owner_word);
+/* An empty segment takes pages of another kind. False: guards of its pages stand in the way. Owner
+   only. */
+bool segment_retype(struct segment *segment, uint64_t owner_word);
 /* Makes a page in the lowest slot used before, else in a random one. The segment must have a free
    slot. NULL: there is no memory for more of the segment. Owner only. */
 struct page *segment_page_create(struct segment *segment, uint32_t size_class,

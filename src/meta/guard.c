@@ -70,6 +70,15 @@ static void guard_tail(uintptr_t start, struct guarded *guarded, bool markers, b
     count_missing();
 }
 
+bool guard_mark(uintptr_t page) {
+    if (!may_use_markers()) return false;
+    if (install(page)) return true;
+    if (atomic_load_relaxed(&ro.region->markers) == MARKERS_PROVED) count_missing();
+    return false;
+}
+
+bool guard_unmark(uintptr_t start, size_t size) { return os_guard_remove((void *)start, size); }
+
 /* --- Runs ------------------------------------------------------------------------------------ */
 
 bool guard_charge_matters(void) {

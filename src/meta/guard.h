@@ -7,6 +7,8 @@
  * thousand huge blocks are a few. Elsewhere, and where the charge for what nobody uses matters,
  * only the user's part becomes accessible, which costs two mappings: these are counted, and past a
  * quarter of what a process may have guards are left out rather than memory refused.
+ *
+ * Inside a run, between the pages of a segment, there are guards by markers alone.
  */
 #ifndef MOAT_GUARD_H
 #define MOAT_GUARD_H
@@ -48,6 +50,13 @@ void guard_leave(uintptr_t start, const struct guarded *guarded, size_t bytes);
 /* Makes part of a run usable that nobody has opened: [from, to), which leaves the run's last OS
    page out. A run with such parts is open as a split. False: nothing changed. */
 bool guard_open_part(uintptr_t start, size_t from, size_t to);
+/* A marker in an OS page of an accessible run, in which nobody has anything. It stays, whatever is
+   purged, until the run is closed or guard_unmark() takes it away. False: markers are not to be had
+   here, or not wanted; where they are had otherwise this one counts as missing. */
+bool guard_mark(uintptr_t page);
+/* Takes all markers in [start, start + size) away. False: some may still be there. */
+bool guard_unmark(uintptr_t start, size_t size);
+
 /* Whether memory that nobody uses must not be charged: there is a limit on data, or the machine
    counts each page. */
 bool guard_charge_matters(void);

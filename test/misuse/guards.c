@@ -4,6 +4,7 @@
  */
 #include "scene.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* volatile: the access is the test and must happen. */
@@ -62,6 +63,36 @@ static void run_over(size_t size) {
     passed();
 }
 
+static bool kernel_has_markers(void) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return probe != MAP_FAILED && madvise(probe, page, 102 /* MADV_GUARD_INSTALL */) == 0;
+}
+
+/* A page of small or medium blocks has this many bytes. */
+static uintptr_t page_size_of(size_t size) {
+    return size <= (size_t)8 * 1024 ? (uintptr_t)64 << 10 : (uintptr_t)512 << 10;
+}
+
+/* From the last block of a page, of which those around are full: it does not reach the next one,
+   whatever is there. */
+static void run_over_page(size_t size) {
+    uintptr_t page = page_size_of(size);
+    char *highest = NULL;
+    if (!kernel_has_markers()) skip_test("the kernel has no guard markers");
+    for (size_t bytes = 0; bytes < 6 * page; bytes += size) {
+        char *block = take(size);
+        memset(block, 1, size);
+        bool last_of_segment = ((uintptr_t)block & (SEGMENT - 1)) >= SEGMENT - page;
+        if (!last_of_segment && ((uintptr_t)block & (page - 1)) > ((uintptr_t)highest & (page - 1)))
+            highest = block;
+    }
+    uintptr_t end = ((uintptr_t)highest & ~(page - 1)) + page;
+    expect_fault(highest + malloc_usable_size(highest), (char *)end - 1);
+    for (char *at = highest; (uintptr_t)at < end; at += 16) touch_write(at);
+    passed();
+}
+
 /* The other direction: what lies below the first byte of a segment is the guard of the segment
    before. */
 static void run_under(size_t size) {
@@ -112,6 +143,15 @@ const struct misuse_case guard_cases[] = {
     CASE("guard", "run-over.medium", FAULT, run_over, MEDIUM),
     CASE("guard", "run-over.large", FAULT, run_over, LARGE),
     CASE_OPTIONS("guard", "run-over.large-mprotect", FAULT, run_over, LARGE, "guards=mprotect"),
+    CASE_OPTIONS("guard", "run-over.48-mprotect", FAULT, run_over, SMALL, "guards=mprotect"),
+    CASE("guard", "run-over-page.16", FAULT, run_over_page, SMALLEST),
+    CASE("guard", "run-over-page.48", FAULT, run_over_page, SMALL),
+    CASE("guard", "run-over-page.1024", FAULT, run_over_page, 1024),
+    CASE("guard", "run-over-page.4096", FAULT, run_over_page, SMALL_PAGE),
+    CASE("guard", "run-over-page.5632", FAULT, run_over_page, 5632),
+    CASE("guard", "run-over-page.8192", FAULT, run_over_page, 8192),
+    CASE("guard", "run-over-page.medium", FAULT, run_over_page, MEDIUM),
+    CASE("guard", "run-over-page.65536", FAULT, run_over_page, 65536),
     CASE("guard", "run-under.48", FAULT, run_under, SMALL),
     CASE("guard", "run-under.large", FAULT, run_under, LARGE),
     CASE_OPTIONS("guard", "run-under.large-mprotect", FAULT, run_under, LARGE, "guards=mprotect"),

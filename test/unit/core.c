@@ -144,7 +144,8 @@ struct segment *core_segment(const void *block) {
 }
 
 size_t core_page_bytes(const struct page *page) {
-    return segment_page_bytes(size_class_page_kind(page->size_class), page_slot(page));
+    return segment_page_bytes(page_segment(page), size_class_page_kind(page->size_class),
+                              page_slot(page));
 }
 
 bool core_is_live(const void *block) {

@@ -87,11 +87,11 @@ START_TEST(an_empty_page_of_large_blocks_goes_at_once) {
 END_TEST
 
 START_TEST(a_full_page_leaves_the_queue_and_local_frees_bring_it_back) {
-    size_t count = core_fill_page(&owner, 1000, blocks, CAPACITY);
+    size_t count = core_fill_page(&owner, 800, blocks, CAPACITY);
     struct heap *heap = core_heap(&owner);
     struct page *page = core_page(blocks[0]);
     ck_assert(!page->in_full); /* nobody has asked it in vain yet */
-    void *more = core_alloc(&owner, 1000);
+    void *more = core_alloc(&owner, 800);
     ck_assert_ptr_ne(core_page(more), page);
     ck_assert(page->in_full);
     ck_assert_uint_eq(queue_length(heap, page->size_class), 1);

@@ -169,7 +169,8 @@ END_TEST
 START_TEST(a_page_set_aside_asks_for_a_share_of_its_blocks) {
     static const struct {
         size_t block, frees;
-    } cases[] = {{16, 16}, {64, 16}, {128, 16}, {160, 12}, {1024, 2}, {2048, 1}, {8 * KIB, 1}};
+    } cases[] = {{16, 16}, {64, 16},  {128, 15}, {160, 12},
+                 {960, 2}, {1024, 1}, {2048, 1}, {8 * KIB, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct page *page = make_page(size_class_of(cases[i].block));
         void *kept[REJOIN_MOST];

@@ -151,14 +151,16 @@ START_TEST(pages_fill_a_segment_slot_by_slot) {
 }
 END_TEST
 
-START_TEST(the_guard_takes_from_the_last_page_alone) {
+/* Its own guards: see test_segment_guards.c. */
+START_TEST(the_segments_guard_takes_from_the_last_page) {
     for (int k = PAGE_SMALL; k <= PAGE_LARGE; k++) {
         enum page_kind kind = (enum page_kind)k;
+        const struct segment *segment = make_segment(kind);
         uint64_t slots = segment_page_slots(kind);
         unsigned last = high_bit(slots);
         for (; slots != 0; slots &= slots - 1) {
             size_t guard = low_bit(slots) == last ? ro.os_page : 0;
-            ck_assert_uint_eq(segment_page_bytes(kind, low_bit(slots)),
+            ck_assert_uint_eq(segment_page_bytes(segment, kind, low_bit(slots)),
                               page_kind_size(kind) - guard);
         }
     }
@@ -221,8 +223,7 @@ START_TEST(a_purge_takes_the_dirty_pages_and_no_others) {
     ck_assert(segment_purge(segment));
     for (unsigned i = 0; i < count; i++) {
         const char *memory = (const char *)pages[i]->start;
-        core_require(memory[0] == !dirty[i] &&
-                     memory[segment_page_bytes(kind, page_slot(pages[i])) - 1] == !dirty[i]);
+        core_require(memory[0] == !dirty[i] && memory[core_page_bytes(pages[i]) - 1] == !dirty[i]);
     }
     ck_assert_int_ne(harness_range_state(segment_start(segment) + SEGMENT_SIZE - 1),
                      HARNESS_COMMITTED);
@@ -241,7 +242,7 @@ START_TEST(an_empty_segment_takes_pages_of_another_kind) {
                     segment_page_destroy(segment,
                                          segment_page_create(segment, size_class, &generator));
                 if (past == PURGED) ck_assert(segment_purge(segment));
-                segment_retype(segment, word_of((enum page_kind)to));
+                ck_assert(segment_retype(segment, word_of((enum page_kind)to)));
                 ck_assert(segment_validate(segment));
                 ck_assert_uint_eq(segment->free_pages, segment_page_slots((enum page_kind)to));
                 ck_assert_int_eq(segment->dirty != 0, past == DIRTY);
@@ -412,7 +413,7 @@ int main(void) {
     tcase_add_test(group, a_failed_birth_takes_nothing);
     tcase_add_test(group, a_segment_that_cannot_be_taken_apart_is_emptied_and_kept_away);
     tcase_add_test(group, pages_fill_a_segment_slot_by_slot);
-    tcase_add_test(group, the_guard_takes_from_the_last_page_alone);
+    tcase_add_test(group, the_segments_guard_takes_from_the_last_page);
     tcase_add_test(group, a_page_given_back_is_dirty_until_it_is_purged);
     tcase_add_loop_test(group, a_purge_takes_the_dirty_pages_and_no_others, 0, 12);
     tcase_add_test(group, an_empty_segment_takes_pages_of_another_kind);

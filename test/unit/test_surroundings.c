@@ -192,6 +192,8 @@ START_TEST(places_without_a_block_are_named) {
     expect_place(ro.region_base, "the guard before the heap");
     expect_place(segment + SEGMENT_SIZE - 8, "the guard behind a segment");
     expect_place(segment + SEGMENT_SIZE - ro.os_page, "the guard behind a segment");
+    if (ro.region->markers == MARKERS_PROVED)
+        expect_place(page->start + SLOT_SIZE - 8, "the guard behind a page");
     expect_place(page->start + page->limit, "a part of a page that has not been handed out yet");
     uint64_t unused = core_segment(block)->free_pages;
     expect_place(segment + low_bit(unused) * SLOT_SIZE, "a part of a segment that no page uses");
