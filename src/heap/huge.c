@@ -65,12 +65,18 @@ static void set_guarded(struct segment *segment, struct guarded guarded) {
     segment->apart = guarded.apart;
 }
 
-/* Gives a run back; a run whose memory the kernel will not take apart stays taken, without its
-   contents. */
-static void give_run(const struct huge_entry *entry) {
-    if (!guard_close(segment_address(entry->index), &entry->guarded)) return;
+/* A run whose memory the kernel will not take apart has no contents any more, and the kernel is
+   asked again later. */
+static void close_run(uint32_t index, const struct guarded *guarded) {
+    if (guard_close(segment_address(index), guarded))
+        region_give(index, guarded->run);
+    else
+        region_owe(index, guarded->run);
+}
+
+MOAT_NOINLINE static void give_run(const struct huge_entry *entry) {
     count_bytes(0, entry->guarded.bytes);
-    region_give(entry->index, entry->guarded.run);
+    close_run(entry->index, &entry->guarded);
 }
 
 static void update_next_purge(struct huge_state *huge) {
@@ -147,10 +153,18 @@ bool huge_purge(bool force, uint64_t now) {
     return count > 0;
 }
 
-/* Replaces the memory of a cached run by such as was never touched. */
+/* Replaces the memory of a cached run by such as was never touched; false: it was given back. */
 MOAT_COLD static bool renew(struct huge_entry *entry) {
     uintptr_t start = segment_address(entry->index);
-    return guard_close(start, &entry->guarded) && guard_open(start, 0, &entry->guarded);
+    if (!guard_close(start, &entry->guarded)) {
+        region_owe(entry->index, entry->guarded.run);
+    } else {
+        entry->guarded.apart = false; /* a mapping like others */
+        if (guard_open(start, 0, &entry->guarded)) return true;
+        region_give(entry->index, entry->guarded.run);
+    }
+    count_bytes(0, entry->guarded.bytes);
+    return false;
 }
 
 /* Segments that a resized run has no more are inaccessible: others may have them. */
@@ -189,34 +203,41 @@ static bool open_new(uint32_t index, struct guarded *guarded) {
     return true;
 }
 
+/* Zero pages come cheaper from the kernel than from a fill; a new mapping, because the program may
+   have laid another over the block. */
+MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero) {
+    struct huge_entry cached;
+    if (!cache_take(run, bytes, &cached)) return NULL;
+    if (zero && !renew(&cached)) return NULL;
+    return fit_cached(&cached, bytes) ? make_live(cached.index, cached.guarded) : NULL;
+}
+
+/* What the cache holds may be just what is missing. */
+static void *alloc_fresh(uint32_t run, size_t bytes, size_t alignment) {
+    uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1, index;
+    if (!region_take(run, align, &index) &&
+        !(huge_purge(true, 0) && region_take(run, align, &index)))
+        return NULL;
+    struct guarded new = {bytes, run, GUARD_NONE, false};
+    if (!open_new(index, &new) && !(huge_purge(true, 0) && open_new(index, &new))) {
+        region_give(index, run);
+        return NULL;
+    }
+    return make_live(index, new);
+}
+
 void *huge_alloc(size_t size, size_t alignment, bool zero) {
     THREAD_INSIDE();
     size_t bytes = huge_round(size);
     if (is_out_of_question(bytes, bytes)) return NULL;
-    struct guarded new = {bytes, run_length(bytes), GUARD_NONE, false};
-    uint32_t index;
-    struct huge_entry cached;
+    uint32_t run = run_length(bytes);
+    void *block = NULL;
     /* the clock is asked only where something may be due */
-    if (atomic_load_relaxed(&ro.huge->next_purge) != UINT64_MAX)
+    if (atomic_load_relaxed(&ro.huge->next_purge) != UINT64_MAX) {
         huge_purge(false, os_milliseconds());
-    if (alignment <= SEGMENT_SIZE && cache_take(new.run, bytes, &cached)) {
-        /* Zero pages come cheaper from the kernel than from a fill; a new mapping, because the
-           program may have laid another over the block. */
-        if (!zero || renew(&cached)) {
-            if (fit_cached(&cached, bytes)) return make_live(cached.index, cached.guarded);
-        } else {
-            give_run(&cached);
-        }
+        if (alignment <= SEGMENT_SIZE) block = alloc_from_cache(run, bytes, zero);
     }
-    uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1;
-    if (!region_take(new.run, align, &index) &&
-        !(huge_purge(true, 0) && region_take(new.run, align, &index)))
-        return NULL;
-    if (!open_new(index, &new) && !(huge_purge(true, 0) && open_new(index, &new))) {
-        region_give(index, new.run);
-        return NULL;
-    }
-    return make_live(index, new);
+    return block != NULL ? block : alloc_fresh(run, bytes, alignment);
 }
 
 /* Wins the right to free or resize: the CAS on the word the kind was read from. */
@@ -271,7 +292,8 @@ static bool move_pages(struct segment *segment, struct guarded *new, uint32_t *i
             leave_run(*index, new, old_bytes);
             return false;
         }
-        if (!guard_close(to, new)) return false;
+        close_run(*index, new);
+        return false;
     }
     region_give(*index, new->run);
     return false;
@@ -296,7 +318,7 @@ static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
     atomic_store_release(&segment->moving_to, 0u); /* after that; pairs with undo_move */
-    if (guard_close(start, &old)) region_give(segment_index(segment), old.run);
+    close_run(segment_index(segment), &old);
     return HUGE_OK;
 }
 

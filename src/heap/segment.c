@@ -171,10 +171,12 @@ void segment_destroy(struct segment *segment) {
     /* pairs with the load of remote_free, which then reports */
     atomic_store_release(&segment->owner, (uint64_t)OWNER_UNUSED);
     struct guarded whole = whole_segment(segment);
-    /* if not: keep the segment, without its contents, rather than hand out what is not clean */
-    if (!guard_close(segment_start(segment), &whole)) return;
+    bool closed = guard_close(segment_start(segment), &whole);
     count_usable(segment, 0);
-    region_give(index, 1);
+    if (closed)
+        region_give(index, 1);
+    else
+        region_owe(index, 1); /* rather than hand out what is not clean */
 }
 
 /* Slots of pages differ by kind: what was true of all free pages is true of all of them now. */

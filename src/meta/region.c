@@ -29,9 +29,19 @@ size_t region_table_bytes(enum region_table table, size_t segments) {
     return segments * bytes_per_segment[table];
 }
 
+/* Of a word of segments those that are free. What comes to be owed is barred first. */
+static uint64_t free_segments(const struct region *region, uint32_t word) {
+    uint64_t taken = atomic_load_acquire(&region->taken[word]); /* pairs with region_owe */
+    return ~(taken | atomic_load_relaxed(&region->barred[word]));
+}
+
 static bool segment_is_free(const struct region *region, uint32_t index) {
-    return index < region->extent &&
-           !has_bit(atomic_load_relaxed(&region->taken[index / 64]), index);
+    return index < region->extent && has_bit(free_segments(region, index / 64), index);
+}
+
+/* Under the lock: else it may be one that growth goes around. */
+static uint64_t owed_segments(const struct region *region, uint32_t word) {
+    return atomic_load_relaxed(&region->barred[word]) & ~atomic_load_relaxed(&region->taken[word]);
 }
 
 /* Whether all of the bits were the other way before. */
@@ -56,7 +66,7 @@ static void take_segments(struct region *region, uint32_t index, uint32_t count)
 /* First free segment at or after `from`, or UINT32_MAX. */
 static uint32_t next_free_segment(const struct region *region, uint32_t from) {
     for (uint32_t word = from / 64; word * 64 < region->extent; word++) {
-        uint64_t open = ~atomic_load_relaxed(&region->taken[word]);
+        uint64_t open = free_segments(region, word);
         if (word == from / 64) open &= ~low_mask(from & 63);
         if (open == 0) continue;
         uint32_t index = word * 64 + low_bit(open);
@@ -98,10 +108,10 @@ static uint32_t search_run(const struct region *region, uint32_t from, uint32_t 
     while (index != UINT32_MAX) {
         uint32_t aligned = align_index(index, align);
         if (aligned > region->extent || count > region->extent - aligned) return UINT32_MAX;
-        uint32_t length = 0;
-        while (length < count && segment_is_free(region, aligned + length)) length++;
-        if (length == count) return aligned;
-        index = next_free_segment(region, aligned + length);
+        uint32_t next = aligned + (aligned == index), end = aligned + count;
+        while (next < end && has_bit(free_segments(region, next / 64), next)) next++;
+        if (next == end) return aligned;
+        index = next_free_segment(region, next);
     }
     return UINT32_MAX;
 }
@@ -252,18 +262,35 @@ void region_explain_failure(size_t wanted) {
     report_warning("out of memory; reached: ", limits[limit], 0);
 }
 
-/* What was given while another thread had the lock may be part of any run. Under the lock. */
-static void expect_given_runs(struct region *region) {
-    if (MOAT_LIKELY(atomic_load_relaxed(&region->given_unseen) == 0)) return;
-    atomic_exchange_acquire(&region->given_unseen, 0); /* pairs with region_give */
-    for (uint32_t number = 0; number < RUN_LENGTHS; number++) region->none_below[number] = 0;
+/* The kernel is asked for the first that are owed, and all beside them: one mapping less to take
+   apart. */
+static void ask_for_owed(struct region *region) {
+    uint32_t words = (region->extent + 63) / 64, word = 0, length = 0;
+    while (word < words && owed_segments(region, word) == 0) word++;
+    if (word == words) return;
+    uint32_t first = word * 64 + low_bit(owed_segments(region, word)), next = first;
+    while (next < region->extent && has_bit(owed_segments(region, next / 64), next)) next++;
+    length = next - first;
+    atomic_or_release(&region->news, REGION_OWED); /* pairs with hear: these, or others */
+    if (!region_decommit(segment_address(first), (size_t)length << SEGMENT_SHIFT)) return;
+    unbar_segments(region, first, next);
+    expect_runs_around(region, first);
+}
+
+/* What was given while another thread had the lock may be part of any run. */
+MOAT_COLD static void hear(struct region *region) {
+    /* pairs with region_give and region_owe */
+    uint32_t news = atomic_exchange_acquire(&region->news, 0u);
+    if ((news & REGION_GIVEN) != 0)
+        for (uint32_t number = 0; number < RUN_LENGTHS; number++) region->none_below[number] = 0;
+    if ((news & REGION_OWED) != 0) ask_for_owed(region);
 }
 
 bool region_take(uint32_t count, uint32_t align, uint32_t *index) {
     struct region *region = ro.region;
     locks_acquire(LOCK_REGION);
     region->lock_count++;
-    expect_given_runs(region);
+    if (MOAT_UNLIKELY(atomic_load_relaxed(&region->news) != 0)) hear(region);
     uint32_t found = find_run(region, count, align);
     if (found == UINT32_MAX) found = grow(region, count, align);
     if (found != UINT32_MAX) {
@@ -295,7 +322,7 @@ void region_give(uint32_t index, uint32_t count) {
     MOAT_CHECK(change_bits(region->taken, index, count, false), "segment given back twice",
                segment_address(index));
     if (!locks_try(LOCK_REGION)) {
-        atomic_store_release(&region->given_unseen, 1); /* pairs with expect_given_runs */
+        atomic_or_release(&region->news, REGION_GIVEN); /* pairs with hear */
         return;
     }
     region->lock_count++;
@@ -303,12 +330,20 @@ void region_give(uint32_t index, uint32_t count) {
     locks_release(LOCK_REGION);
 }
 
+void region_owe(uint32_t index, uint32_t count) {
+    struct region *region = ro.region;
+    bar_segments(region, index, index + count);
+    MOAT_CHECK(change_bits(region->taken, index, count, false), "segment given back twice",
+               segment_address(index));
+    atomic_or_release(&region->news, REGION_OWED); /* pairs with hear */
+}
+
 void region_bar(uint32_t index, uint32_t count) { bar_segments(ro.region, index, index + count); }
 
 /* Stores between acquire and release come in any order, and some of them may be missing. Of each
    bit either value is right: what is taken and belongs to nobody is taken back after this. A
    window whose extent was published is there; one that was not is gone around like anything in
-   the way. */
+   the way. What is owed cannot be told from what was just gone around. */
 void region_recover(void) {
     struct region *region = ro.region;
     for (enum region_table table = 0; table < REGION_TABLES; table++)
@@ -330,7 +365,10 @@ bool region_take_back(uint32_t index) {
     struct region *region = ro.region;
     if ((region->barred[index / 64] & bit64(index)) != 0) return false;
     uintptr_t start = segment_address(index);
-    if (!region_decommit(start, SEGMENT_SIZE)) return false; /* it stays taken */
+    if (!region_decommit(start, SEGMENT_SIZE)) {
+        region_owe(index, 1);
+        return false;
+    }
     /* a huge block is live before its owner word says so */
     struct map_word *map = map_word_of(start);
     if ((atomic_load_relaxed(&map->live) & map_bit_of(start)) != 0)
@@ -356,8 +394,8 @@ uint32_t region_in_use(void) {
 bool region_validate(void) {
     const struct region *region = ro.region;
     if (region->extent > region->span || region->span > REGION_MAX_SEGMENTS) return false;
-    for (uint32_t i = 0; i < region->extent; i++)
-        if (has_bit(atomic_load_relaxed(&region->barred[i / 64]), i) && segment_is_free(region, i))
-            return false;
-    return true;
+    bool owed = false;
+    for (uint32_t word = 0; word * 64 < region->extent; word++)
+        owed |= owed_segments(region, word) != 0;
+    return !owed || (atomic_load_relaxed(&region->news) & REGION_OWED) != 0;
 }

@@ -20,6 +20,9 @@
 #define LOCAL_TABLE_BYTES_PER_SEGMENT (SLOTS_PER_SEGMENT * sizeof(uintptr_t))
 #define MAP_TABLE_BYTES_PER_SEGMENT (SEGMENT_SIZE / GRANULE / 4) /* two bits a granule */
 
+#define REGION_GIVEN 1u /* some were given while another thread had the lock */
+#define REGION_OWED 2u  /* there may be some that are owed */
+
 #define RUN_LENGTHS 16u /* for which the region remembers where none is */
 
 /* What is known of the kernel's guard markers (MADV_GUARD_INSTALL). */
@@ -49,12 +52,12 @@ struct region {
     size_t committed;      /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;     /* times the lock was taken, under it */
     bool window_refused;   /* the last window could not be had */
-    uint32_t given_unseen; /* atomic: 1: some were given while another thread had the lock */
-    /* atomic: 1: taken; set under the lock, cleared by whoever gives; means nothing from the extent
-       on */
+    uint32_t news;         /* atomic: REGION_GIVEN, REGION_OWED; for whoever has the lock next */
+    /* Atomic; nothing from the extent on. A segment is free: 0 in both; taken: 1 0, set under the
+       lock, cleared by whoever gives; nobody's for good: 1 1 (number 0, what was gone around, the
+       guard behind it, what was lost); owed: 0 1, nobody's until the kernel takes its memory, which
+       it has refused so far. */
     uint64_t taken[REGION_WORDS];
-    /* atomic: 1: taken for good, nobody's to use: number 0, what was gone around, the guard behind
-       it, what was lost */
     uint64_t barred[REGION_WORDS];
 };
 
@@ -74,6 +77,9 @@ bool region_take(uint32_t count, uint32_t align, uint32_t *index);
 bool region_extend(uint32_t index, uint32_t count, uint32_t more);
 /* Gives inaccessible segments back. */
 void region_give(uint32_t index, uint32_t count);
+/* Gives segments back whose memory the kernel has refused to take: it is asked again, at each later
+   take, and until then nobody has them. */
+void region_owe(uint32_t index, uint32_t count);
 /* Nobody may have these taken segments any more: something else may lie there. */
 void region_bar(uint32_t index, uint32_t count);
 
