@@ -187,7 +187,11 @@ static void on_tried(bool exchanged) {
     if (team.at_once) views_tried(exchanged);
 }
 
-static const struct harness_scheduler seams = {on_step, on_loaded, on_tried, on_wait};
+static void on_barrier(void) {
+    if (team.at_once) views_barrier();
+}
+
+static const struct harness_scheduler seams = {on_step, on_loaded, on_tried, on_wait, on_barrier};
 
 static unsigned choose_value(unsigned count) { return team.plan->value(team.plan->context, count); }
 

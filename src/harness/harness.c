@@ -599,18 +599,21 @@ void harness_reset(void) {
 
 void harness_set_kernel(harness_kernel *kernel) { played_kernel = kernel; }
 
-/* A system call is a scheduling point too. A thread that yields waits for another. */
-static bool answer_kernel(long number, const long *arguments, long *result) {
-    if (scheduler != NULL) {
-        if (number == SYS_sched_yield)
-            scheduler->wait();
-        else
-            scheduler->step(NULL, NULL, 0);
-    }
-    if (scheduler != NULL && (number == SYS_sched_yield || number == SYS_futex)) {
-        *result = 0;
+/* A system call is a scheduling point too. A thread that yields waits for another. True: that was
+   all. */
+static bool answer_by_scheduler(long number, long *result) {
+    *result = 0;
+    if (number == SYS_sched_yield) {
+        scheduler->wait();
         return true;
     }
+    scheduler->step(NULL, NULL, 0);
+    if (number == SYS_membarrier) scheduler->barrier();
+    return number == SYS_futex || number == SYS_membarrier;
+}
+
+static bool answer_kernel(long number, const long *arguments, long *result) {
+    if (scheduler != NULL && answer_by_scheduler(number, result)) return true;
     if (played_kernel != NULL && played_kernel(number, arguments, result)) return true;
     return arena_kernel(number, arguments, result);
 }

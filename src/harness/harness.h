@@ -100,6 +100,8 @@ struct harness_scheduler {
     /* The thread that runs cannot go on before another has; or a system call is made (`word` NULL
        in step). */
     void (*wait)(void);
+    /* All threads pass a memory barrier (membarrier). */
+    void (*barrier)(void);
 };
 /* NULL: none. */
 void harness_set_scheduler(const struct harness_scheduler *scheduler);

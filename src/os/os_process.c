@@ -3,6 +3,7 @@
  * (see os.h).
  */
 #define _GNU_SOURCE
+#include "base/atomic.h"
 #include "os/kernel.h"
 #include "os/os.h"
 #include "os/os_seam.h"
@@ -69,8 +70,9 @@ void os_yield(void) { KERNEL(SYS_sched_yield, 0, 0, 0); }
 
 void os_futex_wait(uint32_t *word, uint32_t expected) {
     /* Virtual threads share one real thread, which must not sleep: the caller looks again, and that
-       is a scheduling point. */
-    if (IN_HARNESS && os_seam.threads_are_virtual()) return;
+       is a scheduling point. As the kernel does, it sees the newest value. */
+    if (IN_HARNESS && (atomic_load_unseen(word) != expected || os_seam.threads_are_virtual()))
+        return;
     KERNEL(SYS_futex, word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, expected);
 }
 
