@@ -65,9 +65,9 @@ size_t moat_usable_size(const void *block);
 /* Whether the address lies in memory that moat manages. */
 bool moat_owns(const void *address);
 
-/* Gives unused memory back to the system now, instead of after the purge delay. What other threads
-   hold unused follows when each of them next needs more than a fast path, or ends. True if any went
-   back. */
+/* Gives unused memory back to the system now, instead of after the purge delay; of other threads
+   too, if they have slept a while, but for what their fast paths may come by: that follows when
+   each next needs more than a fast path, or ends. True if any went back. */
 bool moat_trim(void);
 /* Tests the invariants of the calling thread's heap, of everything that ended threads left, and of
    the tables that tie all heaps together; ends the process with a corrupt-metadata report if one is

@@ -45,6 +45,10 @@ struct scenario {
     { thread, OP_FREE, which, 0, 0, 0 }
 #define RESIZE_HUGE(thread, which, more)                                                           \
     { thread, OP_REALLOC, which, 0, SIZE_HUGE, more }
+#define FREE_MANY(thread, log)                                                                     \
+    { thread, OP_FREE_MANY, 0, log, 0, 0 }
+#define CLOCK(thread)                                                                              \
+    { thread, OP_CLOCK, 0, 0, 0, 200 }
 #define TRIM(thread)                                                                               \
     { thread, OP_TRIM, 0, 0, 0, 0 }
 /* `reborn`: what follows is another thread's. */
@@ -92,6 +96,12 @@ static const struct scenario scenarios[] = {
      2,
      {TAKE_HUGE(0, 5000), TAKE_HUGE(1, 5000), FREE(0, OLDEST), RESIZE_HUGE(1, NEWEST, 3000000)},
      4},
+    {"visit",
+     2,
+     4,
+     {TAKE_MANY(0, 3, 8192), TAKE(0, 8192), TAKE(1, 64), FREE_MANY(1, 3), TRIM(1), CLOCK(1),
+      TRIM(1), TAKE(0, 8192)},
+     8},
     {"zero-size", 2, 1, {TAKE_NOTHING(0), FREE(0, OLDEST), TAKE_NOTHING(1), FREE(1, NEWEST)}, 4},
     {"free-free-pop",
      3,

@@ -98,6 +98,18 @@ static void add_misuse(struct input *input, struct rng *random) {
     op->pick = (uint8_t)rng_below(random, 256);
 }
 
+/* What a thread has is freed by another, which looks after it while it sleeps; at once with what it
+   does when it wakes. */
+static void add_visit(struct input *input, struct rng *random, const struct size_choice *size) {
+    unsigned visitor = 1 + rng_below(random, input->threads - 1u);
+    static const uint8_t codes[] = {OP_FREE_MANY, OP_MALLOC, OP_TRIM, OP_CLOCK, OP_TRIM};
+    unsigned before = rng_below(random, sizeof codes);
+    for (unsigned i = 0; i < sizeof codes; i++) {
+        if (i == before) input->prologue = (uint8_t)input->op_count;
+        append(input, make_op(random, visitor, codes[i], size));
+    }
+}
+
 void program_make(struct input *input, struct rng *random) {
     memset(input, 0, sizeof *input);
     input->threads = (uint8_t)(2 + (rng_below(random, 4) == 0) + (rng_below(random, 12) == 0));
@@ -114,6 +126,7 @@ void program_make(struct input *input, struct rng *random) {
         append(input, op);
     }
     input->prologue = (uint8_t)input->op_count;
+    if (rng_below(random, 8) == 0) add_visit(input, random, chosen[0]);
     for (unsigned thread = 0; thread < input->threads; thread++)
         for (unsigned i = 0; i < each; i++) {
             /* one draw after the other: compilers differ in the order of arguments */

@@ -275,7 +275,7 @@ static void sweep_if_last(struct segment *segment) {
 }
 
 /* Frees between two looks at what goes back to the kernel. */
-#define FREES_PER_LOOK 256
+#define FREES_PER_LOOK 256 /* the first of a heap is one */
 
 /* A thread that only frees what others own, or blocks that nobody owns, never comes by
    heap_tick. */

@@ -92,6 +92,7 @@
 #define atomic_sub_acq_rel(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_sub, p, v, __ATOMIC_ACQ_REL)
 #define atomic_exchange_relaxed(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_RELAXED)
 #define atomic_exchange_acquire(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_ACQUIRE)
+#define atomic_exchange_acq_rel(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_ACQ_REL)
 #define atomic_exchange_release(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_RELEASE)
 /* `expected` is a pointer to the expected value and receives the value seen; strong; true when
    exchanged. */

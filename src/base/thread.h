@@ -12,7 +12,7 @@
  *
  *   bracket                           who                                beside the mark
  *   heap_enter_fast, _leave_fast      fast paths of a thread's own heap  nothing: two plain stores
- *   heap_enter(_busy), heap_leave     generic paths of a heap            seqcount is odd, for fork
+ *   heap_enter(_busy), heap_leave     generic paths of a heap            seqcount is odd
  *   heap_acquire, heap_release        verbs that may have no heap yet    makes it, or the late lock
  *   heap_try_late                     a free that comes by, purge        the late lock, or nothing
  *   THREAD_INSIDE                     huge and zero-size blocks          their own locks

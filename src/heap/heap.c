@@ -24,13 +24,18 @@ void heap_enter_busy(struct heap *heap, uintptr_t outside) {
     MOAT_CHECK(heap->thread == thread_identity(), "thread word names another thread's heap", heap);
     if (MOAT_UNLIKELY(heap->seqcount & 1)) heap_report_reentry();
     atomic_store_relaxed(&heap->seqcount, heap->seqcount + 1);
+    atomic_signal_barrier(); /* the store comes before the look */
+    /* pairs with a visitor's leave() */
+    if (MOAT_UNLIKELY(atomic_load_acquire(&heap->visit) != VISIT_NONE)) heap_enter_announced(heap);
+    MOAT_ASSERT(atomic_load_unseen(&heap->visitors) == 0);
     heap->outside_word = outside;
 }
 
 void heap_enter(struct heap *heap) { heap_enter_busy(heap, thread_enter()); }
 
 void heap_leave(struct heap *heap) {
-    atomic_store_relaxed(&heap->seqcount, heap->seqcount + 1);
+    MOAT_ASSERT(atomic_load_unseen(&heap->visitors) == 0);
+    atomic_store_release(&heap->seqcount, heap->seqcount + 1); /* pairs with enter() of a visitor */
     thread_leave(heap->outside_word);
 }
 
@@ -159,9 +164,20 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
     }
 }
 
+/* A visitor may have ended the page that this very free has emptied. */
+static bool is_page_of(const struct heap *heap, const struct page *page) {
+    const struct segment *segment = page_segment(page);
+    return owner_heap(atomic_load_relaxed(&segment->owner)) == &heap->owner &&
+           !has_bit(segment->free_pages, page_slot(page));
+}
+
 void heap_page_event(struct heap *heap, struct page *page) {
     thread_mark_busy(); /* without HARDENED_BUSY the fast path has no bracket */
     heap_enter_busy(heap, (uintptr_t)heap);
+    if (MOAT_UNLIKELY(heap->was_visited) && !is_page_of(heap, page)) {
+        heap_leave(heap);
+        return;
+    }
     if (page->in_full) heap_queue_rejoin(heap, page);
     if (page_used(page) == 0 && !heap_queue_keeps(heap, page))
         heap_release_page(heap, page);

@@ -3,12 +3,14 @@
  *
  * A heap is owned by one thread, or by nobody: heap 0, the late heap, serves threads whose exit
  * hook has run, and those for which there is no heap left; it is used under a lock, and every free
- * into it is a remote free. All fields but owner.wake are touched by the owner alone.
+ * into it is a remote free. Fields are touched by the owner alone, but for those that say atomic,
+ * and by a visitor in its place.
  *
  * Invariants: a page is in the queue of its class, or set aside because it was full; direct[w] is
  * the first page of the queue that serves w granules, or page_empty; every segment whose owner word
  * names the heap is in lists[index & 63]. `seqcount` is odd inside a generic path: a call
- * that finds it odd comes from a signal handler.
+ * that finds it odd comes from a signal handler. Who visits the heap of a thread that sleeps is
+ * inside too, in place of its thread.
  */
 #ifndef MOAT_HEAP_H
 #define MOAT_HEAP_H
@@ -21,6 +23,16 @@
 #define HEAP_SIZE ((size_t)1 << HEAP_SHIFT)
 #define HEAPS_MAX ((size_t)65536)
 #define HEAP_LATE 0u /* index of the heap that is nobody's */
+
+/* Whether another thread visits the heap (heap_visit.c). A thread that enters its heap stores
+   `seqcount` before it looks here; it takes an announcement back, and waits for a visitor: a few
+   system calls at most. */
+enum visit_state {
+    VISIT_NONE,
+    VISIT_ANNOUNCED, /* one may come; its thread takes it back when it enters */
+    VISIT_GOING_ON,  /* the visitor is inside, or finds that the thread is, and leaves */
+    VISIT_AWAITED    /* and the thread waits for it to leave */
+};
 
 /* Whether a heap has memory to grow by. */
 enum shortage {
@@ -44,7 +56,13 @@ struct heap {
     struct list lists[64];        /* its segments by index & 63 */
     uint64_t listed;              /* bit i: lists[i] has a segment */
     struct list open[OPEN_LISTS]; /* its segments with a free page */
-    uint32_t seqcount;            /* odd: inside a generic path */
+    uint32_t seqcount;            /* atomic: odd: its thread is inside a generic path */
+    uint32_t visit;               /* atomic: enum visit_state */
+    uint32_t visit_seen;          /* seqcount when a visit was announced; visitors only, as: */
+    uint32_t visit_rest;          /* milliseconds between visits that found nothing */
+    uint64_t visit_at;            /* milliseconds: no visit before that */
+    bool was_visited;             /* ever; atomic */
+    uint32_t visitors;            /* atomic: inside now; only assertions look */
     uint32_t index;               /* in the heap table */
     uint32_t next_free;           /* atomic, of the pool: next unused heap, 0: none */
     uint32_t exit_rounds;         /* times the exit hook has run */
@@ -174,6 +192,23 @@ void heap_shed_empty(struct heap *heap);
    abandoned again. True if memory went back. */
 bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now);
 
+/* heap_visit.c: heaps of threads that sleep. Inside enter/leave of another heap. */
+/* Gives back what heaps whose threads are not at work hold unused, as far as nobody but their
+   threads' generic paths touches it. True if memory went back. */
+enum visit {
+    VISIT_DUE, /* some heaps, if they are due, what has waited for the purge delay */
+    VISIT_ALL  /* all of it, of all heaps whose visit has been announced long enough */
+};
+bool heap_visit_others(struct heap *heap, enum visit how);
+/* A visitor's part for a segment of the heap it visits: pages all of whose blocks were freed by
+   others are ended. */
+void heap_end_given_up(struct heap *heap, struct segment *segment);
+/* The thread enters its heap, which a visitor may be in. */
+MOAT_COLD void heap_enter_announced(struct heap *heap);
+/* A hook (see src/README.md). In a forked child that is not recovered yet: whoever visited the heap
+   did not come along. Its pages are left as a gone thread's are. */
+MOAT_COLD void fork_free_heap(struct heap *heap);
+
 /* For who frees what others own, or blocks that nobody owns, now and then: what heap_tick does for
    one that allocates. Waits for nobody. heap: the running thread's, or NULL. Outside every heap. */
 MOAT_COLD void heap_keep_house(struct heap *heap);
@@ -195,6 +230,13 @@ bool heap_purge(struct heap *heap, bool force);
    and one for each thing that changed. False: nothing has changed since, and a second try would
    fail. */
 bool heap_scour(struct heap *heap);
+/* The part of the walk over the heap's own segments; false when it stopped before the end, to go on
+   another time. */
+bool heap_purge_lists(struct heap *heap, unsigned walk, bool *gave);
+/* How it goes. */
+#define WALK_ALL 1u   /* to the end, from the start */
+#define WALK_NOW 2u   /* whatever the time */
+#define WALK_VISIT 4u /* by another thread than the heap's */
 /* Gives back all that the heap alone has and does not use. */
 void heap_purge_own(struct heap *heap);
 /* Asks every other heap to give its unused memory back at its thread's next generic allocation:
@@ -214,6 +256,7 @@ struct heap_pool {
     /* atomic: 1: what ended threads left has been swept by force, and nothing has changed there
        since, neither by an abandoned segment more nor by a free into one */
     uint32_t swept;
+    uint32_t visit_next; /* the heap to visit next; under LOCK_VISITS */
     size_t lock_count;
 };
 /* Creates the late heap; called once by init. False: no memory. */
@@ -243,14 +286,20 @@ struct survivors {
     bool all;                /* it is not known which: every heap that a thread has */
     bool late;               /* nobody was inside the late heap */
 };
+MOAT_INLINE bool heap_is_visited(const struct heap *heap) {
+    return atomic_load_relaxed(&heap->visit) >= VISIT_GOING_ON;
+}
 MOAT_INLINE bool heap_goes_on(const struct heap *heap, struct survivors survivors) {
     if (heap == heap_at(HEAP_LATE)) return survivors.late;
+    if (heap_is_visited(heap)) return false; /* who did it was in the middle of a change */
     return survivors.all ? heap->thread != 0 : heap == survivors.heap;
 }
 /* In a forked child, after whoever held the lock: more heaps are mapped, or not. */
 void heap_pool_recover_tables(void);
 /* A heap that no segment has any more becomes nobody's, as when it was made. */
 void heap_disown(struct heap *heap, uint32_t index);
+/* The same of a heap that is its thread's still, and whose visitor did not come along. */
+void heap_leave_visited(struct heap *heap);
 /* In a forked child, when no segment has a heap any more that does not go on: those lie ready
    again. Not if `all`: it is not known either whether one is in somebody's hand. */
 void heap_pool_recover(struct survivors survivors);

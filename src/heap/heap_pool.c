@@ -205,6 +205,8 @@ void heap_disown(struct heap *heap, uint32_t index) {
     heap_reset(heap);
     heap->index = index;
     heap->seqcount = 0;
+    heap->visit = VISIT_NONE;
+    heap->visitors = 0;
     heap->thread = 0;
 }
 
@@ -231,6 +233,12 @@ static uint32_t count_unused(const struct heap_pool *pool) {
     return count;
 }
 
+void heap_leave_visited(struct heap *heap) {
+    heap_reset(heap);
+    heap->visitors = 0;
+    atomic_store_relaxed(&heap->visit, VISIT_NONE);
+}
+
 /* Those that lie ready are left as they are, but where one was in the hand of a thread that did not
    come along, made or not: then all are stacked anew. */
 void heap_pool_recover(struct survivors survivors) {
@@ -241,6 +249,10 @@ void heap_pool_recover(struct survivors survivors) {
         struct heap *heap = heap_at(index);
         bool unused = heap->thread == 0 && index != HEAP_LATE;
         if (heap_goes_on(heap, survivors) || (unused && (!anew || survivors.all))) continue;
+        if (heap_is_visited(heap) && (survivors.all ? heap->thread != 0 : heap == survivors.heap)) {
+            heap_leave_visited(heap);
+            continue;
+        }
         heap_disown(heap, index);
         if (index == HEAP_LATE) continue;
         heap->next_free = top;

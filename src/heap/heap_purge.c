@@ -59,10 +59,14 @@ static bool is_kept_for_all(const struct heap *heap) {
     return heap == heap_at(HEAP_LATE) && heap->segments == 1 && heap_is_limited();
 }
 
-static bool purge_segment(struct heap *heap, struct segment *segment, bool force) {
-    purge_pages(heap, segment, force);
+static bool purge_segment(struct heap *heap, struct segment *segment, unsigned walk) {
+    bool force = (walk & WALK_NOW) != 0, visit = (walk & WALK_VISIT) != 0;
+    if (visit)
+        heap_end_given_up(heap, segment);
+    else
+        purge_pages(heap, segment, force);
     if (!force && heap->now < segment->purge_at) return false;
-    if (segment->pages_used == 0 && !is_kept_for_all(heap)) {
+    if (segment->pages_used == 0 && !visit && !is_kept_for_all(heap)) {
         heap_list_remove(heap, segment);
         segment_destroy(segment);
         return true;
@@ -82,11 +86,10 @@ static bool purge_late_heap(bool force, uint64_t now) {
     return gave;
 }
 
-/* The part of the walk over the heap's own segments; false when it stopped before the end, to go on
-   another time. */
-static bool purge_lists(struct heap *heap, bool force, bool *gave) {
+bool heap_purge_lists(struct heap *heap, unsigned walk, bool *gave) {
+    bool all = (walk & WALK_ALL) != 0;
     uint32_t walked = 0;
-    if (force || heap->purge_list == PURGE_IDLE)
+    if (all || heap->purge_list == PURGE_IDLE)
         heap->purge_list = heap->purge_segment = heap->purge_set = heap->purge_from = 0;
     for (; heap->purge_list < PURGE_ABANDONED; heap->purge_list++) {
         uint64_t rest = heap->listed & ~low_mask(heap->purge_list);
@@ -96,21 +99,21 @@ static bool purge_lists(struct heap *heap, bool force, bool *gave) {
             heap->purge_segment != 0 ? heap->purge_segment : heap->lists[heap->purge_list].first;
         for (uint32_t next; index != 0; index = next) {
             heap->purge_segment = index;
-            if (!force && walked >= SEGMENTS_PER_PURGE_STEP) return false;
+            if (!all && walked >= SEGMENTS_PER_PURGE_STEP) return false;
             next = segment_at(index)->in_heap.next;
             heap->purge_segment = 0; /* it may be unlinked here */
-            bool giving = purge_segment(heap, segment_at(index), force);
+            bool giving = purge_segment(heap, segment_at(index), walk);
             walked += giving ? SEGMENTS_PER_GIVING_ONE : 1;
             *gave |= giving;
         }
     }
-    heap_shed_empty(heap);
+    if (!(walk & WALK_VISIT)) heap_shed_empty(heap);
     return true;
 }
 
 void heap_purge_own(struct heap *heap) {
     bool gave = false;
-    purge_lists(heap, true, &gave);
+    heap_purge_lists(heap, WALK_ALL | WALK_NOW, &gave);
 }
 
 /* The walk goes list by list, then over what is abandoned, and stops after some segments, so that
@@ -119,8 +122,10 @@ bool heap_purge(struct heap *heap, bool force) {
     size_t before = atomic_load_relaxed(&ro.region->committed);
     bool gave = false;
     /* the rest is for the next call */
-    if (!purge_lists(heap, force, &gave) || (gave && !force)) return gave;
+    if (!heap_purge_lists(heap, force ? WALK_ALL | WALK_NOW : 0, &gave) || (gave && !force))
+        return gave;
     if (heap != heap_at(HEAP_LATE)) gave |= purge_late_heap(force, heap->now);
+    gave |= heap_visit_others(heap, force ? VISIT_ALL : VISIT_DUE);
     if (!sweep_some(heap, force, &gave)) {
         heap->purge_list = PURGE_IDLE;
         heap->purge_at = heap->now + ro.options.purge_delay_ms / 2 + 1 +
@@ -161,8 +166,9 @@ static bool scour_own(struct heap *heap) {
     if (found) heap_poll(heap);
     if (heap->shortage != SHORTAGE_SCOURED || !glean(heap, &found)) {
         heap->shortage = SHORTAGE_MET; /* for the pages set aside */
-        purge_lists(heap, true, &found);
+        heap_purge_lists(heap, WALK_ALL | WALK_NOW, &found);
         heap->shortage = SHORTAGE_SCOURED;
+        heap_visit_others(heap, VISIT_ALL);
         return true;
     }
     while (!list_is_empty(&heap->open[OPEN_EMPTY]) && !is_kept_for_all(heap)) {

@@ -7,7 +7,7 @@
  *
  *   unused    -> owned      segment_create
  *   owned     -> unused     segment_destroy: by the owner, nothing in use
- *   owned     -> abandoned  store release, at thread end
+ *   owned     -> abandoned  store release, at thread end; an empty one; a look in vain
  *   abandoned -> owned      segment_reclaim: CAS acq_rel, by whoever wins
  *   unused    -> HUGE.generation -> FREEING.generation -> FREED.generation      (huge.c)
  *   HUGE      -> FREEING, RESIZING -> HUGE, or FREED when its pages have moved   (huge.c)

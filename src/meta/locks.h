@@ -16,6 +16,7 @@
 
 /* Outermost first. */
 enum lock_rank {
+    LOCK_VISITS,     /* looking after heaps of threads that sleep */
     LOCK_LATE_HEAP,  /* the heap that is nobody's */
     LOCK_POOL,       /* making heaps */
     LOCK_HUGE_CACHE, /* freed runs that wait */

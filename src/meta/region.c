@@ -1,9 +1,10 @@
 /*
  * region: address space in segments (see region.h).
  *
- * Everything is under LOCK_REGION but the counts, which statistics read. The bitmap says of each
- * segment whether it is taken. Segments are taken in address order, so that accessible memory stays
- * in few mappings; what lies in the way of a window is gone around, and stays taken for good.
+ * The bitmap says of each segment whether it is taken: bits are set under LOCK_REGION, and cleared
+ * by whoever gives, without it. All else is under the lock but the counts, which statistics read.
+ * Segments are taken in address order, so that accessible memory stays in few mappings; what lies
+ * in the way of a window is gone around, and stays taken for good.
  */
 #include "meta/region.h"
 #include "meta/livemap.h"

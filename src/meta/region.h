@@ -4,8 +4,8 @@
  * Nothing is reserved. Windows of inaccessible memory are mapped one behind another as they are
  * needed, and the tables in step with them; what somebody else has mapped in the way is gone
  * around and stays taken. The extent (ro.h) grows last: below it every table is mapped, above it
- * an address is not moat's. Owns the bitmap of taken segments. Everything here runs under
- * region.lock and off every hot path.
+ * an address is not moat's. Owns the bitmap of taken segments. Off every hot path; who takes
+ * has the region's lock, who gives needs none.
  */
 #ifndef MOAT_REGION_H
 #define MOAT_REGION_H

@@ -37,7 +37,8 @@ struct ro {
     uintptr_t heaps_base;        /* heaps, HEAP_SIZE each */
     size_t heaps_max;            /* 0 before initialisation */
     struct heap_random *randoms; /* one per heap, wiped on fork */
-    /* atomic: FORK_RECOVERED; WIPED in a child that was forked without handlers, by the kernel */
+    /* atomic: FORK_RECOVERED; WIPED in a child that was forked without handlers, by the kernel;
+       RECOVERING while a thread of the child puts it in order */
     uint64_t *fork_mark;
     struct region *region;
     struct lock *locks;          /* LOCKS of them, by enum lock_rank */

@@ -62,7 +62,7 @@ static void recover_pages(struct segment *segment, uint64_t word, struct survivo
         return;
     }
     if (heap != NULL) disown_pages(segment);
-    if (heap != NULL && !HARDENED_MAP && (heap->seqcount & 1) != 0) {
+    if (heap != NULL && !HARDENED_MAP && ((heap->seqcount & 1) != 0 || heap_is_visited(heap))) {
         atomic_store_relaxed(&segment->owner, owner_word(OWNER_ORPHAN, kind));
         return;
     }
@@ -79,6 +79,7 @@ static void recover_pages(struct segment *segment, uint64_t word, struct survivo
 struct walk {
     struct survivors survivors;
     size_t committed, splits; /* see struct region */
+    const struct heap *left;  /* whose pages are left alone */
 };
 
 static void count_run(struct walk *walk, const struct guarded *guarded) {
@@ -153,7 +154,7 @@ static void recover_lock(enum lock_rank rank) {
 
 /* Everything that is not in the hands of a survivor. */
 static void recover_as(struct survivors survivors) {
-    struct walk walk = {survivors, 0, 0};
+    struct walk walk = {survivors, 0, 0, NULL};
     random_recover(ro.random_root);
     for (enum lock_rank rank = 0; rank < LOCKS; rank++) recover_lock(rank);
     forget_abandoned();
@@ -192,13 +193,13 @@ void fork_recover(void) {
     thread_leave(outside);
 }
 
-/* --- A lock that nobody is left to release --------------------------------------------------- */
+/* --- A lock, or a heap, that nobody is left to release ---------------------------------------- */
 
-/* Nobody was inside the late heap but a thread that is gone. */
-static uint32_t leave_late_heap(struct walk *walk, uint32_t index) {
+/* Nobody was inside but a thread that is gone. */
+static uint32_t leave_heap(struct walk *walk, uint32_t index) {
     struct segment *segment = segment_at(index);
     uint64_t word = atomic_load_relaxed(&segment->owner);
-    if (owner_has_pages(word) && owner_heap(word) == &heap_at(HEAP_LATE)->owner)
+    if (owner_has_pages(word) && owner_heap(word) == &walk->left->owner)
         recover_pages(segment, word, walk->survivors);
     return 1;
 }
@@ -210,23 +211,41 @@ static uint32_t settle_zero_size(struct walk *walk, uint32_t index) {
     return 1;
 }
 
-/* The calling thread needs the lock now and is inside the allocator: what it has in hand is left
-   alone, and the rest for its next call. */
-void fork_free_lock(enum lock_rank rank) {
+/* The calling thread needs the lock, or its heap, now and is inside the allocator: what it has in
+   hand is left alone, and the rest for its next call. False: another thread is at it. */
+static bool begin_freeing(void) {
     uint64_t wiped = FORK_WIPED;
-    /* pairs with the stores below and in recover_as */
-    if (!atomic_cas_acquire(ro.fork_mark, &wiped, FORK_RECOVERING)) {
-        os_yield();
-        return;
-    }
-    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0};
+    /* pairs with the stores in end_freeing and recover_as */
+    if (atomic_cas_acquire(ro.fork_mark, &wiped, FORK_RECOVERING)) return true;
+    os_yield();
+    return false;
+}
+
+static void end_freeing(void) {
+    atomic_store_release(ro.fork_mark, FORK_WIPED); /* pairs with begin_freeing */
+}
+
+void fork_free_lock(enum lock_rank rank) {
+    if (!begin_freeing()) return;
+    struct heap *late = heap_at(HEAP_LATE);
+    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, late};
     if (rank == LOCK_LATE_HEAP && locks_was_held(rank)) {
-        for_each_taken(&walk, leave_late_heap);
-        heap_disown(heap_at(HEAP_LATE), HEAP_LATE);
+        for_each_taken(&walk, leave_heap);
+        heap_disown(late, HEAP_LATE);
     }
     if (rank == LOCK_ZERO_SIZE && locks_was_held(rank)) for_each_taken(&walk, settle_zero_size);
     recover_lock(rank);
-    atomic_store_release(ro.fork_mark, FORK_WIPED); /* pairs with the exchange above */
+    end_freeing();
+}
+
+void fork_free_heap(struct heap *heap) {
+    if (!begin_freeing()) return;
+    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, heap};
+    if (heap_is_visited(heap)) {
+        for_each_taken(&walk, leave_heap);
+        heap_leave_visited(heap);
+    }
+    end_freeing();
 }
 
 /* --- The handler ----------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static char text[1 << 20];
+static char text[1 << 17];
 
 /* The file's beginning, NUL-terminated, in `text`; false if it cannot be read. */
 static bool slurp(const char *path) {
@@ -56,7 +56,7 @@ size_t process_huge_pages(pid_t process) {
     return field(process, "smaps_rollup", "\nAnonHugePages:");
 }
 
-/* `text` holds a megabyte; a full map count has four times that, so count as it streams by. */
+/* A full map count has thirty times what `text` holds, so count as it streams by. */
 size_t process_mappings(void) {
     size_t lines = 0;
     int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);

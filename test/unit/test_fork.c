@@ -306,11 +306,53 @@ START_TEST(a_heap_caught_in_its_generic_path_is_made_anew_from_the_maps) {
     core_be(&other);
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
     core_begin(&owner);
-    core_heap(&other)->seqcount++; /* inside */
+    core_heap(&other)->seqcount++;
     in_child(nothing_is_lost);
     in_child(everything_goes_back);
     core_heap(&other)->seqcount++;
     core_be(&other);
+    check_all();
+}
+END_TEST
+
+/* Whoever visited it did not come along: the thread that did has its heap, with nothing in it. */
+START_TEST(a_heap_that_was_visited_is_made_anew_for_its_thread) {
+    core_be(&other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    core_heap(&other)->visit = VISIT_GOING_ON;
+    in_child(nothing_is_lost);
+    in_child(everything_goes_back);
+    core_heap(&other)->visit = VISIT_NONE;
+    check_all();
+}
+END_TEST
+
+static void wait_for_the_visitor(void) {
+    struct heap *heap = core_heap(&other);
+    alarm(30);
+    uintptr_t outside = thread_enter();
+    *ro.fork_mark = FORK_WIPED; /* as for a child without handlers */
+    heap_enter_busy(heap, outside);
+    core_require(*ro.fork_mark == FORK_WIPED);
+    core_require((heap->seqcount & 1) != 0 && heap->visit == VISIT_NONE);
+    heap_leave(heap);
+    nothing_is_lost();
+}
+
+START_TEST(who_waits_for_a_visitor_that_did_not_come_along_goes_on) {
+    core_be(&other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    core_heap(&other)->visit = VISIT_GOING_ON;
+    uintptr_t outside = thread_enter(); /* the child is not put in order by the handler */
+    pid_t child = fork();
+    if (child == 0) {
+        thread_leave(outside);
+        wait_for_the_visitor();
+        _exit(0);
+    }
+    thread_leave(outside);
+    expect_good_end(child);
+    core_heap(&other)->visit = VISIT_NONE;
     check_all();
 }
 END_TEST
@@ -612,6 +654,8 @@ int main(void) {
     tcase_add_test(group, a_thread_caught_between_the_live_bit_and_the_list);
     tcase_add_loop_test(group, a_thread_caught_between_the_claim_and_its_mark, 0, 2);
     tcase_add_test(group, a_heap_caught_in_its_generic_path_is_made_anew_from_the_maps);
+    tcase_add_test(group, a_heap_that_was_visited_is_made_anew_for_its_thread);
+    tcase_add_test(group, who_waits_for_a_visitor_that_did_not_come_along_goes_on);
     tcase_add_test(group, a_fork_from_a_signal_handler_that_interrupted_malloc_keeps_the_heap);
     tcase_add_loop_test(group, a_child_made_without_handlers_recovers, 0, 2);
     tcase_add_test(group, a_child_without_handlers_trusts_no_cache_that_was_in_change);

@@ -159,27 +159,90 @@ START_TEST(a_trim_gives_everything_unused_back_at_once) {
 }
 END_TEST
 
-START_TEST(a_trim_reaches_another_heap_at_its_threads_next_generic_call) {
+/* The walks of one thread, over some time. */
+static void let_time_pass(struct core_thread *thread) {
+    core_begin(thread);
+    for (unsigned i = 0; i < 40; i++) {
+        harness_clock_advance(ro.options.purge_delay_ms);
+        for (unsigned n = 0; n < 50; n++) alloc_free(alloc_block(5000));
+    }
+}
+
+/* Its thread has handed all it had to others, and sleeps. */
+START_TEST(what_others_freed_in_the_heap_of_a_sleeping_thread_goes_back) {
+    static const size_t sizes[] = {100, 2000, 20 * KIB, 200 * KIB};
+    for (size_t k = 0; k < 4; k++) {
+        core_start_ready("region=1G");
+        owner = other = CORE_THREAD;
+        size_t count = 12 * MIB / sizes[k] < BLOCKS ? 12 * MIB / sizes[k] : BLOCKS;
+        for (size_t i = 0; i < count; i++) blocks[i] = core_alloc(&other, sizes[k]);
+        core_begin(&owner);
+        for (size_t i = 0; i < count; i++) alloc_free(blocks[i]);
+        uint64_t purges = harness_call_count(OS_PURGE);
+        let_time_pass(&owner);
+        ck_assert_uint_gt(harness_call_count(OS_PURGE), purges);
+        /* what is left: the page its fast path allocates from */
+        size_t left = 0;
+        for (size_t i = 0; i < count; i++) left += core_is_live(blocks[i]);
+        ck_assert_uint_le(left, sizes[k] <= DIRECT_MAX ? SLOT_SIZE / sizes[k] : 0);
+        for (size_t i = 0; i < count; i += 97)
+            core_expect_free_report(REPORT_DOUBLE_FREE, blocks[i]);
+        core_check_as(&other);
+        core_alloc(&other, sizes[k]);
+        ck_assert_uint_eq(core_heap(&other)->visit, VISIT_NONE);
+        core_check_as(&other);
+        core_stop();
+    }
+    setup();
+}
+END_TEST
+
+/* Blocks that are not freed yet, or that the thread has freed itself, keep their page; so does the
+   page that its fast path takes blocks from. */
+START_TEST(a_visitor_ends_no_page_that_its_thread_may_touch) {
+    core_start_ready("region=1G");
+    owner = other = CORE_THREAD;
+    size_t count = core_fill_page(&other, 2000, blocks, BLOCKS);
+    size_t more = core_fill_page(&other, 2000, blocks + count, BLOCKS - count);
+    core_alloc(&other, 2000); /* two pages are full, a third serves */
+    core_begin(&owner);
+    for (size_t i = 1; i < count; i++) alloc_free(blocks[i]); /* all but one */
+    let_time_pass(&owner);
+    ck_assert(core_is_live(blocks[1]) && core_is_claimed(blocks[1]));
+    core_give(&other, blocks[count]); /* one by its thread, the others here */
+    core_be(&owner);
+    for (size_t i = count + 1; i < count + more; i++) alloc_free(blocks[i]);
+    let_time_pass(&owner);
+    ck_assert(!core_is_live(blocks[count + 1]) && !core_is_claimed(blocks[count + 1]));
+    ck_assert(core_is_live(blocks[0]));
+    core_give(&other, blocks[0]);
+    core_check_as(&other);
+    check_all();
+    core_stop();
+    setup();
+}
+END_TEST
+
+/* What only generic paths touch goes back at once, whoever asks, if the thread has slept; what a
+   fast path may come by waits for its thread: here the page it allocates from, which it has
+   emptied. */
+START_TEST(a_trim_reaches_another_heap_and_the_rest_of_it_at_its_threads_next_generic_call) {
     for (size_t i = 0; i < BLOCKS; i++) blocks[i] = core_alloc(&other, 2000);
     for (size_t i = 0; i < BLOCKS; i++)
         if (i % 1024 != 0) core_give(&other, blocks[i]);
     core_begin(&owner);
     uint64_t purges = harness_call_count(OS_PURGE);
+    alloc_trim(); /* announces itself */
+    ck_assert_uint_eq(harness_call_count(OS_PURGE), purges);
+    harness_clock_advance(ro.options.purge_delay_ms);
     alloc_trim();
-    /* nobody but its thread touches its pages */
-    ck_assert_uint_eq(harness_call_count(OS_PURGE), purges);
-    core_alloc(&other, 30000); /* no time has passed: nothing else is due */
     ck_assert_uint_ge(harness_call_count(OS_PURGE), purges + 4);
-    purges = harness_call_count(OS_PURGE);
-    core_give(&other, blocks[0]);
-    core_alloc(&other, 40000); /* asked once, answered once */
-    ck_assert_uint_eq(harness_call_count(OS_PURGE), purges);
     uint32_t trims = ro.pool->trims;
+    core_check_as(&other);
     core_be(&owner);
     ck_assert_ptr_null(alloc_block(PTRDIFF_MAX)); /* what can never be had disturbs nobody */
     ck_assert_uint_eq(ro.pool->trims, trims);
-    core_check_as(&other);
-    core_check_as(&owner);
+    check_all();
 }
 END_TEST
 
@@ -193,7 +256,10 @@ int main(void) {
     tcase_add_test(group, what_is_due_goes_back_in_short_steps_that_follow_at_each_call);
     tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
-    tcase_add_test(group, a_trim_reaches_another_heap_at_its_threads_next_generic_call);
+    tcase_add_test(group, what_others_freed_in_the_heap_of_a_sleeping_thread_goes_back);
+    tcase_add_test(group, a_visitor_ends_no_page_that_its_thread_may_touch);
+    tcase_add_test(group,
+                   a_trim_reaches_another_heap_and_the_rest_of_it_at_its_threads_next_generic_call);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
