@@ -74,6 +74,7 @@ static struct {
 static int state_lock;
 static const struct harness_scheduler *scheduler;
 static harness_kernel *played_kernel;
+static size_t played_page_size;
 static void (*atomic_hook)(const volatile void *word);
 bool base_seam_sees_loads;
 static __thread uintptr_t own_word = THREAD_NEW;
@@ -593,9 +594,14 @@ void harness_reset(void) {
     own_word = THREAD_NEW;
     moat_thread_frees = 0;
     played_kernel = NULL;
+    played_page_size = 0;
     state_release();
     errno = saved;
 }
+
+void harness_set_page_size(size_t bytes) { played_page_size = bytes; }
+
+static size_t page_size(void) { return played_page_size; }
 
 void harness_set_kernel(harness_kernel *kernel) { played_kernel = kernel; }
 
@@ -629,6 +635,7 @@ const struct os_seam os_seam = {
     .random = harness_random,
     .milliseconds = harness_milliseconds,
     .threads_are_virtual = harness_threads_are_virtual,
+    .page_size = page_size,
     .kernel = answer_kernel,
     .clear = arena_clear,
     .copy = arena_copy,

@@ -40,6 +40,8 @@ void harness_fail_none(void);
 void harness_limit_committed(size_t bytes);
 /* From now on the kernel accepts guard markers and does nothing, as an emulator may. */
 void harness_ignore_markers(void);
+/* OS pages are so large, a multiple of the machine's, until harness_reset(); 0: as they are. */
+void harness_set_page_size(size_t bytes);
 /* NULL: none. Answers system calls in the kernel's place, as os_seam.kernel does. harness_reset()
    ends it. */
 typedef bool harness_kernel(long number, const long *arguments, long *result);

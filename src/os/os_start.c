@@ -189,7 +189,9 @@ void os_read_facts(struct os_facts *facts) {
     if (!read_start_from_stack(&start) && !read_auxiliary_from_proc(&start)) return;
     const Elf64_auxv_t *page = find_fact(&start, AT_PAGESZ), *secure = find_fact(&start, AT_SECURE),
                        *vdso = find_fact(&start, AT_SYSINFO_EHDR);
-    if (is_power_of_two(page->a_un.a_val) && page->a_un.a_val <= CPU_OS_PAGE_MAX)
+    if (IN_HARNESS && os_seam.page_size() != 0)
+        facts->page_size = os_seam.page_size();
+    else if (is_power_of_two(page->a_un.a_val) && page->a_un.a_val <= CPU_OS_PAGE_MAX)
         facts->page_size = page->a_un.a_val;
     facts->privileged = secure->a_un.a_val != 0;
     os_clock *clock = vdso != NULL ? os_find_clock(vdso->a_un.a_val) : NULL;
