@@ -203,10 +203,31 @@ bool os_protect_none(void *start, size_t size) {
     return true;
 }
 
+static bool holds_word(const uint64_t *witness) {
+    struct peek peek = {0, 0};
+    uintptr_t word = 0;
+    return peek_word(&peek, (uintptr_t)witness, &word) && word == ~(uintptr_t)witness;
+}
+
+/* The same where no advice may be given. The kernel may have unmapped the range before it failed.
+   Then it is mapped again, and empty at that, unless another thread has come first: the process
+   cannot go on with memory that is not its heap's. If it was not unmapped, the word in it is still
+   there. */
+static bool replace_by_empty(void *start, size_t size) {
+    uint64_t *witness = start;
+    bool readable = os_can_read(witness);
+    if (readable)
+        *witness = ~(uintptr_t)witness; /* nobody else has mapped a page with this in it */
+    if (map((uintptr_t)start, size, PROT_READ | PROT_WRITE, MAP_FIXED) != NULL) return true;
+    if (map_exactly((uintptr_t)start, size, PROT_READ | PROT_WRITE) != NULL) return true;
+    MOAT_CHECK(!readable || holds_word(witness), "memory lost while it was emptied", start);
+    return false;
+}
+
 bool os_purge(void *start, size_t size) {
     if (os_seam_fails(OS_PURGE)) return false;
     if (!os_facts.no_advice) return advise(start, size, MADV_DONTNEED);
-    return map((uintptr_t)start, size, PROT_READ | PROT_WRITE, MAP_FIXED) != NULL;
+    return replace_by_empty(start, size);
 }
 
 bool os_guard_install(void *start, size_t size) {
@@ -251,14 +272,11 @@ bool os_seal(void *start, size_t size) {
    is mapped again, unless another thread has come first. If it was not unmapped, the word in it is
    still there. */
 static enum os_move move_failed(uintptr_t to, size_t size, const uint64_t *witness) {
-    struct peek peek = {0, 0};
-    uintptr_t word = 0;
     if (reserve_exactly(to, size) != NULL) {
         os_seam_note(OS_CHANGE_DECOMMIT, (const void *)to, size);
         return OS_NOT_MOVED;
     }
-    if (peek_word(&peek, (uintptr_t)witness, &word) && word == ~(uintptr_t)witness)
-        return OS_NOT_MOVED;
+    if (holds_word(witness)) return OS_NOT_MOVED;
     os_seam_note(OS_CHANGE_UNRESERVE, (const void *)to, size);
     return OS_MOVE_LOST;
 }
