@@ -7,9 +7,11 @@
  * hold; and when it has freed what it can reach it is left with no more memory than before, but for
  * the one block that the call had in hand.
  *
- *   fork_steps [SCENE...]   each instruction at first, then more and more apart
+ *   fork_steps [SCENE...]
  *
- * MOAT_FORK_STEPS=all: each instruction.
+ * Of each scene some hundred instructions are tried, evenly apart from a random one on, which is
+ * printed; the thread is stepped once before to count them. MOAT_FORK_STEPS=STRIDE+FIRST tries those
+ * again, and 1+0 each instruction.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -25,6 +27,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "family.h"
@@ -387,13 +390,28 @@ static pid_t seize_worker(void) {
     return worker;
 }
 
-/* Instructions from one fork to the next: the first hundreds one by one, unless all are wanted. */
-static unsigned stride_at(unsigned instruction, bool every) {
-    return every ? 1 : 1 + instruction / 48;
+/* The instructions before which the process forks: `first`, and each `stride` further on; before
+   them all, and at the end. 0: none. */
+struct sample {
+    unsigned stride, first;
+};
+
+/* Steps the thread to the end of its call. */
+static unsigned step_through(pid_t worker, struct sample sample, unsigned *number) {
+    unsigned instruction = 0;
+    for (bool goes_on = true; goes_on && !shared->returned; instruction++) {
+        bool wanted = instruction >= sample.first && sample.stride != 0 &&
+                      (instruction - sample.first) % sample.stride == 0;
+        if (wanted || (instruction == 0 && sample.stride != 0))
+            fork_here((*number)++, instruction); /* the first child tells what is left */
+        goes_on = step(worker);
+    }
+    if (sample.stride != 0) fork_here((*number)++, instruction);
+    return instruction;
 }
 
-static void play(const struct scene *chosen, bool every) {
-    unsigned instruction = 0, number = 0;
+static unsigned play(const struct scene *chosen, struct sample sample) {
+    unsigned number = 0;
     scene = chosen;
     memset(shared, 0, sizeof *shared);
     REQUIRE(pipe(command) == 0 && pipe(answer) == 0, "pipe");
@@ -404,37 +422,47 @@ static void play(const struct scene *chosen, bool every) {
         be_process();
     }
     close(command[0]), close(answer[1]);
-    pid_t worker = seize_worker();
-    for (bool goes_on = true; goes_on && !shared->returned;) {
-        fork_here(number++, instruction);
-        unsigned stop = instruction + stride_at(instruction, every);
-        for (; goes_on && !shared->returned && instruction < stop; instruction++)
-            goes_on = step(worker);
+    unsigned instructions = step_through(seize_worker(), sample, &number);
+    if (sample.stride != 0) {
+        say("%u children, %u found the block of a resize as it was", number, shared->whole);
+        REQUIRE(shared->whole >= scene->whole, "%s: %u children found the block as it was",
+                scene->name, shared->whole);
+        REQUIRE(number > 20, "%s: %u children", scene->name, number);
     }
-    fork_here(number++, instruction);
-    say("%s: %u instructions, %u children, %u found the block of a resize as it was", scene->name,
-        instruction, number, shared->whole);
-    REQUIRE(shared->whole >= scene->whole, "%s: %u children found the block as it was", scene->name,
-            shared->whole);
-    REQUIRE(number > 20, "%s: %u children", scene->name, number);
     kill(process, SIGKILL);
     while (waitpid(-1, NULL, __WALL) > 0) {
     }
     close(command[1]), close(answer[0]);
+    return instructions;
+}
+
+/* The counting run says how far apart. */
+static struct sample choose(const struct scene *chosen) {
+    enum { CHILDREN = 200 };
+    const char *wish = getenv("MOAT_FORK_STEPS");
+    struct sample sample = {0, 0};
+    unsigned instructions = play(chosen, sample);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (wish == NULL || sscanf(wish, "%u+%u", &sample.stride, &sample.first) != 2) {
+        sample.stride = 1 + instructions / CHILDREN;
+        sample.first = (unsigned)now.tv_nsec % sample.stride;
+    }
+    REQUIRE(sample.stride != 0, "MOAT_FORK_STEPS=STRIDE+FIRST, and not 0");
+    say("%s: %u instructions, MOAT_FORK_STEPS=%u+%u", chosen->name, instructions, sample.stride,
+        sample.first);
+    return sample;
 }
 
 int main(int count, char **names) {
-    const char *wish = getenv("MOAT_FORK_STEPS");
-    bool every = wish != NULL && strcmp(wish, "all") == 0;
     family_find();
     REQUIRE(family_is_moat(), "this process does not run on moat");
-    alarm(every ? 5000 : 280);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(shared != MAP_FAILED, "mmap");
     for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
         bool wanted = count == 1;
         for (int k = 1; k < count; k++) wanted |= strcmp(names[k], scenes[i].name) == 0;
-        if (wanted) play(&scenes[i], every);
+        if (wanted) play(&scenes[i], choose(&scenes[i]));
     }
     return 0;
 }
