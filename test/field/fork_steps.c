@@ -10,8 +10,8 @@
  *   fork_steps [SCENE...]
  *
  * Of each scene some hundred instructions are tried, evenly apart from a random one on, which is
- * printed; the thread is stepped once before to count them. MOAT_FORK_STEPS=STRIDE+FIRST tries those
- * again, and 1+0 each instruction.
+ * printed; the thread is stepped once before to count them. MOAT_FORK_STEPS=STRIDE+FIRST tries
+ * those again, and 1+0 each instruction.
  */
 #include <dlfcn.h>
 #include <errno.h>
