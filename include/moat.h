@@ -55,12 +55,12 @@ int moat_posix_memalign(void **result, size_t alignment, size_t size);
 /* Give back. NULL is allowed. Keeps errno. */
 void moat_free(void *block);
 /* C23: size (and alignment) must be what was asked for at allocation; any size that leads to the
-   same block size is accepted. */
+   same block size is accepted, but not at the strict level. */
 void moat_free_sized(void *block, size_t size);
 void moat_free_aligned_sized(void *block, size_t alignment, size_t size);
 
-/* Bytes that may be used at block: at least what was asked for, constant until it is freed; 0 for
-   NULL and zero-size blocks. */
+/* Bytes that may be used at block: at least what was asked for (at the strict level just that),
+   constant until it is freed or resized; 0 for NULL and zero-size blocks. */
 size_t moat_usable_size(const void *block);
 /* Whether the address lies in memory that moat manages. */
 bool moat_owns(const void *address);

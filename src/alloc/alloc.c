@@ -2,7 +2,7 @@
  * alloc: the verbs beyond their fast paths (see alloc.h).
  *
  * Every way off a fast path asks alloc_is_ready() first. What follows looks the address up through
- * the owner word of its segment, and no check trusts what a block holds: find_live() is the one
+ * the owner word of its segment, and no check trusts what a block holds: find_ready() is the one
  * accessor that turns an address into a live block, or ends the process. An allocation that finds
  * no memory gives back what this thread and ended ones hold unused, and is tried once more.
  */
@@ -10,41 +10,44 @@
 #define BYTES_BY_THE_C_LIBRARY
 #include "alloc/alloc.h"
 #include "alloc/diagnose.h"
+#include "alloc/found.h"
+#include "alloc/strict.h"
 #include "heap/huge.h"
+#include "heap/quarantine.h"
 #include "os/os.h"
 #include "os/os_seam.h"
 #include "process/init.h"
 #include "heap/zero_size.h"
 
-/* What a live block's address leads to. */
-struct found {
-    struct segment *segment;
-    uint64_t word;       /* the owner word the rest was derived from */
-    size_t block_size;   /* bytes usable */
-    uint32_t size_class; /* SIZE_CLASS_NONE: huge or zero-size */
+/* What the verbs find on their way off the fast paths. */
+enum readiness {
+    NOT_READY, /* nothing can be done, or may be */
+    READY,
+    READY_STRICT /* likewise, by the verbs of strict.c */
 };
 
-MOAT_COLD static bool make_ready(void) {
+MOAT_COLD static enum readiness make_ready(void) {
     /* pairs with init */
-    if (MOAT_UNLIKELY(!ro_is_started()) && !init_once()) return false;
+    if (MOAT_UNLIKELY(!ro_is_started()) && !init_once()) return NOT_READY;
     if (MOAT_UNLIKELY(thread_word() == THREAD_BUSY)) {
         diagnose_reentry();
-        return false;
+        return NOT_READY;
     }
     /* pairs with recover_as */
-    if (MOAT_UNLIKELY(atomic_load_acquire(ro.fork_mark) != FORK_RECOVERED)) fork_recover();
-    return true;
+    if (MOAT_UNLIKELY(atomic_load_acquire(ro.fork_mark) != ro_mark_recovered())) fork_recover();
+    return ro_is_strict() ? READY_STRICT : READY;
 }
 
+/* The default level, and nothing to be done first: the mark of the strict level is never this. A
+   verb for which it is false goes on in one of the functions named _otherwise, and is called again
+   from there if all it takes was to get ready. */
 MOAT_INLINE bool is_ready(void) {
     /* pairs with recover_as */
-    if (MOAT_LIKELY(ro_is_started() && thread_word() != THREAD_BUSY &&
-                    atomic_load_acquire(ro.fork_mark) == FORK_RECOVERED))
-        return true;
-    return make_ready();
+    return MOAT_LIKELY(ro_is_started() && thread_word() != THREAD_BUSY &&
+                       atomic_load_acquire(ro.fork_mark) == FORK_RECOVERED);
 }
 
-bool alloc_is_ready(void) { return is_ready(); }
+bool alloc_is_ready(void) { return is_ready() || make_ready() != NOT_READY; }
 
 /* By the C library, which is faster, unless nobody can call it yet. */
 static void fill_with_zeros(void *start, size_t size) {
@@ -86,7 +89,7 @@ MOAT_INLINE void *try_class(uint32_t size_class, bool zero) {
 }
 
 /* What this thread and ended ones hold unused may be just what is missing. */
-static bool find_more_memory(void) {
+bool alloc_find_more_memory(void) {
     struct heap *heap = heap_acquire();
     heap->now = os_milliseconds();
     bool found = heap_scour(heap);
@@ -106,7 +109,7 @@ MOAT_COLD static void *try_class_of_all(uint32_t size_class, bool zero) {
 
 MOAT_COLD static void *retry_class(uint32_t size_class, bool zero) {
     void *block = NULL;
-    if (find_more_memory()) block = try_class(size_class, zero);
+    if (alloc_find_more_memory()) block = try_class(size_class, zero);
     if (block == NULL) block = try_class_of_all(size_class, zero);
     if (block == NULL) region_explain_failure(SEGMENT_SIZE);
     return block;
@@ -125,7 +128,7 @@ static void *try_huge(size_t size, size_t alignment, bool zero) {
 MOAT_COLD static void *retry_huge(size_t size, size_t alignment, bool zero) {
     void *block = NULL;
     /* More than there are addresses for: nothing that is given back could help. */
-    if (size <= ro.region_span && find_more_memory()) block = try_huge(size, alignment, zero);
+    if (size <= ro.region_span && alloc_find_more_memory()) block = try_huge(size, alignment, zero);
     if (block == NULL) region_explain_failure(size);
     return block;
 }
@@ -137,12 +140,14 @@ static void *allocate_huge(size_t size, size_t alignment, bool zero) {
 
 static void *allocate_empty(size_t alignment) { return allocate_huge(0, alignment, false); }
 
+void *alloc_empty(size_t alignment) { return allocate_empty(alignment); }
+
 /* Calls that may go on without a look at wake-ups and the clock, a power of two. */
 #define REFILLS_PER_TICK 8u
 
 /* Between the fast path and the generic one: the page's list is empty, and its own freed blocks are
    all it takes to go on. */
-static void *refill_and_pop(size_t size) {
+MOAT_INLINE void *refill_and_pop(size_t size) {
     struct heap *heap = heap_of_thread();
     if (heap == NULL || size > DIRECT_MAX) return NULL;
     heap_enter_fast();
@@ -154,19 +159,33 @@ static void *refill_and_pop(size_t size) {
     return block;
 }
 
+MOAT_COLD static void *block_otherwise(size_t size, bool zero) {
+    enum readiness ready = make_ready();
+    if (ready == READY_STRICT) return strict_block(size, GRANULE, FAMILY_MALLOC);
+    if (ready == NOT_READY) return NULL;
+    return zero ? alloc_zeroed(size) : alloc_block_slow(size);
+}
+
 void *alloc_block_slow(size_t size) {
     void *block = refill_and_pop(size);
     if (MOAT_LIKELY(block != NULL)) return block;
-    if (!is_ready()) return NULL;
+    if (!is_ready()) return block_otherwise(size, false);
     if (MOAT_UNLIKELY(size == 0)) return allocate_empty(GRANULE);
     if (size <= LARGE_MAX) return allocate_class(size_class_of(size), false);
     if (size > PTRDIFF_MAX) return NULL;
     return allocate_huge(size, 1, false);
 }
 
+void *alloc_mark_family(void *block, enum family family) {
+    if (ro_is_strict() && block != NULL) strict_set_family(block, family);
+    return block;
+}
+
 static MOAT_NOINLINE void *alloc_zeroed_slow(size_t size) {
     void *block = alloc_block_slow(size);
-    if (block != NULL) fill_with_zeros(block, size_class_bytes(size_class_of(size)));
+    /* at the strict level it is zero, and has a canary at its end */
+    if (block != NULL && !ro_is_strict())
+        fill_with_zeros(block, size_class_bytes(size_class_of(size)));
     return block;
 }
 
@@ -177,20 +196,39 @@ void *alloc_zeroed(size_t size) {
         __builtin_memset(block, 0, size_class_bytes(size_class_of(size)));
         return block;
     }
-    if (!is_ready()) return NULL;
+    if (!is_ready()) return block_otherwise(size, true);
     if (size == 0) return allocate_empty(GRANULE);
     if (size <= LARGE_MAX) return allocate_class(size_class_of(size), true);
     if (size > PTRDIFF_MAX) return NULL;
     return allocate_huge(size, 1, true);
 }
 
+MOAT_COLD static void *aligned_otherwise(size_t alignment, size_t size) {
+    enum readiness ready = make_ready();
+    if (ready == READY_STRICT) return strict_block(size, alignment, FAMILY_MALLOC);
+    return ready == READY ? alloc_aligned(alignment, size) : NULL;
+}
+
+/* As alloc_block_slow; `request`: what aligned_request has made of the two. */
+static MOAT_NOINLINE void *alloc_aligned_slow(size_t alignment, size_t size, size_t request) {
+    void *block = refill_and_pop(request);
+    if (MOAT_LIKELY(block != NULL)) return block;
+    if (!is_ready()) return aligned_otherwise(alignment, size);
+    return allocate_class(size_class_of(request), false);
+}
+
 void *alloc_aligned(size_t alignment, size_t size) {
     if (size - 1 < LARGE_MAX && alignment <= LARGE_MAX) {
         size_t request = aligned_request(alignment, size);
         /* any block of its class is aligned */
-        if (request <= LARGE_MAX) return alloc_block(request);
+        if (request <= LARGE_MAX) {
+            void *block = alloc_block_fast(request);
+            return MOAT_LIKELY(block != NULL) ? block
+                                              : alloc_aligned_slow(alignment, size, request);
+        }
     }
-    if (size > PTRDIFF_MAX || !is_ready()) return NULL;
+    if (size > PTRDIFF_MAX) return NULL;
+    if (!is_ready()) return aligned_otherwise(alignment, size);
     if (size == 0) return allocate_empty(alignment);
     return allocate_huge(size, alignment, false);
 }
@@ -219,10 +257,10 @@ MOAT_COLD static void report_not_live(uintptr_t address, enum verb verb) {
 
 /* The accessor every verb but the fast free goes through: reports unless the address is a live
    block; then, if the program goes on, there is no segment. */
-static struct found find_live(uintptr_t address, enum verb verb) {
+MOAT_INLINE struct found find_shown(uintptr_t address, uintptr_t shown, enum verb verb) {
     struct found found = not_found;
-    if (!is_ready() || !may_hold(address)) {
-        report_not_live(address, verb);
+    if (!may_hold(address)) {
+        report_not_live(shown, verb);
         return not_found;
     }
     found.segment = segment_of(address);
@@ -232,7 +270,7 @@ static struct found find_live(uintptr_t address, enum verb verb) {
         found.word = atomic_load_acquire(&found.segment->owner); /* pairs likewise */
     enum owner_kind kind = owner_kind(found.word);
     if (kind == OWNER_UNUSED) { /* no map there */
-        report_not_live(address, verb);
+        report_not_live(shown, verb);
         return not_found;
     }
     const struct map_word *map = map_word_of(address);
@@ -240,7 +278,7 @@ static struct found find_live(uintptr_t address, enum verb verb) {
         /* another thread's live bit may be on its way: see remote.c */
         if (!CPU_HAS_TOTAL_STORE_ORDER) os_membarrier();
         if (CPU_HAS_TOTAL_STORE_ORDER || !map_in_use(map, map_bit_of(address))) {
-            report_not_live(address, verb);
+            report_not_live(shown, verb);
             return not_found;
         }
     }
@@ -257,9 +295,17 @@ static struct found find_live(uintptr_t address, enum verb verb) {
     case OWNER_ZERO_SIZE: break;
     case OWNER_UNUSED:
     case OWNER_FREEING:
-    case OWNER_FREED: report_not_live(address, verb); return not_found;
+    case OWNER_FREED: report_not_live(shown, verb); return not_found;
     }
     return found;
+}
+
+MOAT_INLINE struct found find_ready(uintptr_t address, enum verb verb) {
+    return find_shown(address, address, verb);
+}
+
+struct found alloc_find_live(uintptr_t base, uintptr_t shown, enum verb verb) {
+    return find_shown(base, shown, verb);
 }
 
 /* The last block of an abandoned segment was freed, as far as the hint knows: give it back through
@@ -309,6 +355,17 @@ MOAT_NOINLINE static void free_without_heap(struct segment *segment, uint64_t wo
     uint64_t now = atomic_load_acquire(&segment->owner);
     if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED))
         sweep_if_last(segment);
+    count_free_without_heap();
+}
+
+void alloc_note_free(struct heap *heap, struct segment *segment) {
+    if (heap != NULL) {
+        count_free(heap);
+        return;
+    }
+    /* pairs with leave_segment */
+    uint64_t now = segment != NULL ? atomic_load_acquire(&segment->owner) : OWNER_UNUSED;
+    if (owner_has_pages(now) && (now & OWNER_ABANDONED) != 0) sweep_if_last(segment);
     count_free_without_heap();
 }
 
@@ -374,10 +431,24 @@ MOAT_COLD static void free_nothing(uintptr_t address) {
     if (thread_word() != THREAD_BUSY) free_late_or_report(address, true);
 }
 
+MOAT_COLD static void free_otherwise(void *block) {
+    switch (make_ready()) {
+    case NOT_READY: free_nothing((uintptr_t)block); break;
+    case READY: alloc_free_slow(block); break;
+    case READY_STRICT:
+        strict_free((uintptr_t)block, &(struct freeing){.family = FAMILY_MALLOC});
+        break;
+    }
+}
+
 void alloc_free_slow(void *block) {
     if (block == NULL) return;
     uintptr_t address = (uintptr_t)block;
-    if (!is_ready() || !region_may_hold(address)) {
+    if (!is_ready()) {
+        free_otherwise(block);
+        return;
+    }
+    if (!region_may_hold(address)) {
         free_nothing(address);
         return;
     }
@@ -397,6 +468,17 @@ void alloc_free_slow(void *block) {
         count_free_without_heap();
 }
 
+MOAT_COLD static void delete_strict(uintptr_t address, enum family family) {
+    if (alloc_is_ready()) strict_free(address, &(struct freeing){.family = family});
+}
+
+void alloc_delete_slow(void *block, enum family family) {
+    if (ro_is_strict() && block != NULL)
+        delete_strict((uintptr_t)block, family);
+    else
+        alloc_free_slow(block);
+}
+
 static void copy_contents(void *to, const void *from, size_t size) {
     if (IN_HARNESS && os_seam.copy(to, from, size)) return;
     if (MOAT_LIKELY(thread_is_relocated()))
@@ -413,9 +495,20 @@ static void *move_block(void *block, size_t old_size, size_t new_size) {
     return moved;
 }
 
+MOAT_COLD static void *resize_otherwise(void *block, size_t new_size) {
+    switch (make_ready()) {
+    case READY: return alloc_resize(block, new_size);
+    case READY_STRICT: return strict_resize(block, new_size);
+    case NOT_READY: break;
+    }
+    report_not_live((uintptr_t)block, VERB_RESIZE);
+    return NULL;
+}
+
 void *alloc_resize(void *block, size_t new_size) {
     if (block == NULL) return alloc_block(new_size);
-    struct found found = find_live((uintptr_t)block, VERB_RESIZE);
+    if (!is_ready()) return resize_otherwise(block, new_size);
+    struct found found = find_ready((uintptr_t)block, VERB_RESIZE);
     if (new_size > PTRDIFF_MAX) return NULL;
     if (found.size_class != SIZE_CLASS_NONE) {
         /* In place only within the class: what free_sized will be told leads to the same class
@@ -423,7 +516,8 @@ void *alloc_resize(void *block, size_t new_size) {
         if (new_size != 0 && new_size <= LARGE_MAX && size_class_of(new_size) == found.size_class)
             return block;
     } else if (owner_kind(found.word) == OWNER_HUGE && new_size > LARGE_MAX) {
-        enum huge_result result = huge_resize(found.segment, found.word, new_size, &block);
+        enum huge_result result =
+            huge_resize(found.segment, found.word, huge_round(new_size), &block);
         if (result == HUGE_LOST) {
             diagnose_not_live((uintptr_t)block, VERB_RESIZE);
             return NULL;
@@ -457,20 +551,36 @@ static void check_sized(const struct found *found, uintptr_t address, size_t ali
     diagnose_mismatch(PHRASE_WRONG_SIZE, address, size, found->block_size);
 }
 
-void alloc_free_aligned_sized(void *block, size_t alignment, size_t size) {
+/* False: the default level goes on. */
+MOAT_COLD static bool free_is_over(void *block, const struct freeing *how) {
+    switch (make_ready()) {
+    case READY: return false;
+    case NOT_READY: free_nothing((uintptr_t)block); break;
+    case READY_STRICT: strict_free((uintptr_t)block, how); break;
+    }
+    return true;
+}
+
+void alloc_free_aligned_sized(void *block, size_t alignment, size_t size, enum family family) {
     if (block == NULL) return;
-    if (HARDENED_RO && is_ready() && ro.options.sized != SIZED_OFF) {
-        struct found found = find_live((uintptr_t)block, VERB_FREE);
+    if (HARDENED_RO && !is_ready() &&
+        free_is_over(block, &(struct freeing){family, true, true, alignment, size}))
+        return;
+    if (HARDENED_RO && ro.options.sized != SIZED_OFF) {
+        struct found found = find_ready((uintptr_t)block, VERB_FREE);
         if (MOAT_UNLIKELY(found.segment == NULL)) return;
         check_sized(&found, (uintptr_t)block, alignment, size);
     }
     alloc_free(block);
 }
 
-void alloc_free_aligned(void *block, size_t alignment) {
+void alloc_free_aligned(void *block, size_t alignment, enum family family) {
     if (block == NULL) return;
-    if (HARDENED_RO && is_ready() && ro.options.sized != SIZED_OFF) {
-        if (MOAT_UNLIKELY(find_live((uintptr_t)block, VERB_FREE).segment == NULL)) return;
+    if (HARDENED_RO && !is_ready() &&
+        free_is_over(block, &(struct freeing){family, false, true, alignment, 0}))
+        return;
+    if (HARDENED_RO && ro.options.sized != SIZED_OFF) {
+        if (MOAT_UNLIKELY(find_ready((uintptr_t)block, VERB_FREE).segment == NULL)) return;
         if (!is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
             diagnose_mismatch(PHRASE_WRONG_ALIGNMENT, (uintptr_t)block, alignment,
                               (size_t)1 << low_bit((uintptr_t)block));
@@ -478,15 +588,28 @@ void alloc_free_aligned(void *block, size_t alignment) {
     alloc_free(block);
 }
 
+MOAT_COLD static size_t size_otherwise(const void *block) {
+    switch (make_ready()) {
+    case READY: return alloc_usable_size(block);
+    case READY_STRICT: return strict_usable_size((uintptr_t)block);
+    case NOT_READY: break;
+    }
+    report_not_live((uintptr_t)block, VERB_SIZE_QUERY);
+    return 0;
+}
+
 size_t alloc_usable_size(const void *block) {
-    return block == NULL ? 0 : find_live((uintptr_t)block, VERB_SIZE_QUERY).block_size;
+    if (block == NULL) return 0;
+    if (!is_ready()) return size_otherwise(block);
+    return find_ready((uintptr_t)block, VERB_SIZE_QUERY).block_size;
 }
 
 bool alloc_owns(const void *address) { return region_contains((uintptr_t)address); }
 
 bool alloc_collect(bool purge) {
-    if (!is_ready()) return false;
+    if (!alloc_is_ready()) return false;
     struct heap *heap = heap_acquire();
+    if (purge) quarantine_empty(heap);
     heap_poll(heap);
     heap->now = os_milliseconds();
     bool gave = heap_purge(heap, purge);
@@ -495,7 +618,7 @@ bool alloc_collect(bool purge) {
 }
 
 bool alloc_trim(void) {
-    if (!is_ready()) return false;
+    if (!alloc_is_ready()) return false;
     struct heap *heap = heap_acquire();
     heap_ask_for_trim(heap);
     heap_release(heap);

@@ -13,6 +13,7 @@
 #define MOAT_ALLOC_H
 
 #include "heap/heap.h"
+#include "meta/request.h"
 
 /* What every way off the fast paths asks first: starts the allocator, recovers a child that was
    forked without handlers, reports a signal handler that has interrupted it. False: no memory to
@@ -21,6 +22,10 @@ bool alloc_is_ready(void);
 
 MOAT_NOINLINE void *alloc_block_slow(size_t size);
 MOAT_NOINLINE void alloc_free_slow(void *block);
+/* For C++'s operators, whose blocks the strict level tells from those of malloc: says of a block
+   that was just allocated by which family; NULL stays NULL. */
+void *alloc_mark_family(void *block, enum family family);
+void alloc_delete_slow(void *block, enum family family);
 
 /* The fast path alone: NULL when it does not apply. */
 MOAT_INLINE void *alloc_block_fast(size_t size) {
@@ -100,9 +105,9 @@ MOAT_INLINE void alloc_free(void *block) {
     if (MOAT_UNLIKELY(!alloc_free_fast(block))) alloc_free_slow(block);
 }
 
-/* block may be NULL. The size (and alignment) must lead to the block's size: options.sized says
-   what happens if not. */
-void alloc_free_aligned_sized(void *block, size_t alignment, size_t size);
+/* block may be NULL. The size (and alignment) must lead to the block's size, and at the strict
+   level be what was asked for: options.sized says what happens if not. `family`: who frees. */
+void alloc_free_aligned_sized(void *block, size_t alignment, size_t size, enum family family);
 
 /* The class decides: the right one is freed as ever, anything else is looked at closely. The class
    of the size is that of the page malloc would take such a block from; a class that has none now is
@@ -123,7 +128,7 @@ MOAT_INLINE bool alloc_free_sized_fast(void *block, size_t size) {
 
 MOAT_INLINE void alloc_free_sized(void *block, size_t size) {
     if (MOAT_UNLIKELY(!alloc_free_sized_fast(block, size)))
-        alloc_free_aligned_sized(block, GRANULE, size);
+        alloc_free_aligned_sized(block, GRANULE, size, FAMILY_MALLOC);
 }
 
 void *alloc_zeroed(size_t size);
@@ -133,7 +138,7 @@ void *alloc_aligned(size_t alignment, size_t size);
    here it makes a zero-size block. */
 void *alloc_resize(void *block, size_t new_size);
 /* For who knows the alignment and not the size. */
-void alloc_free_aligned(void *block, size_t alignment);
+void alloc_free_aligned(void *block, size_t alignment, enum family family);
 /* 0 for NULL and for zero-size blocks. */
 size_t alloc_usable_size(const void *block);
 /* True when the address lies in moat's range (whether or not it is a live block). */

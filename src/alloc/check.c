@@ -58,8 +58,7 @@ static size_t check_heap(const struct heap *heap) {
                        "check: segment in a list of another heap", segment_start(segment));
             MOAT_CHECK(segment_validate(segment), "check: segment, its pages and free slots",
                        segment_start(segment));
-            count += check_pages(segment, owner_page_kind(word),
-                                 heap->index != HEAP_LATE ? (uintptr_t)heap : 0);
+            count += check_pages(segment, owner_page_kind(word), heap_local_word(heap));
         }
     MOAT_CHECK(segments == heap->segments, "check: heap, count of segments", heap);
     return count;

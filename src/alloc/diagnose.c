@@ -63,8 +63,11 @@ static enum finding find_huge(uintptr_t address, struct report_facts *facts) {
     }
     bool live = owner_kind(atomic_load_relaxed(&segment->owner)) == OWNER_HUGE;
     facts->page_kind = "huge";
-    facts->block_start = facts->page_start = segment_start(segment);
-    facts->block_size = facts->page_size = atomic_load_relaxed(&segment->committed);
+    facts->page_start = segment_start(segment);
+    facts->page_size = atomic_load_relaxed(&segment->committed);
+    size_t lead = ro_is_strict() ? request_lead(facts->page_start) : 0;
+    facts->block_start = facts->page_start + lead;
+    facts->block_size = facts->page_size - lead;
     facts->block_state = live ? "in use" : "free";
     if (facts->block_start == address) return FOUND_FREE;
     return live ? FOUND_INSIDE : FOUND_NO_BLOCK;
@@ -100,19 +103,15 @@ static enum finding find(uintptr_t address, struct report_facts *facts) {
     return finding;
 }
 
-static bool goes_on(enum report_phrase phrase) {
-    return (ro.options.going_on >> report_phrase_kind(phrase) & 1) != 0;
-}
-
 void diagnose_not_live(uintptr_t address, enum verb verb) {
     struct report_facts facts = {0};
     enum report_phrase phrase = phrases[verb][find(address, &facts)];
-    if (!goes_on(phrase)) report_fatal(phrase, address, &facts);
+    if (!report_goes_on(phrase)) report_fatal(phrase, address, &facts);
     report_site_and_continue(phrase, address, &facts);
 }
 
 void diagnose_reentry(void) {
-    if (!goes_on(PHRASE_CALL_FROM_HANDLER)) heap_report_reentry();
+    if (!report_goes_on(PHRASE_CALL_FROM_HANDLER)) heap_report_reentry();
     report_site_and_continue(PHRASE_CALL_FROM_HANDLER, 0, NULL);
 }
 
@@ -124,8 +123,20 @@ void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t give
     facts.size_expected = expected;
     if (ro.options.sized == SIZED_REPORT)
         report_and_continue(phrase, address, &facts);
-    else if (goes_on(phrase))
+    else if (report_goes_on(phrase))
         report_site_and_continue(phrase, address, &facts);
     else
         report_fatal(phrase, address, &facts);
+}
+
+void diagnose_family(enum report_phrase phrase, uintptr_t address, enum family made,
+                     enum family freed) {
+    static const char *const makers[] = {"nobody", "malloc", "new", "new[]", "nobody"};
+    static const char *const freers[] = {"", "free", "delete", "delete[]", ""};
+    struct report_facts facts = {0};
+    (void)find(address, &facts);
+    facts.made_by = makers[made];
+    facts.freed_by = phrase == PHRASE_REALLOC_WRONG_FAMILY ? "realloc" : freers[freed];
+    if (!report_goes_on(phrase)) report_fatal(phrase, address, &facts);
+    report_site_and_continue(phrase, address, &facts);
 }

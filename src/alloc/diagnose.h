@@ -7,6 +7,7 @@
 #ifndef MOAT_DIAGNOSE_H
 #define MOAT_DIAGNOSE_H
 
+#include "meta/request.h"
 #include "report/report.h"
 
 enum verb { VERB_FREE, VERB_RESIZE, VERB_SIZE_QUERY, VERBS };
@@ -20,5 +21,9 @@ MOAT_COLD void diagnose_reentry(void);
    process; or returns, with sized=report and on=report, and the block is freed. */
 MOAT_COLD void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t given,
                                  size_t expected);
+/* A live block of the strict level, by another family of functions than it was made by. Ends the
+   process; or returns, with on=report, and the block is freed, or resized. */
+MOAT_COLD void diagnose_family(enum report_phrase phrase, uintptr_t address, enum family made,
+                               enum family freed);
 
 #endif

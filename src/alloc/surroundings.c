@@ -7,6 +7,7 @@
 #include "alloc/surroundings.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
+#include "meta/request.h"
 #include "os/peek.h"
 #include "process/state.h"
 
@@ -44,10 +45,13 @@ static bool page_has_ended(const struct page *page) {
 const char *block_state(const struct page *page, uintptr_t block) {
     const struct map_word *map = map_word_of(block);
     uint64_t bit = map_bit_of(block);
+    if ((atomic_load_relaxed(&map->claim) & bit) != 0 && ro_is_strict())
+        return request_is_released(block) ? "freed, not collected yet" : "freed, in quarantine";
     if ((atomic_load_relaxed(&map->claim) & bit) != 0)
         return "freed by another thread, not collected yet";
     if ((atomic_load_relaxed(&map->live) & bit) != 0) return "in use";
     if (page_has_ended(page)) return "free, and its page has ended";
+    if (ro_is_strict()) return "free";
     uint32_t count = atomic_load_relaxed(&page->free_count);
     if (is_on_list(page, atomic_load_relaxed(&page->free), count, block))
         return "free, on the list to allocate from";
@@ -181,7 +185,7 @@ const char *place_in_segment(uintptr_t address, uint64_t owner_word) {
 
 static bool table_has(const struct table *table, uintptr_t address) {
     /* the inaccessible OS page before it too */
-    return address - table->start + ro.os_page < table->mapped + ro.os_page;
+    return table->start != 0 && address - table->start + ro.os_page < table->mapped + ro.os_page;
 }
 
 const char *place_of_own(uintptr_t address) {

@@ -109,7 +109,7 @@ void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t alignment, size_t size);
 MOAT_NOINLINE static void free_sized_slow(void *block, size_t size) {
     if (IS_OWN(free, own_free))
-        alloc_free_aligned_sized(block, GRANULE, size);
+        alloc_free_aligned_sized(block, GRANULE, size, FAMILY_MALLOC);
     else
         free(block);
 }
@@ -119,7 +119,7 @@ MOAT_WEAK void free_sized(void *block, size_t size) {
 }
 MOAT_WEAK void free_aligned_sized(void *block, size_t alignment, size_t size) {
     if (IS_OWN(free, own_free))
-        alloc_free_aligned_sized(block, alignment, size);
+        alloc_free_aligned_sized(block, alignment, size, FAMILY_MALLOC);
     else
         free(block);
 }

@@ -29,7 +29,7 @@ MOAT_PUBLIC int moat_posix_memalign(void **result, size_t alignment, size_t size
 MOAT_PUBLIC void moat_free(void *block) { alloc_free(block); }
 MOAT_PUBLIC void moat_free_sized(void *block, size_t size) { alloc_free_sized(block, size); }
 MOAT_PUBLIC void moat_free_aligned_sized(void *block, size_t alignment, size_t size) {
-    alloc_free_aligned_sized(block, alignment, size);
+    alloc_free_aligned_sized(block, alignment, size, FAMILY_MALLOC);
 }
 
 MOAT_PUBLIC size_t moat_usable_size(const void *block) { return alloc_usable_size(block); }

@@ -72,8 +72,10 @@ OWN_NAME(own_delete_array_aligned, _ZdaPvSt11align_val_t);
     (IS_OWN(_ZdaPvSt11align_val_t, own_delete_array_aligned) && OWN_DELETE_ALIGNED)
 
 /* The ordinary alignment is GRANULE. `caller` is a code address in the module that asked. */
-MOAT_COLD static void *new_failed(size_t size, size_t alignment, const void *caller);
-MOAT_COLD static void *new_failed_nothrow(size_t size, size_t alignment, const void *caller);
+MOAT_COLD static void *new_failed(size_t size, size_t alignment, enum family family,
+                                  const void *caller);
+MOAT_COLD static void *new_failed_nothrow(size_t size, size_t alignment, enum family family,
+                                          const void *caller);
 
 MOAT_INLINE bool is_supported(size_t alignment) {
     return is_power_of_two(alignment) && alignment <= ALIGN_MAX;
@@ -106,115 +108,150 @@ static bool goes_elsewhere(const void *block) {
     return block != NULL && !IS_OWN(free, own_free) && !alloc_owns(block);
 }
 
-MOAT_NOINLINE static void *new_slow(size_t size) {
-    return other_allocates() ? malloc(size) : alloc_block_slow(size);
+/* For the strict level, which tells families apart. A program that has replaced one of two
+   operators which belong together may mix them with malloc's: there nothing is known of a block. */
+static enum family family_of_new(enum family family) {
+    bool own = family == FAMILY_NEW_ARRAY ? OWN_DELETE_ARRAY && OWN_DELETE_ARRAY_ALIGNED
+                                          : OWN_DELETE && OWN_DELETE_ALIGNED;
+    return own ? family : FAMILY_MALLOC;
+}
+static enum family family_of_delete(enum family family) {
+    bool own = family == FAMILY_NEW_ARRAY ? OWN_NEW_ARRAY && OWN_NEW_ARRAY_ALIGNED
+                                          : OWN_NEW && OWN_NEW_ALIGNED;
+    return own && family_of_new(family) == family ? family : FAMILY_ANY;
 }
 
-static void *new_slow_aligned(size_t size, size_t alignment) {
+MOAT_NOINLINE static void *new_slow(size_t size) {
+    if (other_allocates()) return malloc(size);
+    return alloc_mark_family(alloc_block_slow(size), family_of_new(FAMILY_NEW));
+}
+
+MOAT_NOINLINE static void *new_slow_array(size_t size) {
+    if (other_allocates()) return malloc(size);
+    return alloc_mark_family(alloc_block_slow(size), family_of_new(FAMILY_NEW_ARRAY));
+}
+
+static void *new_slow_aligned(size_t size, size_t alignment, enum family family) {
     size_t rounded = 0;
-    if (!other_allocates()) return alloc_aligned(alignment, size);
+    if (!other_allocates())
+        return alloc_mark_family(alloc_aligned(alignment, size), family_of_new(family));
     if (__builtin_add_overflow(size, alignment - 1, &rounded)) return NULL;
     return aligned_alloc(alignment, round_down(rounded, alignment));
 }
 
-MOAT_NOINLINE static void delete_slow(void *block) {
+MOAT_INLINE void delete_slow_of(void *block, enum family family) {
     if (goes_elsewhere(block))
         free(block);
     else
-        alloc_free_slow(block);
+        alloc_delete_slow(block, family_of_delete(family));
+}
+MOAT_NOINLINE static void delete_slow(void *block) { delete_slow_of(block, FAMILY_NEW); }
+MOAT_NOINLINE static void delete_slow_array(void *block) {
+    delete_slow_of(block, FAMILY_NEW_ARRAY);
 }
 
 MOAT_INLINE void delete_block(void *block) {
     if (MOAT_UNLIKELY(!alloc_free_fast(block))) delete_slow(block);
 }
+MOAT_INLINE void delete_array(void *block) {
+    if (MOAT_UNLIKELY(!alloc_free_fast(block))) delete_slow_array(block);
+}
 
-MOAT_NOINLINE static void delete_sized_slow(void *block, size_t size) {
+static void delete_aligned_sized(void *block, size_t size, size_t alignment, enum family family) {
     if (goes_elsewhere(block))
         free(block);
     else
-        alloc_free_aligned_sized(block, GRANULE, size);
+        alloc_free_aligned_sized(block, alignment, size, family_of_delete(family));
+}
+
+MOAT_NOINLINE static void delete_sized_slow(void *block, size_t size) {
+    delete_aligned_sized(block, size, GRANULE, FAMILY_NEW);
+}
+MOAT_NOINLINE static void delete_sized_slow_array(void *block, size_t size) {
+    delete_aligned_sized(block, size, GRANULE, FAMILY_NEW_ARRAY);
 }
 
 MOAT_INLINE void delete_block_sized(void *block, size_t size) {
     if (MOAT_UNLIKELY(!alloc_free_sized_fast(block, size))) delete_sized_slow(block, size);
 }
-
-static void delete_aligned(void *block, size_t alignment) {
-    if (goes_elsewhere(block))
-        free(block);
-    else
-        alloc_free_aligned(block, alignment);
+MOAT_INLINE void delete_array_sized(void *block, size_t size) {
+    if (MOAT_UNLIKELY(!alloc_free_sized_fast(block, size))) delete_sized_slow_array(block, size);
 }
 
-static void delete_aligned_sized(void *block, size_t size, size_t alignment) {
+static void delete_aligned(void *block, size_t alignment, enum family family) {
     if (goes_elsewhere(block))
         free(block);
     else
-        alloc_free_aligned_sized(block, alignment, size);
+        alloc_free_aligned(block, alignment, family_of_delete(family));
 }
 
 /* --- new ------------------------------------------------------------------------------------- */
 
-MOAT_INLINE void *try_new(size_t size) {
+/* `family` is known where each of these is compiled. */
+MOAT_INLINE void *try_new(size_t size, enum family family) {
     void *block = alloc_block_fast(size);
-    return MOAT_LIKELY(block != NULL) ? block : new_slow(size);
+    if (MOAT_LIKELY(block != NULL)) return block;
+    return family == FAMILY_NEW ? new_slow(size) : new_slow_array(size);
 }
 
-MOAT_INLINE void *new_block(size_t size) {
-    void *block = try_new(size);
-    return MOAT_LIKELY(block != NULL) ? block
-                                      : new_failed(size, GRANULE, __builtin_return_address(0));
+MOAT_INLINE void *new_block(size_t size, enum family family) {
+    void *block = try_new(size, family);
+    if (MOAT_LIKELY(block != NULL)) return block;
+    return new_failed(size, GRANULE, family, __builtin_return_address(0));
 }
 
-MOAT_INLINE void *new_block_nothrow(size_t size) {
-    void *block = try_new(size);
-    return MOAT_LIKELY(block != NULL)
-               ? block
-               : new_failed_nothrow(size, GRANULE, __builtin_return_address(0));
+MOAT_INLINE void *new_block_nothrow(size_t size, enum family family) {
+    void *block = try_new(size, family);
+    if (MOAT_LIKELY(block != NULL)) return block;
+    return new_failed_nothrow(size, GRANULE, family, __builtin_return_address(0));
 }
 
-MOAT_INLINE void *new_aligned(size_t size, size_t alignment) {
-    void *block = MOAT_LIKELY(is_supported(alignment)) ? new_slow_aligned(size, alignment) : NULL;
-    return MOAT_LIKELY(block != NULL) ? block
-                                      : new_failed(size, alignment, __builtin_return_address(0));
+MOAT_INLINE void *new_aligned(size_t size, size_t alignment, enum family family) {
+    bool supported = MOAT_LIKELY(is_supported(alignment));
+    void *block = supported ? new_slow_aligned(size, alignment, family) : NULL;
+    if (MOAT_LIKELY(block != NULL)) return block;
+    return new_failed(size, alignment, family, __builtin_return_address(0));
 }
 
-MOAT_INLINE void *new_aligned_nothrow(size_t size, size_t alignment) {
-    void *block = MOAT_LIKELY(is_supported(alignment)) ? new_slow_aligned(size, alignment) : NULL;
-    return MOAT_LIKELY(block != NULL)
-               ? block
-               : new_failed_nothrow(size, alignment, __builtin_return_address(0));
+MOAT_INLINE void *new_aligned_nothrow(size_t size, size_t alignment, enum family family) {
+    bool supported = MOAT_LIKELY(is_supported(alignment));
+    void *block = supported ? new_slow_aligned(size, alignment, family) : NULL;
+    if (MOAT_LIKELY(block != NULL)) return block;
+    return new_failed_nothrow(size, alignment, family, __builtin_return_address(0));
 }
 
-MOAT_OPERATOR void *_Znwm(size_t size) { return new_block(size); }
-MOAT_OPERATOR void *_Znam(size_t size) { return OWN_NEW ? new_block(size) : _Znwm(size); }
+MOAT_OPERATOR void *_Znwm(size_t size) { return new_block(size, FAMILY_NEW); }
+MOAT_OPERATOR void *_Znam(size_t size) {
+    return OWN_NEW ? new_block(size, FAMILY_NEW_ARRAY) : _Znwm(size);
+}
 MOAT_OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment) {
-    return new_aligned(size, alignment);
+    return new_aligned(size, alignment, FAMILY_NEW);
 }
 MOAT_OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment) {
-    return OWN_NEW_ALIGNED ? new_aligned(size, alignment) : _ZnwmSt11align_val_t(size, alignment);
+    return OWN_NEW_ALIGNED ? new_aligned(size, alignment, FAMILY_NEW_ARRAY)
+                           : _ZnwmSt11align_val_t(size, alignment);
 }
 
 /* A replaced throwing operator that does throw here ends the program: a frame of C cannot turn the
    exception into NULL. */
 MOAT_OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, nothrow_t tag) {
     (void)tag;
-    return OWN_NEW ? new_block_nothrow(size) : _Znwm(size);
+    return OWN_NEW ? new_block_nothrow(size, FAMILY_NEW) : _Znwm(size);
 }
 MOAT_OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, nothrow_t tag) {
     (void)tag;
-    return OWN_NEW_ARRAY ? new_block_nothrow(size) : _Znam(size);
+    return OWN_NEW_ARRAY ? new_block_nothrow(size, FAMILY_NEW_ARRAY) : _Znam(size);
 }
 MOAT_OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                                        nothrow_t tag) {
     (void)tag;
-    return OWN_NEW_ALIGNED ? new_aligned_nothrow(size, alignment)
+    return OWN_NEW_ALIGNED ? new_aligned_nothrow(size, alignment, FAMILY_NEW)
                            : _ZnwmSt11align_val_t(size, alignment);
 }
 MOAT_OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                                        nothrow_t tag) {
     (void)tag;
-    return OWN_NEW_ARRAY_ALIGNED ? new_aligned_nothrow(size, alignment)
+    return OWN_NEW_ARRAY_ALIGNED ? new_aligned_nothrow(size, alignment, FAMILY_NEW_ARRAY)
                                  : _ZnamSt11align_val_t(size, alignment);
 }
 
@@ -227,7 +264,7 @@ MOAT_OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align
 MOAT_OPERATOR void _ZdlPv(void *block) { delete_block(block); }
 MOAT_OPERATOR void _ZdaPv(void *block) {
     if (OWN_DELETE) {
-        delete_block(block);
+        delete_array(block);
     } else {
         _ZdlPv(block);
     }
@@ -249,7 +286,7 @@ MOAT_OPERATOR void _ZdlPvm(void *block, size_t size) {
 }
 MOAT_OPERATOR void _ZdaPvm(void *block, size_t size) {
     if (OWN_DELETE_ARRAY && OWN_NEW_ARRAY) {
-        delete_block_sized(block, size);
+        delete_array_sized(block, size);
     } else {
         _ZdaPv(block);
     }
@@ -257,14 +294,14 @@ MOAT_OPERATOR void _ZdaPvm(void *block, size_t size) {
 
 MOAT_OPERATOR void _ZdlPvSt11align_val_t(void *block, size_t alignment) {
     if (OWN_NEW_ALIGNED) {
-        delete_aligned(block, alignment);
+        delete_aligned(block, alignment, FAMILY_NEW);
     } else {
         own_delete(block);
     }
 }
 MOAT_OPERATOR void _ZdaPvSt11align_val_t(void *block, size_t alignment) {
     if (OWN_DELETE_ALIGNED && OWN_NEW_ARRAY_ALIGNED) {
-        delete_aligned(block, alignment);
+        delete_aligned(block, alignment, FAMILY_NEW_ARRAY);
     } else {
         _ZdlPvSt11align_val_t(block, alignment);
     }
@@ -281,14 +318,14 @@ MOAT_OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *block, size_t align
 }
 MOAT_OPERATOR void _ZdlPvmSt11align_val_t(void *block, size_t size, size_t alignment) {
     if (OWN_DELETE_ALIGNED && OWN_NEW_ALIGNED) {
-        delete_aligned_sized(block, size, alignment);
+        delete_aligned_sized(block, size, alignment, FAMILY_NEW);
     } else {
         _ZdlPvSt11align_val_t(block, alignment);
     }
 }
 MOAT_OPERATOR void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t alignment) {
     if (OWN_DELETE_ARRAY_ALIGNED && OWN_NEW_ARRAY_ALIGNED) {
-        delete_aligned_sized(block, size, alignment);
+        delete_aligned_sized(block, size, alignment, FAMILY_NEW_ARRAY);
     } else {
         _ZdaPvSt11align_val_t(block, alignment);
     }
@@ -390,20 +427,21 @@ MOAT_NORETURN static void throw_bad_alloc(const void *caller) {
     report_stop(STOP_NO_CXX_RUNTIME, NULL);
 }
 
-static void *try_again(size_t size, size_t alignment) {
-    return alignment <= GRANULE ? new_slow(size) : new_slow_aligned(size, alignment);
+static void *try_again(size_t size, size_t alignment, enum family family) {
+    if (alignment > GRANULE) return new_slow_aligned(size, alignment, family);
+    return family == FAMILY_NEW ? new_slow(size) : new_slow_array(size);
 }
 
 /* The standard's loop: as long as there is a handler, let it free something and try again. A
    handler may also throw, or not return. An alignment that can never be had is not worth its
    trouble. */
-static void *new_failed(size_t size, size_t alignment, const void *caller) {
+static void *new_failed(size_t size, size_t alignment, enum family family, const void *caller) {
     if (!is_supported(alignment)) throw_bad_alloc(caller);
     for (;;) {
         new_handler handler = current_new_handler(caller);
         if (handler == NULL) throw_bad_alloc(caller);
         handler();
-        void *block = try_again(size, alignment);
+        void *block = try_again(size, alignment, family);
         if (block != NULL) return block;
     }
 }
@@ -412,18 +450,24 @@ static void *new_failed(size_t size, size_t alignment, const void *caller) {
    runtime's own nothrow operator takes over: it calls the throwing one (above) and catches what
    comes out, as no frame of C can. A static program does not have it; there a handler that throws
    ends the program. */
-static void *new_failed_nothrow(size_t size, size_t alignment, const void *caller) {
+static void *new_failed_nothrow(size_t size, size_t alignment, enum family family,
+                                const void *caller) {
     if (!is_supported(alignment)) return NULL;
     new_handler handler = current_new_handler(caller);
     if (handler == NULL) return NULL;
     union found runtime = {.address = find_in_runtimes(alignment <= GRANULE
                                                            ? "_ZnwmRKSt9nothrow_t"
                                                            : "_ZnwmSt11align_val_tRKSt9nothrow_t")};
-    if (runtime.address != NULL && alignment <= GRANULE) return runtime.new_nothrow(size, &runtime);
-    if (runtime.address != NULL) return runtime.new_aligned_nothrow(size, alignment, &runtime);
+    if (runtime.address != NULL) {
+        void *block = alignment <= GRANULE ? runtime.new_nothrow(size, &runtime)
+                                           : runtime.new_aligned_nothrow(size, alignment, &runtime);
+        /* it knows of no arrays */
+        bool own = block != NULL && alloc_owns(block) && OWN_NEW && OWN_NEW_ALIGNED;
+        return own ? alloc_mark_family(block, family_of_new(family)) : block;
+    }
     for (; handler != NULL; handler = current_new_handler(caller)) {
         handler();
-        void *block = try_again(size, alignment);
+        void *block = try_again(size, alignment, family);
         if (block != NULL) return block;
     }
     return NULL;

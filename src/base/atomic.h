@@ -103,7 +103,8 @@
 #define atomic_cas_acq_rel(p, expected, v)                                                         \
     ATOMIC_CAS_OF(p, expected, v, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
-/* For words that only assertions look at: no scheduling point, they are no step of a protocol. */
+/* For words that only assertions look at, and for what blocks of the program hold: no scheduling
+   point, they are no step of a protocol. */
 #define atomic_load_unseen(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define atomic_store_unseen(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 

@@ -5,7 +5,7 @@
  * that is reclaimed, in a new one. Housekeeping hangs on it: wakes are polled at each call, the
  * clock is looked at now and then.
  */
-#include "heap/heap.h"
+#include "heap/quarantine.h"
 #include "heap/huge.h"
 #include "os/os.h"
 #include "report/report.h"
@@ -48,6 +48,7 @@ static void trim_if_asked(struct heap *heap) {
     if (MOAT_LIKELY(trims == heap->trims_seen)) return;
     heap->trims_seen = trims;
     heap->now = os_milliseconds();
+    quarantine_empty(heap);
     heap_purge_own(heap);
 }
 
@@ -201,8 +202,7 @@ bool heap_validate(const struct heap *heap) {
                 return false;
             if (atomic_load_relaxed(&segment->owner) != owner_word((uintptr_t)heap, kind))
                 return false;
-            if (heap->index != HEAP_LATE &&
-                page_local_heap(page) != (kind == PAGE_SMALL ? (uintptr_t)heap : 0))
+            if (page_local_heap(page) != (kind == PAGE_SMALL ? heap_local_word(heap) : 0))
                 return false;
             if (!page_validate(page, segment_page_bytes(segment, kind, page_slot(page))))
                 return false;
@@ -213,7 +213,7 @@ bool heap_validate(const struct heap *heap) {
     for (unsigned list = 0; list < 64; list++)
         if (has_bit(heap->listed, list) == list_is_empty(&heap->lists[list])) return false;
     for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
-        uint32_t first = heap->queues[size_class_of(granules * GRANULE)].first;
+        uint32_t first = ro_is_strict() ? 0 : heap->queues[size_class_of(granules * GRANULE)].first;
         if (heap->direct[granules] != (first != 0 ? page_at(first) : &page_empty)) return false;
     }
     return heap->direct[0] == &page_empty;

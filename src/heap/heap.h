@@ -49,6 +49,14 @@ enum shortage {
 #define PURGE_ABANDONED 64u
 #define PURGE_IDLE 65u
 
+/* Of the strict level: see quarantine.h. */
+#define QUARANTINE_MAX 192u
+struct quarantine {
+    size_t bytes;
+    uint32_t count;
+    uintptr_t blocks[QUARANTINE_MAX]; /* the first `count` of them */
+};
+
 struct heap {
     struct owner owner; /* remote threads write it: a line of its own */
     MOAT_LINE struct page *direct[DIRECT_ENTRIES];
@@ -84,6 +92,9 @@ struct heap {
     uint32_t purge_set;           /* of what is abandoned: enum abandoned_set */
     uint32_t purge_from;          /* where the purge walk over what is abandoned stands */
     uint32_t adopt_from;          /* where to look for abandoned segments next */
+    struct quarantine quarantine;
+    uint64_t chances;      /* of the strict level: random bits that were not used yet, */
+    uint32_t chances_left; /* and how many */
 };
 
 static_assert(sizeof(struct heap) <= HEAP_SIZE, "a heap has HEAP_SIZE bytes");
@@ -101,6 +112,21 @@ MOAT_INLINE struct heap *heap_at(uint32_t index) {
 }
 MOAT_INLINE struct random *heap_random(const struct heap *heap) {
     return &ro.randoms[heap->index].random;
+}
+
+/* Of the strict level, which draws often: a number below the bound, 2^16 at most, out of 16 bits
+   for small bounds and 32 for others. Each number has the same chance but for bound / 2^16 or 2^32.
+   */
+MOAT_INLINE uint32_t heap_draw(struct heap *heap, uint32_t bound) {
+    unsigned bits = bound <= 256 ? 16 : 32;
+    if (heap->chances_left < bits) {
+        heap->chances = random_next(heap_random(heap));
+        heap->chances_left = 64;
+    }
+    uint64_t drawn = heap->chances & low_mask(bits);
+    heap->chances >>= bits;
+    heap->chances_left -= bits;
+    return (uint32_t)(drawn * bound >> bits);
 }
 
 /* Whether a word is the address of a heap: range and alignment in one compare. */
@@ -145,10 +171,13 @@ MOAT_COLD void heap_page_event(struct heap *heap, struct page *page);
 /* The clock and what is due: wakes, purges. Inside enter/leave. */
 void heap_tick(struct heap *heap);
 
-/* Frees into the page by the heap's thread are local from now on. Of the late heap's pages they
-   never are: it is nobody's. */
+/* What page_local_heap() says of the heap's small pages: frees by its thread are local. Of the late
+   heap's they never are, since it is nobody's; nor at the strict level. */
+MOAT_INLINE uintptr_t heap_local_word(const struct heap *heap) {
+    return heap->index != HEAP_LATE && !ro_is_strict() ? (uintptr_t)heap : 0;
+}
 MOAT_INLINE void heap_own_page(const struct heap *heap, struct page *page) {
-    page_give_to(page, heap->index != HEAP_LATE ? (uintptr_t)heap : 0);
+    page_give_to(page, heap_local_word(heap));
 }
 
 /* heap_queue.c: pages in queues. Inside enter/leave. */

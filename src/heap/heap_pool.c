@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <pthread.h>
 
-#include "heap/heap.h"
+#include "heap/quarantine.h"
 #include "meta/locks.h"
 #include "os/os.h"
 
@@ -190,6 +190,7 @@ void heap_release(struct heap *heap) {
 
 void heap_thread_end(struct heap *heap) {
     heap_enter(heap);
+    if (heap->quarantine.count != 0) quarantine_empty(heap);
     heap_poll(heap);
     heap_abandon(heap);
     heap->outside_word = THREAD_BUSY;

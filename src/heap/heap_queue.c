@@ -14,7 +14,7 @@ static struct page *page_or_empty(uint32_t index) {
 /* The first page of a class changed: every direct entry the class serves follows. */
 static void update_direct(struct heap *heap, uint32_t size_class) {
     size_t size = size_class_bytes(size_class);
-    if (size > DIRECT_MAX) return;
+    if (size > DIRECT_MAX || ro_is_strict()) return; /* strict: never a fast path */
     struct page *page = page_or_empty(heap->queues[size_class].first);
     size_t from = size_class == 0 ? 1 : size_class_bytes(size_class - 1) / GRANULE + 1;
     for (size_t granules = from; granules <= size / GRANULE; granules++)
@@ -91,4 +91,6 @@ void heap_reset(struct heap *heap) {
     __builtin_memset(heap->open, 0, sizeof heap->open);
     heap->listed = 0;
     heap->segments = 0;
+    heap->quarantine.bytes = heap->quarantine.count = 0;
+    heap->chances_left = 0;
 }

@@ -50,7 +50,7 @@ static bool enter(struct heap *heap) {
 void heap_enter_announced(struct heap *heap) {
     for (;;) {
         /* pairs with recover_as; before the look, since what is waited for is what was seen */
-        bool recovered = atomic_load_acquire(ro.fork_mark) == FORK_RECOVERED;
+        bool recovered = atomic_load_acquire(ro.fork_mark) == ro_mark_recovered();
         uint32_t seen = atomic_load_acquire(&heap->visit); /* pairs with leave */
         if (seen == VISIT_NONE) return;
         if (seen == VISIT_ANNOUNCED) {

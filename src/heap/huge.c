@@ -213,7 +213,7 @@ MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero) {
 }
 
 /* What the cache holds may be just what is missing. */
-static void *alloc_fresh(uint32_t run, size_t bytes, size_t alignment) {
+MOAT_INLINE void *alloc_fresh(uint32_t run, size_t bytes, size_t alignment) {
     uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1, index;
     if (!region_take(run, align, &index) &&
         !(huge_purge(true, 0) && region_take(run, align, &index)))
@@ -238,6 +238,12 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
         if (alignment <= SEGMENT_SIZE) block = alloc_from_cache(run, bytes, zero);
     }
     return block != NULL ? block : alloc_fresh(run, bytes, alignment);
+}
+
+void *huge_alloc_exact(size_t bytes, size_t alignment) {
+    THREAD_INSIDE();
+    return is_out_of_question(bytes, bytes) ? NULL
+                                            : alloc_fresh(run_length(bytes), bytes, alignment);
 }
 
 /* Wins the right to free or resize: the CAS on the word the kind was read from. */
@@ -267,6 +273,48 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     huge_purge(false, now);
     return HUGE_OK;
 }
+
+/* --- Strict level ---------------------------------------------------------------------------- */
+
+/* Milliseconds that the addresses of a freed block stay inaccessible. */
+#define CLOSED_TIME 1000u
+
+/* Puts a run without memory among those that wait, in place of one drawn by chance if there is no
+   room: true, and that is `entry` now. */
+static bool keep_closed(struct huge_entry *entry, uint64_t chance) {
+    struct huge_state *huge = ro.huge;
+    struct huge_entry out = {0};
+    locks_acquire(LOCK_HUGE_CACHE);
+    bool full = huge->entries == HUGE_CACHE_ENTRIES;
+    if (full) out = take_entry(huge, &huge->cache[chance % HUGE_CACHE_ENTRIES]);
+    huge->cache[huge->entries++] = *entry;
+    update_next_purge(huge);
+    locks_release(LOCK_HUGE_CACHE);
+    *entry = out;
+    return full;
+}
+
+bool huge_claim(struct segment *segment, uint64_t word) { return huge_begin(segment, word, 0); }
+
+void huge_close(struct segment *segment, uint64_t word, uint64_t chance) {
+    uintptr_t start = segment_start(segment);
+    struct guarded guarded = guarded_of(segment);
+    uint64_t now = os_milliseconds();
+    struct huge_entry entry = {
+        segment_index(segment), {0, guarded.run, GUARD_NONE, false}, now + CLOSED_TIME};
+    /* pairs with make_live */
+    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
+    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
+    count_bytes(0, guarded.bytes);
+    bool none_wait = ro.options.quarantine == 0;
+    if (!guard_close(start, &guarded))
+        region_owe(entry.index, guarded.run);
+    else if (none_wait || keep_closed(&entry, chance))
+        region_give(entry.index, entry.guarded.run);
+    huge_purge(false, now);
+}
+
+/* --- Resizing -------------------------------------------------------------------------------- */
 
 /* Something else may lie in the first `bytes` of the run by now: nobody may have its segments. */
 static void leave_run(uint32_t index, const struct guarded *guarded, size_t bytes) {
@@ -338,10 +386,9 @@ static bool resize_in_place(struct segment *segment, size_t bytes) {
     return true;
 }
 
-enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size,
-                             void **block) {
+enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t bytes, void **block) {
     THREAD_INSIDE();
-    size_t bytes = huge_round(new_size), old = atomic_load_relaxed(&segment->committed);
+    size_t old = atomic_load_relaxed(&segment->committed);
     if (is_out_of_question(bytes, bytes > old ? bytes - old : 0)) return HUGE_NO_MEMORY;
     if (!huge_begin(segment, word, OWNER_RESIZING)) return HUGE_LOST;
     enum huge_result result = resize_in_place(segment, bytes) ? HUGE_OK : HUGE_NO_MEMORY;

@@ -39,9 +39,17 @@ enum huge_result { HUGE_OK, HUGE_NO_MEMORY, HUGE_LOST /* not live, or another th
 void *huge_alloc(size_t size, size_t alignment, bool zero);
 /* `word` is the owner word that showed OWNER_HUGE; address the run's start. */
 enum huge_result huge_free(struct segment *segment, uint64_t word);
-/* Grows or shrinks in place, or by moving the pages; *block is updated. HUGE_NO_MEMORY: nothing
-   changed. */
-enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t new_size, void **block);
+/* Grows or shrinks to so many bytes, a multiple of the OS page, in place, or by moving the pages;
+   *block, the run's start, is updated. HUGE_NO_MEMORY: nothing changed. */
+enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t bytes, void **block);
+
+/* Strict level. A block has just these bytes, a multiple of the OS page, which are zero. */
+void *huge_alloc_exact(size_t bytes, size_t alignment);
+/* A free in two parts: who wins the first looks at the block; the second makes it inaccessible at
+   once. Its addresses wait a second, or until one drawn by `chance` of the many that wait has to
+   make room. Inside the allocator. */
+bool huge_claim(struct segment *segment, uint64_t word);
+void huge_close(struct segment *segment, uint64_t word, uint64_t chance);
 /* Bytes the block of this size has. */
 size_t huge_round(size_t size);
 /* Gives back one cached run that is due, so that no call takes long; force: all there are. True if

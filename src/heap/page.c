@@ -5,6 +5,7 @@
  * attacker's: whatever a list leads to is a free block of the page or a report.
  */
 #include "heap/page.h"
+#include "heap/strict_page.h"
 #include "report/report.h"
 
 /* A page's fresh blocks are carved this many bytes at a time; once a class has used a page that
@@ -47,7 +48,7 @@ MOAT_NORETURN MOAT_COLD static void report_bad_link(const struct page *page, uin
 /* The list named a block that is not free. A claim on a block without a live bit: a remote free
    raced a local one, and is the second free of the block. Else a link was made to name a block in
    use, freed by another thread or not. */
-MOAT_NORETURN MOAT_COLD static void report_bad_block(const struct page *page, uintptr_t address) {
+void page_report_bad_block(const struct page *page, uintptr_t address) {
     struct report_facts facts = facts_of_own(page, address);
     const struct map_word *word = map_word_of(address);
     if ((atomic_load_relaxed(&word->live) & map_bit_of(address)) == 0) {
@@ -65,7 +66,7 @@ void *page_pop(struct page *page) {
     /* The map first: what a block in use holds is its user's, and looks like an overwritten
        link. */
     if (HARDENED_MAP && !map_is_free(map_word_of(address), map_bit_of(address)))
-        report_bad_block(page, address);
+        page_report_bad_block(page, address);
     report_bad_link(page, address);
 }
 
@@ -86,6 +87,7 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_c
     page->in_full = false;
     page->never_reused = never_used;
     atomic_store_relaxed(&page->pending, 0);
+    if (ro_is_strict()) strict_page_open(page);
 }
 
 /* Reports the first claim in the page, if there is one. */
@@ -94,7 +96,7 @@ MOAT_COLD static void report_any_claim(const struct page *page) {
     for (size_t i = 0; i * MAP_WORD_SPAN < page->limit; i++) {
         uint64_t claim = atomic_load_relaxed(&word[i].claim);
         if (claim != 0)
-            report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
+            page_report_bad_block(page, page->start + i * MAP_WORD_SPAN + low_bit(claim) * GRANULE);
     }
 }
 
@@ -190,7 +192,7 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
     if (claim == 0) return;
     uint64_t twice = claim & ~atomic_load_relaxed(&word->live);
     if (MOAT_UNLIKELY(HARDENED_MAP && twice != 0))
-        report_bad_block(page, first + low_bit(twice) * GRANULE);
+        page_report_bad_block(page, first + low_bit(twice) * GRANULE);
     map_clear_live(word, claim);
     for (uint64_t rest = claim; rest != 0; rest &= rest - 1) {
         uintptr_t address = first + low_bit(rest) * GRANULE;
@@ -207,6 +209,10 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
 }
 
 void page_take_claims(struct page *page, enum page_kind kind) {
+    if (ro_is_strict()) {
+        strict_page_collect(page, kind);
+        return;
+    }
     /* pairs with the fetch_or of remote_free */
     uint64_t groups = atomic_exchange_acquire(&page->pending, 0) & ~PENDING_FULL;
     struct map_word *words = map_word_of(page->start);
@@ -241,14 +247,17 @@ bool page_mark_full(struct page *page) {
 
 /* Takes the claims of a page in that nobody else frees into but remotely. Returns the end of
    what is in use, counted from the start, and how many blocks that is. */
-static size_t settle_maps(struct map_word *words, size_t count, uint32_t *used) {
+static size_t settle_maps(uintptr_t start, size_t count, uint32_t *used) {
+    struct map_word *words = map_word_of(start);
     size_t end = 0;
     *used = 0;
     for (size_t i = 0; i < count; i++) {
         /* pairs with the fetch_or of remote_free */
         uint64_t claim = atomic_load_acquire(&words[i].claim);
+        if (ro_is_strict()) claim = strict_page_released(claim, start + i * MAP_WORD_SPAN);
         if (claim != 0) {
             map_clear_live(&words[i], claim);
+            /* pairs likewise */
             atomic_and_release(&words[i].claim, ~claim);
         }
         uint64_t live = atomic_load_relaxed(&words[i].live);
@@ -264,7 +273,7 @@ uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes, struct r
     /* pairs with the fetch_or of remote_free; first, as in collect: a claim that comes later marks
        anew */
     if (atomic_load_relaxed(&page->pending) != 0) (void)atomic_exchange_acquire(&page->pending, 0);
-    size_t end = settle_maps(map_word_of(start), bytes / MAP_WORD_SPAN, &used);
+    size_t end = settle_maps(start, bytes / MAP_WORD_SPAN, &used);
     page->in_full = false;
     if (used == 0) {
         page->free_count = 0;
@@ -278,6 +287,13 @@ uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes, struct r
     if (page->carved < carved) page->carved = (uint16_t)carved;
     page->limit = (uint64_t)page->carved * page->block_size;
     page->secret = random_next(random);
+    page->never_reused = false;
+    if (ro_is_strict()) {
+        returns_take(&page->returns);
+        strict_page_open(page);
+        page->free_count -= used;
+        return used;
+    }
     struct chain list = {0, 0, 0};
     for (uint32_t offset = 0; offset < page->limit; offset += page->block_size) {
         uintptr_t address = start + offset;
@@ -287,7 +303,6 @@ uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes, struct r
     page->free = page->local_free = list.length != 0 ? list.head : start;
     page->free_count = list.length;
     returns_take(&page->returns);
-    page->never_reused = false;
     return used;
 }
 
@@ -307,6 +322,7 @@ static bool list_is_right(const struct page *page, uintptr_t address, uint32_t l
 }
 
 bool page_validate(const struct page *page, size_t bytes) {
+    if (ro_is_strict()) return strict_page_validate(page, bytes);
     uint64_t met[(UINT16_MAX + 1) / 64];
     __builtin_memset(met, 0, page->capacity / 64 * sizeof met[0] + sizeof met[0]);
     if (page->carved > page->capacity || page->limit != (uint64_t)page->carved * page->block_size ||

@@ -177,6 +177,8 @@ MOAT_INLINE void *page_try_pop(struct page *page) {
     return (void *)address;
 }
 
+/* Ends the process: a block that was to be taken has a bit set. */
+MOAT_NORETURN MOAT_COLD void page_report_bad_block(const struct page *page, uintptr_t address);
 /* The same from a list that is not empty, with the report if it is damaged. */
 void *page_pop(struct page *page);
 

@@ -40,17 +40,32 @@ static void wake_owner(struct segment *segment, const struct page *page) {
     wake_segment(owner_heap(word), segment_index(segment));
 }
 
-enum remote_result remote_free(struct segment *segment, enum page_kind kind, uintptr_t address) {
+MOAT_INLINE enum remote_result claim(uintptr_t address) {
     struct map_word *word = map_word_of(address);
     uint64_t bit = map_bit_of(address);
     if (!is_live(word, bit)) return REMOTE_NOT_LIVE;
     /* pairs with collect_word */
     if (atomic_or_acq_rel(&word->claim, bit) & bit) return REMOTE_CLAIMED_BEFORE;
+    return REMOTE_FREED;
+}
+
+MOAT_INLINE void announce(struct segment *segment, enum page_kind kind, uintptr_t address) {
     struct page *page = page_of(address, kind);
     size_t offset = (address - ro.region_base) & (page_kind_size(kind) - 1);
     uint64_t group = bit64(page_claim_group(kind, offset));
     /* pairs with page_take_claims and page_mark_full */
     uint64_t before = atomic_or_acq_rel(&page->pending, group);
     if (before == PENDING_FULL) wake_owner(segment, page);
-    return REMOTE_FREED;
+}
+
+enum remote_result remote_free(struct segment *segment, enum page_kind kind, uintptr_t address) {
+    enum remote_result result = claim(address);
+    if (result == REMOTE_FREED) announce(segment, kind, address);
+    return result;
+}
+
+enum remote_result remote_claim(uintptr_t address) { return claim(address); }
+
+void remote_announce(struct segment *segment, enum page_kind kind, uintptr_t address) {
+    announce(segment, kind, address);
 }

@@ -26,6 +26,12 @@ enum remote_result {
     REMOTE_CLAIMED_BEFORE /* somebody else has freed it and the owner has not collected it yet */
 };
 
+/* The two parts of a remote free, which the strict level puts its quarantine between. The claim:
+   the block is freed. The announcement: its page's owner may take it in. `segment`: it has had
+   pages of `kind` since before the claim, and keeps them until the announcement. */
+enum remote_result remote_claim(uintptr_t address);
+void remote_announce(struct segment *segment, enum page_kind kind, uintptr_t address);
+
 /* address: 16-byte aligned, in a segment that holds pages of `kind`. */
 enum remote_result remote_free(struct segment *segment, enum page_kind kind, uintptr_t address);
 

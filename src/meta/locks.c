@@ -7,7 +7,7 @@
    handler has forked), or ends the thread before its first call that leaves the fast paths. */
 void locks_wait(enum lock_rank rank) {
     /* pairs with the stores of fork.c */
-    while (atomic_load_acquire(ro.fork_mark) != FORK_RECOVERED) {
+    while (atomic_load_acquire(ro.fork_mark) != ro_mark_recovered()) {
         fork_free_lock(rank);
         if (lock_try(&ro.locks[rank])) return;
     }

@@ -28,6 +28,7 @@ enum option_rule {
     TAKE_STRONGER_WORD,
     TAKE_FEWER,   /* a set with nothing that is not in the other */
     TAKE_SMALLER, /* a number that is not larger */
+    TAKE_LARGER,  /* one that is not smaller */
     TAKE_ANY,     /* neither value is weaker */
     TAKE_NONE
 };
@@ -271,6 +272,7 @@ static bool keeps_hardening(const struct option_row *row, uint64_t now, uint64_t
         return !takes_list(row, wanted) && strength(row, wanted) >= strength(row, now);
     case TAKE_FEWER: return (wanted & ~now) == 0;
     case TAKE_SMALLER: return wanted <= now;
+    case TAKE_LARGER: return wanted >= now;
     case TAKE_ANY: return true;
     case TAKE_NONE: break;
     }

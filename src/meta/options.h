@@ -13,6 +13,7 @@
 #include "base/base.h"
 #include "report/sink.h"
 
+enum level { LEVEL_DEFAULT, LEVEL_STRICT };
 enum guards_mode { GUARDS_AUTO, GUARDS_MPROTECT, GUARDS_OFF };
 enum dump_mode { DUMP_HEAP, DUMP_TABLES, DUMP_NONE };
 enum seal_mode { SEAL_AUTO, SEAL_ON, SEAL_OFF };

@@ -58,6 +58,11 @@ static uintptr_t island_size(const struct places *places) {
     return size < ISLAND_MAX ? size : ISLAND_MAX;
 }
 
+void places_bound_span(struct places *places, size_t bytes_per_table_byte) {
+    size_t most = (island_size(places) / PLACE_LANES / 2) * bytes_per_table_byte;
+    if (places->span > most) places->span = round_down(most, SEGMENT_SIZE);
+}
+
 /* A multiple of the unit in the part of the address space that is used. */
 static uintptr_t somewhere(const struct places *places, struct random *random, uintptr_t unit) {
     uint64_t units = places->space / RANGE_SHARE / unit;

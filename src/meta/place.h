@@ -27,6 +27,9 @@ struct places {
 /* Looks at the address space, and bounds the span by `cap` (bytes; 0: no bound) and by what the
    machine has addresses for. */
 void places_learn(struct places *places, size_t cap);
+/* Bounds the span further, so that a table of the region with one byte for so many of it fits into
+   a lane. */
+void places_bound_span(struct places *places, size_t bytes_per_table_byte);
 /* Chooses a base for the region, and an island; again, when something else lies there. */
 void places_choose(struct places *places, struct random *random);
 /* Where the table of that number may begin, `size` bytes at most: at least an OS page from the ends

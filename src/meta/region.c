@@ -26,7 +26,9 @@ size_t region_table_bytes(enum region_table table, size_t segments) {
         [REGION_TABLE_PAGES] = PAGE_TABLE_BYTES_PER_SEGMENT,
         [REGION_TABLE_LOCAL_HEAPS] = LOCAL_TABLE_BYTES_PER_SEGMENT,
         [REGION_TABLE_MAPS] = MAP_TABLE_BYTES_PER_SEGMENT,
+        [REGION_TABLE_REQUESTS] = REQUEST_TABLE_BYTES_PER_SEGMENT,
     };
+    if (table == REGION_TABLE_REQUESTS && !ro_is_strict()) return 0;
     return segments * bytes_per_segment[table];
 }
 

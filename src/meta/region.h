@@ -19,6 +19,7 @@
 #define PAGE_TABLE_BYTES_PER_SEGMENT ((size_t)8 * KIB)
 #define LOCAL_TABLE_BYTES_PER_SEGMENT (SLOTS_PER_SEGMENT * sizeof(uintptr_t))
 #define MAP_TABLE_BYTES_PER_SEGMENT (SEGMENT_SIZE / GRANULE / 4) /* two bits a granule */
+#define REQUEST_TABLE_BYTES_PER_SEGMENT (SEGMENT_SIZE / GRANULE * sizeof(uint16_t))
 
 #define REGION_GIVEN 1u /* some were given while another thread had the lock */
 #define REGION_OWED 2u  /* there may be some that are owed */
@@ -34,6 +35,7 @@ enum region_table {
     REGION_TABLE_PAGES,
     REGION_TABLE_LOCAL_HEAPS,
     REGION_TABLE_MAPS,
+    REGION_TABLE_REQUESTS, /* empty but at the strict level */
     REGION_TABLES
 };
 

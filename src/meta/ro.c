@@ -6,6 +6,7 @@
  * shares an OS page with them when they become read-only.
  */
 #include "meta/ro.h"
+#include "report/report.h"
 #include "report/sink.h"
 
 static_assert(offsetof(struct ro_pages, extent) == RO_ALIGNMENT &&
@@ -14,6 +15,10 @@ static_assert(offsetof(struct ro_pages, extent) == RO_ALIGNMENT &&
 static_assert(offsetof(struct ro_pages, values.os) == 0, "os_facts is another name of it");
 
 struct ro_pages moat_ro_pages __attribute__((aligned(RO_ALIGNMENT)));
+
+bool report_goes_on(enum report_phrase phrase) {
+    return (ro.options.going_on >> report_phrase_kind(phrase) & 1) != 0;
+}
 
 struct report_target report_target(void) {
     return (struct report_target){ro.options.report, ro.options.report_where.text};

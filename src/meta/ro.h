@@ -34,6 +34,7 @@ struct ro {
     /* live word of address p: map_bias + ((p >> 6) & ~15); its claim word is the next one */
     uintptr_t map_bias;
     uintptr_t maps;              /* live word of region_base */
+    uint16_t *requests;          /* one per granule of the region: request.h; strict level alone */
     uintptr_t heaps_base;        /* heaps, HEAP_SIZE each */
     size_t heaps_max;            /* 0 before initialisation */
     struct heap_random *randoms; /* one per heap, wiped on fork */
@@ -53,6 +54,7 @@ struct ro {
     size_t mappings_max; /* that the process may have */
     enum overcommit_mode overcommit;
     struct random_root *random_root; /* NULL: seeds come from the kernel yet */
+    uint64_t canary_key[2];          /* strict level alone */
     struct options options;
 };
 
@@ -88,8 +90,18 @@ extern struct ro_pages moat_ro_pages __attribute__((visibility("hidden")));
 /* Any value that it ever had is right for every block that the thread can hold. */
 #define ro_extent() atomic_load_settled(&moat_ro_pages.extent)
 
-/* Of a process: fork_mark. */
-enum { FORK_WIPED, FORK_RECOVERED, FORK_RECOVERING };
+/* Of a process: fork_mark. FORK_RECOVERED of the strict level is a value of its own: so the verbs
+   of the default level leave for those of the strict one at a compare that they make anyway. */
+enum { FORK_WIPED, FORK_RECOVERED, FORK_RECOVERING, FORK_RECOVERED_STRICT };
+
+/* Whether the level is strict. A build without the live map has nothing that it could rest on. */
+MOAT_INLINE bool ro_is_strict(void) {
+    return HARDENED_MAP && MOAT_UNLIKELY(ro.options.level == LEVEL_STRICT);
+}
+/* What fork_mark is when nothing is to be recovered. */
+MOAT_INLINE uint64_t ro_mark_recovered(void) {
+    return ro_is_strict() ? FORK_RECOVERED_STRICT : FORK_RECOVERED;
+}
 
 /* Whether initialisation is over, and every table there. */
 MOAT_INLINE bool ro_is_started(void) {

@@ -24,6 +24,8 @@
  */
 #include <pthread.h>
 
+#include "heap/quarantine.h"
+#include "heap/strict_page.h"
 #include "os/os.h"
 #include "process/init.h"
 #include "process/state.h"
@@ -52,10 +54,21 @@ static void disown_pages(const struct segment *segment) {
     }
 }
 
+/* Strict level: the survivor's quarantine was emptied, and the others are gone. */
+static void release_claims(struct segment *segment, enum page_kind kind) {
+    for (uint64_t slots = segment_page_slots(kind); slots != 0; slots &= slots - 1) {
+        unsigned slot = low_bit(slots);
+        strict_page_release_all(segment_page(segment, slot),
+                                segment_start(segment) + slot * SLOT_SIZE,
+                                segment_page_bytes(segment, kind, slot));
+    }
+}
+
 /* Of a segment with pages. */
 static void recover_pages(struct segment *segment, uint64_t word, struct survivors survivors) {
     if (word & OWNER_ORPHAN) return;
     enum page_kind kind = owner_page_kind(word);
+    if (ro_is_strict() && !survivors.all) release_claims(segment, kind);
     const struct heap *heap = (const struct heap *)owner_heap(word);
     if (heap != NULL && heap_goes_on(heap, survivors)) {
         mark_everything(segment, kind);
@@ -158,6 +171,11 @@ static void recover_as(struct survivors survivors) {
     random_recover(ro.random_root);
     for (enum lock_rank rank = 0; rank < LOCKS; rank++) recover_lock(rank);
     forget_abandoned();
+    if (!survivors.all && survivors.heap != NULL) {
+        struct heap *heap = heap_at(survivors.heap->index);
+        heap->chances_left = 0; /* the parent's */
+        quarantine_empty(heap);
+    }
     if (!survivors.all) for_each_taken(&walk, settle_huge);
     for_each_taken(&walk, settle_segment);
     if (!survivors.all) {
@@ -169,7 +187,7 @@ static void recover_as(struct survivors survivors) {
     heap_pool_recover(survivors);
     for (uint32_t i = 0; i < ro.pool->mapped; i++)
         __builtin_memset(&ro.randoms[i], 0, sizeof(struct random));
-    atomic_store_release(ro.fork_mark, FORK_RECOVERED); /* pairs with alloc_is_ready */
+    atomic_store_release(ro.fork_mark, ro_mark_recovered()); /* pairs with alloc_is_ready */
 }
 
 /* The child's one thread comes first, as a rule. If a thread does that it has made meanwhile, the

@@ -40,7 +40,9 @@ static size_t table_most(const struct layout *layout, unsigned table) {
 
 static bool place_tables(struct layout *layout, struct random *random) {
     for (unsigned i = 0; i < TABLES; i++) {
-        uintptr_t start = places_table(&layout->places, random, i, table_most(layout, i));
+        size_t most = table_most(layout, i);
+        if (most == 0) continue; /* of another level */
+        uintptr_t start = places_table(&layout->places, random, i, most);
         if (start == 0 || !table_place(&layout->tables[i], start)) return false;
     }
     return table_extend(&layout->tables[TABLE_STATE], sizeof(struct state));
@@ -56,6 +58,7 @@ static void fill_ro(const struct layout *layout) {
     ro.local_heaps = (uintptr_t *)tables[REGION_TABLE_LOCAL_HEAPS].start;
     ro.maps = tables[REGION_TABLE_MAPS].start;
     ro.map_bias = ro.maps - (layout->places.region >> 6);
+    ro.requests = (uint16_t *)tables[REGION_TABLE_REQUESTS].start;
     ro_store(heaps_base, tables[TABLE_HEAPS].start);
     ro.randoms = (struct heap_random *)tables[TABLE_RANDOMS].start;
     ro.fork_mark = &ro.randoms[HEAP_LATE].fork_mark;
@@ -73,12 +76,14 @@ static bool fill_state(const struct layout *layout, struct random *random) {
     struct state *state = (struct state *)layout->tables[TABLE_STATE].start;
     random_start(&state->random_root, random);
     ro.random_root = &state->random_root;
+    if (ro_is_strict())
+        for (unsigned i = 0; i < 2; i++) ro.canary_key[i] = random_next(random);
     for (unsigned i = 0; i < REGION_TABLES; i++) ro.region->tables[i] = layout->tables[i];
     ro.pool->heaps = layout->tables[TABLE_HEAPS];
     ro.pool->randoms = layout->tables[TABLE_RANDOMS];
     ro.huge->next_purge = UINT64_MAX;
     if (!region_start(ro.region) || !heap_pool_init()) return false;
-    *ro.fork_mark = FORK_RECOVERED;
+    *ro.fork_mark = ro_mark_recovered();
     return true;
 }
 
@@ -130,6 +135,8 @@ static bool build(struct random *random) {
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         __builtin_memset(&layout, 0, sizeof layout);
         places_learn(&layout.places, ro.options.region_limit);
+        if (ro_is_strict())
+            places_bound_span(&layout.places, SEGMENT_SIZE / REQUEST_TABLE_BYTES_PER_SEGMENT);
         places_choose(&layout.places, random);
         bool placed = place_tables(&layout, random);
         if (placed) fill_ro(&layout);

@@ -65,6 +65,9 @@ struct report_facts {
     /* and the block in use that is nearest to it; it may have no bytes, but has an address */
     uintptr_t nearest_start;
     size_t nearest_size;
+    uintptr_t written; /* for overflow, write-after-free: the first byte that somebody wrote */
+    /* for family-mismatch: by whom it was made, and who frees it; static strings */
+    const char *made_by, *freed_by;
     /* for size-mismatch, alignment-mismatch: what the caller said, bytes */
     size_t size_given;
     size_t size_expected; /* and what it should have said */
@@ -83,8 +86,11 @@ MOAT_NORETURN MOAT_COLD void report_fatal(enum report_phrase phrase, uintptr_t a
    asked for is not done. */
 #define REPORT_MAY_GO_ON                                                                           \
     (1u << REPORT_DOUBLE_FREE | 1u << REPORT_INVALID_FREE | 1u << REPORT_SIZE_MISMATCH |           \
-     1u << REPORT_ALIGNMENT_MISMATCH | 1u << REPORT_REENTRANT_CALL)
+     1u << REPORT_ALIGNMENT_MISMATCH | 1u << REPORT_REENTRANT_CALL | 1u << REPORT_OVERFLOW |       \
+     1u << REPORT_WRITE_AFTER_FREE | 1u << REPORT_FAMILY_MISMATCH)
 enum report_kind report_phrase_kind(enum report_phrase phrase);
+/* A hook (see src/README.md): whether the program does go on, by an option. */
+bool report_goes_on(enum report_phrase phrase);
 
 /* For sized=report: the same with "moat: error: <kind>: <what> at 0x<address>", and returns. Of
    several threads one after the other; nothing is said where one does not come to its end. Keeps

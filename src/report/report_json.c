@@ -102,6 +102,9 @@ static void fact_members(struct format *json, enum report_kind kind,
         number_member(json, "given", facts->size_given);
         number_member(json, "expected", facts->size_expected);
     }
+    text_member(json, "allocated_by", facts->made_by);
+    text_member(json, "freed_by", facts->freed_by);
+    if (facts->written != 0) address_member(json, "written", facts->written);
     if (facts->block_start != 0) {
         open_object(json, "block", facts->block_start);
         number_member(json, "size", facts->block_size);

@@ -126,11 +126,37 @@ static void format_given(struct format *text, enum report_kind kind,
     format_end_line(text);
 }
 
+/* What was written, and how far behind the block's end or into it. */
+static void format_written(struct format *text, const struct report_facts *facts) {
+    uintptr_t start = facts->block_start, end = start + facts->block_size;
+    uintptr_t written = facts->written;
+    if (written == 0) return;
+    format_string(text, "moat: the first byte written is ");
+    format_hex(text, written);
+    format_string(text, ", ");
+    format_bytes(text, written < start ? start - written : written - (written < end ? start : end));
+    format_string(text, written < start ? " before the block"
+                        : written < end ? " into the block"
+                                        : " behind its end");
+    format_end_line(text);
+}
+
+static void format_families(struct format *text, const struct report_facts *facts) {
+    if (facts->made_by == NULL) return;
+    format_string(text, "moat: allocated by ");
+    format_string(text, facts->made_by);
+    format_string(text, ", freed by ");
+    format_string(text, facts->freed_by);
+    format_end_line(text);
+}
+
 void report_format_facts(struct format *text, enum report_kind kind, uintptr_t address,
                          const struct report_facts *facts) {
     if (facts != NULL) {
         format_given(text, kind, facts);
+        format_families(text, facts);
         format_block(text, facts);
+        format_written(text, facts);
         format_neighbour(text, "moat: before it: ", &facts->before);
         format_neighbour(text, "moat: behind it: ", &facts->behind);
         format_page(text, facts);

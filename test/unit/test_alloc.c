@@ -84,6 +84,7 @@ static void model_adopt(struct model *model, struct slot *slot, void *block, siz
     slot->usable = alloc_usable_size(block);
     slot->seed = (unsigned char)core_next(&model->random);
     core_require(slot->usable >= size && (size != 0 || slot->usable == 0));
+    core_require(slot->usable == size || !ro_is_strict());
     core_require((uintptr_t)block % (alignment > GRANULE ? alignment : GRANULE) == 0);
     model_no_overlap(model, slot);
 }
@@ -115,7 +116,7 @@ static void model_free(struct model *model, struct slot *slot) {
     else if (how == 1 && slot->alignment <= GRANULE)
         alloc_free_sized(slot->block, slot->size);
     else
-        alloc_free_aligned_sized(slot->block, slot->alignment, slot->size);
+        alloc_free_aligned_sized(slot->block, slot->alignment, slot->size, FAMILY_MALLOC);
     slot->block = NULL;
 }
 
@@ -160,8 +161,9 @@ static void model_end(struct model *model) {
         core_be(&model->threads[core_below(&model->random, 2)]);
         model_free(model, slot);
     }
-    for (unsigned i = 0; i < 2; i++) {
-        core_be(&model->threads[i]);
+    /* a second time for what one has let out of quarantine after the other had collected */
+    for (unsigned i = 0; i < 4; i++) {
+        core_be(&model->threads[i % 2]);
         alloc_collect(true);
         check_all();
     }
@@ -227,8 +229,8 @@ START_TEST(an_owner_word_that_comes_late_is_waited_for) {
 }
 END_TEST
 
-START_TEST(blocks_agree_with_a_model) {
-    struct model *model = model_new((uint64_t)_i);
+static void agree(uint64_t seed) {
+    struct model *model = model_new(seed);
     for (unsigned step = 0; step < 8000; step++) {
         model_step(model);
         if (step % 200 == 0) check_all();
@@ -237,6 +239,17 @@ START_TEST(blocks_agree_with_a_model) {
     ck_assert_uint_eq(model->refused, 0);
     model_end(model);
     ck_assert_uint_eq(ro.region->committed, 0);
+}
+
+START_TEST(blocks_agree_with_a_model) { agree((uint64_t)_i); }
+END_TEST
+
+START_TEST(at_the_strict_level_too) {
+    static const char *const options[] = {"level=strict:region=4G", "level=strict:region=1G",
+                                          "level=strict:region=4G:guards=mprotect",
+                                          "level=strict:region=4G:quarantine=0"};
+    core_start_ready(options[_i % 4]);
+    agree((uint64_t)_i);
 }
 END_TEST
 
@@ -302,6 +315,15 @@ START_TEST(each_system_call_failing_in_turn_leaves_everything_in_order) {
     /* was met */
     if (kind == OS_COMMIT || kind == OS_DECOMMIT || kind == OS_REMAP || kind == OS_PURGE)
         ck_assert_uint_gt(n, 1);
+}
+END_TEST
+
+START_TEST(so_does_each_at_the_strict_level) {
+    enum os_call kind = swept[_i];
+    for (uint64_t n = 1;
+         n < 3000 && workload_with_failure(kind, n, false, "level=strict:region=1G");
+         n += n < 10 ? 1 : 11)
+        continue;
 }
 END_TEST
 
@@ -372,7 +394,7 @@ START_TEST(every_alignment_is_kept_for_every_size) {
             }
             for (unsigned k = 0; k < 5; k++) {
                 core_require(blocks[k][0] == (char)k && blocks[k][sizes[i] - 1] == (char)k);
-                alloc_free_aligned_sized(blocks[k], alignment, sizes[i]);
+                alloc_free_aligned_sized(blocks[k], alignment, sizes[i], FAMILY_MALLOC);
             }
         }
     check_all();
@@ -601,7 +623,10 @@ int main(void) {
     tcase_set_timeout(group, 100);
     tcase_add_test(group, an_owner_word_that_comes_late_is_waited_for);
     tcase_add_loop_test(group, blocks_agree_with_a_model, 0, 6);
+    tcase_add_loop_test(group, at_the_strict_level_too, 0, 8);
     tcase_add_loop_test(group, each_system_call_failing_in_turn_leaves_everything_in_order, 0,
+                        (int)(sizeof swept / sizeof *swept));
+    tcase_add_loop_test(group, so_does_each_at_the_strict_level, 0,
                         (int)(sizeof swept / sizeof *swept));
     tcase_add_loop_test(group, calls_that_fail_for_a_while_leave_everything_in_order, 0,
                         (int)(sizeof swept / sizeof *swept));

@@ -55,7 +55,9 @@ static void expect_line(void (*call)(void *), void *block, const char *kind, con
 static void query(void *block) { alloc_usable_size(block); }
 static void resize(void *block) { alloc_resize(block, 77); }
 static void free_as_100(void *block) { alloc_free_sized(block, 100); }
-static void free_as_aligned_64(void *block) { alloc_free_aligned_sized(block, 64, 100); }
+static void free_as_aligned_64(void *block) {
+    alloc_free_aligned_sized(block, 64, 100, FAMILY_MALLOC);
+}
 
 /* The three families of phrases, and sized free, which speaks as free does. */
 enum place { FREED, INSIDE, NO_BLOCK, OUTSIDE };
@@ -182,7 +184,7 @@ START_TEST(a_wrong_alignment) {
     expect_line(free_as_aligned_64, block, "alignment-mismatch",
                 "aligned free with the wrong alignment");
     core_be(&owner);
-    alloc_free_aligned_sized(alloc_aligned(64, 100), 64, 100);
+    alloc_free_aligned_sized(alloc_aligned(64, 100), 64, 100, FAMILY_MALLOC);
 }
 END_TEST
 

@@ -44,8 +44,8 @@ static void misuse_freed_blocks(void) {
         alloc_free(block);
         alloc_free(block);
         alloc_free_sized(block, sizes[i]);
-        alloc_free_aligned(block, 16);
-        alloc_free_aligned_sized(block, 16, sizes[i]);
+        alloc_free_aligned(block, 16, FAMILY_MALLOC);
+        alloc_free_aligned_sized(block, 16, sizes[i], FAMILY_MALLOC);
         REQUIRE(alloc_resize(block, 77) == NULL);
         REQUIRE(alloc_resize(block, 5 * MIB) == NULL);
         REQUIRE(alloc_usable_size(block) == 0);
@@ -104,7 +104,7 @@ static void say_wrong_sizes(void) {
     void *one = alloc_block(200), *two = alloc_block(112);
     alloc_free_sized(one, 100);
     REQUIRE(!core_is_live(one));
-    alloc_free_aligned_sized(two, 3, 112);
+    alloc_free_aligned_sized(two, 3, 112, FAMILY_MALLOC);
     REQUIRE(!core_is_live(two));
     _exit(42);
 }
@@ -133,7 +133,7 @@ static void call_from_handler(void) {
     alloc_free(block);
     alloc_free(huge);
     alloc_free_sized(block, 100);
-    alloc_free_aligned(block, 16);
+    alloc_free_aligned(block, 16, FAMILY_MALLOC);
     alloc_free(NULL);
     REQUIRE(!alloc_collect(true) && !alloc_trim() && check_all() == 0);
     REQUIRE(thread_word() == THREAD_BUSY);

@@ -30,7 +30,7 @@ END_TEST
 START_TEST(a_free_of_null_and_a_query_of_null_need_no_allocator) {
     alloc_free(NULL);
     alloc_free_sized(NULL, 10);
-    alloc_free_aligned_sized(NULL, 64, 10);
+    alloc_free_aligned_sized(NULL, 64, 10, FAMILY_MALLOC);
     ck_assert_uint_eq(alloc_usable_size(NULL), 0);
     ck_assert(!alloc_owns(&core_address));
     ck_assert_uint_eq(check_all(), 0);

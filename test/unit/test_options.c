@@ -64,7 +64,10 @@ static void assert_same(const struct options *a, const struct options *b) {
 }
 
 static struct options defaults(void) {
-    return (struct options){.guards = GUARDS_AUTO,
+    return (struct options){.level = LEVEL_DEFAULT,
+                            .quarantine = 128,
+                            .quarantine_bytes = (size_t)1 << 20,
+                            .guards = GUARDS_AUTO,
                             .sized = SIZED_ABORT,
                             .zero_realloc_frees = true,
                             .purge_delay_ms = 10,
@@ -104,6 +107,12 @@ static const struct {
     const char *text;
     struct change change;
 } good[] = {
+    {"level=default", NOTHING},
+    {"level=strict", CHANGE(level, LEVEL_STRICT)},
+    {"quarantine=0", CHANGE(quarantine, 0)},
+    {"quarantine=192", CHANGE(quarantine, 192)},
+    {"quarantine_size=0", CHANGE(quarantine_bytes, 0)},
+    {"quarantine_size=2M", CHANGE(quarantine_bytes, (size_t)2 << 20)},
     {"guards=auto", NOTHING},
     {"guards=mprotect", CHANGE(guards, GUARDS_MPROTECT)},
     {"guards=off", CHANGE(guards, GUARDS_OFF)},
@@ -178,6 +187,13 @@ START_TEST(several_keys_are_taken_from_one_text) {
 END_TEST
 
 static const char *const bad[] = {
+    "level=",
+    "level=1",
+    "level=Strict",
+    "quarantine=193",
+    "quarantine=-1",
+    "quarantine_size=1",
+    "quarantine_size=2G",
     "guards=",
     "guards",
     "guards=OFF",
@@ -442,7 +458,9 @@ END_TEST
 
 /* --- Privileged processes -------------------------------------------------------------------- */
 
-static const char *const weakening[] = {"guards=off",
+static const char *const weakening[] = {"quarantine=127",
+                                        "quarantine_size=0",
+                                        "guards=off",
                                         "sized=report",
                                         "sized=off",
                                         "purge_delay=11",
@@ -474,9 +492,13 @@ END_TEST
 
 START_TEST(a_privileged_process_takes_what_hardens_or_is_neutral) {
     struct options options = parsed(
-        "guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=7:verbose=0:region=0:seal=on",
+        "guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=7:verbose=0:region=0:seal=on:"
+        "level=strict:quarantine=129:quarantine_size=2M",
         true);
     struct options expected = defaults();
+    expected.level = LEVEL_STRICT;
+    expected.quarantine = 129;
+    expected.quarantine_bytes = (size_t)2 << 20;
     expected.seal = SEAL_ON;
     expected.guards = GUARDS_MPROTECT;
     expected.zero_realloc_frees = false;
@@ -503,6 +525,9 @@ START_TEST(a_privileged_process_may_harden_what_its_program_weakened) {
     ck_assert_int_eq((int)options.sized, SIZED_ABORT);
     parse_over(&options, "purge_delay=1000", true);
     ck_assert_uint_eq(options.purge_delay_ms, 999);
+    options = parsed("level=strict", false);
+    parse_over(&options, "level=default", true);
+    ck_assert_int_eq((int)options.level, LEVEL_STRICT);
 }
 END_TEST
 
@@ -548,7 +573,7 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     static const char start[] = "moat: options: ";
     ck_assert_str_eq(
         printed,
-        "moat: options: "
+        "moat: options: level=default:quarantine=128:quarantine_size=1048576:"
         "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:"
         "dump=tables:madvise=on:seal=auto:files=on:"
         "deepbind=strip-except:a,b:report=file:/b:on=abort,double-free=report\n");

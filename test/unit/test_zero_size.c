@@ -46,7 +46,7 @@ START_TEST(every_verb_gives_a_zero_size_block) {
     }
     alloc_free(blocks[0]);
     alloc_free_sized(blocks[1], 0);
-    alloc_free_aligned_sized(blocks[2], 16, 0);
+    alloc_free_aligned_sized(blocks[2], 16, 0, FAMILY_MALLOC);
     char *grown = alloc_resize(blocks[3], 50);
     ck_assert_ptr_nonnull(grown);
     grown[49] = 1;
@@ -67,12 +67,15 @@ START_TEST(an_aligned_zero_size_block_is_aligned) {
                           blocks[i], alignment);
             for (unsigned k = 0; k < i; k++) ck_assert_ptr_ne(blocks[i], blocks[k]);
         }
-        for (unsigned i = 0; i < 3; i++) alloc_free_aligned_sized(blocks[i], alignment, 0);
+        for (unsigned i = 0; i < 3; i++)
+            alloc_free_aligned_sized(blocks[i], alignment, 0, FAMILY_MALLOC);
     }
 }
 END_TEST
 
-static void free_aligned_to_a_page(void *block) { alloc_free_aligned_sized(block, 4096, 0); }
+static void free_aligned_to_a_page(void *block) {
+    alloc_free_aligned_sized(block, 4096, 0, FAMILY_MALLOC);
+}
 
 START_TEST(a_right_aligned_sized_free_of_a_zero_size_block_is_no_misuse) {
     void *blocks[10];

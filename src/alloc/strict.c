@@ -1,0 +1,409 @@
+/*
+ * strict: the verbs of the strict level (see strict.h).
+ *
+ * A block has a base, by which its maps and its record are found: its first byte, or, of a huge
+ * one, the start of its run. All that is read from a block's memory is compared, never followed.
+ */
+/* Blocks are copied while the thread is not busy. */
+#define BYTES_BY_THE_C_LIBRARY
+#include "alloc/strict.h"
+
+#include "alloc/alloc.h"
+#include "alloc/found.h"
+#include "heap/damage.h"
+#include "heap/huge.h"
+#include "heap/quarantine.h"
+#include "heap/strict_page.h"
+#include "heap/zero_size.h"
+#include "meta/canary.h"
+#include "os/os.h"
+#include "os/os_seam.h"
+
+/* A live block, as its address leads to it. */
+struct target {
+    struct found found;
+    uintptr_t address, base;
+    size_t size; /* bytes from the address to the end of the block */
+    struct request request;
+};
+
+static size_t asked_for(const struct target *target) {
+    return target->size - target->request.slack;
+}
+
+/* Up to so many bytes words are stored one by one: that begins faster. */
+#define WORD_BY_WORD_MAX 512u
+
+/* The thread may be busy. */
+static void clear(uintptr_t from, size_t size) {
+    if (IN_HARNESS && os_seam.clear((void *)from, size)) return;
+    if (size > WORD_BY_WORD_MAX || (from | size) % sizeof(uint64_t) != 0) {
+        moat_fill((void *)from, 0, size);
+        return;
+    }
+    for (uint64_t *word = (uint64_t *)from; word < (uint64_t *)(from + size); word++)
+        atomic_store_unseen(word, 0u);
+}
+
+/* --- Allocating ------------------------------------------------------------------------------ */
+
+/* A block of a page becomes its user's. */
+static void *hand_out(uintptr_t block, size_t block_size, size_t size, enum family family) {
+    request_store(block, block_size, (struct request){family, block_size - size});
+    canary_fill(block, block + size, block + block_size);
+    return (void *)block;
+}
+
+/* Room for a byte of canary at least. */
+static uint32_t class_for(size_t size, size_t alignment) {
+    if (size >= LARGE_MAX || alignment > LARGE_MAX) return SIZE_CLASS_NONE;
+    return size_class_of_aligned(alignment, size + 1);
+}
+
+/* Calls that may go on without a look at wake-ups and the clock, a power of two. */
+#define TAKES_PER_TICK 8u
+
+/* What others, and this thread, have let out of quarantine is taken in when the page has nothing
+   else. */
+static struct page *find_page(struct heap *heap, uint32_t size_class) {
+    uint32_t first = heap->queues[size_class].first;
+    if (first != 0 && page_at(first)->free_count != 0 && ++heap->refills % TAKES_PER_TICK != 0)
+        return page_at(first);
+    return heap_find_page(heap, size_class);
+}
+
+static uintptr_t take_and_leave(struct heap *heap, uint32_t size_class) {
+    struct page *page = find_page(heap, size_class);
+    uintptr_t block = page != NULL ? strict_page_take(page, heap) : 0;
+    heap_release(heap);
+    return block;
+}
+
+/* What this thread keeps in quarantine, and what it and ended ones hold unused. */
+static bool find_more_memory(void) {
+    struct heap *heap = heap_acquire();
+    bool any = quarantine_empty(heap);
+    heap_release(heap);
+    return alloc_find_more_memory() || any;
+}
+
+MOAT_COLD static uintptr_t retake(uint32_t size_class) {
+    uintptr_t block = 0;
+    if (find_more_memory()) block = take_and_leave(heap_acquire(), size_class);
+    if (block != 0) return block;
+    struct heap *late = heap_acquire_late();
+    late->cannot_grow = true;
+    struct page *page = heap_find_page(late, size_class);
+    late->cannot_grow = false;
+    if (page != NULL) block = strict_page_take(page, late);
+    heap_release(late);
+    if (block == 0) region_explain_failure(SEGMENT_SIZE);
+    return block;
+}
+
+/* What was written to while it was free stays handed out, to nobody. */
+static void *block_of_class(size_t size, uint32_t size_class, enum family family) {
+    size_t block_size = size_class_bytes(size_class);
+    for (;;) {
+        uintptr_t block = take_and_leave(heap_acquire(), size_class);
+        if (MOAT_UNLIKELY(block == 0)) block = retake(size_class);
+        if (MOAT_UNLIKELY(block == 0)) return NULL;
+        uintptr_t written = zero_check(block, block + block_size);
+        if (MOAT_LIKELY(written == 0)) return hand_out(block, block_size, size, family);
+        damage_report(PHRASE_WRITTEN_WHILE_FREE, block, written);
+    }
+}
+
+/* Addresses are not to run out because each block takes a segment; where a limit may end the memory
+   of the process, blocks that fit share pages. */
+static bool may_have_run(void) {
+    uint32_t extent = atomic_load_relaxed(&ro.region->extent);
+    return extent <= ro.region->span / 2 && !heap_is_limited();
+}
+
+static void *guarded_block(size_t size, size_t alignment, enum family family) {
+    size_t bytes = round_up(size, ro.os_page);
+    size_t lead = round_down(bytes - size, alignment > GRANULE ? alignment : GRANULE);
+    uintptr_t run = (uintptr_t)huge_alloc_exact(bytes, alignment);
+    if (run == 0) return NULL;
+    request_store_run(run, family, lead, size);
+    canary_fill(run, run, run + lead);
+    canary_fill(run, run + lead + size, run + bytes);
+    return (void *)(run + lead);
+}
+
+static void *empty_block(size_t alignment, enum family family) {
+    void *block = alloc_empty(alignment);
+    if (block != NULL) request_store((uintptr_t)block, GRANULE, (struct request){family, 0});
+    return block;
+}
+
+void *strict_block(size_t size, size_t alignment, enum family family) {
+    if (size > PTRDIFF_MAX) return NULL;
+    if (size == 0) return empty_block(alignment, family);
+    uint32_t size_class = class_for(size, alignment);
+    void *block = NULL;
+    bool fits = size_class != SIZE_CLASS_NONE;
+    if (!fits || (size >= GUARDED_FROM && may_have_run()))
+        block = guarded_block(size, alignment, family);
+    if (fits && block == NULL) block = block_of_class(size, size_class, family);
+    if (fits || block != NULL) return block;
+    /* more than there are addresses for: nothing that is given back could help */
+    if (size <= ro.region_span && find_more_memory())
+        block = guarded_block(size, alignment, family);
+    if (block == NULL) region_explain_failure(size);
+    return block;
+}
+
+/* --- Finding --------------------------------------------------------------------------------- */
+
+static const struct target no_target = {.address = 0};
+
+/* Of an address in a huge block's first segment, or in one that was: where its run begins. 0: there
+   is no block, or the address is not the one that was handed out. */
+static uintptr_t base_of(uintptr_t address) {
+    struct segment *segment = segment_of(address);
+    uintptr_t run = segment_start(segment);
+    switch (owner_kind(atomic_load_relaxed(&segment->owner))) {
+    case OWNER_SMALL:
+    case OWNER_MEDIUM:
+    case OWNER_LARGE:
+    case OWNER_ZERO_SIZE: return address;
+    case OWNER_HUGE:
+    case OWNER_FREEING:
+    case OWNER_FREED: return address - run == request_lead(run) ? run : 0;
+    case OWNER_UNUSED: break;
+    }
+    return 0;
+}
+
+/* Without total store order what was stored before the block was handed over may not have arrived.
+   */
+static uintptr_t find_base(uintptr_t address) {
+    uintptr_t base = base_of(address);
+    if (base != 0 || CPU_HAS_TOTAL_STORE_ORDER) return base;
+    os_membarrier(); /* pairs with every store of other threads before it */
+    return base_of(address);
+}
+
+/* Reports, and gives address 0, unless it is a live block. */
+static struct target find(uintptr_t address, enum verb verb) {
+    struct target target = {.address = address, .base = address};
+    if (region_may_hold(address)) target.base = find_base(address);
+    if (target.base == 0) {
+        diagnose_not_live(address, verb);
+        return no_target;
+    }
+    target.found = alloc_find_live(target.base, address, verb);
+    if (target.found.segment == NULL) return no_target;
+    if (owner_kind(target.found.word) == OWNER_HUGE) {
+        size_t size = request_size(target.base);
+        target.size = round_up(address - target.base + size, ro.os_page) - (address - target.base);
+        target.request.slack = target.size - size;
+        target.request.family = request_load(target.base, GRANULE).family;
+    } else {
+        target.size = target.found.block_size;
+        target.request = request_load(target.base, target.found.block_size);
+    }
+    return target;
+}
+
+static bool is_huge(const struct target *target) {
+    return owner_kind(target->found.word) == OWNER_HUGE;
+}
+
+void strict_set_family(void *block, enum family family) {
+    request_set_family(find_base((uintptr_t)block), family);
+}
+
+size_t strict_usable_size(uintptr_t address) {
+    struct target target = find(address, VERB_SIZE_QUERY);
+    return target.address == 0 ? 0 : asked_for(&target);
+}
+
+/* --- Freeing --------------------------------------------------------------------------------- */
+
+/* What lies around the bytes that were asked for; 0: it is as it was left. */
+static uintptr_t check_canaries(const struct target *target) {
+    uintptr_t end = target->address + target->size;
+    uintptr_t wrong = canary_check(target->base, end - target->request.slack, end);
+    if (wrong == 0 && target->base != target->address)
+        wrong = canary_check(target->base, target->base, target->address);
+    return wrong;
+}
+
+static void check_alignment(const struct target *target, size_t alignment) {
+    bool fits = target->found.size_class == SIZE_CLASS_NONE || alignment <= GRANULE ||
+                (target->found.block_size & (alignment - 1)) == 0;
+    if (is_power_of_two(alignment) && (target->address & (alignment - 1)) == 0 && fits) return;
+    diagnose_mismatch(PHRASE_WRONG_ALIGNMENT, target->address, alignment,
+                      (size_t)1 << low_bit(target->address));
+}
+
+/* Of a block that this thread has won. False: it is damaged, and stays as it is for good. */
+static bool check_freeing(const struct target *target, const struct freeing *how) {
+    if (how->family != FAMILY_ANY && how->family != target->request.family)
+        diagnose_family(PHRASE_WRONG_FAMILY, target->address, target->request.family, how->family);
+    uintptr_t wrong = check_canaries(target);
+    if (MOAT_UNLIKELY(wrong != 0)) {
+        damage_report(PHRASE_OVERFLOW_FOUND_BY_FREE, target->address, wrong);
+        return false;
+    }
+    if (ro.options.sized == SIZED_OFF) return true;
+    if (how->has_alignment) check_alignment(target, how->alignment);
+    if (how->has_size && how->size != asked_for(target))
+        diagnose_mismatch(PHRASE_WRONG_SIZE, target->address, how->size, asked_for(target));
+    return true;
+}
+
+/* The claim came after the block was freed and taken in: a second free that overlapped the first.
+   */
+static bool is_late(uintptr_t block) {
+    struct map_word *word = map_word_of(block);
+    uint64_t bit = map_bit_of(block);
+    if ((atomic_load_relaxed(&word->live) & bit) != 0) return false;
+    atomic_and_release(&word->claim, ~bit); /* pairs with collect_word */
+    return true;
+}
+
+static bool free_in_page(const struct target *target, const struct freeing *how,
+                         struct heap *heap) {
+    if (remote_claim(target->base) != REMOTE_FREED || is_late(target->base)) return false;
+    if (!check_freeing(target, how)) return true;
+    clear(target->base, target->found.block_size);
+    quarantine_put(heap, target->base, target->found.block_size);
+    return true;
+}
+
+static bool free_huge(const struct target *target, const struct freeing *how, struct heap *heap) {
+    if (!huge_claim(target->found.segment, target->found.word)) return false;
+    if (!check_freeing(target, how)) return true;
+    huge_close(target->found.segment, target->found.word,
+               heap != NULL ? random_next(heap_random(heap)) : 0);
+    return true;
+}
+
+/* Inside the allocator from the claim on: a handler that forks then leaves what it finds to the
+   thread that it interrupted. */
+static void free_target(const struct target *target, const struct freeing *how) {
+    struct segment *segment = target->found.segment;
+    bool freed;
+    if (owner_kind(target->found.word) == OWNER_ZERO_SIZE) {
+        if (!check_freeing(target, how)) return;
+        freed = zero_size_free(target->base);
+        segment = NULL;
+    } else {
+        uintptr_t outside = thread_enter();
+        struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
+        freed = is_huge(target) ? free_huge(target, how, heap) : free_in_page(target, how, heap);
+        if (is_huge(target)) segment = NULL;
+        thread_leave(outside);
+    }
+    if (MOAT_UNLIKELY(!freed))
+        diagnose_not_live(target->address, VERB_FREE);
+    else
+        alloc_note_free(heap_of_thread(), segment);
+}
+
+void strict_free(uintptr_t address, const struct freeing *how) {
+    struct target target = find(address, VERB_FREE);
+    if (target.address != 0) free_target(&target, how);
+}
+
+/* --- Resizing -------------------------------------------------------------------------------- */
+
+/*
+ * A block that stays where it is. After each store record and canary agree: a smaller one has its
+ * canary before its record says so, and of a larger one the record comes before what was canary
+ * becomes zero.
+ */
+static void fill_canary(const struct target *target, size_t from, size_t to) {
+    if (from < to) canary_fill(target->base, target->address + from, target->address + to);
+}
+
+static void *set_size(const struct target *target, size_t new_size) {
+    size_t old_size = asked_for(target);
+    struct request request = {target->request.family, target->size - new_size};
+    fill_canary(target, new_size, old_size);
+    request_change(target->base, target->request, request);
+    if (new_size > old_size) clear(target->address + old_size, new_size - old_size);
+    return (void *)target->address;
+}
+
+/* What a huge block has in its last OS page. */
+static size_t slack_end(const struct target *target, size_t size) {
+    size_t lead = target->address - target->base;
+    return round_up(lead + size, ro.os_page) - lead;
+}
+
+static void set_huge_size(const struct target *target, size_t old_size, size_t new_size) {
+    size_t old_end = slack_end(target, old_size), new_end = slack_end(target, new_size);
+    fill_canary(target, new_size, new_size < old_size && old_size < new_end ? old_size : new_end);
+    request_change_size(target->base, old_size, new_size);
+    size_t zero_to = new_size < old_end ? new_size : old_end;
+    if (zero_to > old_size) clear(target->address + old_size, zero_to - old_size);
+}
+
+/* A block with a run of its own keeps the distance to the run's start. NULL: it does not work. */
+static void *resize_huge(const struct target *target, size_t new_size) {
+    size_t lead = target->address - target->base, old_size = asked_for(target);
+    size_t bytes = round_up(lead + new_size, ro.os_page);
+    bool shrinks = new_size < old_size;
+    struct target resized = *target;
+    void *run = (void *)target->base;
+    enum huge_result result = HUGE_OK;
+    if (shrinks) set_huge_size(target, old_size, new_size);
+    if (bytes != target->found.block_size)
+        result = huge_resize(target->found.segment, target->found.word, bytes, &run);
+    if (result == HUGE_LOST) diagnose_not_live(target->address, VERB_RESIZE);
+    if (result != HUGE_OK) return shrinks ? (void *)target->address : NULL;
+    resized.base = (uintptr_t)run;
+    resized.address = resized.base + lead;
+    if (resized.base != target->base) {
+        request_store_run(resized.base, target->request.family, lead, old_size);
+        canary_fill(resized.base, resized.base, resized.address);
+    }
+    if (!shrinks) set_huge_size(&resized, old_size, new_size);
+    return (void *)resized.address;
+}
+
+static void *move(struct target *target, size_t new_size) {
+    size_t old_size = asked_for(target);
+    size_t copied = old_size < new_size ? old_size : new_size;
+    void *moved = strict_block(new_size, GRANULE, target->request.family);
+    if (moved == NULL) return NULL;
+    const void *from = (const void *)target->address;
+    if (!IN_HARNESS || !os_seam.copy(moved, from, copied)) {
+        if (MOAT_LIKELY(thread_is_relocated()))
+            __builtin_memcpy(moved, from, copied);
+        else
+            moat_copy(moved, from, copied);
+    }
+    strict_free(target->address, &(struct freeing){.family = FAMILY_ANY});
+    return moved;
+}
+
+void *strict_resize(void *block, size_t new_size) {
+    struct target target = find((uintptr_t)block, VERB_RESIZE);
+    if (target.address == 0) return NULL;
+    if (target.request.family != FAMILY_MALLOC)
+        diagnose_family(PHRASE_REALLOC_WRONG_FAMILY, target.address, target.request.family,
+                        FAMILY_MALLOC);
+    uintptr_t wrong = check_canaries(&target);
+    if (MOAT_UNLIKELY(wrong != 0)) {
+        damage_report(PHRASE_OVERFLOW_FOUND_BY_REALLOC, target.address, wrong);
+        /* what was reported once is made good */
+        fill_canary(&target, asked_for(&target), target.size);
+        canary_fill(target.base, target.base, target.address);
+    }
+    if (new_size > PTRDIFF_MAX) return NULL;
+    if (is_huge(&target) && new_size >= GUARDED_FROM) {
+        void *resized = resize_huge(&target, new_size);
+        if (resized != NULL) return resized;
+    } else if (target.found.size_class != SIZE_CLASS_NONE && new_size != 0 &&
+               class_for(new_size, GRANULE) == target.found.size_class &&
+               request_can_change(target.request.slack, target.size - new_size)) {
+        return set_size(&target, new_size);
+    }
+    return move(&target, new_size);
+}

@@ -1,0 +1,471 @@
+/*
+ * strict: what the strict level sees beyond the others: bytes behind and before a block, writes to
+ * freed memory, frees by another family, sizes that are off by one; and right programs that it must
+ * leave alone.
+ *
+ * A case is played for each of the sizes below, one a round, and by each way to a free.
+ */
+#include "scene.h"
+
+#include "family.h"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#define OVERFLOW_FREED "bytes behind a block were written, as its free finds"
+#define OVERFLOW_RESIZED "bytes behind a block were written, as its realloc finds"
+#define WRITTEN "a freed block was written to (while it waited|before it was handed out)"
+#define WRONG_FAMILY "free by another family of functions than the allocation"
+#define WRONG_SIZE "sized free with the wrong size"
+
+/* From this size on a block has a run of its own, inaccessible memory around it, and is
+   inaccessible itself when it is freed. */
+enum { GUARDED = 16 * 1024 };
+
+/* None is a multiple of a granule: behind each are some bytes of canary. */
+static const size_t sizes[] = {1,    13,    24,    40,     100,     1000,
+                               4001, 16001, 20001, 300001, 3145729, 8388611};
+enum { SIZES = sizeof sizes / sizeof *sizes, IN_PAGES = 8 };
+
+static size_t round_size(void) { return sizes[scene_round]; }
+
+/* --- Ways to a free -------------------------------------------------------------------------- */
+
+enum way { LOCAL, REMOTE, ENDED, CHILD, WAYS };
+
+static struct worker one;
+static char *subject;
+
+static void take_task(void *size) { subject = take(*(size_t *)size); }
+
+/* The block that is misused, and who has made it. */
+static char *take_by(enum way way, size_t size) {
+    struct worker owner;
+    worker_start(&one);
+    if (way == REMOTE) worker_do(&one, take_task, &size);
+    if (way == ENDED) {
+        worker_start(&owner);
+        worker_do(&owner, take_task, &size);
+        worker_end(&owner);
+    }
+    if (way == LOCAL || way == CHILD) take_task(&size);
+    return launder(subject);
+}
+
+static void give_by(enum way way, char *block) {
+    if (way == CHILD)
+        in_child(give_task, block);
+    else
+        give(block);
+}
+
+/* --- Overflow -------------------------------------------------------------------------------- */
+
+static void write_at(char *address) { *(volatile char *)address ^= 0x55; }
+
+static void overflow(enum way way, size_t offset, size_t bytes) {
+    char *block = take_by(way, round_size());
+    for (size_t i = 0; i < bytes; i++) write_at(block + round_size() + offset + i);
+    expect(OVERFLOW_FREED, block);
+    give_by(way, block);
+    passed();
+}
+
+static void one_byte(size_t way) { overflow((enum way)way, 0, 1); }
+
+/* As far as there is slack: the least is what lies behind an odd size. */
+static void to_granule(size_t way) { overflow((enum way)way, 0, 16 - round_size() % 16); }
+static void last_of_granule(size_t way) { overflow((enum way)way, 15 - round_size() % 16, 1); }
+
+/* What a string that is one too long writes. */
+static void zero_byte(size_t way) {
+    char *block = take_by((enum way)way, round_size());
+    block[round_size()] = 0;
+    expect(OVERFLOW_FREED, block);
+    give_by((enum way)way, block);
+    passed();
+}
+
+static void overflow_then_realloc(size_t more) {
+    char *block = take_by(LOCAL, round_size());
+    write_at(block + round_size());
+    expect(OVERFLOW_RESIZED, block);
+    launder(realloc(block, round_size() + more));
+    passed();
+}
+
+/* Of a block that was resized, in place or not. */
+static void overflow_of_resized(size_t more) {
+    char *block = launder(realloc(take_by(LOCAL, round_size()), round_size() + more));
+    REQUIRE(block, "realloc works");
+    size_t size = malloc_usable_size(block);
+    REQUIRE(size == round_size() + more, "its usable size is what was asked for");
+    if ((uintptr_t)(block + size) % 16 == 0) size--; /* the guard may be right there */
+    block = launder(realloc(block, size));
+    write_at(block + size);
+    expect(OVERFLOW_FREED, block);
+    give(block);
+    passed();
+}
+
+enum { MANY = 400 };
+static char *blocks[MANY];
+
+static int compare(const void *a, const void *b) {
+    const char *const *left = a, *const *right = b;
+    return (*left > *right) - (*left < *right);
+}
+
+/* The byte before a block is the last one of another, whose free finds it; a block with a run of
+   its own finds it itself. */
+static void underflow(size_t way) {
+    size_t size = round_size();
+    if (size >= GUARDED) {
+        char *block = take_by((enum way)way, size);
+        if ((uintptr_t)block % 4096 == 0) finished(); /* a fault, see below */
+        write_at(block - 1);
+        expect(OVERFLOW_FREED, block);
+        give_by((enum way)way, block);
+        passed();
+        return;
+    }
+    for (unsigned i = 0; i < MANY; i++) blocks[i] = take_by(LOCAL, size);
+    qsort(blocks, MANY, sizeof *blocks, compare);
+    size_t step = SIZE_MAX;
+    for (unsigned i = 1; i < MANY; i++)
+        if ((size_t)(blocks[i] - blocks[i - 1]) < step) step = (size_t)(blocks[i] - blocks[i - 1]);
+    for (unsigned i = 1; i < MANY; i++) {
+        if ((size_t)(blocks[i] - blocks[i - 1]) != step) continue;
+        write_at(blocks[i] - 1);
+        expect(OVERFLOW_FREED, blocks[i - 1]);
+        give_by((enum way)way, blocks[i - 1]);
+        passed();
+        return;
+    }
+    REQUIRE(false, "of %u blocks two are neighbours", MANY);
+}
+
+/* --- Beside and after blocks with a run of their own ------------------------------------------ */
+
+static size_t guarded_size(void) {
+    static const size_t guarded[] = {16384, 20480, 65536, 300032, 1048576, 3145728, 8388608};
+    return guarded[scene_round];
+}
+enum { GUARDED_SIZES = 7 };
+
+static void fault_behind(size_t unused) {
+    (void)unused;
+    char *block = take(guarded_size());
+    expect_fault(block + guarded_size(), block + guarded_size());
+    write_at(block + guarded_size());
+    passed();
+}
+
+/* Its first byte begins an OS page where the size is a multiple of one. */
+static void fault_before(size_t unused) {
+    (void)unused;
+    char *block = take(guarded_size());
+    char *before = block - ((uintptr_t)block & 4095) - 1;
+    expect_fault(before, before);
+    write_at(before);
+    passed();
+}
+
+static void fault_after_free(size_t share) {
+    char *block = take(guarded_size());
+    char *byte = block + (guarded_size() - 1) * share / 2;
+    give(block);
+    expect_fault(byte, byte);
+    write_at(byte);
+    passed();
+}
+
+/* --- Writes after free ------------------------------------------------------------------------ */
+
+/* Frees and allocations until the block has left quarantine and been looked at. */
+static void churn(size_t size) {
+    for (unsigned i = 0; i < 200000; i++) give(take(size));
+}
+
+static void written_after_free(size_t offset, enum way way) {
+    size_t size = round_size();
+    char *block = take_by(way, size);
+    give(block);
+    expect(WRITTEN, block);
+    write_at(block + (offset < size ? offset : size - 1));
+    passed();
+    churn(size);
+}
+static void written_first(size_t way) { written_after_free(0, (enum way)way); }
+static void written_middle(size_t way) { written_after_free(round_size() / 2, (enum way)way); }
+static void written_last(size_t way) { written_after_free(SIZE_MAX, (enum way)way); }
+
+/* At once when the block is let go by force. */
+static void written_then_trim(size_t unused) {
+    (void)unused;
+    char *block = take(round_size());
+    give(block);
+    write_at(block);
+    expect("a freed block was written to while it waited", block);
+    malloc_trim(0);
+    passed();
+}
+
+/* --- Double frees ----------------------------------------------------------------------------- */
+
+static void freed_twice(size_t way) {
+    char *block = take_by((enum way)way, round_size());
+    give(block);
+    expect(FREED_AGAIN, block);
+    give_by((enum way)way, block);
+    passed();
+}
+
+static void freed_twice_by_others(size_t unused) {
+    (void)unused;
+    char *block = take_by(REMOTE, round_size());
+    worker_do(&one, give_task, block);
+    free_wrongly(FREED_AGAIN, block);
+}
+
+/* --- Families --------------------------------------------------------------------------------- */
+
+typedef void *make_function(size_t size);
+typedef void *make_aligned_function(size_t size, size_t alignment);
+typedef void end_function(void *block);
+typedef void end_aligned_function(void *block, size_t alignment);
+
+union looked_up {
+    void *address;
+    make_function *make;
+    make_aligned_function *make_aligned;
+    end_function *end;
+    end_aligned_function *end_aligned;
+};
+
+static union looked_up look_up(const char *name) {
+    union looked_up found = {.address = dlsym(RTLD_DEFAULT, name)};
+    REQUIRE(found.address, "there is %s", name);
+    return found;
+}
+
+static const char *const makers[] = {"malloc", "_Znwm", "_Znam", "_ZnwmSt11align_val_t",
+                                     "_ZnamSt11align_val_t"};
+static const char *const enders[] = {"free", "_ZdlPv", "_ZdaPv", "_ZdlPvSt11align_val_t",
+                                     "_ZdaPvSt11align_val_t"};
+enum { FAMILIES = 5, ALIGNMENT = 64 };
+
+static void *make_by(unsigned which, size_t size) {
+    union looked_up maker = look_up(makers[which]);
+    return launder(which < 3 ? maker.make(size) : maker.make_aligned(size, ALIGNMENT));
+}
+
+static void end_by(unsigned which, void *block) {
+    union looked_up ender = look_up(enders[which]);
+    if (which < 3)
+        ender.end(launder(block));
+    else
+        ender.end_aligned(launder(block), ALIGNMENT);
+}
+
+/* Of an array or not, and of which of the two families of functions. */
+static unsigned family_number(unsigned number) { return number < 3 ? number : number - 2; }
+
+static void mixed_families(size_t size) {
+    unsigned made = scene_round / FAMILIES, ended = scene_round % FAMILIES;
+    bool right = family_number(made) == family_number(ended);
+    char *block = make_by(made, size);
+    if (right) {
+        if ((made < 3) == (ended < 3)) end_by(ended, block);
+        end_by(ended, NULL);
+        char *other = make_by(made, size);
+        made = family_number(made) == 0 ? 1 : 0; /* and a wrong one, for the judge */
+        expect(WRONG_FAMILY, other);
+        end_by(made, other);
+    } else {
+        expect(WRONG_FAMILY, block);
+        end_by(ended, block);
+    }
+    passed();
+}
+
+static void realloc_of_new(size_t size) {
+    char *block = make_by(1 + scene_round, size);
+    expect("realloc of a block that malloc has not made", block);
+    launder(realloc(block, 2 * size));
+    passed();
+}
+
+/* --- Sizes ------------------------------------------------------------------------------------ */
+
+static void off_by_one(size_t more) {
+    char *block = take(round_size());
+    expect(WRONG_SIZE, block);
+    family.free_sized(block, round_size() + more);
+    passed();
+}
+
+static void delete_off_by_one(size_t more) {
+    char *block = family.new_plain(round_size());
+    expect(WRONG_SIZE, block);
+    family.delete_sized(block, round_size() + more);
+    passed();
+}
+
+/* --- Right programs --------------------------------------------------------------------------- */
+
+/* All that malloc_usable_size() says is the program's. */
+static void writes_all_usable(size_t unused) {
+    (void)unused;
+    for (size_t size = 1; size < 70000; size += size < 600 ? 1 : 61) {
+        char *block = take(size);
+        size_t usable = malloc_usable_size(block);
+        REQUIRE(usable == size, "of %zu bytes %zu are usable", size, usable);
+        memset(block, 0xff, usable);
+        block = launder(realloc(block, size + size / 3));
+        REQUIRE(malloc_usable_size(block) == size + size / 3, "as many as realloc was asked for");
+        memset(block, 0xff, malloc_usable_size(block));
+        give(block);
+    }
+}
+
+/* Blocks are zero, and stay so when they were freed. */
+static void zero_after_free(size_t unused) {
+    (void)unused;
+    for (unsigned turn = 0; turn < 300; turn++) {
+        for (unsigned i = 0; i < IN_PAGES; i++) {
+            char *block = take(sizes[i]);
+            for (size_t at = 0; at < sizes[i]; at++) REQUIRE(block[at] == 0, "a block is zero");
+            memset(block, 0xaa, sizes[i]);
+            give(block);
+            if (sizes[i] >= GUARDED) continue;
+            for (size_t at = 0; at < sizes[i]; at++)
+                REQUIRE(((volatile char *)block)[at] == 0, "a freed block is zero");
+        }
+    }
+}
+
+static void aligned_ones(size_t unused) {
+    (void)unused;
+    for (size_t alignment = 8; alignment <= 4 << 20; alignment *= 2)
+        for (size_t size = 1; size < 3 << 20; size = size * 3 + 1) {
+            void *block = NULL;
+            REQUIRE(posix_memalign(&block, alignment, size) == 0, "%zu aligned to %zu", size,
+                    alignment);
+            REQUIRE((uintptr_t)block % alignment == 0, "a multiple of %zu", alignment);
+            REQUIRE(malloc_usable_size(block) == size, "as large as was asked for");
+            memset(block, 1, size);
+            block = launder(realloc(launder(block), size + 100));
+            for (size_t i = 0; i < size; i += size / 7 + 1)
+                REQUIRE(((char *)block)[i] == 1, "realloc keeps what was there");
+            give(block);
+        }
+}
+
+static void right_families(size_t unused) {
+    (void)unused;
+    for (unsigned i = 0; i < FAMILIES; i++)
+        for (unsigned k = 0; k < SIZES; k++) end_by(i, make_by(i, sizes[k]));
+}
+
+static void grows_and_shrinks(size_t unused) {
+    (void)unused;
+    char *block = NULL;
+    for (size_t size = 1; size < 12 << 20; size += size / 3 + 1) {
+        block = launder(realloc(block, size));
+        REQUIRE(size < 2 || block[size / 2 - 1] == (char)0x77, "what was written stays");
+        memset(block, 0x77, size);
+    }
+    block = launder(realloc(block, 12 << 20));
+    memset(block, 0x77, 12 << 20);
+    for (size_t size = 12 << 20; size > 1; size -= size / 3 + 1) {
+        block = launder(realloc(block, size));
+        REQUIRE(block[0] == 0x77 && block[size - 1] == 0x77, "what was written stays");
+    }
+    give(block);
+}
+
+static void fork_task(void *block) {
+    for (unsigned i = 0; i < 3000; i++) {
+        char *other = take(i % 3000 + 1);
+        memset(other, 1, i % 3000 + 1);
+        give(other);
+    }
+    give(block);
+    malloc_trim(0);
+    REQUIRE(family.check() > 0, "the invariants hold in the child");
+}
+
+static volatile bool churning = true;
+static void churn_task(void *unused) {
+    (void)unused;
+    while (churning)
+        for (unsigned i = 0; i < 100; i++) give(take(i * 37));
+}
+
+/* While another thread has blocks in quarantine, and is in the midst of frees. */
+static void forks_while_others_free(size_t unused) {
+    (void)unused;
+    worker_start(&one);
+    worker_post(&one, churn_task, NULL);
+    usleep(1000 * (1 + scene_round));
+    for (unsigned i = 0; i < 500; i++) give(take(i));
+    in_child(fork_task, take(77));
+}
+
+#define CASE_STRICT(kind, path, outcome, play, size, rounds)                                       \
+    { kind, path, outcome, play, size, rounds, "level=strict" }
+#define CASE_STRICT_WITH(kind, path, outcome, play, size, rounds, more)                            \
+    { kind, path, outcome, play, size, rounds, "level=strict:" more }
+
+const struct misuse_case strict_cases[] = {
+    CASE_STRICT("overflow", "one-byte.local", AT_ONCE, one_byte, LOCAL, SIZES),
+    CASE_STRICT("overflow", "one-byte.remote", AT_ONCE, one_byte, REMOTE, SIZES),
+    CASE_STRICT("overflow", "one-byte.ended", AT_ONCE, one_byte, ENDED, SIZES),
+    CASE_STRICT("overflow", "one-byte.child", AT_ONCE, one_byte, CHILD, SIZES),
+    CASE_STRICT("overflow", "zero-byte.local", AT_ONCE, zero_byte, LOCAL, SIZES),
+    CASE_STRICT("overflow", "zero-byte.remote", AT_ONCE, zero_byte, REMOTE, SIZES),
+    CASE_STRICT("overflow", "to-granule.local", AT_ONCE, to_granule, LOCAL, SIZES),
+    CASE_STRICT("overflow", "to-granule.ended", AT_ONCE, to_granule, ENDED, SIZES),
+    CASE_STRICT("overflow", "last-of-granule.local", AT_ONCE, last_of_granule, LOCAL, SIZES),
+    CASE_STRICT("overflow", "underflow.local", AT_ONCE, underflow, LOCAL, IN_PAGES),
+    CASE_STRICT("overflow", "underflow.child", AT_ONCE, underflow, CHILD, IN_PAGES),
+    CASE_STRICT("overflow", "realloc-in-place", AT_ONCE, overflow_then_realloc, 0, SIZES),
+    CASE_STRICT("overflow", "realloc-moving", AT_ONCE, overflow_then_realloc, 100000, SIZES),
+    CASE_STRICT("overflow", "of-resized", AT_ONCE, overflow_of_resized, 1, SIZES),
+    CASE_STRICT("overflow", "of-moved", AT_ONCE, overflow_of_resized, 5000, SIZES),
+    CASE_STRICT_WITH("overflow", "in-pages.local", AT_ONCE, one_byte, LOCAL, 10, "region=64M"),
+    CASE_STRICT("guard", "strict-behind", FAULT, fault_behind, 0, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-before", FAULT, fault_before, 0, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-first", FAULT, fault_after_free, 0, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-middle", FAULT, fault_after_free, 1, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-last", FAULT, fault_after_free, 2, GUARDED_SIZES),
+    CASE_STRICT("write-after-free", "first.local", LATER, written_first, LOCAL, IN_PAGES),
+    CASE_STRICT("write-after-free", "first.remote", LATER, written_first, REMOTE, IN_PAGES),
+    CASE_STRICT("write-after-free", "middle.local", LATER, written_middle, LOCAL, IN_PAGES),
+    CASE_STRICT("write-after-free", "last.local", LATER, written_last, LOCAL, IN_PAGES),
+    CASE_STRICT("write-after-free", "last.ended", LATER, written_last, ENDED, IN_PAGES),
+    CASE_STRICT("write-after-free", "trim", AT_ONCE, written_then_trim, 0, IN_PAGES),
+    CASE_STRICT_WITH("write-after-free", "no-quarantine", LATER, written_first, LOCAL, IN_PAGES,
+                     "quarantine=0"),
+    CASE_STRICT("double-free", "strict.local", AT_ONCE, freed_twice, LOCAL, SIZES),
+    CASE_STRICT("double-free", "strict.remote", AT_ONCE, freed_twice, REMOTE, SIZES),
+    CASE_STRICT("double-free", "strict.ended", AT_ONCE, freed_twice, ENDED, SIZES),
+    CASE_STRICT("double-free", "strict.child", AT_ONCE, freed_twice, CHILD, SIZES),
+    CASE_STRICT("double-free", "strict.by-others", AT_ONCE, freed_twice_by_others, 0, SIZES),
+    CASE_STRICT("family-mismatch", "small", AT_ONCE, mixed_families, 40, FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "medium", AT_ONCE, mixed_families, 20000, FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "huge", AT_ONCE, mixed_families, 3000000, FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "zero-size", AT_ONCE, mixed_families, 0, FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "realloc", AT_ONCE, realloc_of_new, 40, 4),
+    CASE_STRICT("size-mismatch", "strict.one-more", AT_ONCE, off_by_one, 1, SIZES),
+    CASE_STRICT("size-mismatch", "strict.one-less", AT_ONCE, off_by_one, SIZE_MAX, SIZES),
+    CASE_STRICT("size-mismatch", "strict.delete", AT_ONCE, delete_off_by_one, 1, SIZES),
+    CASE_STRICT("none", "strict.usable", CLEAN, writes_all_usable, 0, 1),
+    CASE_STRICT("none", "strict.zero", CLEAN, zero_after_free, 0, 1),
+    CASE_STRICT("none", "strict.aligned", CLEAN, aligned_ones, 0, 1),
+    CASE_STRICT("none", "strict.families", CLEAN, right_families, 0, 1),
+    CASE_STRICT("none", "strict.grows", CLEAN, grows_and_shrinks, 0, 1),
+    CASE_STRICT("none", "strict.forks", CLEAN, forks_while_others_free, 0, 20),
+    CASES_END,
+};

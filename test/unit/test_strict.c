@@ -1,0 +1,125 @@
+/*
+ * test_strict: the verbs of the strict level (src/alloc/strict.h) where a program goes on after a
+ * report, and what of a block's record and canary a child forked in between finds.
+ *
+ * What each misuse is reported as is in test/misuse/strict.c.
+ */
+#include "core.h"
+
+#include "alloc/strict.h"
+#include "meta/canary.h"
+#include "meta/request.h"
+
+static struct core_thread owner;
+
+static void start(const char *options) {
+    core_start_ready(options);
+    owner = CORE_THREAD;
+    core_be(&owner);
+}
+static void setup(void) { start("level=strict:region=1G:on=report:quarantine=0"); }
+
+enum { SIZE = 40, MANY = 3000 };
+
+static bool is_handed_out_again(const void *block) {
+    for (unsigned i = 0; i < MANY; i++)
+        if (alloc_block(SIZE) == block) return true;
+    return false;
+}
+
+/* Freed, and taken in by its page. */
+static bool is_free(const void *block) {
+    page_collect(core_page(block), core_kind_of(block));
+    return !core_is_live(block) && !core_is_claimed(block);
+}
+
+/* --- Going on --------------------------------------------------------------------------------- */
+
+START_TEST(a_block_with_an_overflow_is_freed_and_never_handed_out) {
+    char *block = alloc_block(SIZE);
+    block[SIZE] ^= 1;
+    alloc_free(block);
+    ck_assert(core_is_live(block) && core_is_claimed(block));
+    ck_assert(!is_handed_out_again(block));
+    check_all();
+}
+END_TEST
+
+START_TEST(so_is_one_that_was_written_to_while_it_was_free) {
+    char *block = alloc_block(SIZE);
+    alloc_free(block);
+    ck_assert(is_free(block));
+    block[SIZE / 2] = 1;
+    ck_assert(!is_handed_out_again(block));
+    check_all();
+}
+END_TEST
+
+START_TEST(a_block_of_another_family_is_freed) {
+    void *block = alloc_mark_family(alloc_block(SIZE), FAMILY_NEW);
+    alloc_free(block);
+    ck_assert(is_free(block));
+}
+END_TEST
+
+START_TEST(what_realloc_finds_overwritten_is_made_good) {
+    char *block = alloc_block(SIZE);
+    block[SIZE] ^= 1;
+    ck_assert_ptr_eq(alloc_resize(block, SIZE + 1), block);
+    alloc_free(block);
+    ck_assert(is_free(block));
+    block = alloc_block(20001);
+    block[20001] ^= 1;
+    block = alloc_resize(block, 20002);
+    ck_assert_uint_eq(alloc_usable_size(block), 20002);
+    alloc_free(block);
+    ck_assert_int_eq(owner_kind(core_segment(block)->owner), OWNER_FREED);
+}
+END_TEST
+
+/* --- Record and canary agree ------------------------------------------------------------------ */
+
+/* What a free in a child would compare. */
+static bool agree(uintptr_t block, size_t block_size) {
+    struct request request = request_load(block, block_size);
+    uintptr_t end = block + block_size;
+    return request.slack <= block_size && canary_check(block, end - request.slack, end) == 0;
+}
+
+static char *resized;
+static bool was_right;
+
+static void look(void) { was_right = agree((uintptr_t)resized, core_page(resized)->block_size); }
+
+/* A block that stays where it is: at each access to a shared word. */
+START_TEST(at_each_step_of_a_resize_a_child_finds_a_right_block) {
+    static const size_t sizes[][2] = {{33, 47}, {47, 33}, {1025, 1150}, {1150, 1025}, {9000, 9001}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (uint64_t step = 1;; step++) {
+            resized = alloc_block(sizes[i][0]);
+            was_right = true;
+            core_interleave(step, look);
+            char *same = alloc_resize(resized, sizes[i][1]);
+            bool ran = core_interleave_end();
+            ck_assert_ptr_eq(same, resized);
+            ck_assert(was_right);
+            ck_assert(agree((uintptr_t)resized, core_page(resized)->block_size));
+            alloc_free(resized);
+            if (!ran) break;
+        }
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("strict");
+    TCase *group = tcase_create("strict");
+    tcase_add_checked_fixture(group, setup, core_teardown);
+    tcase_set_timeout(group, 60);
+    tcase_add_test(group, a_block_with_an_overflow_is_freed_and_never_handed_out);
+    tcase_add_test(group, so_is_one_that_was_written_to_while_it_was_free);
+    tcase_add_test(group, a_block_of_another_family_is_freed);
+    tcase_add_test(group, what_realloc_finds_overwritten_is_made_good);
+    tcase_add_test(group, at_each_step_of_a_resize_a_child_finds_a_right_block);
+    suite_add_tcase(suite, group);
+    return suite_run(suite);
+}
