@@ -172,6 +172,7 @@ static void listing_free(void *block) {
 }
 /* Who trims frees what was listed, and what was listed over is lost. */
 static bool freeing_trim(void) {
+    if (run.op_index < input.op_count) return false; /* at the end, by one alone */
     for (; frees > 0; frees--) subject_moat.free((void *)kept[(frees - 1) % SHADOW_BLOCKS]);
     return subject_moat.trim();
 }
@@ -184,7 +185,24 @@ static void plant_lost_update(void) {
 static void swallowing_free(void *block) {
     if (run.racing.kinds == 0 || (uintptr_t)block != run.racing.address) subject_moat.free(block);
 }
-static void plant_twice(void) { planted.free = swallowing_free; }
+static void plant_again(void) { planted.free = swallowing_free; }
+
+/* The same, but only where another thread came between, so that nothing shows at once. */
+static void *counting_malloc(size_t size) {
+    calls++;
+    (void)atomic_load_relaxed(&frees);
+    return subject_moat.malloc(size);
+}
+static void overtaken_free(void *block) {
+    unsigned before = ++calls;
+    (void)atomic_load_relaxed(&frees);
+    bool is_second = run.racing.kinds != 0 && (uintptr_t)block == run.racing.address;
+    if (calls == before || !is_second) subject_moat.free(block);
+}
+static void plant_twice(void) {
+    planted.malloc = counting_malloc;
+    planted.free = overtaken_free;
+}
 
 /* Two locks, taken in this order and in that. */
 static uint64_t locks[2];
@@ -236,34 +254,53 @@ static void plant_weak_order(void) {
     views_weaken(first, __ATOMIC_RELAXED);
 }
 
+/* Who takes a lock next does not know what was done under it: seen by plain data alone. */
+static void plant_no_order(void) {
+    const struct atomic_site *site = __start_atomic_sites;
+    while (site < __stop_atomic_sites &&
+           !(strstr(site->file, "os/lock.h") != NULL && site->kind == ATOMIC_CHANGE &&
+             site->order == __ATOMIC_RELEASE))
+        site++;
+    team_is_watched = true;
+    views_weaken(site, __ATOMIC_RELAXED);
+}
+
 /* --- What must be found ---------------------------------------------------------------------- */
 
+enum {
+    AT_ONCE = 1, /* found by threads that run at once */
+    NEWEST = 2,  /* and by loads that see the newest value */
+    MISUSE = 4   /* and by programs that free twice */
+};
 static const struct control {
     const char *name;
     void (*plant)(void);
     const char *says; /* the oracle's words */
     const char *at;   /* an operation that can show it, or "" */
-    bool at_once;     /* found by threads that run at once */
+    unsigned how;     /* of the above */
 } controls[] = {
-    {"overlap", plant_overlap, "overlaps a live block", "malloc", false},
-    {"contents", plant_contents, "contents lost", "", false},
-    {"alignment", plant_alignment, "is not aligned", "aligned", false},
-    {"zeroed", plant_zeroed, "of a zeroed block", "calloc", false},
-    {"usable size", plant_usable, "usable size was", "usable", false},
-    {"errno", plant_errno, "malloc left errno", "malloc", false},
-    {"NULL", plant_null, "gave NULL", "malloc", false},
-    {"impossible size", plant_impossible, "an impossible size", "malloc", false},
-    {"link left", plant_link, "begins with", "malloc", false},
-    {"guard", plant_guard, "there is no guard", "", false},
-    {"blocks in use", plant_leak, "in use after everything was freed", "at the end", false},
-    {"memory kept", plant_committed, "committed after everything was freed", "at the end", false},
-    {"invariants", plant_invariant, "report corrupt-metadata", "", false},
-    {"misuse unseen", plant_unseen, "was not reported", "double-free", false},
-    {"report", plant_report, "report double-free", "", false},
-    {"lost update", plant_lost_update, "in use after everything was freed", "at the end", true},
-    {"freed twice", plant_twice, "freed twice at once was handed out", "", true},
-    {"no progress", plant_no_progress, "make no progress", "", true},
-    {"weak order", plant_weak_order, "in use after everything was freed", "at the end", true},
+    {"overlap", plant_overlap, "overlaps a live block", "malloc", 0},
+    {"contents", plant_contents, "contents lost", "", 0},
+    {"alignment", plant_alignment, "is not aligned", "aligned", 0},
+    {"zeroed", plant_zeroed, "of a zeroed block", "calloc", 0},
+    {"usable size", plant_usable, "usable size was", "usable", 0},
+    {"errno", plant_errno, "malloc left errno", "malloc", 0},
+    {"NULL", plant_null, "gave NULL", "malloc", 0},
+    {"impossible size", plant_impossible, "an impossible size", "malloc", 0},
+    {"link left", plant_link, "begins with", "malloc", 0},
+    {"guard", plant_guard, "there is no guard", "", 0},
+    {"blocks in use", plant_leak, "in use after everything was freed", "at the end", 0},
+    {"memory kept", plant_committed, "committed after everything was freed", "at the end", 0},
+    {"invariants", plant_invariant, "report corrupt-metadata", "", 0},
+    {"misuse unseen", plant_unseen, "was not reported", "double-free", 0},
+    {"report", plant_report, "report double-free", "", 0},
+    {"lost update", plant_lost_update, "in use after everything was freed", "at the end", AT_ONCE},
+    {"freed twice", plant_twice, "freed twice at once was handed out", "", AT_ONCE | MISUSE},
+    {"freed again", plant_again, "second free of a block was not reported", "",
+     AT_ONCE | NEWEST | MISUSE},
+    {"no order", plant_no_order, "no order: thread", "", AT_ONCE | NEWEST},
+    {"no progress", plant_no_progress, "make no progress", "", AT_ONCE},
+    {"weak order", plant_weak_order, "in use after everything was freed", "at the end", AT_ONCE},
 };
 enum { CONTROLS = sizeof controls / sizeof controls[0] };
 
@@ -284,9 +321,11 @@ static void search(const struct control *control) {
     for (uint64_t seed = 0; seed < INPUTS_MAX; seed++) {
         struct rng random = {seed};
         last_given = last_freed = NULL;
-        if (control->at_once) {
+        if (control->how & AT_ONCE) {
             program_make(&input, &random);
-            input.flags |= INPUT_STALE;
+            input.flags &= (uint8_t)~INPUT_STALE;
+            if (!(control->how & NEWEST)) input.flags |= INPUT_STALE;
+            if (!(control->how & MISUSE)) input.flags &= (uint8_t)~INPUT_MISUSE;
             program_adapt(&input);
             team_run(&run, &planted, &input);
         } else {

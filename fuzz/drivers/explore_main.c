@@ -33,7 +33,7 @@ struct scenario {
     { thread, OP_MALLOC, 0, 0, SIZE_SMALL, size }
 #define TAKE_HUGE(thread, more)                                                                    \
     { thread, OP_MALLOC, 0, 0, SIZE_HUGE, more }
-/* A third of the only page that its segment has. */
+/* A fourth of the only page that its segment has. */
 #define TAKE_LARGE(thread)                                                                         \
     { thread, OP_MALLOC, 0, 0, SIZE_LARGE, 983040 }
 #define TAKE_NOTHING(thread)                                                                       \
@@ -76,9 +76,9 @@ static const struct scenario scenarios[] = {
     {"free-abandon", 2, 1, {TAKE_MANY(0, 1, 1024), END(0, 1), FREE(1, OLDEST)}, 3},
     {"wake-abandon",
      2,
-     3,
-     {TAKE_LARGE(0), TAKE_LARGE(0), TAKE_LARGE(0), END(0, 1), FREE(1, OLDEST)},
-     5},
+     4,
+     {TAKE_LARGE(0), TAKE_LARGE(0), TAKE_LARGE(0), TAKE_LARGE(0), END(0, 1), FREE(1, OLDEST)},
+     6},
     {"free-adopt", 2, 2, {TAKE_MANY(0, 2, 8192), END(0, 1), FREE(0, OLDEST), TAKE(1, 8192)}, 4},
     {"free-sweep", 2, 2, {TAKE(0, 8192), END(0, 0), FREE(0, OLDEST), TRIM(1)}, 4},
     {"free-retire",

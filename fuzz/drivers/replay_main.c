@@ -2,6 +2,7 @@
  * replay_main: runs a harness over the inputs it is given, without a fuzzer.
  *
  *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
+ *   fuzz_<harness>_replay --torture FILE-OR-FOLDER…
  *   fuzz_<harness>_replay [--kernel] [--single] --speed SECONDS
  *   fuzz_<harness>_replay [--audit] [--scheduler NAME] --search SECONDS [SEED]
  *
@@ -12,6 +13,9 @@
  * inputs of this version. Exit status: 0; 1 when a trace differs, a report is missing or no input
  * ran; 2 for a usage or file error; a failure that the harness finds ends the process by abort(),
  * after the name of the input.
+ *
+ * --torture runs each input again and again: of each kind of system call the first fails, then the
+ * second, and so on until no call of that number is made.
  *
  * --speed prints how many fresh inputs, of 50 operations where the harness lets that be chosen, run
  * in a second of processor time: as the mutator makes them, and without those operations that stand
@@ -36,13 +40,28 @@
 #include "engine/target.h"
 #include "harness/harness.h"
 
-static bool only_single, is_audited;
+static bool only_single, is_audited, is_tortured;
 static unsigned ran, reported, silent, unread, unstable, repeat = 2;
+static unsigned long faults;
 
 static bool must_report(const char *path) {
     static const char mark[] = "report-";
     const char *name = strrchr(path, '/');
     return strncmp(name ? name + 1 : path, mark, sizeof mark - 1) == 0;
+}
+
+/* Each call of each kind fails in a run of its own, and none but that. */
+static void torture(uint8_t *bytes, size_t size) {
+    if (size > INPUT_FAULT_BUDGET_AT) bytes[INPUT_FAULT_BUDGET_AT] = 0;
+    bool fired = true;
+    for (run_fault.kind = 0; run_fault.kind < subject_moat.fault_kinds;
+         run_fault.kind++, fired = true)
+        for (run_fault.n = 1; fired; run_fault.n++) {
+            (void)LLVMFuzzerTestOneInput(bytes, size);
+            fired = target_failures() != 0;
+            faults += fired;
+        }
+    run_fault.n = 0;
 }
 
 /* Replays one file. A file that is longer than any input is cut, as the fuzzers would. */
@@ -62,6 +81,11 @@ static bool replay_file(const char *path) {
     }
     uint64_t trace = 0;
     fprintf(stderr, "replay: %s\n", path); /* before it runs: a failure ends the process */
+    if (is_tortured) {
+        ran++;
+        torture(bytes, size);
+        return true;
+    }
     for (unsigned i = 0; i < repeat; i++) {
         if (LLVMFuzzerTestOneInput(bytes, size) != 0) {
             unread++;
@@ -217,6 +241,8 @@ int main(int argc, char **argv) {
             run_by_kernel = true;
         } else if (strcmp(argv[i], "--single") == 0) {
             only_single = true;
+        } else if (strcmp(argv[i], "--torture") == 0) {
+            is_tortured = true;
         } else if (strcmp(argv[i], "--audit") == 0) {
             is_audited = true;
         } else if (strcmp(argv[i], "--speed") == 0 && i + 1 < argc) {
@@ -239,6 +265,10 @@ int main(int argc, char **argv) {
     if (!given) {
         fprintf(stderr, "usage: %s [--repeat N] [--verbose] FILE-OR-FOLDER...\n", argv[0]);
         return 2;
+    }
+    if (is_tortured) {
+        printf("%u inputs, %lu system calls failed, one in each run\n", ran, faults);
+        return read && faults > 0 ? 0 : 1;
     }
     printf("%u inputs ran %u times each, %u ended in an expected report, %u should have and did "
            "not, %u were no inputs, %u "

@@ -96,7 +96,6 @@ static void note_reached(const struct atomic_site *site) {
 static void run_one(uint64_t seed) {
     struct rng random = {seed};
     program_make(&input, &random);
-    input.flags |= INPUT_STALE;
     program_adapt(&input);
     team_run(&run, &subject_moat, &input);
 }
@@ -195,6 +194,7 @@ int main(int argc, char **argv) {
             return 2;
         first++;
     }
+    team_is_watched = true;
     find_mutations();
     find_reached();
     if (only_list) return list();

@@ -12,12 +12,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "engine/child.h"
 #include "engine/dispatch.h"
 
 enum {
@@ -179,6 +177,7 @@ static void start_member(struct run *run) {
     if (error != 0) fatal("pthread_create", error);
     pthread_attr_destroy(&attributes);
     crew.alive++;
+    if (crew.alive > run->threads_most) run->threads_most = crew.alive;
     run_trace(run, free_place);
 }
 
@@ -208,43 +207,10 @@ static void join_leaver(void) {
     crew.to_join = NOBODY;
 }
 
-/* In the child only this thread is left; blocks of all threads are there. */
-_Noreturn static void run_child(struct run *run, const struct input_op *op) {
-    enum { OPS = 24, SECONDS_MAX = 20 };
-    signal(SIGALRM, SIG_DFL);
-    alarm(SECONDS_MAX);
-    run->subject->fail_none();
-    struct rng random = {run->input->seed + op->value};
-    static const uint8_t codes[] = {OP_MALLOC,    OP_FREE,        OP_CALLOC, OP_REALLOC,
-                                    OP_FREE_MANY, OP_MALLOC_MANY, OP_USABLE, OP_FREE};
-    for (unsigned i = 0; i < OPS; i++) {
-        struct input_op one = {
-            codes[rng_below(&random, sizeof codes)], (uint8_t)rng_below(&random, 256),
-            (uint8_t)(rng_below(&random, 256) & ~8u), (uint8_t)rng_below(&random, SIZE_LARGE + 1),
-            (uint32_t)rng_next(&random)};
-        dispatch_op(run, &one, me);
-        if (run->over) _exit(0); /* a list damaged before the fork */
-    }
-    struct input_op check = {.code = OP_CHECK};
-    dispatch_op(run, &check, me);
-    if (!run->over) dispatch_drain(run, 0, 1, me);
-    if (!run->over) dispatch_op(run, &check, me);
-    _exit(0);
-}
-
 static void fork_member(struct run *run, const struct input_op *op) {
     if (crew.forks == 0) return;
     crew.forks--;
-    fflush(NULL);
-    pid_t child = fork();
-    if (child < 0) fatal("fork", errno);
-    if (child == 0) run_child(run, op);
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) fatal("waitpid", errno);
-    if (WIFSIGNALED(status)) run_fail(run, "the forked child died of signal %d", WTERMSIG(status));
-    if (WEXITSTATUS(status) != 0)
-        run_fail(run, "the forked child ended with status %d", WEXITSTATUS(status));
+    child_fork(run, op, me, 0, NULL);
 }
 
 /* Thread 0's part: carries out its own operations and joins those that end. */

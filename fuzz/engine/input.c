@@ -61,7 +61,7 @@ bool input_decode(struct input *input, const uint8_t *bytes, size_t size) {
     input->prologue = bytes[2];
     input->threads = (uint8_t)(bytes[3] ? (bytes[3] - 1) % INPUT_MAX_THREADS + 1 : 1);
     input->scheduler = (uint8_t)(bytes[4] % SCHEDULERS);
-    input->fault_budget = (uint8_t)(bytes[5] % (INPUT_MAX_FAULTS + 1));
+    input->fault_budget = (uint8_t)(bytes[INPUT_FAULT_BUDGET_AT] % (INPUT_MAX_FAULTS + 1));
     input->flags = bytes[6] & INPUT_FLAGS;
     input->seed = read_le(bytes + 12, 8);
     size_t capacity = (size - INPUT_HEADER_SIZE) / INPUT_OP_SIZE;
@@ -93,7 +93,7 @@ size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) 
     bytes[2] = input->prologue;
     bytes[3] = input->threads;
     bytes[4] = input->scheduler;
-    bytes[5] = input->fault_budget;
+    bytes[INPUT_FAULT_BUDGET_AT] = input->fault_budget;
     bytes[6] = input->flags;
     write_le(bytes + 8, ops, 2);
     write_le(bytes + 12, input->seed, 8);

@@ -21,6 +21,7 @@
 enum {
     INPUT_VERSION = 1,
     INPUT_HEADER_SIZE = 20,
+    INPUT_FAULT_BUDGET_AT = 5,
     INPUT_OP_SIZE = 8,
     INPUT_MAX_OPS = 1024,
     INPUT_MAX_SCHEDULE = 1024,
@@ -40,6 +41,9 @@ enum input_scheduler {
     SCHEDULERS
 };
 
+/* And where threads run at once; README.md describes them. */
+enum { SCHEDULE_RAW, SCHEDULE_PCT, SCHEDULE_RANDOM, SCHEDULE_WALK };
+
 enum input_flag {
     INPUT_MISUSE = 1, /* operations that misuse are carried out; without it they do nothing */
     INPUT_FORK = 2,   /* forks are carried out */
@@ -47,8 +51,9 @@ enum input_flag {
     INPUT_CHECK_OFTEN = 8,   /* moat_check after every operation */
     /* memory is had from the kernel, whose protection catches what it catches, and not played */
     INPUT_KERNEL = 16,
-    INPUT_STALE = 32, /* in `interleave`: loads may be given old values */
-    INPUT_FLAGS = 63
+    INPUT_STALE = 32,    /* in `interleave`: loads may be given old values */
+    INPUT_SHORTAGE = 64, /* a call that fails goes on failing, until a second fault ends that */
+    INPUT_FLAGS = 127
 };
 
 enum op_code {

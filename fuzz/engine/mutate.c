@@ -185,6 +185,7 @@ static void edit_header(struct input *input, struct rng *random) {
     case 0: input->seed = rng_next(random); break;
     case 1:
         input->flags ^= (uint8_t)(1u << rng_below(random, 4));
+        if (rng_below(random, 4) == 0) input->flags ^= INPUT_SHORTAGE;
         input->flags &= (uint8_t)~INPUT_KERNEL;
         if (rng_below(random, 8) == 0) input->flags |= INPUT_KERNEL; /* it is slow */
         break;
@@ -245,6 +246,7 @@ void mutate_fresh(struct input *input, struct rng *random, unsigned threads) {
     mutate_make(input, random, threads, 0);
     for (unsigned rounds = rng_below(random, 3); rounds > 0; rounds--) mutate_edit(input, random);
     if (rng_below(random, 2) == 0) input->fault_budget = (uint8_t)(1 + rng_below(random, 4));
+    if (rng_below(random, 4) == 0) input->flags |= INPUT_SHORTAGE;
     if (rng_below(random, 3) == 0) append_misuse(input, random);
 }
 

@@ -14,12 +14,13 @@ struct size_choice {
     uint32_t value;
 };
 
-/* A page is full with few blocks, or with many; huge; no bytes at all. */
+/* A page is full with few blocks, or with many; huge; no bytes at all, and so many blocks that they
+   fill a word of the map. */
 static const struct size_choice sizes[] = {
     {SIZE_TINY, 3, 4, 16},          {SIZE_TINY, 3, 4, 64},      {SIZE_TINY, 4, 5, 1024},
     {SIZE_SMALL, 4, 4, 4096},       {SIZE_SMALL, 8, 3, 8192},   {SIZE_MEDIUM, 3, 3, 57344},
-    {SIZE_LARGE, 2, 1, 450 * 1024}, {SIZE_LARGE, 3, 1, 983040}, {SIZE_HUGE, 5, 0, 1000},
-    {SIZE_HUGE, 2, 0, 9000000},     {SIZE_ZERO, 5, 2, 0},
+    {SIZE_LARGE, 2, 1, 450 * 1024}, {SIZE_LARGE, 6, 1, 983040}, {SIZE_HUGE, 5, 0, 1000},
+    {SIZE_HUGE, 2, 0, 9000000},     {SIZE_ZERO, 5, 5, 0},
 };
 
 unsigned program_thread_of(const struct input *input, const struct input_op *op) {
@@ -37,7 +38,7 @@ bool program_takes_blocks(const struct input_op *op) {
 void program_adapt(struct input *input) {
     if (input->threads < 2) input->threads = 2;
     if (input->threads > PROGRAM_THREADS_MAX) input->threads = PROGRAM_THREADS_MAX;
-    input->flags &= (uint8_t) ~(INPUT_FORK | INPUT_CHECK_OFTEN);
+    input->flags &= (uint8_t)~INPUT_CHECK_OFTEN;
     for (unsigned i = 0; i < input->op_count; i++) {
         struct input_op *op = &input->ops[i];
         bool wrong = op->code >= OP_DOUBLE_FREE, at_once = i >= input->prologue;
@@ -45,7 +46,8 @@ void program_adapt(struct input *input) {
         if (wrong && !(at_once && (input->flags & INPUT_MISUSE))) op->code = OP_FREE;
         if (!at_once) continue;
         /* another thread may free the block meanwhile, or be in the middle of a change */
-        if (op->code == OP_CHECK || op->code == OP_USABLE) op->code = OP_FREE;
+        if (op->code == OP_CHECK || op->code == OP_USABLE || op->code == OP_REJECT)
+            op->code = OP_FREE;
     }
 }
 
@@ -68,13 +70,33 @@ static struct input_op make_op(struct rng *random, unsigned thread, unsigned cod
     return op;
 }
 
-static unsigned draw_code(struct rng *random) {
+/* What a program's operations are drawn from: everything, or a few kinds, which then meet much more
+   often than if all others came between. */
+struct palette {
+    uint8_t codes[4];
+    unsigned count; /* 0: everything */
+};
+
+static unsigned draw_any_code(struct rng *random) {
     static const uint8_t codes[] = {
         OP_FREE,   OP_FREE,   OP_FREE,   OP_FREE,       OP_FREE,       OP_FREE_SIZED,  OP_MALLOC,
         OP_MALLOC, OP_MALLOC, OP_MALLOC, OP_FREE_MANY,  OP_FREE_MANY,  OP_MALLOC_MANY, OP_REALLOC,
-        OP_CALLOC, OP_TRIM,   OP_CLOCK,  OP_THREAD_END, OP_THREAD_END, OP_FREE_SIZED,
+        OP_CALLOC, OP_TRIM,   OP_CLOCK,  OP_THREAD_END, OP_THREAD_END, OP_FREE_SIZED,  OP_ALIGNED,
     };
     return codes[rng_below(random, sizeof codes)];
+}
+
+static struct palette draw_palette(struct rng *random) {
+    struct palette palette = {{0}, 0};
+    if (rng_below(random, 2) == 0) return palette;
+    palette.count = 2 + rng_below(random, 3);
+    for (unsigned i = 0; i < palette.count; i++) palette.codes[i] = (uint8_t)draw_any_code(random);
+    return palette;
+}
+
+static unsigned draw_code(struct rng *random, const struct palette *palette) {
+    if (palette == NULL || palette->count == 0) return draw_any_code(random);
+    return palette->codes[rng_below(random, palette->count)];
 }
 
 static void append(struct input *input, struct input_op op) {
@@ -82,7 +104,10 @@ static void append(struct input *input, struct input_op op) {
 }
 
 static void make_schedule(struct input *input, struct rng *random) {
-    input->scheduler = (uint8_t)rng_below(random, SCHEDULERS);
+    /* few preemptions reach what many switches pass by */
+    static const uint8_t kinds[] = {SCHEDULE_RAW,  SCHEDULE_PCT,  SCHEDULE_PCT,   SCHEDULE_PCT,
+                                    SCHEDULE_WALK, SCHEDULE_WALK, SCHEDULE_RANDOM};
+    input->scheduler = kinds[rng_below(random, sizeof kinds)];
     input->schedule_length = 2 + rng_below(random, 10);
     for (unsigned i = 0; i < input->schedule_length; i++)
         input->schedule[i] = (uint8_t)rng_below(random, 256);
@@ -98,6 +123,79 @@ static void add_misuse(struct input *input, struct rng *random) {
     op->pick = (uint8_t)rng_below(random, 256);
 }
 
+/* A fork in the place of an operation. */
+static void add_fork(struct input *input, struct rng *random) {
+    unsigned first = input->prologue, count = input->op_count - first;
+    input->flags |= INPUT_FORK;
+    input->ops[first + rng_below(random, count)].code = OP_FORK;
+}
+
+/* Situations that operations drawn one by one seldom make. */
+enum { PART_MAX = 5, PART_END = 255 };
+static const struct recipe {
+    uint8_t threads; /* at least */
+    /* the prologue, all of it the first thread's; then each thread's, a fourth as the second */
+    uint8_t parts[4][PART_MAX];
+} recipes[] = {
+    /* a page is full when its thread ends, and blocks of it are freed */
+    {2,
+     {{OP_MALLOC_MANY, PART_END},
+      {OP_THREAD_END, OP_MALLOC, PART_END},
+      {OP_FREE, OP_FREE, PART_END},
+      {OP_MALLOC, OP_TRIM, PART_END}}},
+    /* and when it sets the page aside */
+    {2,
+     {{OP_MALLOC_MANY, PART_END},
+      {OP_MALLOC, OP_FREE, OP_MALLOC_MANY, OP_FREE, PART_END},
+      {OP_FREE, OP_FREE, OP_FREE_MANY, PART_END},
+      {OP_FREE, OP_MALLOC, OP_FREE, PART_END}}},
+    /* threads end and are born while heaps lie ready */
+    {3,
+     {{OP_MALLOC, OP_THREAD_END, PART_END},
+      {OP_MALLOC, OP_THREAD_END, OP_MALLOC, OP_THREAD_END, OP_MALLOC},
+      {OP_MALLOC, OP_THREAD_END, OP_MALLOC, PART_END},
+      {OP_THREAD_END, OP_MALLOC, OP_THREAD_END, OP_MALLOC, PART_END}}},
+    /* who frees, who gives back, who ends, all of them the same few blocks */
+    {2,
+     {{OP_MALLOC_MANY, OP_FREE_MANY, PART_END},
+      {OP_FREE_MANY, OP_TRIM, OP_MALLOC, PART_END},
+      {OP_FREE_MANY, OP_THREAD_END, OP_MALLOC_MANY, PART_END},
+      {OP_TRIM, OP_CLOCK, OP_TRIM, PART_END}}},
+    /* all that was freed is taken again, and one of it was freed twice */
+    {2,
+     {{OP_MALLOC_MANY, PART_END},
+      {OP_FREE, OP_MALLOC_MANY, OP_MALLOC_MANY, PART_END},
+      {OP_DOUBLE_FREE, OP_MALLOC_MANY, PART_END},
+      {OP_FREE, OP_TRIM, OP_MALLOC_MANY, PART_END}}},
+    {2,
+     {{OP_MALLOC_MANY, PART_END},
+      {OP_TRIM, OP_MALLOC, OP_THREAD_END, OP_MALLOC, PART_END},
+      {OP_FREE, OP_DOUBLE_FREE, PART_END},
+      {OP_THREAD_END, OP_MALLOC_MANY, OP_TRIM, PART_END}}},
+};
+enum { RECIPES = sizeof recipes / sizeof recipes[0] };
+
+static void follow(struct input *input, struct rng *random, const struct size_choice *size) {
+    const struct recipe *recipe = &recipes[rng_below(random, RECIPES)];
+    if (input->threads < recipe->threads) input->threads = recipe->threads;
+    for (unsigned part = 0; part <= input->threads; part++) {
+        const uint8_t *codes = recipe->parts[part < 4 ? part : part - 2];
+        unsigned thread = part == 0 ? 0 : part - 1;
+        if (part == 1) input->prologue = (uint8_t)input->op_count;
+        unsigned length = 0;
+        while (length < PART_MAX && codes[length] != PART_END) length++;
+        /* the shorter it is the likelier is each order of what is left */
+        if (part > 0 && rng_below(random, 2) != 0) length = 1 + rng_below(random, length);
+        for (unsigned i = 0; i < length; i++) {
+            struct input_op op = make_op(random, thread, codes[i], size);
+            if (codes[i] == OP_MALLOC_MANY) op.other = size->many;
+            if (codes[i] == OP_DOUBLE_FREE) input->flags |= INPUT_MISUSE;
+            append(input, op);
+        }
+    }
+    make_schedule(input, random);
+}
+
 /* What a thread has is freed by another, which looks after it while it sleeps; at once with what it
    does when it wakes. */
 static void add_visit(struct input *input, struct rng *random, const struct size_choice *size) {
@@ -110,16 +208,13 @@ static void add_visit(struct input *input, struct rng *random, const struct size
     }
 }
 
-void program_make(struct input *input, struct rng *random) {
-    memset(input, 0, sizeof *input);
-    input->threads = (uint8_t)(2 + (rng_below(random, 4) == 0) + (rng_below(random, 12) == 0));
-    input->seed = rng_next(random);
-    if (rng_below(random, 4) == 0) input->flags |= INPUT_STALE;
-    const struct size_choice *chosen[2] = {draw_size(random), draw_size(random)};
-    if (rng_below(random, 3) != 0) chosen[1] = chosen[0];
+static void draw_all(struct input *input, struct rng *random,
+                     const struct size_choice *const chosen[2]) {
+    struct palette palette = draw_palette(random);
     unsigned before = 1 + rng_below(random, 4), each = 1 + rng_below(random, 3);
+    if (rng_below(random, 8) == 0) each += 4;
     for (unsigned i = 0; i < before; i++) {
-        unsigned code = i == 0 ? OP_MALLOC_MANY : draw_code(random);
+        unsigned code = i == 0 ? OP_MALLOC_MANY : draw_code(random, &palette);
         unsigned thread = rng_below(random, 3) == 0 ? rng_below(random, input->threads) : 0;
         struct input_op op = make_op(random, thread, code, chosen[rng_below(random, 2)]);
         if (i == 0) op.other = chosen[0]->many;
@@ -131,18 +226,33 @@ void program_make(struct input *input, struct rng *random) {
         for (unsigned i = 0; i < each; i++) {
             /* one draw after the other: compilers differ in the order of arguments */
             const struct size_choice *size = chosen[rng_below(random, 2)];
-            unsigned code = draw_code(random);
+            unsigned code = draw_code(random, &palette);
             append(input, make_op(random, thread, code, size));
         }
     if (rng_below(random, 6) == 0) add_misuse(input, random);
     make_schedule(input, random);
 }
 
+void program_make(struct input *input, struct rng *random) {
+    memset(input, 0, sizeof *input);
+    input->threads = (uint8_t)(2 + (rng_below(random, 4) == 0) + (rng_below(random, 12) == 0));
+    input->seed = rng_next(random);
+    if (rng_below(random, 4) == 0) input->flags |= INPUT_STALE;
+    enum { FORK_IN = 256 }; /* each costs as much as a hundred inputs */
+    const struct size_choice *chosen[2] = {draw_size(random), draw_size(random)};
+    if (rng_below(random, 3) != 0) chosen[1] = chosen[0];
+    if (rng_below(random, 2) == 0)
+        follow(input, random, chosen[0]);
+    else
+        draw_all(input, random, chosen);
+    if (rng_below(random, FORK_IN) == 0) add_fork(input, random);
+}
+
 /* Another operation in its place, or one more, or one less; for any thread. */
 static void edit_one(struct input *input, struct rng *random) {
     const struct size_choice *size = draw_size(random);
     unsigned at = rng_below(random, input->op_count + 1);
-    unsigned code = draw_code(random), thread = rng_below(random, input->threads);
+    unsigned code = draw_code(random, NULL), thread = rng_below(random, input->threads);
     struct input_op op = make_op(random, thread, code, size);
     if (input->op_count > 0 && rng_below(random, 3) != 0) {
         const struct input_op *like = &input->ops[rng_below(random, input->op_count)];

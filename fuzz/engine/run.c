@@ -14,6 +14,8 @@
 void (*run_failure_handler)(const char *text);
 bool run_verbose;
 bool run_by_kernel;
+struct run_fault run_fault;
+bool run_fork_is_played;
 bool run_is_audited;
 int run_scheduler = -1;
 void (*run_block_hook)(uint16_t index, bool taken);
@@ -85,6 +87,7 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     run->trace = 0;
     run->op_index = 0;
     run->thread = 0;
+    run->threads_most = 1;
     run->over = false;
     run->reported = -1;
     run->tolerated = 0;
@@ -96,12 +99,15 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     run->shadow.touch = subject->touch;
     current = run;
     /* a forked child needs what the kernel does to its memory */
-    bool by_kernel = (input->flags & (INPUT_KERNEL | INPUT_FORK)) != 0 || run_by_kernel;
+    unsigned flags = INPUT_KERNEL | (run_fork_is_played ? 0u : INPUT_FORK);
+    bool by_kernel = (input->flags & flags) != 0 || run_by_kernel;
     subject->begin(input->seed, by_kernel, on_report);
     run->baseline = measure_baseline(subject);
+    if (run_fault.n != 0) subject->fail_nth(run_fault.kind, run_fault.n, false);
 }
 
 void run_end(struct run *run) {
+    run->failures = run->subject->failures();
     run->subject->end();
     current = NULL;
 }
@@ -159,7 +165,8 @@ void run_at_rest(struct run *run) {
     run->subject->check();
     /* one for each thread that there is at once, and one for those that have none */
     unsigned heaps = run->subject->heaps != NULL ? run->subject->heaps() : 0;
-    if (heaps > INPUT_MAX_THREADS + 1) run_fail(run, "%u heaps were made", heaps);
+    if (heaps > run->threads_most + 1)
+        run_fail(run, "%u heaps were made for %u threads", heaps, run->threads_most);
     size_t used = run->subject->used_blocks();
     if (used != 0) run_fail(run, "%zu blocks in use after everything was freed", used);
     size_t committed = run->subject->committed();

@@ -48,7 +48,9 @@ struct run {
     unsigned faults_armed; /* so far in this run */
     /* system calls that had failed before the current operation */
     uint64_t failures_before;
-    size_t baseline; /* bytes committed with nothing allocated */
+    uint64_t failures;     /* system calls that failed, when the run has ended */
+    size_t baseline;       /* bytes committed with nothing allocated */
+    unsigned threads_most; /* there were at once */
     struct expectation expect;
     /* A block that is freed twice while threads run: any of them may report it, at any time. */
     struct expectation racing;
@@ -91,6 +93,10 @@ extern int run_scheduler;
 extern bool run_is_audited;
 /* Every run has the kernel's memory, whatever its input says. */
 extern bool run_by_kernel;
+/* A forked child has no need of what the kernel does to its memory: others do it. */
+extern bool run_fork_is_played;
+/* In every run the n-th system call of that kind fails; n 0: none does but what the input says. */
+extern struct run_fault { unsigned kind, n; } run_fault;
 
 /* What was seen goes into the trace; nothing that differs from run to run may. */
 void run_trace(struct run *run, uint64_t value);

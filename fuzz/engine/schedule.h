@@ -18,8 +18,6 @@
 #include "engine/rng.h"
 #include "engine/views.h"
 
-/* The names of input_scheduler when virtual threads run. */
-enum { SCHEDULE_RAW, SCHEDULE_PCT, SCHEDULE_RANDOM, SCHEDULE_WALK };
 enum { SCHEDULE_DEPTH_MAX = 4 };
 
 struct schedule {

@@ -64,8 +64,12 @@ struct subject {
     /* Records of threads that were ever made; NULL: it has none. */
     unsigned (*heaps)(void);
     void (*advance_clock)(uint64_t milliseconds);
-    /* The n-th system call of a kind (0 … fault_kinds - 1) from now on fails once. */
-    void (*fail_nth)(unsigned kind, unsigned n);
+    /* The n-th system call of a kind (0 … fault_kinds - 1) from now on fails, once or with all
+       that come after it. */
+    void (*fail_nth)(unsigned kind, unsigned n, bool for_good);
+    /* From now on no more than so many bytes more than now are had from the kernel. */
+    void (*limit)(size_t more);
+    /* Ends all of that. */
     void (*fail_none)(void);
     uint64_t (*failures)(void); /* since the life began */
     unsigned fault_kinds;

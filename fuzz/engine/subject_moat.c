@@ -85,9 +85,15 @@ static bool is_open(uintptr_t address) {
     return state == HARNESS_COMMITTED || state == HARNESS_READABLE;
 }
 static uintptr_t base(void) { return ro.region_base; }
-static void fail_nth(unsigned kind, unsigned n) {
-    harness_fail_nth(fault_calls[kind % FAULT_CALLS], n);
+static void fail_nth(unsigned kind, unsigned n, bool for_good) {
+    enum os_call call = fault_calls[kind % FAULT_CALLS];
+    if (for_good)
+        harness_fail_from(call, n);
+    else
+        harness_fail_nth(call, n);
 }
+
+static void limit(size_t more) { harness_limit_committed(harness_committed_bytes() + more); }
 
 /* Of segments alone: the tables grow with the highest segment ever used and stay. */
 static void add_committed(void *context, uintptr_t start, size_t size, enum harness_state state) {
@@ -139,6 +145,7 @@ const struct subject subject_moat = {
     .heaps = heaps,
     .advance_clock = harness_clock_advance,
     .fail_nth = fail_nth,
+    .limit = limit,
     .fail_none = harness_fail_none,
     .failures = harness_failures,
     .fault_kinds = FAULT_CALLS,

@@ -27,5 +27,7 @@ void target_make(struct input *input, uint64_t seed, unsigned operations);
 /* A hash of everything the last run saw, and the kind of report that ended it (-1: none). */
 uint64_t target_trace(void);
 int target_reported(void);
+/* System calls that failed in it. */
+uint64_t target_failures(void);
 
 #endif

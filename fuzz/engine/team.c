@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/child.h"
 #include "engine/dispatch.h"
 #include "engine/fiber.h"
 #include "engine/program.h"
 #include "engine/schedule.h"
+#include "engine/watch.h"
 #include "harness/harness.h"
 
 /* A thread that looks so often at a word that nobody changes waits for it. */
@@ -51,8 +53,17 @@ static struct team {
     unsigned switch_count;
     uint64_t freed_twice; /* step at which a second free came back; 0: none has */
     uint64_t settled;     /* step at which all that went on beside it was over; 0: not yet */
-    bool at_once;         /* the threads run */
+    bool is_undisturbed;  /* nobody else goes on unless this thread waits */
+    bool unseen;          /* it should have been reported, unless the block lived again by then */
+    struct {
+        uint64_t step; /* at which the block was about to be freed */
+        unsigned by;
+    } died[SHADOW_BLOCKS];
+    bool at_once; /* the threads run */
+    bool forked;  /* once in a run */
 } team;
+
+bool team_is_watched;
 
 struct team_access team_pending(unsigned number) {
     return team.members[number].pending;
@@ -93,6 +104,7 @@ static void switch_to(unsigned to) {
     run_leave(team.run, &team.members[from].turn);
     run_enter(team.run, &team.members[to].turn);
     team.self = to;
+    watch_thread(to);
     team.run->subject->be_thread(to);
     fiber_switch(to + 1);
 }
@@ -137,8 +149,16 @@ static void consider(void) {
     unsigned ready = ready_set();
     team.points++;
     team.members[team.self].points++;
+    if (team.is_undisturbed) return;
     if ((ready & (ready - 1)) != 0)
         switch_to(team.plan->next(team.plan->context, team.self, ready));
+}
+
+/* A place to switch between two operations. */
+static void pause_between(void) {
+    team.members[team.self].pending = (struct team_access){NULL, true};
+    team.members[team.self].site = NULL;
+    consider();
 }
 
 /* --- The seams ------------------------------------------------------------------------------- */
@@ -210,12 +230,40 @@ static void judge_handed_out(uintptr_t start, size_t requested) {
     run->over = true;
 }
 
+/* The program writes and reads its block at both ends. */
+static void use_block(const struct shadow_block *block, bool writes) {
+    enum { WORD = 8 };
+    if (block->usable < WORD) return;
+    watch_access(block->start, WORD, writes, NULL);
+    watch_access(block->start + block->usable - WORD, WORD, writes, NULL);
+}
+
 static void on_block(uint16_t index, bool taken) {
+    const struct shadow_block *block = &team.run->shadow.blocks[index];
+    if (!taken) team.died[index].step = team.steps;
+    if (!taken) team.died[index].by = team.self;
     if (!team.at_once) return;
-    if (taken)
-        views_publish(team.self, &team.views[index]);
-    else
-        views_receive(team.self, &team.views[index]);
+    if (!taken) views_receive(team.self, &team.views[index]);
+    use_block(block, taken);
+    if (taken) views_publish(team.self, &team.views[index]);
+}
+
+static const char *name_place(const void *place, char *text, size_t size) {
+    extern const char __executable_start;
+    if (place == NULL) return "the block's user";
+    snprintf(text, size, "%#lx", (unsigned long)((const char *)place - &__executable_start));
+    return text;
+}
+
+/* The places are for addr2line. */
+static void on_race(uintptr_t address, const struct watch_touch *earlier,
+                    const struct watch_touch *later) {
+    char first[32], second[32];
+    run_fail(team.run, "no order: thread %u %s at %s, thread %u %s at %s, offset %#lx",
+             earlier->thread, earlier->writes ? "writes" : "reads",
+             name_place(earlier->place, first, sizeof first), later->thread,
+             later->writes ? "writes" : "reads", name_place(later->place, second, sizeof second),
+             (unsigned long)run_offset(team.run, address));
 }
 
 /* What follows is late: of a thread whose exit hook has run, or of one that is born in its
@@ -223,6 +271,23 @@ static void on_block(uint16_t index, bool taken) {
 static void end_thread(struct run *run, const struct input_op *op) {
     run->subject->end_thread();
     if (op->other & 1) run->subject->abandon_thread();
+}
+
+/* A child is a cut through all threads, each wherever it has come to. */
+static void leave_others(void) { team.run->subject->set_scheduler(NULL); }
+
+static void fork_here(struct run *run, const struct input_op *op) {
+    unsigned calls = 0;
+    bool at_once = team.at_once;
+    if (team.forked || run->racing.kinds != 0) return;
+    team.forked = true;
+    for (unsigned i = 0; i < team.threads; i++)
+        calls += i != team.self && at_once && team.members[i].began != 0;
+    team.at_once = false; /* the child begins with what it has to put in order */
+    watch_on(false);
+    child_fork(run, op, team.self, calls, leave_others);
+    team.at_once = at_once;
+    watch_on(at_once && team_is_watched);
 }
 
 /* What is being resized counts as freed, and may stay where it is. */
@@ -236,27 +301,43 @@ static bool is_resizing(const struct run *run) {
     return false;
 }
 
-/* A second free of what another thread frees just now, or freed before. Once in a run. */
+/* The free that was the last use of a block is over, whoever made it. */
+static bool was_freed(uint16_t grave) {
+    unsigned by = team.died[grave].by;
+    uint64_t began = team.members[by].began;
+    return by == team.self || began == 0 || began > team.died[grave].step;
+}
+
+/* A second free of what another thread frees just now, or freed before. Once in a run. If the first
+   was over, and nobody else ran during the second, which saw all there is to see, it is reported in
+   this very call, unless somebody has the block by then whom the model does not know of yet. */
 static void free_again(struct run *run, const void *argument) {
     const struct input_op *op = argument;
+    pause_between();
     unsigned count = run->shadow.grave_count;
     if (count == 0 || run->racing.kinds != 0 || is_resizing(run)) return;
     uint16_t grave = op->pick & 1 ? run->shadow.graves[count - 1] : run_pick_grave(run, op->pick);
     uintptr_t address = run->shadow.blocks[grave].start;
+    watch_on(false); /* the program has no order any more */
     run->racing =
         (struct expectation){KIND_BIT(REPORT_DOUBLE_FREE) | KIND_BIT(REPORT_INVALID_FREE), address};
     if (run_verbose)
         fprintf(stderr, "fuzz: thread %u frees %#lx again\n", team.self, (unsigned long)address);
     views_receive(team.self, &team.views[grave]);
+    unsigned switches = team.switch_count;
+    bool sees_all = was_freed(grave) && team.plan->value == NULL;
+    team.is_undisturbed = (op->other & 1) != 0;
     run->subject->free((void *)address);
+    team.is_undisturbed = false;
     if (run_verbose) fprintf(stderr, "fuzz: thread %u has done so\n", team.self);
     team.freed_twice = team.steps;
+    team.unseen = sees_all && switches == team.switch_count;
 }
 
 /* An operation is over. The first free of the two may have been any that had begun. */
 static void settle(struct run *run) {
     bool takes = false;
-    if (team.freed_twice == 0 || team.settled != 0) return;
+    if (team.freed_twice == 0 || team.settled != 0 || run->over) return;
     for (unsigned i = 0; i < team.threads; i++) {
         const struct member *member = &team.members[i];
         if (member->began == 0) continue;
@@ -264,6 +345,7 @@ static void settle(struct run *run) {
         takes |= program_takes_blocks(&run->input->ops[member->turn.op_index]);
     }
     team.settled = team.steps;
+    if (team.unseen) run_fail(run, "a second free of a block was not reported");
     if (takes) run->over = true; /* it may have got the block, and lost it by the first free */
 }
 
@@ -294,6 +376,7 @@ static void thread_main(unsigned number) {
 
 static void be(unsigned thread) {
     team.self = thread;
+    watch_thread(thread);
     team.run->subject->be_thread(thread);
 }
 
@@ -304,10 +387,12 @@ static void run_at_once(struct run *run) {
     }
     team.at_once = true;
     be(0);
+    watch_on(team_is_watched);
     run_enter(run, &team.members[0].turn);
     fiber_switch(1);
     views_leave();
     fiber_reset();
+    watch_on(false);
     team.at_once = false;
 }
 
@@ -332,7 +417,8 @@ static void come_to_rest(struct run *run) {
 
 void team_run_with(struct run *run, const struct subject *subject, const struct input *input,
                    const struct team_plan *plan) {
-    dispatch_hooks = (struct dispatch_hooks){.thread_end = end_thread};
+    dispatch_hooks = (struct dispatch_hooks){.thread_end = end_thread, .fork = fork_here};
+    run_fork_is_played = true;
     run_block_hook = on_block;
     run_handed_out_hook = judge_handed_out;
     run_describe = describe;
@@ -341,10 +427,14 @@ void team_run_with(struct run *run, const struct subject *subject, const struct 
     team.threads = input->threads;
     team.steps = team.points = team.switch_count = 0;
     team.freed_twice = team.settled = 0;
+    team.unseen = team.forked = team.is_undisturbed = false;
     team.at_once = false;
     memset(team.views, 0, sizeof team.views); /* everybody knows of blocks of the prologue */
     dispatch_begin(run, subject, input);
-    views_begin(plan->keep, plan->value != NULL, choose_value);
+    run->threads_most = input->threads + 1u; /* and who measured the baseline */
+    watch_begin(on_race);
+    views_begin(plan->keep, plan->value != NULL || team_is_watched,
+                plan->value != NULL ? choose_value : NULL);
     for (; run->op_index < input->prologue && !run->over; run->op_index++) {
         be(program_thread_of(input, &input->ops[run->op_index]));
         carry_out(run->op_index);
@@ -356,6 +446,7 @@ void team_run_with(struct run *run, const struct subject *subject, const struct 
     subject->fail_none();
     if (!run->over) come_to_rest(run);
     run_end(run);
+    run_fork_is_played = false;
     dispatch_hooks = (struct dispatch_hooks){NULL, NULL, NULL};
     run_block_hook = NULL;
     run_handed_out_hook = NULL;

@@ -48,4 +48,7 @@ struct team_access team_pending(unsigned number);
 /* Scheduling points of the last run, of all threads. */
 uint64_t team_points(void);
 
+/* From now on plain data that two threads touch without an order is a failure (engine/watch.h). */
+extern bool team_is_watched;
+
 #endif

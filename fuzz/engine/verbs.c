@@ -334,7 +334,15 @@ void verb_clock(struct run *run, const struct input_op *op) {
 }
 
 void verb_fault(struct run *run, const struct input_op *op) {
+    enum { MORE_MAX = 5 * 1024 * 1024 }; /* a segment and something */
     if (run->faults_armed >= run->input->fault_budget || run->subject->fault_kinds == 0) return;
     run->faults_armed++;
-    run->subject->fail_nth(op->value % run->subject->fault_kinds, 1 + op->other % 8);
+    bool for_good = (run->input->flags & INPUT_SHORTAGE) != 0;
+    if (for_good && run->faults_armed % 2 == 0) {
+        run->subject->fail_none();
+    } else if (for_good && op->other & 8) {
+        run->subject->limit(op->value % MORE_MAX);
+    } else {
+        run->subject->fail_nth(op->value % run->subject->fault_kinds, 1 + op->other % 8, for_good);
+    }
 }

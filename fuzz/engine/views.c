@@ -38,7 +38,7 @@ static struct {
     uint32_t run;
     uint32_t first_run; /* words used since then are remembered */
     unsigned used;
-    bool stale;
+    bool tracks;
     unsigned (*choose)(unsigned count);
     struct view views[VIEWS_THREADS];
     /* The access that was announced last. */
@@ -52,13 +52,13 @@ static struct {
 
 void (*views_on_site)(const struct atomic_site *site);
 
-void views_begin(bool keep, bool stale, unsigned (*choose)(unsigned count)) {
+void views_begin(bool keep, bool tracks, unsigned (*choose)(unsigned count)) {
     state.run++;
     if (!keep) {
         state.first_run = state.run;
         state.used = 0;
     }
-    state.stale = stale;
+    state.tracks = tracks;
     state.choose = choose;
     memset(state.views, 0, sizeof state.views);
     for (unsigned i = 0; i < VIEWS_THREADS; i++) state.views[i].clock[i] = 1;
@@ -166,7 +166,7 @@ void views_step(unsigned thread, const struct atomic_site *site, struct word *wo
     state.thread = thread;
     state.kind = site->kind;
     state.order = site->order;
-    if (!state.stale) return;
+    if (!state.tracks) return;
     if (is_weakened(site)) state.order = state.weak_order;
     uint64_t value = views_native(word->address, word->size);
     if (word->count == 0 || newest(word)->value != value) begin_history(word, value);
@@ -193,16 +193,19 @@ static unsigned oldest_visible(const struct word *word, unsigned thread) {
 
 uint64_t views_loaded(uint64_t value) {
     struct word *word = state.word;
-    if (!state.stale || word == NULL) return value;
-    unsigned oldest = oldest_visible(word, state.thread), count = word->count - oldest;
-    unsigned back = count > 1 ? state.choose(count) : 0;
+    if (!state.tracks || word == NULL) return value;
+    unsigned back = 0;
+    if (state.choose != NULL) {
+        unsigned count = word->count - oldest_visible(word, state.thread);
+        if (count > 1) back = state.choose(count);
+    }
     struct store *store = &stores_of(word)[word->count - 1 - back];
     read_store(store, acquires(state.order));
     return back == 0 ? value : store->value;
 }
 
 void views_tried(bool exchanged) {
-    if (!state.stale || state.word == NULL) return;
+    if (!state.tracks || state.word == NULL) return;
     if (exchanged) {
         /* what was seen was replaced, so its value is known already */
         read_store(newest(state.word), acquires(state.order));
@@ -237,8 +240,15 @@ void views_receive(unsigned thread, const struct view *view) { join(&state.views
 
 void views_barrier(void) {
     struct view all = {{0}};
+    for (unsigned i = 0; i < VIEWS_THREADS; i++) state.views[i].clock[i]++;
     for (unsigned i = 0; i < VIEWS_THREADS; i++) join(&all, &state.views[i]);
     for (unsigned i = 0; i < VIEWS_THREADS; i++) join(&state.views[i], &all);
+}
+
+uint32_t views_event(unsigned thread) { return state.views[thread].clock[thread] + 1; }
+
+bool views_knows(unsigned thread, unsigned other, uint32_t event) {
+    return state.views[thread].clock[other] >= event;
 }
 
 void views_weaken(const struct atomic_site *site, uint8_t order) {

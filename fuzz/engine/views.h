@@ -25,9 +25,9 @@ struct view {
     uint32_t clock[VIEWS_THREADS];
 };
 
-/* `keep`: which words were shared in the run before is remembered. `stale`: loads may be given old
-   values, chosen by `choose` among `count`, 0 the newest. */
-void views_begin(bool keep, bool stale, unsigned (*choose)(unsigned count));
+/* `keep`: which words were shared in the run before is remembered. `tracks`: what threads know of
+   each other is kept. `choose`: a load is given one of `count` values, 0 the newest; NULL: that. */
+void views_begin(bool keep, bool tracks, unsigned (*choose)(unsigned count));
 
 /* What is kept of a word until the next views_begin(); NULL: there are too many, and an access to
    it tells everybody everything. */
@@ -52,6 +52,11 @@ void views_publish(unsigned thread, struct view *view);
 void views_receive(unsigned thread, const struct view *view);
 /* A barrier on all threads. */
 void views_barrier(void);
+
+/* What the thread does until its next access to a shared word is this event of its clock; and
+   whether a thread has an event of another in its view. */
+uint32_t views_event(unsigned thread);
+bool views_knows(unsigned thread, unsigned other, uint32_t event);
 
 /* The accesses at this place have that order from now on, whatever src/ says; NULL: none have. */
 void views_weaken(const struct atomic_site *site, uint8_t order);

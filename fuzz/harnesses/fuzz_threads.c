@@ -54,3 +54,4 @@ void target_make(struct input *made, uint64_t seed, unsigned operations) {
 }
 uint64_t target_trace(void) { return run.trace; }
 int target_reported(void) { return run.reported; }
+uint64_t target_failures(void) { return run.failures; }

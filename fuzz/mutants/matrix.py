@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 
-WAYS = ["ops", "threads", "interleave", "random", "explore", "unit"]
+WAYS = ["ops", "threads", "interleave", "ordering", "random", "explore", "unit"]
 
 
 def rows_of(path):
@@ -78,7 +78,7 @@ def draw(rows, path):
     if shutil.which("gnuplot") is None:
         return
     lines, data = [], ""
-    for way in WAYS[:4]:
+    for way in WAYS[:5]:
         best = {}
         for row in rows:
             if row["way"] == way and row["killed"] == "1":

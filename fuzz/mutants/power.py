@@ -4,7 +4,7 @@
 Run by scripts/fuzz power. Each of fuzz/mutants/*.patch (or those named) is applied to a copy of
 TREE, which is built, and each way of looking for bugs runs on it:
 
-  ops, threads, interleave   the harness with fresh inputs, no corpus, no coverage
+  ops, threads, interleave, ordering   the harness with fresh inputs, no corpus, no coverage
   random                     interleave by coin tosses alone
   explore                    every interleaving of the programs of fuzz_explore
   unit                       the unit tests, until one fails (only if asked for)
@@ -40,9 +40,11 @@ SEARCHES = {
     "ops": ["fuzz_ops_replay"],
     "threads": ["fuzz_threads_replay"],
     "interleave": ["fuzz_interleave_replay"],
+    "ordering": ["fuzz_ordering_replay"],
     "random": ["fuzz_interleave_replay", "--scheduler", "random"],
 }
-PROGRAMS = ["fuzz_ops_replay", "fuzz_threads_replay", "fuzz_interleave_replay", "fuzz_explore"]
+PROGRAMS = ["fuzz_ops_replay", "fuzz_threads_replay", "fuzz_interleave_replay",
+            "fuzz_ordering_replay", "fuzz_explore"]
 BATCH = 8
 EXPLORE_SECONDS = 60
 UNIT_SECONDS = 300

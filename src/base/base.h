@@ -50,8 +50,9 @@ enum { IN_HARNESS = 1 };
 enum { IN_HARNESS = 0 };
 #endif
 
-/* ThreadSanitizer maps only some address ranges. */
-#if defined(__SANITIZE_THREAD__)
+/* ThreadSanitizer maps only some address ranges. Who has its passes without its library says 0. */
+#if defined(UNDER_THREAD_SANITIZER)
+#elif defined(__SANITIZE_THREAD__)
 #define UNDER_THREAD_SANITIZER 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -60,6 +61,13 @@ enum { IN_HARNESS = 0 };
 #endif
 #ifndef UNDER_THREAD_SANITIZER
 #define UNDER_THREAD_SANITIZER 0
+#endif
+
+/* Plain accesses are judged by the rules of C11 alone: by that library, or by a harness. */
+#ifdef MOAT_WATCHED
+enum { PLAIN_IS_JUDGED = 1 };
+#else
+enum { PLAIN_IS_JUDGED = UNDER_THREAD_SANITIZER };
 #endif
 
 #define KIB ((size_t)1024)

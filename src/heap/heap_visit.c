@@ -173,7 +173,7 @@ static bool visit_some(struct heap *heap, enum visit how) {
 
 bool heap_visit_others(struct heap *heap, enum visit how) {
     /* The order of a thread's plain stores is not for a checker of races to see. */
-    if (UNDER_THREAD_SANITIZER || atomic_load_relaxed(&ro.pool->made) < 2) return false;
+    if (PLAIN_IS_JUDGED || atomic_load_relaxed(&ro.pool->made) < 2) return false;
     if (!locks_try(LOCK_VISITS)) return false;
     bool gave = visit_some(heap, how);
     locks_release(LOCK_VISITS);

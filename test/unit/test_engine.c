@@ -34,6 +34,7 @@ enum fault {
     FAULT_WRONG_ADDRESS,
     FAULT_SPURIOUS_REPORT,
     FAULT_USABLE_CHANGES,
+    FAULT_HEAP_EACH,
     FAULT_FREE_SETS_ERRNO,
     FAULT_NO_ENOMEM,
     FAULT_NULL,
@@ -55,6 +56,7 @@ static const char *const fault_words[FAULTS] = {
     [FAULT_WRONG_ADDRESS] = "report ",
     [FAULT_SPURIOUS_REPORT] = "report ",
     [FAULT_USABLE_CHANGES] = "usable size was",
+    [FAULT_HEAP_EACH] = "heaps were made",
     [FAULT_FREE_SETS_ERRNO] = "left errno",
     [FAULT_NO_ENOMEM] = "left errno",
     [FAULT_NULL] = "gave NULL",
@@ -270,9 +272,13 @@ static uintptr_t toy_base(void) { return arena; }
 static size_t toy_committed(void) { return committed_now; }
 static size_t toy_used_blocks(void) { return live_count; }
 static void toy_advance_clock(uint64_t milliseconds) { (void)milliseconds; }
-static void toy_fail_nth(unsigned kind, unsigned n) { (void)kind, (void)n; }
+static void toy_fail_nth(unsigned kind, unsigned n, bool for_good) {
+    (void)kind, (void)n, (void)for_good;
+}
+static void toy_limit(size_t more) { (void)more; }
 static void toy_fail_none(void) {}
 static uint64_t toy_failures(void) { return 0; }
+static unsigned toy_heaps(void) { return planted == FAULT_HEAP_EACH ? 3 : 2; }
 
 static const struct subject toy = {
     .malloc = toy_malloc,
@@ -297,8 +303,10 @@ static const struct subject toy = {
     .used_blocks = toy_used_blocks,
     .advance_clock = toy_advance_clock,
     .fail_nth = toy_fail_nth,
+    .limit = toy_limit,
     .fail_none = toy_fail_none,
     .failures = toy_failures,
+    .heaps = toy_heaps,
     .fault_kinds = 0,
 };
 

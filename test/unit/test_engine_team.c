@@ -4,6 +4,7 @@
  */
 #include "suite.h"
 #include <errno.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@
 #include "engine/schedule.h"
 #include "engine/team.h"
 #include "engine/views.h"
+#include "engine/watch.h"
+#include "harness/arena.h"
 
 /* --- Views ----------------------------------------------------------------------------------- */
 
@@ -132,6 +135,75 @@ START_TEST(a_word_of_two_threads_is_shared) {
 }
 END_TEST
 
+/* --- Plain data ------------------------------------------------------------------------------ */
+
+static sigjmp_buf raced;
+static struct watch_touch touches[2];
+
+static void take_race(uintptr_t address, const struct watch_touch *earlier,
+                      const struct watch_touch *later) {
+    ck_assert_uint_eq(address, ARENA_START);
+    touches[0] = *earlier;
+    touches[1] = *later;
+    siglongjmp(raced, 1);
+}
+
+/* Thread 0 writes two bytes and raises the flag; thread 1 looks at it and reads. */
+static void write_and_read(uint8_t store_order, uint8_t load_order, unsigned offset) {
+    begin_views();
+    views_begin(false, true, NULL);
+    watch_begin(take_race);
+    watch_on(true);
+    watch_thread(0);
+    watch_access(ARENA_START + 2, 2, true, NULL);
+    store(0, &flag, 1, store_order, 1);
+    views_leave();
+    ck_assert_uint_eq(load(1, &flag, load_order), 1);
+    watch_thread(1);
+    watch_access(ARENA_START + offset, 1, false, &flag);
+    watch_on(false);
+}
+
+START_TEST(plain_data_without_an_order_is_seen) {
+    if (sigsetjmp(raced, 0) == 0) {
+        write_and_read(__ATOMIC_RELEASE, __ATOMIC_ACQUIRE, 2);
+        write_and_read(__ATOMIC_RELAXED, __ATOMIC_RELAXED, 1); /* another byte */
+        write_and_read(__ATOMIC_RELAXED, __ATOMIC_RELAXED, 4); /* likewise */
+    } else {
+        ck_abort_msg("a race that is none");
+    }
+    static const uint8_t orders[][2] = {{__ATOMIC_RELAXED, __ATOMIC_ACQUIRE},
+                                        {__ATOMIC_RELEASE, __ATOMIC_RELAXED}};
+    for (volatile unsigned i = 0; i < 2; i++) {
+        if (sigsetjmp(raced, 0) == 0) {
+            write_and_read(orders[i][0], orders[i][1], 3);
+            ck_abort_msg("a race that goes unseen");
+        }
+        ck_assert_uint_eq(touches[0].thread, 0);
+        ck_assert(touches[0].writes && !touches[1].writes);
+        ck_assert_ptr_eq(touches[1].place, &flag);
+    }
+}
+END_TEST
+
+START_TEST(what_comes_after_the_release_is_not_ordered) {
+    begin_views();
+    views_begin(false, true, NULL);
+    watch_begin(take_race);
+    watch_on(true);
+    store(0, &flag, 1, __ATOMIC_RELEASE, 1);
+    views_leave();
+    watch_thread(0);
+    watch_access(ARENA_START, 8, true, NULL);
+    ck_assert_uint_eq(load(1, &flag, __ATOMIC_ACQUIRE), 1);
+    watch_thread(1);
+    if (sigsetjmp(raced, 0) == 0) {
+        watch_access(ARENA_START, 8, true, NULL);
+        ck_abort_msg("a race that goes unseen");
+    }
+}
+END_TEST
+
 /* --- Schedules ------------------------------------------------------------------------------- */
 
 START_TEST(a_schedule_names_threads_that_are_ready) {
@@ -210,6 +282,8 @@ int main(void) {
     tcase_add_test(parts, a_thread_never_reads_backwards);
     tcase_add_test(parts, what_is_written_plainly_everybody_sees);
     tcase_add_test(parts, a_word_of_two_threads_is_shared);
+    tcase_add_test(parts, plain_data_without_an_order_is_seen);
+    tcase_add_test(parts, what_comes_after_the_release_is_not_ordered);
     tcase_add_test(parts, a_schedule_names_threads_that_are_ready);
     tcase_add_test(parts, programs_are_valid_inputs_of_two_threads_and_more);
     tcase_add_test(parts, a_switch_keeps_errno_and_the_place);

@@ -1,0 +1,54 @@
+/*
+ * at_once: what target.h asks for, of a harness whose virtual threads run at once.
+ *
+ * fuzz_interleave.c and fuzz_ordering.c are this and one line each: whether plain data is watched,
+ * AT_ONCE_IS_WATCHED. They share inputs, seeds and everything else.
+ */
+#ifndef ENGINE_AT_ONCE_H
+#define ENGINE_AT_ONCE_H
+
+#include "engine/mutate.h"
+#include "engine/program.h"
+#include "engine/target.h"
+#include "engine/team.h"
+
+static struct run run;
+static struct input input;
+
+/* An empty run: what happens once in a process happens here and not in the first input. */
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc;
+    (void)argv;
+    uint8_t bytes[INPUT_HEADER_SIZE];
+    team_is_watched = AT_ONCE_IS_WATCHED;
+    input = (struct input){.threads = 2};
+    LLVMFuzzerTestOneInput(bytes, input_encode(&input, bytes, sizeof bytes));
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (!input_decode(&input, data, size)) return -1;
+    program_adapt(&input);
+    team_run(&run, &subject_moat, &input);
+    return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+    return program_mutate_bytes(data, size, max_size, seed);
+}
+
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2,
+                                 size_t size2, uint8_t *out, size_t max_out_size, unsigned seed) {
+    return mutate_cross_bytes(data1, size1, data2, size2, out, max_out_size, 2, seed);
+}
+
+void target_make(struct input *made, uint64_t seed, unsigned operations) {
+    struct rng random = {seed};
+    program_make(made, &random);
+    (void)operations; /* a program of these has as many as its threads need */
+}
+uint64_t target_trace(void) { return run.trace; }
+int target_reported(void) { return run.reported; }
+uint64_t target_failures(void) { return run.failures; }
+
+#endif

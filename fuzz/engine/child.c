@@ -1,0 +1,73 @@
+/*
+ * child: what a forked child does with the allocator that it has from its parent. See the header.
+ */
+#include "engine/child.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "engine/dispatch.h"
+
+/* A thread that did not come along may have been about to hand a block out, and to free another. */
+enum { KEPT_PER_CALL = 2 };
+
+static void work(struct run *run, const struct input_op *op, unsigned thread) {
+    enum { OPS = 24 };
+    static const uint8_t codes[] = {OP_MALLOC,    OP_FREE,        OP_CALLOC, OP_REALLOC,
+                                    OP_FREE_MANY, OP_MALLOC_MANY, OP_USABLE, OP_FREE};
+    struct rng random = {run->input->seed + op->value};
+    for (unsigned i = 0; i < OPS && !run->over; i++) {
+        struct input_op one = {
+            codes[rng_below(&random, sizeof codes)], (uint8_t)rng_below(&random, 256),
+            (uint8_t)(rng_below(&random, 256) & ~8u), (uint8_t)rng_below(&random, SIZE_LARGE + 1),
+            (uint32_t)rng_next(&random)};
+        dispatch_op(run, &one, thread);
+    }
+}
+
+static void judge_rest(struct run *run, unsigned calls) {
+    size_t used = run->subject->used_blocks();
+    if (!run->tolerated && used > (size_t)calls * KEPT_PER_CALL)
+        run_fail(run, "%zu blocks in use in a child after everything was freed", used);
+}
+
+/* Only this thread is left; blocks of all threads are there. */
+_Noreturn static void run_child(struct run *run, const struct input_op *op, unsigned thread,
+                                unsigned calls) {
+    enum { SECONDS_MAX = 20 };
+    signal(SIGALRM, SIG_DFL);
+    alarm(SECONDS_MAX);
+    run->subject->fail_none();
+    struct input_op check = {.code = OP_CHECK};
+    dispatch_op(run, &check, thread);
+    work(run, op, thread);
+    if (!run->over) dispatch_op(run, &check, thread);
+    if (!run->over) dispatch_drain(run, 0, 1, thread);
+    if (!run->over) dispatch_op(run, &check, thread);
+    if (!run->over) judge_rest(run, calls);
+    _exit(0); /* a report that was expected: of a list that was damaged before the fork */
+}
+
+void child_fork(struct run *run, const struct input_op *op, unsigned thread, unsigned calls,
+                void (*begin)(void)) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0) {
+        fprintf(stderr, "fuzz: fork: error %d\n", errno);
+        exit(2);
+    }
+    if (child == 0) {
+        if (begin != NULL) begin();
+        run_child(run, op, thread, calls);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) exit(2);
+    if (WIFSIGNALED(status)) run_fail(run, "the forked child died of signal %d", WTERMSIG(status));
+    if (WEXITSTATUS(status) != 0)
+        run_fail(run, "the forked child ended with status %d", WEXITSTATUS(status));
+}
