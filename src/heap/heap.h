@@ -31,7 +31,8 @@ enum visit_state {
     VISIT_NONE,
     VISIT_ANNOUNCED, /* one may come; its thread takes it back when it enters */
     VISIT_GOING_ON,  /* the visitor is inside, or finds that the thread is, and leaves */
-    VISIT_AWAITED    /* and the thread waits for it to leave */
+    VISIT_AWAITED,   /* and the thread waits for it to leave */
+    VISIT_LEFT       /* in a forked child: the visitor did not come along */
 };
 
 /* Whether a heap has memory to grow by. */
@@ -234,8 +235,8 @@ bool heap_visit_others(struct heap *heap, enum visit how);
 void heap_end_given_up(struct heap *heap, struct segment *segment);
 /* The thread enters its heap, which a visitor may be in. */
 MOAT_COLD void heap_enter_announced(struct heap *heap);
-/* A hook (see src/README.md). In a forked child that is not recovered yet: whoever visited the heap
-   did not come along. Its pages are left as a gone thread's are. */
+/* A hook (see src/README.md). In a forked child: whoever visited the heap did not come along. Its
+   pages are left as a gone thread's are, by its own thread. */
 MOAT_COLD void fork_free_heap(struct heap *heap);
 
 /* For who frees what others own, or blocks that nobody owns, now and then: what heap_tick does for
@@ -320,8 +321,9 @@ MOAT_INLINE bool heap_is_visited(const struct heap *heap) {
 }
 MOAT_INLINE bool heap_goes_on(const struct heap *heap, struct survivors survivors) {
     if (heap == heap_at(HEAP_LATE)) return survivors.late;
-    if (heap_is_visited(heap)) return false; /* who did it was in the middle of a change */
-    return survivors.all ? heap->thread != 0 : heap == survivors.heap;
+    if (survivors.all) return heap->thread != 0;
+    /* who visited it was in the middle of a change */
+    return heap == survivors.heap && !heap_is_visited(heap);
 }
 /* In a forked child, after whoever held the lock: more heaps are mapped, or not. */
 void heap_pool_recover_tables(void);

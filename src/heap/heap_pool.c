@@ -236,6 +236,7 @@ static uint32_t count_unused(const struct heap_pool *pool) {
 
 void heap_leave_visited(struct heap *heap) {
     heap_reset(heap);
+    heap->was_visited = true; /* an event of a page it had may be on its way */
     heap->visitors = 0;
     atomic_store_relaxed(&heap->visit, VISIT_NONE);
 }
@@ -249,8 +250,9 @@ void heap_pool_recover(struct survivors survivors) {
     for (uint32_t index = pool->made; index-- > 0;) {
         struct heap *heap = heap_at(index);
         bool unused = heap->thread == 0 && index != HEAP_LATE;
+        if (heap_is_visited(heap) && survivors.all && !unused) heap->visit = VISIT_LEFT;
         if (heap_goes_on(heap, survivors) || (unused && (!anew || survivors.all))) continue;
-        if (heap_is_visited(heap) && (survivors.all ? heap->thread != 0 : heap == survivors.heap)) {
+        if (heap == survivors.heap && !survivors.all) {
             heap_leave_visited(heap);
             continue;
         }

@@ -50,13 +50,13 @@ static bool enter(struct heap *heap) {
 void heap_enter_announced(struct heap *heap) {
     for (;;) {
         /* pairs with recover_as; before the look, since what is waited for is what was seen */
-        bool recovered = atomic_load_acquire(ro.fork_mark) == ro_mark_recovered();
+        bool is_recovered = atomic_load_acquire(ro.fork_mark) == ro_mark_recovered();
         uint32_t seen = atomic_load_acquire(&heap->visit); /* pairs with leave */
         if (seen == VISIT_NONE) return;
         if (seen == VISIT_ANNOUNCED) {
             /* pairs with enter and is_due */
             if (atomic_cas_acq_rel(&heap->visit, &seen, VISIT_NONE)) return;
-        } else if (!recovered) {
+        } else if (!is_recovered || seen == VISIT_LEFT) {
             fork_free_heap(heap);
         } else if (seen == VISIT_AWAITED ||
                    /* pairs with leave */
@@ -83,9 +83,10 @@ static bool is_given_up(const struct heap *heap, const struct page *page) {
         if (live & ~atomic_load_acquire(&word->claim)) return false; /* pairs with remote_free */
         claimed += (int32_t)popcount64(live);
     }
-    /* pairs with the stores of such a free */
+    if (page_used(page) != claimed) return false;
+    /* what came before the last count is seen; pairs with the stores of such a free */
     if (!CPU_HAS_TOTAL_STORE_ORDER) os_membarrier();
-    return page_used(page) == claimed;
+    return true;
 }
 
 /* A remote free that has claimed and not yet named its block keeps the page: the heap's thread is
@@ -103,6 +104,8 @@ static void end_page(struct heap *heap, struct segment *segment, struct page *pa
     segment_page_destroy(segment, page);
     segment->purge_at = heap_purge_time(heap->now);
     heap_update_open(heap, segment);
+    /* what its thread scours has changed where it would not look */
+    if (heap->shortage == SHORTAGE_SCOURED) heap->shortage = SHORTAGE_MET;
 }
 
 void heap_end_given_up(struct heap *heap, struct segment *segment) {
@@ -135,15 +138,17 @@ static bool visit(struct heap *heap, uint64_t now, enum visit how) {
 }
 
 /* A thread that was at work since the visit was announced looks after its heap itself: another is
-   announced. The announcement is a read-modify-write, which every processor sees at once. */
+   announced. The announcement is a read-modify-write, which every processor sees at once; the delay
+   begins after it, by a clock that does not lag. */
 static bool is_due(struct heap *heap, uint64_t now) {
     uint32_t count = atomic_load_relaxed(&heap->seqcount);
     if ((count & 1) != 0) return false;
     if (count != heap->visit_seen || atomic_load_relaxed(&heap->visit) == VISIT_NONE) {
         uint64_t delay = ro.options.purge_delay_ms;
         heap->visit_seen = count;
-        heap->visit_at = now + (delay > ANNOUNCED_MIN ? delay : ANNOUNCED_MIN);
         atomic_or_acq_rel(&heap->visit, VISIT_ANNOUNCED); /* pairs with heap_enter_busy */
+        heap->visit_at =
+            os_milliseconds_exactly() + (delay > ANNOUNCED_MIN ? delay : ANNOUNCED_MIN);
         return false;
     }
     return now >= heap->visit_at;

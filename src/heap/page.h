@@ -187,6 +187,7 @@ void *page_pop(struct page *page);
 MOAT_INLINE bool page_push(struct page *page, uintptr_t address) {
     freelist_store(address, freelist_encode(page->local_free, page->secret, address));
     page->local_free = address;
+    atomic_signal_barrier(); /* counted last: a visitor who sees the count rests on the rest */
     return returns_add(&page->returns);
 }
 

@@ -4,12 +4,19 @@
 #include "meta/locks.h"
 
 /* Who comes here in a child that is not recovered was inside the allocator at the fork (a signal
-   handler has forked), or ends the thread before its first call that leaves the fast paths. */
+   handler has forked), maybe just here, or ends the thread before its first call that leaves the
+   fast paths. */
 void locks_wait(enum lock_rank rank) {
-    /* pairs with the stores of fork.c */
-    while (atomic_load_acquire(ro.fork_mark) != ro_mark_recovered()) {
-        fork_free_lock(rank);
-        if (lock_try(&ro.locks[rank])) return;
+    struct lock *lock = &ro.locks[rank];
+    bool is_taken = lock_spin(lock);
+    while (!is_taken) {
+        /* pairs with the stores of fork.c */
+        if (atomic_load_acquire(ro.fork_mark) != ro_mark_recovered()) {
+            fork_free_lock(rank);
+            is_taken = lock_try(lock);
+        } else {
+            is_taken = lock_wait(lock);
+        }
     }
-    lock_acquire(&ro.locks[rank]);
+    lock_note_holder(lock, thread_identity());
 }

@@ -13,16 +13,27 @@
    the holder's processor. */
 #define SPINS 64
 
-MOAT_COLD void lock_acquire_slow(struct lock *lock) {
+MOAT_COLD bool lock_spin(struct lock *lock) {
     for (unsigned i = 0; i < SPINS; i++) {
         uint32_t seen = atomic_load_relaxed(&lock->word);
         /* pairs with lock_release */
-        if (seen == 0 && atomic_cas_acquire(&lock->word, &seen, 1)) return;
+        if (seen == 0 && atomic_cas_acquire(&lock->word, &seen, 1)) return true;
         if (seen == 2) break; /* others sleep already: join them, do not overtake */
         cpu_pause();
     }
-    while (atomic_exchange_acquire(&lock->word, 2) != 0) /* pairs with lock_release */
-        os_futex_wait(&lock->word, 2);
+    return false;
+}
+
+MOAT_COLD bool lock_wait(struct lock *lock) {
+    if (atomic_exchange_acquire(&lock->word, 2) == 0) return true; /* pairs with lock_release */
+    os_futex_wait(&lock->word, 2);
+    return false;
+}
+
+MOAT_COLD void lock_acquire_slow(struct lock *lock) {
+    if (lock_spin(lock)) return;
+    while (!lock_wait(lock)) {
+    }
 }
 
 MOAT_COLD void lock_release_slow(struct lock *lock) { os_futex_wake(&lock->word, 1); }

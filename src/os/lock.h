@@ -17,6 +17,10 @@ struct MOAT_LINE lock {
 };
 
 void lock_acquire_slow(struct lock *lock);
+/* Looks whether it is released soon. True: it was, and is taken. */
+bool lock_spin(struct lock *lock);
+/* Takes the lock, or waits once, like all who have not got it by lock_spin(). True: it is taken. */
+bool lock_wait(struct lock *lock);
 void lock_release_slow(struct lock *lock);
 
 #ifdef MOAT_DEBUG

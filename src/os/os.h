@@ -117,13 +117,16 @@ bool os_random(void *buffer, size_t size);
 /* Milliseconds of a coarse monotonic clock, once os_facts has been read. In a harness: a virtual
    clock that the harness moves. */
 uint64_t os_milliseconds(void);
-/* The same as finely as there is, for seeds. */
+/* By the same clock, which the coarse one may lag behind, but never runs ahead of. */
+uint64_t os_milliseconds_exactly(void);
+/* As finely as there is, for seeds. */
 uint64_t os_nanoseconds(void);
 /* Thread id for reports; process id. */
 unsigned os_thread_id(void);
 unsigned os_process_id(void);
 void os_yield(void);
-/* Waits until *word may differ from `expected`; wakes one or all waiters. */
+/* Waits until *word may differ from `expected`, a second at most: in a forked child nobody may be
+   left to wake who was waiting, and it shall look again. Wakes so many waiters. */
 void os_futex_wait(uint32_t *word, uint32_t expected);
 void os_futex_wake(uint32_t *word, unsigned count);
 /* Expedited barrier on all threads of the process, for machines without total store order. */

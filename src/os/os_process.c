@@ -73,7 +73,9 @@ void os_futex_wait(uint32_t *word, uint32_t expected) {
        is a scheduling point. As the kernel does, it sees the newest value. */
     if (IN_HARNESS && (atomic_load_unseen(word) != expected || os_seam.threads_are_virtual()))
         return;
-    KERNEL(SYS_futex, word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, expected);
+    const struct timespec second = {1, 0};
+    kernel_call(SYS_futex, (long)word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, (long)expected,
+                (long)&second, 0, 0);
 }
 
 void os_futex_wake(uint32_t *word, unsigned count) {

@@ -100,12 +100,15 @@ static int clock_by_system_call(int clock, struct timespec *now) {
     return (int)KERNEL(SYS_clock_gettime, clock, now, 0);
 }
 
-uint64_t os_milliseconds(void) {
+static uint64_t milliseconds_by(int clock) {
     struct timespec now = {0, 0}; /* and stays, if there should be no such clock */
     if (IN_HARNESS) return os_seam.milliseconds();
-    (void)os_facts.clock(CLOCK_MONOTONIC_COARSE, &now);
+    (void)os_facts.clock(clock, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
+
+uint64_t os_milliseconds(void) { return milliseconds_by(CLOCK_MONOTONIC_COARSE); }
+uint64_t os_milliseconds_exactly(void) { return milliseconds_by(CLOCK_MONOTONIC); }
 
 uint64_t os_nanoseconds(void) {
     struct timespec now = {0, 0};

@@ -84,7 +84,8 @@ static void recover_pages(struct segment *segment, uint64_t word, struct survivo
     /* A build without HARDENED_MAP has nothing to rebuild from, and trusts what was abandoned as it
        stands. */
     uint64_t rebuild = HARDENED_MAP ? OWNER_REBUILD : 0;
-    atomic_store_relaxed(&segment->owner, owner_word(OWNER_ABANDONED | rebuild, kind));
+    /* pairs with segment_reclaim */
+    atomic_store_release(&segment->owner, owner_word(OWNER_ABANDONED | rebuild, kind));
     abandoned_add((unsigned)kind, segment_index(segment));
 }
 
@@ -256,14 +257,15 @@ void fork_free_lock(enum lock_rank rank) {
     end_freeing();
 }
 
+/* Where another thread has recovered the rest, others are at work: the segments are this thread's
+   until it leaves them. */
 void fork_free_heap(struct heap *heap) {
-    if (!begin_freeing()) return;
-    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, heap};
-    if (heap_is_visited(heap)) {
-        for_each_taken(&walk, leave_heap);
-        heap_leave_visited(heap);
-    }
-    end_freeing();
+    bool is_left = atomic_load_relaxed(&heap->visit) == VISIT_LEFT;
+    if (!is_left && !begin_freeing()) return;
+    struct walk walk = {{.heap = NULL, .all = false, .late = false}, 0, 0, heap};
+    for_each_taken(&walk, leave_heap);
+    heap_leave_visited(heap);
+    if (!is_left) end_freeing();
 }
 
 /* --- The handler ----------------------------------------------------------------------------- */

@@ -443,6 +443,45 @@ END_TEST
 
 static pid_t fork_without_handlers(void) { return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); }
 
+static void *come_first(void *unused) { return alloc_free(alloc_block(9000)), unused; }
+
+/* A thread that the child has made comes first: the thread that was visited goes on with what its
+   fast paths have in hand, and puts its heap in order itself. */
+static void another_thread_comes_first(void) {
+    pthread_t thread;
+    core_require(pthread_create(&thread, NULL, come_first, NULL) == 0);
+    core_require(pthread_join(thread, NULL) == 0);
+    core_require(core_heap(&other)->visit == VISIT_LEFT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        uint64_t word = core_segment(blocks[i])->owner;
+        core_require(!owner_has_pages(word) || owner_heap(word) == &core_heap(&other)->owner);
+    }
+    alloc_free(alloc_block(9000));
+    core_require(core_heap(&other)->visit == VISIT_NONE);
+    check_all();
+    for (unsigned i = 0; i < COUNT; i++) {
+        expect_block(i);
+        alloc_free(blocks[i]);
+    }
+    core_require(check_all() > 0);
+    core_expect_free_report(REPORT_DOUBLE_FREE, blocks[1]);
+}
+
+START_TEST(a_visited_heap_is_left_to_its_thread_if_another_comes_first) {
+    core_be(&other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    core_heap(&other)->visit = VISIT_GOING_ON;
+    pid_t child = fork_without_handlers();
+    if (child == 0) {
+        another_thread_comes_first();
+        _exit(0);
+    }
+    expect_good_end(child);
+    core_heap(&other)->visit = VISIT_NONE;
+    check_all();
+}
+END_TEST
+
 START_TEST(a_child_made_without_handlers_recovers) {
     core_be(_i == 0 ? &owner : &other);
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
@@ -453,7 +492,7 @@ START_TEST(a_child_made_without_handlers_recovers) {
     if (child == 0) {
         core_require(*ro.fork_mark == 0);
         use_what_is_left();
-        core_require(*ro.fork_mark == 1);
+        core_require(*ro.fork_mark == FORK_RECOVERED);
         _exit(0);
     }
     ro.locks[LOCK_LATE_HEAP].word = ro.locks[LOCK_REGION].word = 0;
@@ -655,6 +694,7 @@ int main(void) {
     tcase_add_loop_test(group, a_thread_caught_between_the_claim_and_its_mark, 0, 2);
     tcase_add_test(group, a_heap_caught_in_its_generic_path_is_made_anew_from_the_maps);
     tcase_add_test(group, a_heap_that_was_visited_is_made_anew_for_its_thread);
+    tcase_add_test(group, a_visited_heap_is_left_to_its_thread_if_another_comes_first);
     tcase_add_test(group, who_waits_for_a_visitor_that_did_not_come_along_goes_on);
     tcase_add_test(group, a_fork_from_a_signal_handler_that_interrupted_malloc_keeps_the_heap);
     tcase_add_loop_test(group, a_child_made_without_handlers_recovers, 0, 2);
