@@ -350,7 +350,10 @@ MOAT_INLINE bool claim(struct segment *segment, uint64_t word, uintptr_t address
    when the delay has passed; one without may never. */
 MOAT_NOINLINE static void free_without_heap(struct segment *segment, uint64_t word,
                                             uintptr_t address) {
+    uintptr_t own = thread_word();
     if (!claim(segment, word, address)) return;
+    /* a handler may have made the heap meanwhile */
+    MOAT_CHECK(is_heap(own) || thread_may_lack_heap(own), "thread word overwritten", own);
     /* its owner may have left meanwhile; pairs with leave_segment */
     uint64_t now = atomic_load_acquire(&segment->owner);
     if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED))

@@ -29,10 +29,10 @@
 struct heap;
 
 /* Marks that are no heap: a thread that has not allocated yet, and one whose exit hook has run (it
-   never owns again). They differ from every entry of ro.local_heaps too, so that both fast paths
-   take their slow branch. */
+   never owns again), which is random but for this part of it (THREAD_ENDED in heap.h). They differ
+   from every entry of ro.local_heaps too, so that both fast paths take their slow branch. */
 #define THREAD_NEW ((uintptr_t)0x0e)
-#define THREAD_ENDED ((uintptr_t)0x0f)
+#define THREAD_ENDED_PART ((uintptr_t)0x0f)
 /* The thread is inside the allocator: whatever calls it now is a signal handler that interrupted
    it. */
 #define THREAD_BUSY ((uintptr_t)0x1e)
@@ -76,10 +76,6 @@ MOAT_INLINE bool thread_is_relocated(void) { return moat_thread_self == &moat_th
 void thread_settle(void);
 /* Whether a word that is no heap and no mark is so because of the above. */
 bool thread_is_early(uintptr_t word);
-/* Whether a word that is no heap is right, outside the allocator. */
-MOAT_INLINE bool thread_may_lack_heap(uintptr_t word) {
-    return word == THREAD_NEW || word == THREAD_ENDED || thread_is_early(word);
-}
 
 /* Returns what thread_leave gives back. A handler may make a new thread its heap between any two
    instructions: there one instruction reads and marks. It is not used for the others because it

@@ -135,6 +135,13 @@ MOAT_INLINE bool is_heap(uintptr_t word) {
     return rotr64(word - ro_load(heaps_base), HEAP_SHIFT) < ro_load(heaps_max);
 }
 
+/* The mark of a thread whose exit hook has run: whoever overwrites a thread's word cannot tell. */
+#define THREAD_ENDED (ro.thread_ended)
+/* Whether a word that is no heap is right, outside the allocator. */
+MOAT_INLINE bool thread_may_lack_heap(uintptr_t word) {
+    return word == THREAD_NEW || word == THREAD_ENDED || thread_is_early(word);
+}
+
 /* The running thread's heap; NULL before its first allocation, after its exit hook, or if its word
    was overwritten. */
 MOAT_INLINE struct heap *heap_of_thread(void) {

@@ -128,6 +128,13 @@ struct heap *heap_try_late(void) {
     return NULL;
 }
 
+/* A word that says the thread is new says so in each process: whether the thread has a heap stands
+   in the C library's table, too. A harness's threads share one such table. */
+static bool has_heap_already(const struct heap *before, const struct heap *heap) {
+    return !IN_HARNESS && before != NULL && before != heap && is_heap((uintptr_t)before) &&
+           before->thread == thread_identity();
+}
+
 /* The first heap of a thread, which is busy meanwhile; its word leads to the heap from then on.
    NULL: none left, or no memory. */
 static struct heap *make_heap_of_thread(void) {
@@ -139,8 +146,10 @@ static struct heap *make_heap_of_thread(void) {
     heap->trims_seen = atomic_load_relaxed(&ro.pool->trims);
     heap->now = os_milliseconds();
     thread_leave((uintptr_t)heap);
-    /* May allocate: the heap serves it. Without the hook the heap is not given back at thread end:
-       better that than no memory. */
+    /* Both may allocate: the heap serves it. Without the hook the heap is not given back at thread
+       end: better that than no memory. */
+    const struct heap *before = pthread_getspecific(key - KEY_FIRST);
+    MOAT_CHECK(!has_heap_already(before, heap), "thread word overwritten", THREAD_NEW);
     (void)pthread_setspecific(key - KEY_FIRST, heap);
     thread_mark_busy();
     return heap;

@@ -53,6 +53,7 @@ struct ro {
     size_t os_page;      /* bytes */
     size_t mappings_max; /* that the process may have */
     enum overcommit_mode overcommit;
+    uintptr_t thread_ended;          /* THREAD_ENDED: a random mark */
     struct random_root *random_root; /* NULL: seeds come from the kernel yet */
     uint64_t canary_key[2];          /* strict level alone */
     struct options options;

@@ -78,6 +78,7 @@ static bool fill_state(const struct layout *layout, struct random *random) {
     ro.random_root = &state->random_root;
     if (ro_is_strict())
         for (unsigned i = 0; i < 2; i++) ro.canary_key[i] = random_next(random);
+    ro.thread_ended = (random_next(random) & ~THREAD_NO_HEAP) | THREAD_ENDED_PART;
     for (unsigned i = 0; i < REGION_TABLES; i++) ro.region->tables[i] = layout->tables[i];
     ro.pool->heaps = layout->tables[TABLE_HEAPS];
     ro.pool->randoms = layout->tables[TABLE_RANDOMS];

@@ -53,7 +53,7 @@ struct misuse_case {
 
 extern const struct misuse_case double_free_cases[], racing_cases[], lifetime_cases[],
     no_block_cases[], resize_cases[], sized_cases[], link_cases[], forged_link_cases[],
-    guard_cases[], reentrant_cases[], right_cases[], strict_cases[];
+    guard_cases[], reentrant_cases[], thread_word_cases[], right_cases[], strict_cases[];
 
 /* Which of the case's processes this is, from 0; a scene may vary its timing or its address by
    it. */

@@ -432,7 +432,7 @@ START_TEST(a_reset_leaves_nothing) {
     ck_assert(os_protect_read(&ro, RO_ALIGNMENT));
     ck_assert(os_commit(at(3), page));
     uintptr_t virtual_word = 77;
-    thread_word() = THREAD_ENDED;
+    thread_word() = THREAD_ENDED_PART;
     harness_set_thread_word(&virtual_word);
     harness_fail_from(OS_RESERVE, 1);
     harness_limit_committed(0);
