@@ -89,6 +89,7 @@ struct moat_stats {
     size_t guards_missing; /* guard pages the kernel refused */
     size_t heaps;          /* thread heaps ever made */
     size_t locks_taken;    /* times a process-wide lock was taken */
+    size_t growth_blocked; /* growths that a mapping behind a table forbade */
 };
 void moat_stats_get(struct moat_stats *stats);
 

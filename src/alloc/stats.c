@@ -58,6 +58,7 @@ void stats_collect(struct stats *stats) {
     stats->reserved = (size_t)end << SEGMENT_SHIFT;
     stats->committed = atomic_load_relaxed(&region->committed);
     stats->guards_missing = atomic_load_relaxed(&region->guards_missing);
+    stats->growth_blocked = atomic_load_relaxed(&region->growth_blocked);
     stats->heaps = atomic_load_relaxed(&ro.pool->made);
     stats->locks_taken =
         atomic_load_relaxed(&region->lock_count) + atomic_load_relaxed(&ro.pool->lock_count);

@@ -151,6 +151,27 @@ static bool extend_tables(struct region *region, uint32_t segments) {
     return true;
 }
 
+/* A table grows where it lies, or not: whether something else is mapped where one would go on. */
+static bool find_tables_blocked(struct region *region, uint32_t segments) {
+    bool blocked = false;
+    if (UNDER_THREAD_SANITIZER) return false; /* there a look maps over what is there */
+    for (enum region_table i = 0; i < REGION_TABLES; i++) {
+        const struct table *table = &region->tables[i];
+        size_t wanted = round_up(region_table_bytes(i, segments), ro.os_page);
+        if (wanted > table->mapped)
+            blocked |=
+                os_find_hole(wanted - table->mapped, ro.os_page, table->start + table->mapped) == 0;
+    }
+    atomic_store_relaxed(&region->tables_blocked, blocked);
+    if (blocked) atomic_add_relaxed(&region->growth_blocked, 1);
+    return blocked;
+}
+
+/* Nothing is to be had further on either: there are no addresses, or no place for the tables. */
+static bool is_in_vain(struct region *region, uint32_t first, uint32_t least) {
+    return !address_space_left(least) || find_tables_blocked(region, first + least);
+}
+
 /* Every table is mapped that far. The extent's page is writable for this moment only; where it
    cannot be made read-only again, until the region grows next. */
 static bool publish_extent(struct region *region, uint32_t extent) {
@@ -214,16 +235,17 @@ static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
         if ((size_t)start + count > region->span) break;
         uint32_t least = start + count - first; /* or it would have been found without */
         /* at a limit a call that fails asks the kernel once */
-        if (region->window_refused && !address_space_left(least)) break;
+        if (region->window_refused && is_in_vain(region, first, least)) break;
         /* before the extent grows over it: a forked child may be all that sees it */
         bar_segments(region, old, first + guard);
         uint32_t length = map_some(region, first, window_step(region, first, least), least);
         region->window_refused = length == 0;
         if (length != 0) {
             take_segments(region, old, first - old + guard);
+            atomic_store_relaxed(&region->tables_blocked, false);
             return start;
         }
-        if (!address_space_left(least)) break;
+        if (is_in_vain(region, first, least)) break;
         first += GROW_SKIP << attempt / 4;
     }
     unbar_segments(region, old, first < region->span ? first + 1 : region->span);
@@ -262,7 +284,10 @@ void region_explain_failure(size_t wanted) {
     for (enum region_table table = 0; table < REGION_TABLES; table++)
         tables += region_table_bytes(table, segments) + ro.os_page;
     enum os_limit limit = os_diagnose_limit(((size_t)segments << SEGMENT_SHIFT) + tables);
-    report_warning("out of memory; reached: ", limits[limit], 0);
+    const char *reached = limits[limit];
+    if (limit == OS_LIMIT_MEMORY && atomic_load_relaxed(&ro.region->tables_blocked))
+        reached = "another mapping, behind a table of moat's";
+    report_warning("out of memory; reached: ", reached, 0);
 }
 
 /* The kernel is asked for the first that are owed, and all beside them: one mapping less to take

@@ -50,6 +50,8 @@ struct region {
     uint32_t markers;      /* enum markers */
     size_t splits;         /* runs that are mappings of their own */
     size_t guards_missing; /* guards that could not be had */
+    size_t growth_blocked; /* times the heap could not grow for what lies behind a table */
+    bool tables_blocked;   /* it was so at the last attempt */
     bool memory_is_locked; /* what will be mapped is locked in memory: mlockall(MCL_FUTURE) */
     size_t committed;      /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;     /* times the lock was taken, under it */

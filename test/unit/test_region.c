@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 static bool open_segment(uint32_t index) {
     struct guarded whole = {SEGMENT_SIZE - ro.os_page, 1, GUARD_NONE, false};
@@ -161,6 +162,60 @@ START_TEST(a_failed_growth_takes_nothing) {
             if (!met) break;
             ck_assert_uint_lt(n, 1000);
         }
+}
+END_TEST
+
+static uint64_t mappings_asked;
+
+static bool count_mappings(long number, const long *arguments, long *result) {
+    (void)arguments;
+    (void)result;
+    mappings_asked += number == SYS_mmap;
+    return false;
+}
+
+static uint32_t fill_extent(void) {
+    uint32_t index = 0;
+    do core_require(region_take(1, 1, &index));
+    while (region_in_use() < ro.region->extent);
+    return index;
+}
+
+/* What another mapping behind a table forbids is counted, costs a few calls an attempt, and is
+   possible again when that mapping has gone. */
+START_TEST(a_mapping_behind_a_table_stops_growth_for_that_long) {
+    core_start_ready("region=4G");
+    if (region_table_bytes((enum region_table)_i, 1) == 0) return; /* of the strict level alone */
+    uint32_t last = fill_extent(), extent = ro.region->extent, index = 0;
+    const struct table *table = &ro.region->tables[_i];
+    uintptr_t behind = table->start + table->mapped;
+    /* the small tables have room for some segments more in their last page */
+    size_t least = (size_t)(table->mapped / region_table_bytes((enum region_table)_i, 1)) + 1;
+    uint32_t count = (uint32_t)least - extent > 0 ? (uint32_t)least - extent + 1 : 1;
+    void *theirs = mmap((void *)behind, ro.os_page, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    ck_assert_uint_eq((uintptr_t)theirs, behind);
+    for (unsigned i = 1; i <= 3; i++) {
+        mappings_asked = 0;
+        harness_set_kernel(count_mappings);
+        ck_assert(!region_take(count, 1, &index));
+        harness_set_kernel(NULL);
+        ck_assert_uint_lt(mappings_asked, i == 1 ? 60 : 10);
+        ck_assert_uint_eq(ro.region->growth_blocked, i);
+        ck_assert(ro.region->tables_blocked);
+        ck_assert_uint_eq(ro.region->extent, extent);
+        check_region();
+        /* what is given back is had again */
+        region_give(last, 1);
+        ck_assert(region_take(1, 1, &index));
+        ck_assert_uint_eq(index, last);
+    }
+    ck_assert_uint_eq(core_stats().growth_blocked, 3);
+    ck_assert_int_eq(munmap(theirs, ro.os_page), 0);
+    ck_assert(region_take(count, 1, &index));
+    ck_assert(!ro.region->tables_blocked);
+    ck_assert_uint_eq(ro.region->growth_blocked, 3);
+    check_region();
 }
 END_TEST
 
@@ -414,6 +469,8 @@ int main(void) {
     tcase_add_loop_test(group, runs_agree_with_a_model, 0, 4);
     tcase_add_test(group, an_exhausted_region_says_no_and_stays_usable);
     tcase_add_test(group, a_failed_growth_takes_nothing);
+    tcase_add_loop_test(group, a_mapping_behind_a_table_stops_growth_for_that_long, 0,
+                        REGION_TABLES);
     tcase_add_test(group, windows_double_and_the_tables_follow);
     tcase_add_test(group, the_extent_is_never_ahead_of_the_tables);
     tcase_add_test(group, segments_are_taken_in_address_order);
