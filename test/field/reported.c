@@ -1,0 +1,135 @@
+/*
+ * reported: what users of allocators have reported in public, each as a small program. Argument:
+ * the case; for "loaded" the library, too.
+ */
+#include "require.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MIB ((size_t)1 << 20)
+
+/* Blocks of all kinds; more huge ones than a cache may hold, so that they go back at once. */
+static void *use_all_kinds(void *unused) {
+    static const size_t sizes[] = {0, 16, 700, 5000, 40000, 300000, 2 * MIB, 5 * MIB};
+    enum { SIZES = sizeof sizes / sizeof sizes[0], EACH = 20 };
+    char *blocks[SIZES][EACH];
+    for (size_t i = 0; i < SIZES; i++)
+        for (size_t k = 0; k < EACH; k++) {
+            blocks[i][k] = k % 2 != 0 ? malloc(sizes[i]) : calloc(1, sizes[i]);
+            REQUIRE(blocks[i][k] != NULL, "%zu bytes", sizes[i]);
+            if (sizes[i] != 0) blocks[i][k][sizes[i] - 1] = 1;
+        }
+    for (size_t i = 0; i < SIZES; i++)
+        for (size_t k = 0; k < EACH; k++) {
+            if (k % 3 == 0) blocks[i][k] = realloc(blocks[i][k], sizes[i] * 2 + 1);
+            REQUIRE(blocks[i][k] != NULL, "twice %zu bytes", sizes[i]);
+            free(blocks[i][k]);
+        }
+    malloc_trim(0);
+    return unused;
+}
+
+static void in_thread(const pthread_attr_t *attributes) {
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, attributes, use_all_kinds, NULL) == 0, "pthread_create");
+    REQUIRE(pthread_join(thread, NULL) == 0, "pthread_join");
+}
+
+static void in_child(void) {
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        use_all_kinds(NULL);
+        in_thread(NULL);
+        _exit(0);
+    }
+    REQUIRE(child > 0 && waitpid(child, &status, 0) == child && status == 0, "the child: %#x",
+            (unsigned)status);
+}
+
+/* The first malloc of a thread with a small stack overflowed it. */
+static void small_stacks(void) {
+    pthread_attr_t attributes;
+    REQUIRE(pthread_attr_init(&attributes) == 0, "pthread_attr_init");
+    REQUIRE(pthread_attr_setstacksize(&attributes, (size_t)PTHREAD_STACK_MIN) == 0, "a stack");
+    for (int i = 0; i < 20; i++) in_thread(&attributes);
+}
+
+/* In a root directory without /proc, where nothing can be asked of files. */
+static void no_files(void) {
+    char name[] = "/tmp/moat-XXXXXX";
+    REQUIRE(mkdtemp(name) != NULL, "a directory");
+    bool changed = chroot(name) == 0 && chdir("/") == 0;
+    if (!changed) {
+        rmdir(name);
+        skip_test("no other root directory can be had: errno %d", errno);
+    }
+    use_all_kinds(NULL);
+    in_thread(NULL);
+    in_child();
+    errno = 0;
+    REQUIRE(malloc((size_t)1 << 46) == NULL && errno == ENOMEM, "too much is refused");
+    rmdir("/"); /* it stays, empty, if the system does not want that */
+}
+
+/* Lists of the C library that allocate while they are locked. */
+static unsigned ends;
+static void at_end(void) {
+    free(malloc(100 + ends % 5000));
+    if (++ends == 600) (void)!write(STDOUT_FILENO, "all ends\n", 9);
+}
+static void many_ends(void) {
+    for (unsigned i = 0; i < 600; i++) REQUIRE(atexit(at_end) == 0, "atexit");
+    in_child();
+}
+
+typedef void *allocate(size_t size);
+typedef void give(void *block);
+
+/* The library comes late, by dlopen(): its thread-local storage must have room, and what it does
+   must not disturb the allocator that is there. */
+static void loaded(const char *path) {
+    char *before = malloc(100);
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    REQUIRE(library != NULL, "dlopen: %s", dlerror());
+    allocate *their_malloc = NULL;
+    give *their_free = NULL;
+    *(void **)&their_malloc = dlsym(library, "malloc");
+    *(void **)&their_free = dlsym(library, "free");
+    REQUIRE(their_malloc != NULL && their_free != NULL, "malloc and free");
+    REQUIRE(their_malloc != malloc, "another malloc than the program's");
+    for (size_t size = 1; size < 4 * MIB; size += size / 3 + 7) {
+        char *block = their_malloc(size), *own = malloc(size);
+        REQUIRE(block != NULL && own != NULL, "%zu bytes", size);
+        block[size - 1] = own[size - 1] = 1;
+        their_free(block);
+        free(own);
+    }
+    in_thread(NULL);
+    in_child();
+    free(before);
+}
+
+int main(int count, char **arguments) {
+    const char *name = count > 1 ? arguments[1] : "";
+    if (strcmp(name, "small_stacks") == 0)
+        small_stacks();
+    else if (strcmp(name, "no_files") == 0)
+        no_files();
+    else if (strcmp(name, "many_ends") == 0)
+        many_ends();
+    else if (strcmp(name, "loaded") == 0 && count > 2)
+        loaded(arguments[2]);
+    else
+        REQUIRE(false, "reported CASE [LIBRARY]");
+    return 0;
+}
