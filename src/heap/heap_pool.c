@@ -158,16 +158,20 @@ static struct heap *make_heap_of_thread(void) {
 /* Whose word leads to no heap: makes one, or takes the late heap. */
 MOAT_COLD static struct heap *acquire_without_heap(void) {
     uintptr_t outside = thread_enter();
-    struct heap *heap =
-        is_heap(outside) ? (struct heap *)outside : NULL; /* by a handler just now */
-    if (outside == THREAD_BUSY) heap_report_reentry();    /* moat_check() in a signal handler */
-    MOAT_CHECK(heap != NULL || thread_may_lack_heap(outside), "thread word overwritten", outside);
-    if (outside == THREAD_NEW && atomic_load_relaxed(&exit_key) == KEY_MISSING) {
-        thread_leave(outside);
-        make_exit_key();
-        return heap_acquire();
+    struct heap *heap = NULL;
+    if (outside == THREAD_NEW) {
+        if (atomic_load_relaxed(&exit_key) == KEY_MISSING) {
+            thread_leave(outside);
+            make_exit_key();
+            return heap_acquire();
+        }
+        heap = make_heap_of_thread();
+    } else {
+        if (outside == THREAD_BUSY) heap_report_reentry();   /* moat_check() in a handler */
+        if (is_heap(outside)) heap = (struct heap *)outside; /* by a handler just now */
+        MOAT_CHECK(heap != NULL || thread_may_lack_heap(outside), "thread word overwritten",
+                   outside);
     }
-    if (outside == THREAD_NEW) heap = make_heap_of_thread();
     if (heap == NULL) {
         locks_acquire(LOCK_LATE_HEAP);
         return enter_late_heap(outside);
