@@ -22,10 +22,11 @@
    inaccessible itself when it is freed. */
 enum { GUARDED = 16 * 1024 };
 
-/* None is a multiple of a granule: behind each are some bytes of canary. */
-static const size_t sizes[] = {1,    13,    24,    40,     100,     1000,
-                               4001, 16001, 20001, 300001, 3145729, 8388611};
-enum { SIZES = sizeof sizes / sizeof *sizes, IN_PAGES = 8 };
+/* Behind each are some bytes of canary: two fill a class, and the others are no multiple of a
+   granule. */
+static const size_t sizes[] = {1,    13,   16,    24,    40,     100,     1000,
+                               4001, 4096, 16001, 20001, 300001, 3145729, 8388611};
+enum { SIZES = sizeof sizes / sizeof *sizes, IN_PAGES = 10, BELOW_HUGE = 12 };
 
 static size_t round_size(void) { return sizes[scene_round]; }
 
@@ -428,13 +429,14 @@ const struct misuse_case strict_cases[] = {
     CASE_STRICT("overflow", "to-granule.local", AT_ONCE, to_granule, LOCAL, SIZES),
     CASE_STRICT("overflow", "to-granule.ended", AT_ONCE, to_granule, ENDED, SIZES),
     CASE_STRICT("overflow", "last-of-granule.local", AT_ONCE, last_of_granule, LOCAL, SIZES),
-    CASE_STRICT("overflow", "underflow.local", AT_ONCE, underflow, LOCAL, IN_PAGES),
+    CASE_STRICT("overflow", "underflow.local", AT_ONCE, underflow, LOCAL, SIZES),
     CASE_STRICT("overflow", "underflow.child", AT_ONCE, underflow, CHILD, IN_PAGES),
     CASE_STRICT("overflow", "realloc-in-place", AT_ONCE, overflow_then_realloc, 0, SIZES),
     CASE_STRICT("overflow", "realloc-moving", AT_ONCE, overflow_then_realloc, 100000, SIZES),
     CASE_STRICT("overflow", "of-resized", AT_ONCE, overflow_of_resized, 1, SIZES),
     CASE_STRICT("overflow", "of-moved", AT_ONCE, overflow_of_resized, 5000, SIZES),
-    CASE_STRICT_WITH("overflow", "in-pages.local", AT_ONCE, one_byte, LOCAL, 10, "region=64M"),
+    CASE_STRICT_WITH("overflow", "in-pages.local", AT_ONCE, one_byte, LOCAL, BELOW_HUGE,
+                     "region=64M"),
     CASE_STRICT("guard", "strict-behind", FAULT, fault_behind, 0, GUARDED_SIZES),
     CASE_STRICT("guard", "strict-before", FAULT, fault_before, 0, GUARDED_SIZES),
     CASE_STRICT("guard", "strict-freed-first", FAULT, fault_after_free, 0, GUARDED_SIZES),
