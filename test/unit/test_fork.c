@@ -89,6 +89,11 @@ static void *make_all(void *unused) {
     return NULL;
 }
 
+static void the_other_makes_blocks(void) {
+    core_be(&other);
+    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+}
+
 static void use_what_is_left(void) {
     for (unsigned i = 0; i < COUNT; i++) expect_block(i);
     allocate_apart();
@@ -156,8 +161,7 @@ static void fork_again(void) {
 }
 
 START_TEST(a_child_of_a_child_does_too) {
-    core_be(&other);
-    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    the_other_makes_blocks();
     core_begin(&owner);
     in_child(fork_again);
     core_be(&other);
@@ -303,8 +307,7 @@ static void everything_goes_back(void) {
 }
 
 START_TEST(a_heap_caught_in_its_generic_path_is_made_anew_from_the_maps) {
-    core_be(&other);
-    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    the_other_makes_blocks();
     core_begin(&owner);
     core_heap(&other)->seqcount++;
     in_child(nothing_is_lost);
@@ -317,8 +320,7 @@ END_TEST
 
 /* Whoever visited it did not come along: the thread that did has its heap, with nothing in it. */
 START_TEST(a_heap_that_was_visited_is_made_anew_for_its_thread) {
-    core_be(&other);
-    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    the_other_makes_blocks();
     core_heap(&other)->visit = VISIT_GOING_ON;
     in_child(nothing_is_lost);
     in_child(everything_goes_back);
@@ -340,8 +342,7 @@ static void wait_for_the_visitor(void) {
 }
 
 START_TEST(who_waits_for_a_visitor_that_did_not_come_along_goes_on) {
-    core_be(&other);
-    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    the_other_makes_blocks();
     core_heap(&other)->visit = VISIT_GOING_ON;
     uintptr_t outside = thread_enter(); /* the child is not put in order by the handler */
     pid_t child = fork();
@@ -404,8 +405,7 @@ static void halves_are_settled(void) {
 
 /* The owner's bit is written, the list and the count are not: the bit is the truth. */
 START_TEST(a_thread_caught_between_the_live_bit_and_the_list) {
-    core_be(&other);
-    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    the_other_makes_blocks();
     half_freed = core_alloc(&other, 112);
     ck_assert(map_give(map_word_of((uintptr_t)half_freed), map_place_of((uintptr_t)half_freed)));
     core_alloc(&other, 112);
@@ -449,27 +449,19 @@ static void *come_first(void *unused) { return alloc_free(alloc_block(9000)), un
    fast paths have in hand, and puts its heap in order itself. */
 static void another_thread_comes_first(void) {
     pthread_t thread;
-    core_require(pthread_create(&thread, NULL, come_first, NULL) == 0);
-    core_require(pthread_join(thread, NULL) == 0);
-    core_require(core_heap(&other)->visit == VISIT_LEFT);
+    core_require(pthread_create(&thread, NULL, come_first, NULL) == 0 &&
+                 pthread_join(thread, NULL) == 0 && core_heap(&other)->visit == VISIT_LEFT);
     for (unsigned i = 0; i < COUNT; i++) {
         uint64_t word = core_segment(blocks[i])->owner;
         core_require(!owner_has_pages(word) || owner_heap(word) == &core_heap(&other)->owner);
     }
     alloc_free(alloc_block(9000));
     core_require(core_heap(&other)->visit == VISIT_NONE);
-    check_all();
-    for (unsigned i = 0; i < COUNT; i++) {
-        expect_block(i);
-        alloc_free(blocks[i]);
-    }
-    core_require(check_all() > 0);
-    core_expect_free_report(REPORT_DOUBLE_FREE, blocks[1]);
+    free_everything_twice();
 }
 
 START_TEST(a_visited_heap_is_left_to_its_thread_if_another_comes_first) {
-    core_be(&other);
-    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    the_other_makes_blocks();
     core_heap(&other)->visit = VISIT_GOING_ON;
     pid_t child = fork_without_handlers();
     if (child == 0) {
@@ -486,8 +478,7 @@ START_TEST(a_child_made_without_handlers_recovers) {
     core_be(_i == 0 ? &owner : &other);
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
     core_begin(&owner);
-    ro.locks[LOCK_LATE_HEAP].word = ro.locks[LOCK_REGION].word =
-        1; /* of a thread that does not come along */
+    ro.locks[LOCK_LATE_HEAP].word = ro.locks[LOCK_REGION].word = 1; /* of a thread that stays */
     pid_t child = fork_without_handlers();
     if (child == 0) {
         core_require(*ro.fork_mark == 0);
@@ -570,8 +561,7 @@ END_TEST
    it. */
 START_TEST(an_interrupted_call_gets_a_lock_that_nobody_is_left_to_release) {
     enum lock_rank rank = (enum lock_rank)_i;
-    core_be(&other);
-    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    the_other_makes_blocks();
     core_begin(&owner);
     uintptr_t outside = thread_enter();
     ro.locks[rank].word = 1;
@@ -595,8 +585,7 @@ END_TEST
 /* The late heap's holder was anywhere in it. */
 START_TEST(a_late_heap_that_was_in_use_is_left_like_a_gone_threads) {
     other.word = THREAD_ENDED;
-    core_be(&other);
-    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    the_other_makes_blocks();
     struct heap *late = heap_try_late();
     core_require(late != NULL);
     core_begin(&owner);
@@ -617,8 +606,7 @@ static void what_was_in_hand_comes_back(void) {
 
 START_TEST(segments_in_the_hand_of_a_gone_thread_are_taken_back) {
     uint32_t first, second;
-    core_be(&other);
-    for (unsigned i = 0; i < COUNT; i++) make_block(i);
+    the_other_makes_blocks();
     core_begin(&owner);
     ck_assert(region_take(1, 1, &first) && region_take(3, 1, &second));
     ck_assert(os_commit((void *)segment_address(first), SEGMENT_SIZE));
