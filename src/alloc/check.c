@@ -45,7 +45,7 @@ static size_t check_pages(const struct segment *segment, enum page_kind kind,
 }
 
 /* Segments of a heap, each in the list its index says. */
-static size_t check_heap(const struct heap *heap) {
+MOAT_COLD static size_t check_heap(const struct heap *heap) {
     size_t count = 0;
     uint32_t segments = 0;
     MOAT_CHECK(heap_validate(heap), "check: heap, its queues and direct table", heap);
@@ -85,7 +85,7 @@ static void check_no_room(const struct segment *segment, enum page_kind kind) {
 }
 
 /* Reclaimed as the heap, checked, and left as it was. */
-static size_t check_abandoned(struct heap *heap, unsigned set) {
+MOAT_COLD static size_t check_abandoned(struct heap *heap, unsigned set) {
     size_t count = 0;
     uint32_t index;
     for (uint32_t from = 0; abandoned_find(set, from, &index); from = index + 1) {
@@ -113,7 +113,7 @@ static size_t check_abandoned(struct heap *heap, unsigned set) {
 }
 
 /* What is in use is taken, and every abandoned segment can be found. */
-static void check_owners(void) {
+MOAT_COLD static void check_owners(void) {
     const struct region *region = ro.region;
     for (uint32_t index = 0; index < region->extent; index++) {
         uint64_t word = atomic_load_acquire(&segment_at(index)->owner); /* pairs with its giving */
@@ -128,7 +128,7 @@ static void check_owners(void) {
     }
 }
 
-size_t check_all(void) {
+MOAT_COLD size_t check_all(void) {
     /* pairs with init */
     if (!ro_is_started() || !alloc_is_ready()) return 0;
     struct heap *heap = heap_acquire();

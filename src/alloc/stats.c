@@ -45,7 +45,7 @@ static void add_segment(struct stats *stats, const struct segment *segment) {
     stats->segments++;
 }
 
-void stats_collect(struct stats *stats) {
+MOAT_COLD void stats_collect(struct stats *stats) {
     *stats = (struct stats){0};
     if (!ro_is_started()) return;
     const struct region *region = ro.region;

@@ -91,9 +91,10 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
 }
 
 /* A segment of the heap that can take a page of the kind: an open one, else an empty one. */
-static struct segment *open_segment(struct heap *heap, enum page_kind kind) {
-    if (kind != PAGE_LARGE && !list_is_empty(&heap->open[kind]))
-        return segment_at(heap->open[kind].first);
+static struct segment *open_segment(struct heap *heap, uint32_t size_class) {
+    enum page_kind kind = size_class_page_kind(size_class);
+    struct segment *open = heap_find_open(heap, size_class);
+    if (open != NULL) return open;
     uint64_t word = owner_word((uintptr_t)heap, kind);
     while (!list_is_empty(&heap->open[OPEN_EMPTY])) {
         struct segment *segment = segment_at(heap->open[OPEN_EMPTY].first);
@@ -144,7 +145,7 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
     for (int adoptions = 0;;) {
         struct page *page = search_queue(heap, size_class);
         if (page != NULL) return page;
-        struct segment *segment = open_segment(heap, kind);
+        struct segment *segment = open_segment(heap, size_class);
         if (segment == NULL && adoptions < ADOPTIONS_PER_SEARCH &&
             heap_adopt_one(heap, size_class)) {
             adoptions++;
@@ -189,7 +190,7 @@ void heap_page_event(struct heap *heap, struct page *page) {
     heap_leave(heap);
 }
 
-bool heap_validate(const struct heap *heap) {
+MOAT_COLD bool heap_validate(const struct heap *heap) {
     for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
         const uint32_t last = list_last(&heap->queues[size_class], pages_in_queue());
         uint32_t previous = last;

@@ -207,6 +207,9 @@ void heap_list_add(struct heap *heap, struct segment *segment);
 void heap_list_remove(struct heap *heap, struct segment *segment);
 /* The list of open segments it belongs to now, after its pages changed. */
 void heap_update_open(struct heap *heap, struct segment *segment);
+/* An open segment of the class's kind; of the first few one that has a slot of the class, else one
+   that has a slot never used. NULL: none is open. */
+struct segment *heap_find_open(struct heap *heap, uint32_t size_class);
 /* Gives an unused page back to its segment. */
 void heap_release_page(struct heap *heap, struct page *page);
 /* Whether a limit may end the memory of this process before the machine's ends. */

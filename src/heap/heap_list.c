@@ -56,6 +56,23 @@ void heap_update_open(struct heap *heap, struct segment *segment) {
     list_push_front(&heap->open[list], segments_open(), segment_index(segment));
 }
 
+/* Open segments that are looked at. */
+#define LOOKS_FOR_SLOT 4u
+
+struct segment *heap_find_open(struct heap *heap, uint32_t size_class) {
+    enum page_kind kind = size_class_page_kind(size_class);
+    if (kind == PAGE_LARGE) return NULL;
+    uint32_t index = heap->open[kind].first;
+    struct segment *first = index != 0 ? segment_at(index) : NULL, *never_used = NULL;
+    for (unsigned looks = LOOKS_FOR_SLOT; index != 0 && looks > 0; looks--) {
+        struct segment *segment = segment_at(index);
+        if (segment_remembers(segment, size_class)) return segment;
+        if (never_used == NULL && segment->untouched != 0) never_used = segment;
+        index = segment->in_open.next;
+    }
+    return never_used != NULL ? never_used : first;
+}
+
 void heap_release_page(struct heap *heap, struct page *page) {
     struct segment *segment = page_segment(page);
     heap_queue_remove(heap, page);

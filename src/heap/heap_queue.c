@@ -22,8 +22,8 @@ static void update_direct(struct heap *heap, uint32_t size_class) {
 }
 
 /* The first page of a queue is kept when it becomes empty, so that one block's malloc and free do
-   not make and unmake a page; not so where the blocks are so large that what one class leaves is
-   better used by another. */
+   not make and unmake a page; not so where the blocks are so large that what one class leaves,
+   once emptied, is better used by another. */
 #define KEPT_BLOCK_MAX (8 * KIB)
 
 bool heap_queue_keeps(const struct heap *heap, const struct page *page) {

@@ -115,8 +115,9 @@ void page_retire(struct page *page) {
         }
     }
     page_give_to(page, 0);
-    /* block_size stays for reports on stale pointers; nothing is on a list and nothing can be
-       carved. */
+    if (page->limit > page->touched) page->touched = (uint32_t)page->limit;
+    /* block_size stays for reports on stale pointers, the class for the next page; nothing is on a
+       list and nothing can be carved. */
     page->free_count = 0;
     returns_take(&page->returns);
     page->capacity = page->carved;
@@ -268,7 +269,8 @@ static size_t settle_maps(uintptr_t start, size_t count, uint32_t *used) {
     return end;
 }
 
-uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes, struct random *random) {
+MOAT_COLD uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes,
+                                struct random *random) {
     uint32_t used;
     /* pairs with the fetch_or of remote_free; first, as in collect: a claim that comes later marks
        anew */
@@ -276,6 +278,7 @@ uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes, struct r
     size_t end = settle_maps(start, bytes / MAP_WORD_SPAN, &used);
     page->in_full = false;
     if (used == 0) {
+        page->touched = (uint32_t)bytes; /* whatever the record says */
         page->free_count = 0;
         returns_take(&page->returns);
         page->capacity = page->carved;
@@ -321,7 +324,7 @@ static bool list_is_right(const struct page *page, uintptr_t address, uint32_t l
     return address - page->start < page->limit && (address - page->start) % page->block_size == 0;
 }
 
-bool page_validate(const struct page *page, size_t bytes) {
+MOAT_COLD bool page_validate(const struct page *page, size_t bytes) {
     if (ro_is_strict()) return strict_page_validate(page, bytes);
     uint64_t met[(UINT16_MAX + 1) / 64];
     __builtin_memset(met, 0, page->capacity / 64 * sizeof met[0] + sizeof met[0]);

@@ -66,6 +66,9 @@ struct MOAT_LINE page {
     struct list_node in_queue; /* of the class; owner only */
     uint16_t carved;           /* blocks put on a list so far; owner only */
     uint16_t capacity;         /* blocks that fit; owner only */
+    /* Bytes from the start that pages which ended here had carved, since the memory last came from
+       the kernel or was cleared; owner only. */
+    uint32_t touched;
     /* Any thread. */
     uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
 };

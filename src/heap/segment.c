@@ -8,6 +8,7 @@
 #include "heap/segment.h"
 #include "base/bits.h"
 #include "os/os.h"
+#include "os/os_seam.h"
 
 uint64_t segment_page_slots(enum page_kind kind) {
     uint64_t slots = kind == PAGE_SMALL    ? ~(uint64_t)0
@@ -149,7 +150,7 @@ struct segment *segment_create(uint64_t owner_word, bool sparing, struct random 
     struct segment *segment = segment_at(index);
     enum page_kind kind = owner_page_kind(owner_word);
     segment->free_pages = segment->untouched = segment_page_slots(kind);
-    segment->usable = segment->guarded = 0;
+    segment->usable = segment->guarded = segment->classes = 0;
     segment->means = GUARD_NONE;
     if (!make_more_usable(segment, kind, sparing, random)) {
         region_give(index, 1);
@@ -179,10 +180,73 @@ void segment_destroy(struct segment *segment) {
         region_owe(index, 1); /* rather than hand out what is not clean */
 }
 
+/* --- What a slot held ------------------------------------------------------------------------ */
+
+static void fill_with_zeros(void *start, size_t size) {
+    if (IN_HARNESS && os_seam.clear(start, size)) return;
+    __builtin_memset(start, 0, size);
+}
+
+/* Above this memory goes back to the kernel; up to it, clearing takes less time than fetching it
+   anew. */
+#define CLEARED_MOST (64 * KIB)
+
+/* Nothing is left of the pages that have ended in the slot. The kernel may take nothing back, as of
+   locked memory. A page may have reached over where the slot has a guard by now. */
+static void empty_page(const struct segment *segment, enum page_kind kind, unsigned slot) {
+    struct page *page = segment_page(segment, slot);
+    void *start = (void *)(segment_start(segment) + slot * SLOT_SIZE);
+    size_t bytes = segment_page_bytes(segment, kind, slot);
+    if (page->touched <= CLEARED_MOST || !os_purge(start, bytes))
+        fill_with_zeros(start, page->touched < bytes ? page->touched : bytes);
+    page->touched = 0;
+}
+
+static size_t touched_bytes(const struct segment *segment) {
+    size_t sum = 0;
+    for (uint64_t slots = segment->dirty; slots != 0; slots &= slots - 1)
+        sum += segment_page(segment, low_bit(slots))->touched;
+    return sum;
+}
+
+/* The same for all of a segment without pages. What is cleared here stays dirty: it is to go back
+   some time. */
+static void empty_pages(struct segment *segment, enum page_kind kind) {
+    if (touched_bytes(segment) > CLEARED_MOST && segment_purge(segment)) return;
+    for (uint64_t slots = segment->dirty; slots != 0; slots &= slots - 1)
+        empty_page(segment, kind, low_bit(slots));
+}
+
+/* The lowest of these slots whose last page was of the class; NO_SLOT: none was. */
+#define NO_SLOT SLOTS_PER_SEGMENT
+static unsigned last_of_class(const struct segment *segment, uint64_t slots, uint32_t size_class) {
+    for (; slots != 0; slots &= slots - 1)
+        if (segment_page(segment, low_bit(slots))->size_class == size_class) return low_bit(slots);
+    return NO_SLOT;
+}
+
+/* Of these free slots, which are usable. Records of slots that were never used mean nothing. */
+static unsigned slot_of_class(struct segment *segment, uint64_t ready, uint32_t size_class) {
+    if (MOAT_LIKELY(!has_bit(segment->classes, size_class & 63))) return NO_SLOT;
+    uint64_t clean = ready & ~segment->untouched & ~segment->dirty;
+    unsigned slot = last_of_class(segment, segment->dirty, size_class);
+    if (slot == NO_SLOT) slot = last_of_class(segment, clean, size_class);
+    if (slot == NO_SLOT) segment->classes &= ~bit64(size_class & 63);
+    return slot;
+}
+
+bool segment_remembers(struct segment *segment, uint32_t size_class) {
+    enum page_kind kind = size_class_page_kind(size_class);
+    uint64_t ready = usable_pages(segment, segment->free_pages, kind);
+    return slot_of_class(segment, ready, size_class) != NO_SLOT;
+}
+
 /* Slots of pages differ by kind: what was true of all free pages is true of all of them now. */
 bool segment_retype(struct segment *segment, uint64_t owner_word) {
     enum page_kind kind = owner_page_kind(owner_word);
     uint64_t slots = segment_page_slots(kind);
+    if (segment_keeps_classes() && segment->untouched != segment->free_pages) return false;
+    if (segment->dirty != 0) empty_pages(segment, owner_page_kind(segment->owner));
     if ((segment->guarded & ~page_ends(kind)) != 0) {
         if (!guard_unmark(segment_start(segment), SEGMENT_SIZE - ro.os_page)) return false;
         segment->guarded = 0;
@@ -190,33 +254,55 @@ bool segment_retype(struct segment *segment, uint64_t owner_word) {
     segment->untouched = segment->untouched == segment->free_pages ? slots : 0;
     segment->dirty = segment->dirty == 0 ? 0 : usable_pages(segment, slots, kind);
     segment->free_pages = slots;
+    for (uint64_t rest = segment->dirty; rest != 0; rest &= rest - 1)
+        segment_page(segment, low_bit(rest))->touched = 0;
+    segment->classes = 0;
     atomic_store_release(&segment->owner, owner_word); /* pairs as in segment_create */
     return true;
 }
 
-/* Of a segment that is usable in part: the free slots that are, more of them if there is none; 0:
-   no memory. */
-MOAT_NOINLINE static uint64_t make_ready(struct segment *segment, enum page_kind kind,
+/* Of a segment that is usable in part: the free slots that are. More of them if there is none, or
+   none but of other classes; where each is charged, that is for later. 0: no memory. */
+MOAT_NOINLINE static uint64_t make_ready(struct segment *segment, uint32_t size_class,
                                          struct random *random) {
+    enum page_kind kind = size_class_page_kind(size_class);
     uint64_t ready = usable_pages(segment, segment->free_pages, kind);
-    if (ready == 0 && make_more_usable(segment, kind, guard_charge_matters(), random))
+    if ((ready & segment->untouched) != 0 || slot_of_class(segment, ready, size_class) != NO_SLOT)
+        return ready;
+    bool charged = guard_charge_matters();
+    if ((ready == 0 || !charged) && make_more_usable(segment, kind, charged, random))
         ready = usable_pages(segment, segment->free_pages, kind);
     return ready;
 }
 
+/* Of these free slots, which are usable. Memory that was touched before is cheaper, for the process
+   and for the machine, than memory that was not; and of that always the lowest, so that pages that
+   come and go stay the same few: at random, more of the segment is touched in the end. */
+static unsigned choose_slot(struct segment *segment, uint64_t ready, uint32_t size_class,
+                            struct random *random) {
+    unsigned own = slot_of_class(segment, ready, size_class);
+    if (own != NO_SLOT) return own;
+    uint64_t never_used = ready & segment->untouched, clean = ready & ~segment->dirty;
+    if (MOAT_LIKELY(never_used != 0)) return random_slot(never_used, random);
+    if (segment_keeps_classes()) return NO_SLOT;
+    if (clean != 0) return random_slot(clean, random);
+    unsigned slot = low_bit(segment->dirty);
+    empty_page(segment, size_class_page_kind(size_class), slot);
+    return slot;
+}
+
 struct page *segment_page_create(struct segment *segment, uint32_t size_class,
                                  struct random *random) {
-    /* Memory that was touched before is cheaper, for the process and for the machine, than memory
-       that was not; and of that always the lowest, so that pages that come and go stay the same
-       few: at random, more of the segment is touched in the end. */
     enum page_kind kind = size_class_page_kind(size_class);
-    uint64_t fresh = segment->free_pages;
+    uint64_t ready = segment->free_pages;
     if (MOAT_UNLIKELY(segment->usable != ALL_SLOTS)) {
-        fresh = make_ready(segment, kind, random);
-        if (fresh == 0) return NULL;
+        ready = make_ready(segment, size_class, random);
+        if (ready == 0) return NULL;
     }
-    unsigned slot = segment->dirty != 0 ? low_bit(segment->dirty) : random_slot(fresh, random);
+    unsigned slot = choose_slot(segment, ready, size_class, random);
+    if (slot == NO_SLOT) return NULL;
     struct page *page = segment_page(segment, slot);
+    if ((segment->dirty & bit64(slot)) == 0) page->touched = 0;
     page_init(page, segment_start(segment) + slot * SLOT_SIZE, guard_page(segment, kind, slot),
               size_class, (segment->untouched & bit64(slot)) != 0, random);
     segment->free_pages &= ~bit64(slot);
@@ -231,6 +317,7 @@ void segment_page_destroy(struct segment *segment, struct page *page) {
     page_retire(page);
     segment->free_pages |= bit64(slot);
     segment->dirty |= bit64(slot);
+    segment->classes |= bit64(page->size_class & 63);
     segment->pages_used--;
 }
 
@@ -308,7 +395,8 @@ bool segment_reclaim(struct segment *segment, const struct owner *heap, uint64_t
     return atomic_cas_acq_rel(&segment->owner, seen, mine);
 }
 
-int64_t segment_rebuild(struct segment *segment, enum page_kind kind, struct random *random) {
+MOAT_COLD int64_t segment_rebuild(struct segment *segment, enum page_kind kind,
+                                  struct random *random) {
     uint64_t all = segment_page_slots(kind), in_use = 0;
     int64_t used = 0;
     for (uint64_t slots = all; slots != 0; slots &= slots - 1) {
@@ -324,11 +412,12 @@ int64_t segment_rebuild(struct segment *segment, enum page_kind kind, struct ran
     renew_guards(segment, segment->free_pages, kind);
     segment->dirty = usable_pages(segment, segment->free_pages, kind);
     segment->untouched = 0;
+    segment->classes = ~(uint64_t)0;
     segment->pages_used = popcount64(in_use);
     return used;
 }
 
-bool segment_validate(const struct segment *segment) {
+MOAT_COLD bool segment_validate(const struct segment *segment) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
     uint64_t slots = segment_page_slots(owner_page_kind(word));
     if (segment->free_pages & ~slots) return false;

@@ -93,6 +93,9 @@ struct segment {
     /* Owner only: slots whose last OS page has a marker, each the last slot of a page. A bit is set
        before its marker is made, and cleared after it is gone. */
     uint64_t guarded;
+    /* Owner only: classes that a free slot may remember, a bit for each number & 63: the pages of a
+       segment are of one kind, whose classes have different ones */
+    uint64_t classes;
     /* huge, in a resize: first segment of the run its pages are on their way to; 0: none. Its owner
        (the FREEING winner) writes it */
     uint32_t moving_to;
@@ -169,13 +172,26 @@ size_t segment_page_bytes(const struct segment *segment, enum page_kind kind, un
 struct segment *segment_create(uint64_t owner_word, bool sparing, struct random *random);
 /* Gives an empty segment back to the region. Owner only. */
 void segment_destroy(struct segment *segment);
-/* An empty segment takes pages of another kind. False: guards of its pages stand in the way. Owner
-   only. */
+/* An empty segment takes pages of another kind; nothing is left in its memory. False: guards of its
+   pages stand in the way. Owner only. */
 bool segment_retype(struct segment *segment, uint64_t owner_word);
-/* Makes a page in the lowest slot used before, else in a random one. The segment must have a free
-   slot. NULL: there is no memory for more of the segment. Owner only. */
+/*
+ * Slots remember their class: it stays in the record of a page that has ended. A page is made in
+ * the lowest slot that had pages of its class before, one whose memory has not gone back first;
+ * else at random in one that was never used; else in one of another class, whose memory went back,
+ * or is cleared. So what dangles from a page that has ended meets objects of its own size for as
+ * long as there is room elsewhere, and zeros at first after that.
+ *
+ * The segment must have a free slot. NULL: there is no memory for more of the segment, or none for
+ * the class. Owner only.
+ */
 struct page *segment_page_create(struct segment *segment, uint32_t size_class,
                                  struct random *random);
+/* Whether a slot is its class's for good: then no other class gets one that was used, and only a
+   segment never used takes pages of another kind. At the default level they are not. */
+MOAT_INLINE bool segment_keeps_classes(void) { return false; }
+/* Whether a free slot has had pages of the class. Owner only. */
+bool segment_remembers(struct segment *segment, uint32_t size_class);
 /* Takes a page without blocks in use back. Owner only. */
 void segment_page_destroy(struct segment *segment, struct page *page);
 /* First slots of the pages in use. */

@@ -293,7 +293,7 @@ static void set_list(struct options *options, const struct option_row *row, stru
     __builtin_memcpy(kept->text, list.start, list.length);
 }
 
-static void parse_item(struct options *options, struct span item, bool privileged) {
+MOAT_COLD static void parse_item(struct options *options, struct span item, bool privileged) {
     struct span key = item, text = cut_at(&key, '='), list = {text.start, 0};
     unsigned id = find_row(key);
     if (id == OPTIONS) {
@@ -371,7 +371,7 @@ static void print_settings(const struct options *options) {
     os_write(OS_STDERR, text_buffer, line.length);
 }
 
-void options_load(struct options *options) {
+MOAT_COLD void options_load(struct options *options) {
     options_set_defaults(options);
     if (moat_default_options != NULL) options_parse(options, moat_default_options(), false);
     options_parse(options, os_environment("MOAT_OPTIONS"), os_is_privileged());

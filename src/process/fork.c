@@ -167,7 +167,7 @@ static void recover_lock(enum lock_rank rank) {
 }
 
 /* Everything that is not in the hands of a survivor. */
-static void recover_as(struct survivors survivors) {
+MOAT_COLD static void recover_as(struct survivors survivors) {
     struct walk walk = {survivors, 0, 0, NULL};
     random_recover(ro.random_root);
     for (enum lock_rank rank = 0; rank < LOCKS; rank++) recover_lock(rank);
@@ -244,7 +244,7 @@ static void end_freeing(void) {
     atomic_store_release(ro.fork_mark, FORK_WIPED); /* pairs with begin_freeing */
 }
 
-void fork_free_lock(enum lock_rank rank) {
+MOAT_COLD void fork_free_lock(enum lock_rank rank) {
     if (!begin_freeing()) return;
     struct heap *late = heap_at(HEAP_LATE);
     struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, late};

@@ -124,7 +124,7 @@ static void take_down(struct layout *layout) {
     ro.options = options;
 }
 
-static bool build(struct random *random) {
+MOAT_COLD static bool build(struct random *random) {
     struct layout layout;
     os_read_facts(&ro.os);
     options_load(&ro.options);

@@ -166,6 +166,30 @@ static void links_erased(size_t size) {
     }
 }
 
+/* Given blocks full of a pattern, all freed, in as many pages as a segment has; when blocks of
+   another size take their memory, then none of these has the pattern in it. The memory does not go
+   back by the clock. */
+static void another_class(size_t size) {
+    enum { BLOCKS = 120000, SIZE = 48, PATTERN = 0xa5 };
+    static char *old[BLOCKS];
+    size_t reused = 0;
+    for (unsigned i = 0; i < BLOCKS; i++) memset(old[i] = take(SIZE), PATTERN, SIZE);
+    char *lowest = old[0], *highest = old[0];
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        if (old[i] < lowest) lowest = old[i];
+        if (old[i] > highest) highest = old[i];
+        give(old[i]);
+    }
+    for (size_t bytes = 0; bytes < 4 * SEGMENT; bytes += size) {
+        char *block = take(size);
+        reused += block >= lowest && block <= highest;
+        for (size_t i = 0; i < size; i++)
+            REQUIRE(block[i] != (char)PATTERN, "byte %zu of a block was another class's", i);
+    }
+    REQUIRE(reused != 0, "memory of the first class serves the other one");
+    finished();
+}
+
 const struct misuse_case right_cases[] = {
     CASE("none", "local.48", CLEAN, local, SMALL),
     CASE("none", "local.medium", CLEAN, local, MEDIUM),
@@ -202,6 +226,11 @@ const struct misuse_case right_cases[] = {
     CASE("none", "written-to-the-end.huge", CLEAN, written_to_the_end, HUGE),
     CASE("none", "errno-kept.48", CLEAN, errno_kept, SMALL),
     CASE("none", "errno-kept.huge", CLEAN, errno_kept, HUGE),
+    CASE_OPTIONS("none", "another-class.1008", CLEAN, another_class, 1008, "purge_delay=3600000"),
+    CASE_OPTIONS("none", "another-class.8192", CLEAN, another_class, 8192, "purge_delay=3600000"),
+    CASE_OPTIONS("none", "another-class.medium", CLEAN, another_class, MEDIUM,
+                 "purge_delay=3600000"),
+    CASE_OPTIONS("none", "another-class.large", CLEAN, another_class, LARGE, "purge_delay=3600000"),
     CASE("none", "links-erased.48", CLEAN, links_erased, SMALL),
     CASE("none", "links-erased.1024", CLEAN, links_erased, 1024),
     CASES_END,
