@@ -64,16 +64,10 @@ static void release_claims(struct segment *segment, enum page_kind kind) {
     }
 }
 
-/* Of a segment with pages. */
-static void recover_pages(struct segment *segment, uint64_t word, struct survivors survivors) {
-    if (word & OWNER_ORPHAN) return;
+/* A segment with pages whose heap does not go on, or that has none, becomes abandoned. */
+static void leave_pages(struct segment *segment, uint64_t word) {
     enum page_kind kind = owner_page_kind(word);
-    if (ro_is_strict() && !survivors.all) release_claims(segment, kind);
     const struct heap *heap = (const struct heap *)owner_heap(word);
-    if (heap != NULL && heap_goes_on(heap, survivors)) {
-        mark_everything(segment, kind);
-        return;
-    }
     if (heap != NULL) disown_pages(segment);
     if (heap != NULL && !HARDENED_MAP && ((heap->seqcount & 1) != 0 || heap_is_visited(heap))) {
         atomic_store_relaxed(&segment->owner, owner_word(OWNER_ORPHAN, kind));
@@ -87,6 +81,18 @@ static void recover_pages(struct segment *segment, uint64_t word, struct survivo
     /* pairs with segment_reclaim */
     atomic_store_release(&segment->owner, owner_word(OWNER_ABANDONED | rebuild, kind));
     abandoned_add((unsigned)kind, segment_index(segment));
+}
+
+/* Of a segment with pages. */
+static void recover_pages(struct segment *segment, uint64_t word, struct survivors survivors) {
+    if (word & OWNER_ORPHAN) return;
+    enum page_kind kind = owner_page_kind(word);
+    if (ro_is_strict() && !survivors.all) release_claims(segment, kind);
+    const struct heap *heap = (const struct heap *)owner_heap(word);
+    if (heap != NULL && heap_goes_on(heap, survivors))
+        mark_everything(segment, kind);
+    else
+        leave_pages(segment, word);
 }
 
 /* What the walk over all taken segments knows, and finds. */
@@ -218,8 +224,7 @@ void fork_recover(void) {
 static uint32_t leave_heap(struct walk *walk, uint32_t index) {
     struct segment *segment = segment_at(index);
     uint64_t word = atomic_load_relaxed(&segment->owner);
-    if (owner_has_pages(word) && owner_heap(word) == &walk->left->owner)
-        recover_pages(segment, word, walk->survivors);
+    if (owner_has_pages(word) && owner_heap(word) == &walk->left->owner) leave_pages(segment, word);
     return 1;
 }
 
@@ -262,7 +267,8 @@ MOAT_COLD void fork_free_lock(enum lock_rank rank) {
 void fork_free_heap(struct heap *heap) {
     bool is_left = atomic_load_relaxed(&heap->visit) == VISIT_LEFT;
     if (!is_left && !begin_freeing()) return;
-    struct walk walk = {{.heap = NULL, .all = false, .late = false}, 0, 0, heap};
+    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, heap};
+    quarantine_empty(heap); /* claims of others in its pages stay theirs */
     for_each_taken(&walk, leave_heap);
     heap_leave_visited(heap);
     if (!is_left) end_freeing();
