@@ -103,9 +103,9 @@ def measure(arguments, path):
         output = os.path.join(folder, "callgrind.out")
         operations = callgrind(arguments.program, path, output)
         with open(output, encoding="utf-8", errors="replace") as file:
-            costs = costs_by_function(counted_lines(file), os.path.realpath(arguments.library))
+            costs = costs_by_function(counted_lines(file), os.path.realpath(arguments.counted))
     if not costs:
-        stop("%s: callgrind saw no instruction of %s" % (path, arguments.library))
+        stop("%s: callgrind saw no instruction of %s" % (path, arguments.counted))
     return {function: cost / operations for function, cost in costs.items()}
 
 
@@ -219,7 +219,7 @@ def show(arguments, paths):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True, help="the built paths.c")
-    parser.add_argument("--library", required=True, help="the libmoat.so it is linked with")
+    parser.add_argument("--library", dest="counted", metavar="LIBRARY", required=True, help="the libmoat.so it is linked with")
     parser.add_argument("--compiler", required=True, help="what built it, as the columns of bounds.csv are called: gcc-12.2")
     parser.add_argument("--only", action="append", metavar="PATH", help="this path alone; may be repeated")
     what = parser.add_mutually_exclusive_group()

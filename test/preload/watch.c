@@ -66,7 +66,7 @@ static unsigned long start_of_brk(pid_t pid) {
 }
 
 struct proc_maps {
-    bool readable, library, brk;
+    bool readable, mapped, brk;
 };
 
 static struct proc_maps look_at_maps(pid_t pid, const char *library) {
@@ -85,7 +85,7 @@ static struct proc_maps look_at_maps(pid_t pid, const char *library) {
         line[strcspn(line, "\n")] = '\0';
         if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &name_at) < 2 || name_at == 0)
             continue;
-        if (strcmp(line + name_at, library) == 0) found.library = true;
+        if (strcmp(line + name_at, library) == 0) found.mapped = true;
         /* The kernel also calls the end of .bss [heap] when the break happens to begin right behind
            it. */
         if (strcmp(line + name_at, "[heap]") == 0 && end > brk) found.brk = true;
@@ -109,7 +109,7 @@ static void record_exit(FILE *record, pid_t pid, const struct settings *settings
     if (ptrace(PTRACE_GETEVENTMSG, pid, NULL, &status) != 0) return;
     int code = (int)status;
     fprintf(record, "%d\t%s\t%s\t%s\t%s:%d\n", (int)pid, slash ? slash + 1 : executable,
-            found.library ? "mapped" : "unmapped", found.brk ? "brk" : "nobrk",
+            found.mapped ? "mapped" : "unmapped", found.brk ? "brk" : "nobrk",
             WIFSIGNALED(code) ? "signal" : "exit",
             WIFSIGNALED(code) ? WTERMSIG(code) : WEXITSTATUS(code));
     fflush(record);
