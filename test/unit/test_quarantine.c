@@ -142,6 +142,25 @@ START_TEST(what_was_written_to_is_reported_and_not_let_go) {
 }
 END_TEST
 
+/* In a forked child a thread whose heap was visited leaves its pages; what another thread of the
+   child has in quarantine there stays, what it has itself goes. */
+START_TEST(a_heap_that_is_left_keeps_what_others_have_in_quarantine) {
+    void *of_other = core_alloc(&owner, BLOCK), *own = core_alloc(&owner, BLOCK);
+    core_alloc(&other, BLOCK);
+    core_give(&other, of_other);
+    core_give(&owner, own);
+    ck_assert(waits(of_other) && waits(own));
+    core_heap(&owner)->visit = VISIT_LEFT;
+    core_alloc(&owner, 3000);
+    ck_assert_uint_eq(core_heap(&owner)->visit, VISIT_NONE);
+    ck_assert_uint_eq(quarantine_of(&owner)->count, 0);
+    ck_assert(waits(of_other) && !waits(own));
+    core_expect_free_report(REPORT_DOUBLE_FREE, of_other);
+    core_check_as(&owner);
+    core_check_as(&other);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("quarantine");
     TCase *group = tcase_create("quarantine");
@@ -156,6 +175,7 @@ int main(void) {
     tcase_add_test(group, so_does_a_trim_by_another_thread_at_the_next_call);
     tcase_add_test(group, a_lack_of_memory_lets_all_go);
     tcase_add_test(group, what_was_written_to_is_reported_and_not_let_go);
+    tcase_add_test(group, a_heap_that_is_left_keeps_what_others_have_in_quarantine);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
