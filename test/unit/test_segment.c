@@ -3,27 +3,9 @@
  * purging, the abandoned ones.
  */
 #define _GNU_SOURCE
-#include "core.h"
+#include "segments.h"
 
 #include <sys/mman.h>
-
-static struct random generator;
-static struct heap *owner;
-
-static void setup(void) {
-    core_setup();
-    random_seed_fixed(&generator, 3);
-    owner = heap_at(1);
-}
-
-static uint64_t word_of(enum page_kind kind) { return owner_word((uintptr_t)owner, kind); }
-
-static struct segment *make_segment(enum page_kind kind) {
-    struct segment *segment = segment_create(word_of(kind), false, &generator);
-    ck_assert_ptr_nonnull(segment);
-    ck_assert(segment_validate(segment));
-    return segment;
-}
 
 static uint32_t class_of_kind(enum page_kind kind) {
     return size_class_of(kind == PAGE_SMALL ? 512 : kind == PAGE_MEDIUM ? 32 * KIB : MIB);

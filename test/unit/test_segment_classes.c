@@ -3,31 +3,7 @@
  * remember their class, another class meets zeros, and no link of a page that has ended can be read
  * by whoever gets its memory.
  */
-#include "core.h"
-
-static struct random generator;
-static struct heap *owner;
-
-static void setup(void) {
-    core_setup();
-    random_seed_fixed(&generator, 3);
-    owner = heap_at(1);
-}
-
-static uint64_t word_of(enum page_kind kind) { return owner_word((uintptr_t)owner, kind); }
-
-static struct segment *make_segment(enum page_kind kind) {
-    struct segment *segment = segment_create(word_of(kind), false, &generator);
-    ck_assert_ptr_nonnull(segment);
-    return segment;
-}
-
-static struct page *make_page(struct segment *segment, size_t block_size) {
-    struct page *page = segment_page_create(segment, size_class_of(block_size), &generator);
-    ck_assert_ptr_nonnull(page);
-    ck_assert(segment_validate(segment));
-    return page;
-}
+#include "segments.h"
 
 static void end_page(struct segment *segment, struct page *page) {
     segment_page_destroy(segment, page);
@@ -66,8 +42,8 @@ START_TEST(a_class_gets_its_own_slots_first) {
         struct segment *segment = make_segment((enum page_kind)kind);
         struct page *one[3], *two[3];
         for (unsigned i = 0; i < 3; i++) {
-            one[i] = make_page(segment, sizes[kind][0]);
-            two[i] = make_page(segment, sizes[kind][1]);
+            one[i] = make_page(segment, size_class_of(sizes[kind][0]));
+            two[i] = make_page(segment, size_class_of(sizes[kind][1]));
         }
         for (unsigned i = 0; i < 3; i++) fill(one[i], 1);
         for (unsigned i = 0; i < 3; i++) fill(two[i], 2);
@@ -76,7 +52,7 @@ START_TEST(a_class_gets_its_own_slots_first) {
             end_page(segment, two[i]);
         }
         for (unsigned i = 0; i < 3; i++) {
-            const struct page *page = make_page(segment, sizes[kind][1]);
+            const struct page *page = make_page(segment, size_class_of(sizes[kind][1]));
             ck_assert(page == two[0] || page == two[1] || page == two[2]);
             ck_assert(is_filled(page, 2,
                                 core_page_bytes(page) /
@@ -89,12 +65,13 @@ END_TEST
 /* Also when the memory has gone back meanwhile. */
 START_TEST(a_purged_slot_remembers_its_class) {
     struct segment *segment = make_segment(PAGE_SMALL);
-    struct page *one = make_page(segment, 48), *two = make_page(segment, 512);
+    struct page *one = make_page(segment, size_class_of(48)),
+                *two = make_page(segment, size_class_of(512));
     end_page(segment, one);
     end_page(segment, two);
     ck_assert(segment_purge(segment));
-    ck_assert_ptr_eq(make_page(segment, 512), two);
-    ck_assert_ptr_eq(make_page(segment, 48), one);
+    ck_assert_ptr_eq(make_page(segment, size_class_of(512)), two);
+    ck_assert_ptr_eq(make_page(segment, size_class_of(48)), one);
 }
 END_TEST
 
@@ -105,16 +82,16 @@ START_TEST(another_class_comes_last_and_meets_zeros) {
         enum page_kind kind = (enum page_kind)k;
         struct segment *segment = make_segment(kind);
         unsigned slots = popcount64(segment_page_slots(kind));
-        struct page *page = NULL, *first = make_page(segment, sizes[kind][0]);
+        struct page *page = NULL, *first = make_page(segment, size_class_of(sizes[kind][0]));
         size_t size = fill(first, 7);
         end_page(segment, first);
         for (unsigned i = 1; i < slots; i++) {
-            page = make_page(segment, sizes[kind][1]);
+            page = make_page(segment, size_class_of(sizes[kind][1]));
             ck_assert_ptr_ne(page, first);
             ck_assert(page->never_reused);
         }
         ck_assert(is_filled(first, 7, size));
-        page = make_page(segment, sizes[kind][1]);
+        page = make_page(segment, size_class_of(sizes[kind][1]));
         ck_assert_ptr_eq(page, first);
         ck_assert(is_filled(page, 0, size) && !page->never_reused);
         ck_assert_uint_eq(segment->free_pages, 0);
@@ -125,12 +102,12 @@ END_TEST
 START_TEST(purged_slots_come_before_dirty_ones) {
     struct segment *segment = make_segment(PAGE_MEDIUM);
     struct page *pages[8];
-    for (unsigned i = 0; i < 8; i++) pages[i] = make_page(segment, 9000);
+    for (unsigned i = 0; i < 8; i++) pages[i] = make_page(segment, size_class_of(9000));
     end_page(segment, pages[3]);
     ck_assert(segment_purge(segment));
     end_page(segment, pages[5]);
-    ck_assert_ptr_eq(make_page(segment, 32 * KIB), pages[3]);
-    ck_assert_ptr_eq(make_page(segment, 32 * KIB), pages[5]);
+    ck_assert_ptr_eq(make_page(segment, size_class_of(32 * KIB)), pages[3]);
+    ck_assert_ptr_eq(make_page(segment, size_class_of(32 * KIB)), pages[5]);
 }
 END_TEST
 
@@ -139,14 +116,14 @@ START_TEST(little_is_cleared_and_more_goes_back) {
     for (unsigned much = 0; much < 2; much++) {
         struct segment *segment = make_segment(PAGE_MEDIUM);
         struct page *page = NULL;
-        while (segment->free_pages != 0) page = make_page(segment, 32 * KIB);
+        while (segment->free_pages != 0) page = make_page(segment, size_class_of(32 * KIB));
         page_carve(page, &generator);
         if (much) fill(page, 7);
         size_t size = page->limit;
         memset((void *)page->start, 7, size);
         end_page(segment, page);
         uint64_t calls = harness_call_count(OS_PURGE);
-        ck_assert_ptr_eq(make_page(segment, 9000), page);
+        ck_assert_ptr_eq(make_page(segment, size_class_of(9000)), page);
         ck_assert_uint_eq(harness_call_count(OS_PURGE), calls + much);
         ck_assert(is_filled(page, 0, size));
     }
@@ -158,13 +135,13 @@ END_TEST
 START_TEST(what_earlier_pages_had_is_cleared_too) {
     struct segment *segment = make_segment(PAGE_SMALL);
     struct page *page = NULL;
-    while (segment->free_pages != 0) page = make_page(segment, 48);
+    while (segment->free_pages != 0) page = make_page(segment, size_class_of(48));
     size_t size = fill(page, 7);
     end_page(segment, page);
-    ck_assert_ptr_eq(make_page(segment, 48), page);
+    ck_assert_ptr_eq(make_page(segment, size_class_of(48)), page);
     page_carve(page, &generator);
     end_page(segment, page);
-    ck_assert_ptr_eq(make_page(segment, 512), page);
+    ck_assert_ptr_eq(make_page(segment, size_class_of(512)), page);
     ck_assert(is_filled(page, 0, size));
 }
 END_TEST
@@ -175,11 +152,11 @@ START_TEST(memory_that_cannot_go_back_is_cleared) {
         enum page_kind kind = (enum page_kind)k;
         struct segment *segment = make_segment(kind);
         struct page *page = NULL;
-        while (segment->free_pages != 0) page = make_page(segment, sizes[kind][0]);
+        while (segment->free_pages != 0) page = make_page(segment, size_class_of(sizes[kind][0]));
         size_t size = fill(page, 7);
         end_page(segment, page);
         harness_fail_from(OS_PURGE, 1);
-        ck_assert_ptr_eq(make_page(segment, sizes[kind][1]), page);
+        ck_assert_ptr_eq(make_page(segment, size_class_of(sizes[kind][1])), page);
         ck_assert(is_filled(page, 0, size));
         harness_fail_none();
     }
@@ -192,21 +169,22 @@ START_TEST(what_lies_under_a_guard_is_not_cleared) {
     struct segment *segment = make_segment(PAGE_SMALL);
     struct page *page = NULL;
     ro.region->memory_is_locked = true;
-    while (popcount64(segment->free_pages) > 1) page = make_page(segment, 48);
+    while (popcount64(segment->free_pages) > 1) page = make_page(segment, size_class_of(48));
     fill(page, 7);
     end_page(segment, page);
     ro.region->memory_is_locked = false;
-    ck_assert_ptr_eq(make_page(segment, 48), page);
+    ck_assert_ptr_eq(make_page(segment, size_class_of(48)), page);
     end_page(segment, page);
-    ck_assert_ptr_ne(make_page(segment, 512), page); /* the slot never used */
-    ck_assert_ptr_eq(make_page(segment, 512), page);
+    ck_assert_ptr_ne(make_page(segment, size_class_of(512)), page); /* the slot never used */
+    ck_assert_ptr_eq(make_page(segment, size_class_of(512)), page);
     ck_assert(is_filled(page, 0, core_page_bytes(page)));
     /* likewise where a segment was made anew, of which nothing is known */
     end_page(segment, page);
     ck_assert_int_eq(segment_rebuild(segment, PAGE_SMALL, &generator), 0);
     for (uint64_t rest = segment->free_pages; rest != 0; rest &= rest - 1)
-        segment_page_destroy(segment, make_page(segment, 512));
-    for (uint64_t rest = segment->free_pages; rest != 0; rest &= rest - 1) make_page(segment, 1000);
+        segment_page_destroy(segment, make_page(segment, size_class_of(512)));
+    for (uint64_t rest = segment->free_pages; rest != 0; rest &= rest - 1)
+        make_page(segment, size_class_of(1000));
 }
 END_TEST
 
@@ -217,7 +195,7 @@ START_TEST(a_slot_that_is_not_usable_remembers_nothing) {
     ck_assert_ptr_nonnull(segment);
     ck_assert_int_eq(segment_rebuild(segment, PAGE_SMALL, &generator), 0);
     for (unsigned i = 0; i < SLOTS_PER_SEGMENT; i++) {
-        struct page *page = make_page(segment, 16);
+        struct page *page = make_page(segment, size_class_of(16));
         memset((void *)page->start, 1, core_page_bytes(page));
     }
 }
@@ -233,7 +211,7 @@ START_TEST(a_segment_of_another_kind_is_empty) {
                 if (from == to) continue;
                 for (unsigned i = 0; i < 3; i++) {
                     if (segment->free_pages == 0) break;
-                    fill(make_page(segment, sizes[from][0]), 7);
+                    fill(make_page(segment, size_class_of(sizes[from][0])), 7);
                 }
                 uint64_t used = segment_pages_in_use(segment, (enum page_kind)from);
                 for (; used != 0; used &= used - 1)
@@ -242,7 +220,7 @@ START_TEST(a_segment_of_another_kind_is_empty) {
                 ck_assert(segment_retype(segment, word_of((enum page_kind)to)));
                 harness_fail_none();
                 while (segment->free_pages != 0) {
-                    struct page *page = make_page(segment, sizes[to][0]);
+                    struct page *page = make_page(segment, size_class_of(sizes[to][0]));
                     ck_assert(is_filled(page, 0, core_page_bytes(page)));
                 }
             }

@@ -3,31 +3,7 @@
  * markers, where they are refused, at first or later, where memory is locked, and what becomes of
  * it when the segment takes pages of another kind or its owner is gone.
  */
-#include "core.h"
-
-static struct random generator;
-static struct heap *owner;
-
-static void setup(void) {
-    core_setup();
-    random_seed_fixed(&generator, 3);
-    owner = heap_at(1);
-}
-
-static uint64_t word_of(enum page_kind kind) { return owner_word((uintptr_t)owner, kind); }
-
-static struct segment *make_segment(enum page_kind kind) {
-    struct segment *segment = segment_create(word_of(kind), false, &generator);
-    ck_assert_ptr_nonnull(segment);
-    return segment;
-}
-
-static struct page *make_page(struct segment *segment, uint32_t size_class) {
-    struct page *page = segment_page_create(segment, size_class, &generator);
-    ck_assert_ptr_nonnull(page);
-    ck_assert(segment_validate(segment));
-    return page;
-}
+#include "segments.h"
 
 /* A page that is not the last of its segment, whose guard is the segment's. */
 static struct page *make_inner_page(struct segment *segment, uint32_t size_class) {
