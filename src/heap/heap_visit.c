@@ -3,10 +3,10 @@
  * why it is safe).
  *
  * A thread that has handed all its blocks to others and sleeps never comes by to take them in. What
- * only its generic paths touch, others may do for it while they keep it out of them (HEAP_VISITED):
- * the memory of unused pages goes back. Its fast paths are not kept out. They touch a page only if
- * it is the first of its queue, or has a block that nobody has freed: so a page that is neither is
- * as good as unused, once the thread's last free there is over.
+ * only its generic paths touch, others may do for it while they keep it out of them (enum
+ * visit_state): the memory of unused pages goes back. Its fast paths are not kept out. They touch a
+ * page only if it is the first of its queue, or has a block that nobody has freed: so a page that
+ * is neither is as good as unused, once the thread's last free there is over.
  *
  * The segments stay the heap's. A wrong program's thread may stand in the middle of a free that is
  * the second of its block, and has found the page its own: it must not find it another heap's when
