@@ -40,6 +40,7 @@ static void touch_records(void) {
     size_t bitmap = ro.region->extent / 8 + 8;
     arena_touch((uintptr_t)ro.region, offsetof(struct region, taken) + bitmap);
     arena_touch((uintptr_t)ro.region->barred, bitmap);
+    arena_touch((uintptr_t)ro.region->described, bitmap);
     arena_touch((uintptr_t)ro.locks, sizeof(struct lock) * LOCKS);
     arena_touch((uintptr_t)ro.pool, sizeof *ro.pool);
     arena_touch((uintptr_t)ro.huge, sizeof *ro.huge);

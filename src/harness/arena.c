@@ -309,6 +309,7 @@ static long play_mremap(uintptr_t from, size_t size, uintptr_t to) {
         memcpy((void *)(to + at), (const void *)(from + at), UNIT_BYTES);
         if (!is_touched(to + at)) note_unit((to + at - ARENA_START) >> UNIT_SHIFT);
     }
+    empty(from, size);
     return (long)to;
 }
 

@@ -62,7 +62,7 @@ void heap_tick(struct heap *heap) {
     if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at)
         heap->purge_gave = heap_purge(heap, false);
     else
-        heap->purge_gave = huge_purge(false, heap->now);
+        heap->purge_gave = heap_purge_shared(false, heap->now);
 }
 
 /* Makes sure that `free` of a page has a block; false: the page is full. */

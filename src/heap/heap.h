@@ -264,6 +264,8 @@ MOAT_INLINE uint64_t heap_purge_time(uint64_t now) { return now + ro.options.pur
 /* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True
    if memory went back. */
 bool heap_purge(struct heap *heap, bool force);
+/* The same of what is nobody's: cached huge runs, and what tables hold of free segments. */
+bool heap_purge_shared(bool force, uint64_t now);
 /* For an allocation that found no memory: gives back what this heap, the late heap, ended threads
    and the cache of huge blocks hold unused, and takes back what waits in pages set aside. The first
    time by a walk over everything; from then on, as long as memory is short, in some hundred steps

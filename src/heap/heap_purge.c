@@ -116,6 +116,12 @@ void heap_purge_own(struct heap *heap) {
     heap_purge_lists(heap, WALK_ALL | WALK_NOW, &gave);
 }
 
+bool heap_purge_shared(bool force, uint64_t now) {
+    if (MOAT_LIKELY(!region_has_spare(force))) return huge_purge(force, now);
+    bool gave = huge_purge(force, now);
+    return (force || !gave) && region_shed_tables(force) ? true : gave;
+}
+
 /* The walk goes list by list, then over what is abandoned, and stops after some segments, so that
    no single call takes long. */
 bool heap_purge(struct heap *heap, bool force) {
@@ -131,7 +137,7 @@ bool heap_purge(struct heap *heap, bool force) {
         heap->purge_at = heap->now + ro.options.purge_delay_ms / 2 + 1 +
                          heap->segments / SEGMENTS_PER_MILLISECOND_OF_REST;
     }
-    if (force || !gave) gave |= huge_purge(force, heap->now);
+    if (force || !gave) gave |= heap_purge_shared(force, heap->now);
     return gave || atomic_load_relaxed(&ro.region->committed) < before;
 }
 
@@ -215,7 +221,7 @@ bool heap_scour(struct heap *heap) {
         }
     }
     found |= scour_abandoned(heap);
-    found |= huge_purge(true, heap->now);
+    found |= heap_purge_shared(true, heap->now);
     return found;
 }
 
@@ -230,6 +236,6 @@ void heap_keep_house(struct heap *heap) {
     if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at)
         heap_purge(heap, false);
     else
-        huge_purge(false, heap->now);
+        heap_purge_shared(false, heap->now);
     heap_release(heap);
 }

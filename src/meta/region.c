@@ -32,14 +32,8 @@ size_t region_table_bytes(enum region_table table, size_t segments) {
     return segments * bytes_per_segment[table];
 }
 
-/* Of a word of segments those that are free. What comes to be owed is barred first. */
-static uint64_t free_segments(const struct region *region, uint32_t word) {
-    uint64_t taken = atomic_load_acquire(&region->taken[word]); /* pairs with region_owe */
-    return ~(taken | atomic_load_relaxed(&region->barred[word]));
-}
-
 static bool segment_is_free(const struct region *region, uint32_t index) {
-    return index < region->extent && has_bit(free_segments(region, index / 64), index);
+    return index < region->extent && has_bit(region_free_segments(region, index / 64), index);
 }
 
 /* Under the lock: else it may be one that growth goes around. */
@@ -47,13 +41,21 @@ static uint64_t owed_segments(const struct region *region, uint32_t word) {
     return atomic_load_relaxed(&region->barred[word]) & ~atomic_load_relaxed(&region->taken[word]);
 }
 
+/* The bits of [at, end) in the word that `at` lies in; `at` becomes the beginning of the next. */
+static uint64_t bits_of_word(uint32_t *at, uint32_t end) {
+    uint64_t bits = ~low_mask(*at & 63);
+    uint32_t next = (*at / 64 + 1) * 64;
+    if (next > end) bits &= low_mask(end & 63);
+    *at = next;
+    return bits;
+}
+
 /* Whether all of the bits were the other way before. */
 static bool change_bits(uint64_t *bitmap, uint32_t from, uint32_t count, bool set) {
     bool changed = true;
-    for (uint32_t at = from, next; at < from + count; at = next) {
-        next = (at / 64 + 1) * 64 < from + count ? (at / 64 + 1) * 64 : from + count;
-        uint64_t bits = (next % 64 == 0 ? ~(uint64_t)0 : low_mask(next & 63)) & ~low_mask(at & 63);
+    for (uint32_t at = from; at < from + count;) {
         uint64_t *word = &bitmap[at / 64];
+        uint64_t bits = bits_of_word(&at, from + count);
         /* pair with each other: who takes finds what who gave left */
         uint64_t old = set ? atomic_or_acq_rel(word, bits) : atomic_and_acq_rel(word, ~bits);
         changed &= (old & bits) == (set ? 0 : bits);
@@ -64,12 +66,18 @@ static bool change_bits(uint64_t *bitmap, uint32_t from, uint32_t count, bool se
 /* Under the lock. */
 static void take_segments(struct region *region, uint32_t index, uint32_t count) {
     change_bits(region->taken, index, count, true);
+    for (uint32_t at = index; at < index + count;) {
+        uint64_t *described = &region->described[at / 64];
+        uint64_t bits = bits_of_word(&at, index + count);
+        region_count_spare(-(int64_t)popcount64(*described & bits));
+        *described |= bits;
+    }
 }
 
 /* First free segment at or after `from`, or UINT32_MAX. */
 static uint32_t next_free_segment(const struct region *region, uint32_t from) {
     for (uint32_t word = from / 64; word * 64 < region->extent; word++) {
-        uint64_t open = free_segments(region, word);
+        uint64_t open = region_free_segments(region, word);
         if (word == from / 64) open &= ~low_mask(from & 63);
         if (open == 0) continue;
         uint32_t index = word * 64 + low_bit(open);
@@ -112,7 +120,7 @@ static uint32_t search_run(const struct region *region, uint32_t from, uint32_t 
         uint32_t aligned = align_index(index, align);
         if (aligned > region->extent || count > region->extent - aligned) return UINT32_MAX;
         uint32_t next = aligned + (aligned == index), end = aligned + count;
-        while (next < end && has_bit(free_segments(region, next / 64), next)) next++;
+        while (next < end && has_bit(region_free_segments(region, next / 64), next)) next++;
         if (next == end) return aligned;
         index = next_free_segment(region, next);
     }
@@ -258,6 +266,7 @@ bool region_start(struct region *region) {
     region->span = (uint32_t)(ro.region_span >> SEGMENT_SHIFT);
     if (os_reserve(ro.os_page, ro.os_page, guard) == NULL) return false;
     region->extent = 1;
+    region_let_be(0);
     bar_segments(region, 0, 1); /* number 0 says "none" in lists */
     take_segments(region, 0, 1);
     if (map_window(region, 1, 1)) return true;
@@ -302,6 +311,7 @@ static void ask_for_owed(struct region *region) {
     atomic_or_release(&region->news, REGION_OWED); /* pairs with hear: these, or others */
     if (!region_decommit(segment_address(first), (size_t)length << SEGMENT_SHIFT)) return;
     unbar_segments(region, first, next);
+    region_count_spare(length);
     expect_runs_around(region, first);
 }
 
@@ -349,6 +359,7 @@ void region_give(uint32_t index, uint32_t count) {
     struct region *region = ro.region;
     MOAT_CHECK(change_bits(region->taken, index, count, false), "segment given back twice",
                segment_address(index));
+    region_count_spare(count);
     if (!locks_try(LOCK_REGION)) {
         atomic_or_release(&region->news, REGION_GIVEN); /* pairs with hear */
         return;

@@ -10,6 +10,7 @@
 #ifndef MOAT_REGION_H
 #define MOAT_REGION_H
 
+#include "base/atomic.h"
 #include "base/bits.h"
 #include "meta/table.h"
 
@@ -57,12 +58,20 @@ struct region {
     size_t lock_count;     /* times the lock was taken, under it */
     bool window_refused;   /* the last window could not be had */
     uint32_t news;         /* atomic: REGION_GIVEN, REGION_OWED; for whoever has the lock next */
+    /* For region_spare.c; the first two atomic, relaxed. */
+    int64_t spare;        /* free segments that are `described`, counted */
+    int64_t spare_kept;   /* so many are let be */
+    uint32_t spare_below; /* the search for them goes on below this word of the bitmap */
+    bool spare_refused;   /* the kernel would not have some */
+    uintptr_t aside;      /* memory that a part of the live map can be moved to; or 0 */
     /* Atomic; nothing from the extent on. A segment is free: 0 in both; taken: 1 0, set under the
        lock, cleared by whoever gives; nobody's for good: 1 1 (number 0, what was gone around, the
        guard behind it, what was lost); owed: 0 1, nobody's until the kernel takes its memory, which
        it has refused so far. */
     uint64_t taken[REGION_WORDS];
     uint64_t barred[REGION_WORDS];
+    /* Under the lock: segments that were taken since their part of the tables was empty. */
+    uint64_t described[REGION_WORDS];
 };
 
 /* The bytes of a table for so many segments. */
@@ -84,6 +93,21 @@ void region_give(uint32_t index, uint32_t count);
 /* Gives segments back whose memory the kernel has refused to take: it is asked again, at each later
    take, and until then nobody has them. */
 void region_owe(uint32_t index, uint32_t count);
+/* region_spare.c: gives back what the tables hold of free segments, one step; `force`: all of it.
+   Without `force` waits for nobody, and lets a few segments keep theirs. True if memory went
+   back. */
+bool region_shed_tables(bool force);
+/* Whether there may be any. */
+MOAT_INLINE bool region_has_spare(bool force) {
+    int64_t kept = force ? 0 : atomic_load_relaxed(&ro.region->spare_kept);
+    return atomic_load_relaxed(&ro.region->spare) > kept;
+}
+/* How many may keep theirs: a few, and as many as the kernel has refused. */
+void region_let_be(size_t refused);
+/* The free segments whose tables may hold memory: there are so many more. */
+MOAT_INLINE void region_count_spare(int64_t more) { atomic_add_relaxed(&ro.region->spare, more); }
+/* In a forked child: counted anew. */
+void region_recover_spare(void);
 /* Nobody may have these taken segments any more: something else may lie there. */
 void region_bar(uint32_t index, uint32_t count);
 
@@ -113,6 +137,12 @@ MOAT_INLINE bool region_contains(uintptr_t address) {
 
 /* With verbose=1: one warning that names the limit an allocation of `wanted` bytes ran into. */
 MOAT_COLD void region_explain_failure(size_t wanted);
+
+/* Of a word of segments those that are free. What comes to be owed is barred first. */
+MOAT_INLINE uint64_t region_free_segments(const struct region *region, uint32_t word) {
+    uint64_t taken = atomic_load_acquire(&region->taken[word]); /* pairs with region_owe */
+    return ~(taken | atomic_load_relaxed(&region->barred[word]));
+}
 
 /* Segments taken, counted. */
 uint32_t region_in_use(void);

@@ -281,7 +281,7 @@ static enum os_move move_failed(uintptr_t to, size_t size, const uint64_t *witne
     return OS_MOVE_LOST;
 }
 
-enum os_move os_move_pages(void *from, void *to, size_t size) {
+enum os_move os_take_pages(void *from, void *to, size_t size) {
     if (os_seam_fails(OS_REMAP)) return OS_NOT_MOVED;
     /* nobody else has mapped a page there with this in it */
     uint64_t *witness = (uint64_t *)((uintptr_t)to + size) - 1;
@@ -289,14 +289,20 @@ enum os_move os_move_pages(void *from, void *to, size_t size) {
     long moved = kernel_call(SYS_mremap, (long)from, (long)size, (long)size,
                              MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
     if (moved != (long)to) return move_failed((uintptr_t)to, size, witness);
-    /* The source is empty now. Should the kernel refuse to replace it, closing it is all that can
-       be done, and enough. */
-    if (!replace_by_inaccessible(from, size)) set_protection(from, size, PROT_NONE);
     if (IN_HARNESS) {
-        os_seam_note(OS_CHANGE_DECOMMIT, from, size);
         os_seam_note(OS_CHANGE_DECOMMIT, to, size);
         os_seam_note(OS_CHANGE_COMMIT, to, size);
     }
+    return OS_MOVED;
+}
+
+enum os_move os_move_pages(void *from, void *to, size_t size) {
+    enum os_move move = os_take_pages(from, to, size);
+    if (move != OS_MOVED) return move;
+    /* The source is empty now. Should the kernel refuse to replace it, closing it is all that can
+       be done, and enough. */
+    if (!replace_by_inaccessible(from, size)) set_protection(from, size, PROT_NONE);
+    os_seam_note(OS_CHANGE_DECOMMIT, from, size);
     return OS_MOVED;
 }
 

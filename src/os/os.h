@@ -110,6 +110,9 @@ enum os_move {
     OS_MOVE_LOST  /* `from` is as it was; at `to` may be what another thread has mapped meanwhile */
 };
 enum os_move os_move_pages(void *from, void *to, size_t size);
+/* The same, but `from` stays what it is, with zeros in it. What another thread writes there
+   meanwhile is in one of the two. */
+enum os_move os_take_pages(void *from, void *to, size_t size);
 
 /* Fills from the kernel; never short, never blocks for entropy after boot; false only if the kernel
    gives none. */

@@ -177,6 +177,7 @@ MOAT_COLD static void recover_as(struct survivors survivors) {
     struct walk walk = {survivors, 0, 0, NULL};
     random_recover(ro.random_root);
     for (enum lock_rank rank = 0; rank < LOCKS; rank++) recover_lock(rank);
+    region_recover_spare();
     forget_abandoned();
     if (!survivors.all && survivors.heap != NULL) {
         struct heap *heap = heap_at(survivors.heap->index);

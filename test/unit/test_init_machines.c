@@ -164,6 +164,12 @@ static void use_large_pages(const char *options) {
     ck_assert_uint_eq(behind % page, 0);
     ck_assert(!harness_range_is(behind, page, HARNESS_COMMITTED));
     ck_assert_int_eq(harness_range_state(behind - 1), HARNESS_COMMITTED);
+    /* several segments share a page of some tables */
+    uint32_t index = 0;
+    ck_assert(region_take(11, 1, &index));
+    region_give(index, 11);
+    (void)region_shed_tables(true);
+    ck_assert_int_eq(ro.region->spare, 0);
     check_all();
 }
 

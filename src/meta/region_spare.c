@@ -1,0 +1,172 @@
+/*
+ * region_spare: what the tables hold of free segments goes back to the kernel.
+ *
+ * A free segment's record of pages and its part of the live map say nothing any more, and would
+ * stay resident for as long as the process lives: a fiftieth of what the heap once was. All is done
+ * under LOCK_REGION, so that nobody takes the segments meanwhile. What other threads may still do
+ * to their tables, and what becomes of it, is drawn in doc/concurrency.md, "Tables of free
+ * segments":
+ *
+ *   a late mark in `pending`      a hint to a page that is none any more; may be lost
+ *   a late claim in the live map  a second free that overlapped the first: it may not be lost. The
+ *                                 map's pages are not dropped but moved aside, in one step of the
+ *                                 kernel, and looked at there: a claim is in them, or comes to the
+ *                                 empty page in their place, and is met there by the next owner.
+ */
+#include "meta/livemap.h"
+#include "meta/locks.h"
+#include "os/os.h"
+#include "report/report.h"
+
+/* What free segments may keep, lowest first: those are taken next. */
+#define SPARE_BYTES (2 * MIB)
+/* A step of the search goes over so many words of the bitmap, and gives back the tables of so many
+   segments at most. */
+#define WORDS_PER_STEP 64u
+#define SEGMENTS_PER_STEP 8u
+#define ASIDE_BYTES (SEGMENTS_PER_STEP * MAP_TABLE_BYTES_PER_SEGMENT)
+
+/* A run of free segments in one word of the bitmap. */
+struct spare {
+    uint32_t index, count;
+};
+
+void region_let_be(size_t refused) {
+    size_t bytes_of_one = 0;
+    for (enum region_table table = 0; table < REGION_TABLES; table++)
+        bytes_of_one += region_table_bytes(table, 1);
+    atomic_store_relaxed(&ro.region->spare_kept, (int64_t)(SPARE_BYTES / bytes_of_one + refused));
+}
+
+/* The whole OS pages of a table that only these segments have a part of. */
+static size_t table_part(enum region_table table, const struct spare *spare, uintptr_t *start) {
+    uintptr_t base = ro.region->tables[table].start;
+    uintptr_t from = base + region_table_bytes(table, spare->index);
+    uintptr_t end = base + region_table_bytes(table, spare->index + spare->count);
+    *start = round_up(from, ro.os_page);
+    end = round_down(end, ro.os_page);
+    return end > *start ? end - *start : 0;
+}
+
+static bool drop(enum region_table table, const struct spare *spare) {
+    uintptr_t start;
+    size_t size = table_part(table, spare, &start);
+    return size == 0 || os_purge((void *)start, size);
+}
+
+/* Where the live map's pages are looked at, readable and writable for good. */
+static bool have_aside(struct region *region) {
+    if (region->aside != 0) return true;
+    void *aside = os_reserve(ASIDE_BYTES, ro.os_page, 0);
+    if (aside == NULL) return false;
+    if (!os_commit(aside, ASIDE_BYTES)) {
+        os_unreserve(aside, ASIDE_BYTES);
+        return false;
+    }
+    region->aside = (uintptr_t)aside;
+    return true;
+}
+
+/* Of map words that were moved aside, those of addresses from `address` on. */
+static void look_for_claims(const struct map_word *words, size_t size, uintptr_t address) {
+    const struct map_word *end = words + size / sizeof *words;
+    for (; words < end; words++, address += MAP_WORD_SPAN) {
+        uint64_t claim = atomic_load_relaxed(&words->claim);
+        if (MOAT_UNLIKELY(claim != 0)) {
+            uintptr_t block = address + low_bit(claim) * GRANULE;
+            struct report_facts facts = {.segment_start = round_down(block, SEGMENT_SIZE),
+                                         .block_state = "free, and freed again by another thread",
+                                         .segment_owner = "no thread (unused)"};
+            report_fatal(PHRASE_SECOND_FREE, block, &facts);
+        }
+        MOAT_CHECK(atomic_load_relaxed(&words->live) == 0, "a live block in a free segment",
+                   address);
+    }
+}
+
+static bool move_map_aside(struct region *region, const struct spare *spare) {
+    uintptr_t start;
+    size_t size = table_part(REGION_TABLE_MAPS, spare, &start);
+    if (size == 0) return true;
+    if (!have_aside(region)) return false;
+    enum os_move move = os_take_pages((void *)start, (void *)region->aside, size);
+    if (move == OS_MOVE_LOST) region->aside = 0;
+    if (move != OS_MOVED) return false;
+    uintptr_t offset = start - region->tables[REGION_TABLE_MAPS].start;
+    look_for_claims((const struct map_word *)region->aside, size,
+                    ro.region_base + offset / sizeof(struct map_word) * MAP_WORD_SPAN);
+    /* if the kernel refuses, the next to be moved there take its place */
+    (void)os_purge((void *)region->aside, size);
+    return true;
+}
+
+/* The highest free segments below the place where the search stands; false: none so near, or none
+   at all, and then it stands at the end of the region again. */
+static bool find_spare(struct region *region, struct spare *spare) {
+    uint32_t end = (region->extent + 63) / 64;
+    if (region->spare_below == 0 || region->spare_below > end) region->spare_below = end;
+    for (uint32_t walked = 0; walked < WORDS_PER_STEP && region->spare_below > 0; walked++) {
+        uint32_t word = region->spare_below - 1;
+        uint64_t found = region->described[word] & region_free_segments(region, word);
+        if (found != 0) {
+            uint32_t last = word * 64 + high_bit(found), first = last;
+            while (first % 64 > 0 && last - first + 1 < SEGMENTS_PER_STEP &&
+                   has_bit(found, first - 1))
+                first--;
+            *spare = (struct spare){first, last - first + 1};
+            return true;
+        }
+        region->spare_below--;
+    }
+    return false;
+}
+
+/* One step. False: there was nothing, or the kernel refused. */
+static bool shed_some(struct region *region) {
+    struct spare spare;
+    if (!find_spare(region, &spare)) return false;
+    /* first what locked memory refuses without harm: a move would unlock it */
+    if (!drop(REGION_TABLE_PAGES, &spare) || !drop(REGION_TABLE_REQUESTS, &spare) ||
+        (HARDENED_MAP && !move_map_aside(region, &spare))) {
+        /* not asked again for as many, unless somebody wants all */
+        region_let_be((size_t)atomic_load_relaxed(&region->spare));
+        region->spare_refused = true;
+        return false;
+    }
+    uint64_t bits = low_mask(spare.count) << spare.index % 64;
+    region->described[spare.index / 64] &= ~bits;
+    region_count_spare(-(int64_t)spare.count);
+    return true;
+}
+
+static bool shed_all(struct region *region) {
+    bool gave = false;
+    region_let_be(0);
+    region->spare_refused = false;
+    region->spare_below = 0;
+    do
+        while (shed_some(region)) gave = true;
+    while (region->spare_below != 0 && !region->spare_refused);
+    return gave;
+}
+
+bool region_shed_tables(bool force) {
+    struct region *region = ro.region;
+    if (!region_has_spare(force) || atomic_load_relaxed(&region->memory_is_locked)) return false;
+    if (force)
+        locks_acquire(LOCK_REGION);
+    else if (!locks_try(LOCK_REGION))
+        return false;
+    region->lock_count++;
+    bool gave = force ? shed_all(region) : shed_some(region);
+    locks_release(LOCK_REGION);
+    return gave;
+}
+
+void region_recover_spare(void) {
+    struct region *region = ro.region;
+    int64_t spare = 0;
+    for (uint32_t word = 0; word * 64 < region->extent; word++)
+        spare += popcount64(region->described[word] & region_free_segments(region, word));
+    region->spare = spare;
+}
