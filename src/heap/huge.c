@@ -117,9 +117,12 @@ static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
     return best != NULL;
 }
 
+/* Its first OS page is inaccessible while it waits, where most of what dangles points. All of it
+   would take some ten times as long, which programs would notice. */
 static bool cache_put(struct huge_entry entry) {
     struct huge_state *huge = ro.huge;
     if (ro.options.purge_delay_ms == 0 || entry.guarded.bytes > HUGE_CACHE_BYTES) return false;
+    entry.front = guard_close_front(segment_address(entry.index));
     locks_acquire(LOCK_HUGE_CACHE);
     bool fits = huge->entries < HUGE_CACHE_ENTRIES &&
                 huge->cached + entry.guarded.bytes <= HUGE_CACHE_BYTES;
@@ -167,6 +170,13 @@ MOAT_COLD static bool renew(struct huge_entry *entry) {
     return false;
 }
 
+/* The memory of a cached run can be used again; false: it was given back. */
+static bool reopen(struct huge_entry *entry) {
+    if (guard_open_front(segment_address(entry->index), entry->front)) return true;
+    give_run(entry);
+    return false;
+}
+
 /* Segments that a resized run has no more are inaccessible: others may have them. */
 static void give_surplus(uint32_t index, uint32_t old_run, uint32_t run) {
     if (run < old_run) region_give(index + run, old_run - run);
@@ -208,7 +218,7 @@ static bool open_new(uint32_t index, struct guarded *guarded) {
 MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero) {
     struct huge_entry cached;
     if (!cache_take(run, bytes, &cached)) return NULL;
-    if (zero && !renew(&cached)) return NULL;
+    if (!(zero ? renew(&cached) : reopen(&cached))) return NULL;
     return fit_cached(&cached, bytes) ? make_live(cached.index, cached.guarded) : NULL;
 }
 
@@ -263,7 +273,7 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     THREAD_INSIDE();
     if (!huge_begin(segment, word, 0)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
-    struct huge_entry entry = {segment_index(segment), guarded_of(segment), 0};
+    struct huge_entry entry = {segment_index(segment), guarded_of(segment), 0, GUARD_NONE};
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
@@ -301,7 +311,7 @@ void huge_close(struct segment *segment, uint64_t word, uint64_t chance) {
     struct guarded guarded = guarded_of(segment);
     uint64_t now = os_milliseconds();
     struct huge_entry entry = {
-        segment_index(segment), {0, guarded.run, GUARD_NONE, false}, now + CLOSED_TIME};
+        segment_index(segment), {0, guarded.run, GUARD_NONE, false}, now + CLOSED_TIME, GUARD_NONE};
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));

@@ -6,7 +6,7 @@
  * is a CAS from the very {HUGE, generation} that was read to FREEING; whoever loses reports, only
  * the winner unmaps, after clearing the live bit atomically. Behind the rounded length at least one
  * OS page is inaccessible, and the last of the run (meta/guard.h). Freed runs are kept for the
- * purge delay, a bounded number of bytes of them.
+ * purge delay, a bounded number of bytes of them; until then their first OS page is inaccessible.
  */
 #ifndef MOAT_HUGE_H
 #define MOAT_HUGE_H
@@ -23,6 +23,7 @@ struct huge_entry {
     uint32_t index; /* first segment */
     struct guarded guarded;
     uint64_t purge_at; /* milliseconds */
+    uint8_t front;     /* enum guard_means: what keeps its first OS page from being touched */
 };
 
 struct huge_state {

@@ -167,6 +167,19 @@ void guard_reopen(uintptr_t start, size_t bytes, uint32_t run) {
     (void)region_decommit(start + bytes, size - bytes);
 }
 
+uint8_t guard_close_front(uintptr_t start) {
+    if (ro.options.guards == GUARDS_OFF) return GUARD_NONE;
+    if (may_use_markers() && install(start)) return GUARD_MARKER;
+    if (os_protect_none((void *)start, ro.os_page)) return GUARD_SPLIT;
+    count_missing();
+    return GUARD_NONE;
+}
+
+bool guard_open_front(uintptr_t start, uint8_t means) {
+    if (means == GUARD_MARKER) return os_guard_remove((void *)start, ro.os_page);
+    return means == GUARD_NONE || os_commit((void *)start, ro.os_page);
+}
+
 static void give_splits(const struct guarded *guarded) {
     if (guarded->means == GUARD_SPLIT) guard_give_split();
     if (guarded->apart) guard_give_split();

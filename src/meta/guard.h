@@ -43,6 +43,14 @@ void guard_reopen(uintptr_t start, size_t bytes, uint32_t run);
    all the same. */
 bool guard_close(uintptr_t start, const struct guarded *guarded);
 
+/* Makes the first OS page of an open run inaccessible that nobody uses for a while: by a marker,
+   and the page is zero later; else by protection, which is not counted as a split: few runs wait
+   so, and mostly the border of what is inaccessible before it moves. Returns the means; GUARD_NONE:
+   neither could be had, which counts as missing, or guards are off. */
+uint8_t guard_close_front(uintptr_t start);
+/* The same page is accessible again. False: it is not, or may not be. */
+bool guard_open_front(uintptr_t start, uint8_t means);
+
 /* Gives up an open run at whose first `bytes` something else may lie: only what is behind them
    becomes inaccessible. */
 void guard_leave(uintptr_t start, const struct guarded *guarded, size_t bytes);

@@ -129,6 +129,40 @@ static void write_freed_huge(size_t size) {
     passed();
 }
 
+/* And from the free on its first OS page is, where the reuse of blocks by address begins. */
+static void write_waiting_huge(size_t size) {
+    char *block = take(size);
+    touch_write(block);
+    give(block);
+    expect_fault(block, block);
+    touch_write(block);
+    passed();
+}
+
+static void read_waiting_huge(size_t size) {
+    char *block = take(size);
+    memset(block, 1, size);
+    give(block);
+    expect_fault(block + 2000, block + 2000);
+    (void)touch_read(block + 2000);
+    passed();
+}
+
+/* Whoever gets the memory next can use all of it, over and over. */
+static void write_waiting_reused(size_t size) {
+    char *block = NULL;
+    for (unsigned i = 0; i < 50; i++) {
+        block = i % 2 != 0 ? launder(calloc(1, size)) : take(size);
+        REQUIRE(block, "a block");
+        for (size_t at = 0; i % 2 != 0 && at < size; at += 64) REQUIRE(block[at] == 0, "zero");
+        memset(block, 1, size);
+        give(block);
+    }
+    expect_fault(block, block);
+    touch_write(block);
+    passed();
+}
+
 const struct misuse_case guard_cases[] = {
     CASE("guard", "write-past.huge", FAULT, write_past, HUGE),
     CASE("guard", "write-past.huge-odd", FAULT, write_past, HUGE + 12345),
@@ -159,5 +193,13 @@ const struct misuse_case guard_cases[] = {
     CASE("guard", "read-zero-size.last", FAULT, read_zero_size, 15),
     CASE("guard", "write-zero-size.first", FAULT, write_zero_size, 0),
     CASE("guard", "write-freed.huge", FAULT, write_freed_huge, HUGE),
+    CASE_OPTIONS("guard", "write-freed.huge-waiting", FAULT, write_waiting_huge, HUGE,
+                 "purge_delay=3600000"),
+    CASE_OPTIONS("guard", "read-freed.huge-waiting", FAULT, read_waiting_huge, HUGE,
+                 "purge_delay=3600000"),
+    CASE_OPTIONS("guard", "write-freed.huge-waiting-mprotect", FAULT, write_waiting_huge, HUGE,
+                 "purge_delay=3600000:guards=mprotect"),
+    CASE_OPTIONS("guard", "write-freed.huge-reused", FAULT, write_waiting_reused, HUGE,
+                 "purge_delay=3600000"),
     CASES_END,
 };
