@@ -65,13 +65,15 @@ static bool change_bits(uint64_t *bitmap, uint32_t from, uint32_t count, bool se
 
 /* Under the lock. */
 static void take_segments(struct region *region, uint32_t index, uint32_t count) {
-    change_bits(region->taken, index, count, true);
+    int64_t spare = 0;
     for (uint32_t at = index; at < index + count;) {
-        uint64_t *described = &region->described[at / 64];
-        uint64_t bits = bits_of_word(&at, index + count);
-        region_count_spare(-(int64_t)popcount64(*described & bits));
-        *described |= bits;
+        uint32_t word = at / 64;
+        uint64_t bits = bits_of_word(&at, index + count), again = region->described[word] & bits;
+        atomic_or_acq_rel(&region->taken[word], bits); /* pairs with change_bits of who gave them */
+        if (again != 0) spare += popcount64(again);
+        region->described[word] |= bits;
     }
+    if (spare != 0) region_count_spare(-spare);
 }
 
 /* First free segment at or after `from`, or UINT32_MAX. */
@@ -245,6 +247,8 @@ static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
         /* at a limit a call that fails asks the kernel once */
         if (region->window_refused && is_in_vain(region, first, least)) break;
         /* before the extent grows over it: a forked child may be all that sees it */
+        region->around_from = old;
+        region->around_to = first + guard;
         bar_segments(region, old, first + guard);
         uint32_t length = map_some(region, first, window_step(region, first, least), least);
         region->window_refused = length == 0;
@@ -257,6 +261,7 @@ static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
         first += GROW_SKIP << attempt / 4;
     }
     unbar_segments(region, old, first < region->span ? first + 1 : region->span);
+    region->around_from = region->around_to = old;
     return UINT32_MAX;
 }
 
@@ -382,7 +387,7 @@ void region_bar(uint32_t index, uint32_t count) { bar_segments(ro.region, index,
 /* Stores between acquire and release come in any order, and some of them may be missing. Of each
    bit either value is right: what is taken and belongs to nobody is taken back after this. A
    window whose extent was published is there; one that was not is gone around like anything in
-   the way. What is owed cannot be told from what was just gone around. */
+   the way. What was gone around for a window that is there is nobody's, and may look owed. */
 void region_recover(void) {
     struct region *region = ro.region;
     for (enum region_table table = 0; table < REGION_TABLES; table++)
@@ -395,8 +400,12 @@ void region_recover(void) {
     }
     for (uint32_t word = 0; word * 64 < region->extent; word++) {
         uint32_t rest = region->extent - word * 64;
-        region->taken[word] = (region->taken[word] | region->barred[word]) & low_mask(rest);
+        region->taken[word] &= low_mask(rest);
     }
+    uint32_t around_to = region->around_to < region->extent ? region->around_to : region->extent;
+    for (uint32_t index = region->around_from; index < around_to; index++)
+        region->taken[index / 64] |= region->barred[index / 64] & bit64(index);
+    region->news |= REGION_GIVEN | REGION_OWED;
     for (uint32_t number = 0; number < RUN_LENGTHS; number++) region->none_below[number] = 0;
 }
 

@@ -57,7 +57,9 @@ struct region {
     size_t committed;      /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;     /* times the lock was taken, under it */
     bool window_refused;   /* the last window could not be had */
-    uint32_t news;         /* atomic: REGION_GIVEN, REGION_OWED; for whoever has the lock next */
+    /* what the region went around when it grew last: nobody's, whatever `taken` says in a child */
+    uint32_t around_from, around_to;
+    uint32_t news; /* atomic: REGION_GIVEN, REGION_OWED; for whoever has the lock next */
     /* For region_spare.c; the first two atomic, relaxed. */
     int64_t spare;        /* free segments that are `described`, counted */
     int64_t spare_kept;   /* so many are let be */

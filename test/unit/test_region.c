@@ -386,6 +386,28 @@ START_TEST(growth_goes_around_what_something_else_has_mapped) {
 }
 END_TEST
 
+/* The thread that grew has published the extent, and no more. */
+START_TEST(a_child_goes_around_what_its_parent_was_going_around) {
+    uint32_t index = 0;
+    core_start_ready("region=4G");
+    map_something_at(5, 3);
+    for (int i = 0; i < 5; i++) ck_assert(region_take(1, 1, &index));
+    for (uint32_t i = 5; i <= 8; i++) {
+        ck_assert(has_bit(ro.region->barred[0] & ro.region->taken[0], i));
+        ro.region->taken[0] &= ~bit64(i);
+    }
+    region_lock()->word = 1;
+    *ro.fork_mark = FORK_WIPED;
+    ck_assert(alloc_is_ready());
+    for (uint32_t i = 5; i <= 8; i++) ck_assert(has_bit(ro.region->taken[0], i));
+    for (int count = 0; count < 100; count++) {
+        core_require(region_take(1, 1, &index));
+        core_require(index < 5 || index > 8);
+    }
+    check_region();
+}
+END_TEST
+
 /* Short holes, as many as may be, are not looked at again by each search for a longer run. */
 START_TEST(a_search_for_a_run_passes_over_short_holes_once) {
     enum { HOLES = 500 };
@@ -479,6 +501,7 @@ int main(void) {
     tcase_add_loop_test(group, under_a_limit_the_region_grows_to_what_the_limit_allows, 0, 2);
     tcase_add_test(group, a_run_may_be_longer_than_any_window);
     tcase_add_test(group, growth_goes_around_what_something_else_has_mapped);
+    tcase_add_test(group, a_child_goes_around_what_its_parent_was_going_around);
     tcase_add_test(group, a_search_for_a_run_passes_over_short_holes_once);
     tcase_add_test(group, the_last_os_page_of_a_segment_is_inaccessible);
     tcase_add_test(group, a_kernel_without_guard_markers_is_asked_once);
