@@ -10,6 +10,11 @@
  *   cache        a cache with ageing, shared by threads: values of 100 B to 20 KiB that expire in
  *                bursts
  *   churn        many short threads that leave some of their blocks to others
+ *   buffers      one thread: buffers of 5 to 25 MiB, replaced at random
+ *   lists        one thread: a list of 20 MiB is built and dropped, again and again
+ *   leavers      threads that end, and leave blocks up to 128 KiB behind
+ *   handover     blocks of 8 to 16 000 bytes, a third of them handed to another thread
+ *   bulk         blocks of one size, freed in batches by other threads
  *
  * Prints CSV: a line `allocator,FILE`, a heading `measure,value`, then rows: NAME (nanoseconds of
  * the whole run per operation), operations (allocations, each with its free), checksum (the same on
@@ -21,8 +26,9 @@
 
 #include <inttypes.h>
 
-static const struct model *const models[] = {&model_server,      &model_pipeline, &model_trees,
-                                             &model_interpreter, &model_cache,    &model_churn};
+static const struct model *const models[] = {
+    &model_server,  &model_pipeline, &model_trees,   &model_interpreter, &model_cache, &model_churn,
+    &model_buffers, &model_lists,    &model_leavers, &model_handover,    &model_bulk};
 enum { MODELS = sizeof models / sizeof *models };
 
 static int usage(void) {
