@@ -114,16 +114,16 @@ END_TEST
 /* Little is cleared, and costs no call; more goes back to the kernel. */
 START_TEST(little_is_cleared_and_more_goes_back) {
     for (unsigned much = 0; much < 2; much++) {
-        struct segment *segment = make_segment(PAGE_MEDIUM);
+        enum page_kind kind = much ? PAGE_LARGE : PAGE_MEDIUM;
+        struct segment *segment = make_segment(kind);
         struct page *page = NULL;
-        while (segment->free_pages != 0) page = make_page(segment, size_class_of(32 * KIB));
-        page_carve(page, &generator);
-        if (much) fill(page, 7);
+        while (segment->free_pages != 0) page = make_page(segment, size_class_of(sizes[kind][1]));
+        fill(page, 7);
         size_t size = page->limit;
         memset((void *)page->start, 7, size);
         end_page(segment, page);
         uint64_t calls = harness_call_count(OS_PURGE);
-        ck_assert_ptr_eq(make_page(segment, size_class_of(9000)), page);
+        ck_assert_ptr_eq(make_page(segment, size_class_of(sizes[kind][0])), page);
         ck_assert_uint_eq(harness_call_count(OS_PURGE), calls + much);
         ck_assert(is_filled(page, 0, size));
     }
