@@ -43,6 +43,7 @@ static const char *name_of(unsigned order) {
     case __ATOMIC_ACQUIRE: return "acquire";
     case __ATOMIC_RELEASE: return "release";
     case __ATOMIC_ACQ_REL: return "acquire-release";
+    case __ATOMIC_SEQ_CST: return "seq-cst";
     default: return "other";
     }
 }
@@ -82,6 +83,8 @@ static void find_mutations(void) {
             add(site, __ATOMIC_RELEASE);
             add(site, __ATOMIC_ACQUIRE);
         }
+        if (site->order == __ATOMIC_SEQ_CST)
+            add(site, site->kind == ATOMIC_LOAD ? __ATOMIC_ACQUIRE : __ATOMIC_ACQ_REL);
     }
     qsort(mutations, count, sizeof mutations[0], compare);
 }

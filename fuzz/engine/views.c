@@ -19,6 +19,7 @@ struct store {
     struct view message; /* what who acquires it learns */
     uint32_t clock;      /* of the thread that made it; 0: known to everybody */
     uint8_t by;
+    bool in_one_order; /* by an access that says seq_cst */
     /* clock of each thread when it first read this store; 0: it has not */
     uint32_t read[VIEWS_THREADS];
 };
@@ -150,7 +151,8 @@ static void add_store(bool release, bool continues) {
         word->count++;
     *newest(word) = (struct store){.message = message,
                                    .clock = state.views[state.thread].clock[state.thread],
-                                   .by = (uint8_t)state.thread};
+                                   .by = (uint8_t)state.thread,
+                                   .in_one_order = state.order == __ATOMIC_SEQ_CST};
     state.is_open = true;
 }
 
@@ -179,11 +181,13 @@ void views_step(unsigned thread, const struct atomic_site *site, struct word *wo
     }
 }
 
-/* The oldest store that the thread may still read: not older than one it knows of. */
+/* The oldest store that the thread may still read: not older than one it knows of; and, in the one
+   order of all that say seq_cst, which is that of the run, not older than the last of these. */
 static unsigned oldest_visible(const struct word *word, unsigned thread) {
     const struct view *view = &state.views[thread];
     for (unsigned i = word->count; i-- > 1;) {
         const struct store *store = &stores_of(word)[i];
+        if (state.order == __ATOMIC_SEQ_CST && store->in_one_order) return i;
         if (store->clock == 0 || view->clock[store->by] >= store->clock) return i;
         for (unsigned u = 0; u < VIEWS_THREADS; u++)
             if (store->read[u] != 0 && view->clock[u] >= store->read[u]) return i;

@@ -2,7 +2,8 @@
  * views: what each virtual thread may see of the shared words.
  *
  * For every word that was accessed it keeps its last stores, each with the clock of its thread and
- * with what a thread that acquires it learns: C11's rules without fences. A load may be given any
+ * with what a thread that acquires it learns: C11's rules without fences. Accesses that say seq_cst
+ * are in the order of the run. A load may be given any
  * store that is not older than one that the thread knows of, by coherence or because it happened
  * before. Threads are given vector clocks; a store that releases carries its thread's. What was
  * there at the start, and what was written by other means than atomic.h, everybody knows.

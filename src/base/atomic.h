@@ -59,6 +59,9 @@
 
 #define atomic_load_relaxed(p) ATOMIC_LOAD_OF(p, __ATOMIC_RELAXED)
 #define atomic_load_acquire(p) ATOMIC_LOAD_OF(p, __ATOMIC_ACQUIRE)
+/* All that say seq_cst are in one order that every thread agrees on: of two threads that each write
+   one word and then read the other's, one at least sees what the other wrote. */
+#define atomic_load_seq_cst(p) ATOMIC_LOAD_OF(p, __ATOMIC_SEQ_CST)
 /* Relaxed too: compared where the word lies, and mixed into a value from there. */
 #ifdef MOAT_HARNESS
 #define atomic_equals_relaxed(p, v) (atomic_load_relaxed(p) == (v))
@@ -84,6 +87,7 @@
 #define atomic_or_relaxed(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_or, p, v, __ATOMIC_RELAXED)
 #define atomic_or_release(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_or, p, v, __ATOMIC_RELEASE)
 #define atomic_or_acq_rel(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_or, p, v, __ATOMIC_ACQ_REL)
+#define atomic_or_seq_cst(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_or, p, v, __ATOMIC_SEQ_CST)
 #define atomic_and_relaxed(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_and, p, v, __ATOMIC_RELAXED)
 #define atomic_and_release(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_and, p, v, __ATOMIC_RELEASE)
 #define atomic_and_acquire(p, v) ATOMIC_CHANGE_OF(__atomic_fetch_and, p, v, __ATOMIC_ACQUIRE)
@@ -93,6 +97,7 @@
 #define atomic_exchange_relaxed(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_RELAXED)
 #define atomic_exchange_acquire(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_ACQUIRE)
 #define atomic_exchange_acq_rel(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_ACQ_REL)
+#define atomic_exchange_seq_cst(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_SEQ_CST)
 #define atomic_exchange_release(p, v) ATOMIC_CHANGE_OF(__atomic_exchange_n, p, v, __ATOMIC_RELEASE)
 /* `expected` is a pointer to the expected value and receives the value seen; strong; true when
    exchanged. */

@@ -189,7 +189,7 @@ void page_carve(struct page *page, struct random *random) {
 /* Takes in one map word's claims. Live bits go first: a claim that is seen clear again must find a
    block that is seen free. */
 static void collect_word(struct page *page, struct map_word *word, uintptr_t first) {
-    uint64_t claim = atomic_load_acquire(&word->claim); /* pairs with the fetch_or of remote_free */
+    uint64_t claim = atomic_load_seq_cst(&word->claim); /* pairs with the fetch_or of remote_free */
     if (claim == 0) return;
     uint64_t twice = claim & ~atomic_load_relaxed(&word->live);
     if (MOAT_UNLIKELY(HARDENED_MAP && twice != 0))
@@ -215,7 +215,7 @@ void page_take_claims(struct page *page, enum page_kind kind) {
         return;
     }
     /* pairs with the fetch_or of remote_free */
-    uint64_t groups = atomic_exchange_acquire(&page->pending, 0) & ~PENDING_FULL;
+    uint64_t groups = atomic_exchange_seq_cst(&page->pending, 0) & ~PENDING_FULL;
     struct map_word *words = map_word_of(page->start);
     unsigned shift = page_kind_shift(kind);
     for (; groups != 0; groups &= groups - 1) {
@@ -254,7 +254,7 @@ static size_t settle_maps(uintptr_t start, size_t count, uint32_t *used) {
     *used = 0;
     for (size_t i = 0; i < count; i++) {
         /* pairs with the fetch_or of remote_free */
-        uint64_t claim = atomic_load_acquire(&words[i].claim);
+        uint64_t claim = atomic_load_seq_cst(&words[i].claim);
         if (ro_is_strict()) claim = strict_page_released(claim, start + i * MAP_WORD_SPAN);
         if (claim != 0) {
             map_clear_live(&words[i], claim);
@@ -274,7 +274,7 @@ MOAT_COLD uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes
     uint32_t used;
     /* pairs with the fetch_or of remote_free; first, as in collect: a claim that comes later marks
        anew */
-    if (atomic_load_relaxed(&page->pending) != 0) (void)atomic_exchange_acquire(&page->pending, 0);
+    if (atomic_load_relaxed(&page->pending) != 0) (void)atomic_exchange_seq_cst(&page->pending, 0);
     size_t end = settle_maps(start, bytes / MAP_WORD_SPAN, &used);
     page->in_full = false;
     if (used == 0) {

@@ -45,7 +45,7 @@ MOAT_INLINE enum remote_result claim(uintptr_t address) {
     uint64_t bit = map_bit_of(address);
     if (!is_live(word, bit)) return REMOTE_NOT_LIVE;
     /* pairs with collect_word */
-    if (atomic_or_acq_rel(&word->claim, bit) & bit) return REMOTE_CLAIMED_BEFORE;
+    if (atomic_or_seq_cst(&word->claim, bit) & bit) return REMOTE_CLAIMED_BEFORE;
     return REMOTE_FREED;
 }
 
@@ -53,6 +53,9 @@ MOAT_INLINE void announce(struct segment *segment, enum page_kind kind, uintptr_
     struct page *page = page_of(address, kind);
     size_t offset = (address - ro.region_base) & (page_kind_size(kind) - 1);
     uint64_t group = bit64(page_claim_group(kind, offset));
+    /* Named already, and nobody has taken the name away since the claim: whoever does finds it. So
+       frees in a row write one word, not two. Pairs with the exchange of page_take_claims. */
+    if (atomic_load_seq_cst(&page->pending) & group) return;
     /* pairs with page_take_claims and page_mark_full */
     uint64_t before = atomic_or_acq_rel(&page->pending, group);
     if (before == PENDING_FULL) wake_owner(segment, page);

@@ -6,8 +6,9 @@
  *
  *   word            access               why                              pairs with
  *   live bit        relaxed load         it must be set                   -
- *   claim bit       fetch_or acq_rel     was clear; this is the free      collect's load, fetch_and
- *   page.pending    fetch_or acq_rel     after the claim                  exchange, mark full
+ *   claim bit       fetch_or seq_cst     was clear; this is the free      collect's load, fetch_and
+ *   page.pending    load seq_cst         after the claim: named already?  exchange
+ *   page.pending    fetch_or acq_rel     if not                           exchange, mark full
  *   segment.woken   fetch_or acq_rel     when pending was {none, FULL}    the poll's exchange
  *   woken_segments  fetch_or release     likewise                         the poll's load
  *   owner.wake      fetch_or release     likewise; of an abandoned        the poll's exchange

@@ -70,7 +70,7 @@ uint64_t strict_page_released(uint64_t claim, uintptr_t first) {
 
 static void collect_word(struct page *page, struct map_word *word, uintptr_t first) {
     uint64_t claim =
-        atomic_load_acquire(&word->claim); /* pairs with the fetch_or of remote_claim */
+        atomic_load_seq_cst(&word->claim); /* pairs with the fetch_or of remote_claim */
     uint64_t released = strict_page_released(claim, first);
     if (released == 0) return;
     for (uint64_t rest = released; rest != 0; rest &= rest - 1) {
@@ -89,7 +89,7 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
 
 void strict_page_collect(struct page *page, enum page_kind kind) {
     /* pairs with the fetch_or of remote_announce */
-    uint64_t groups = atomic_exchange_acquire(&page->pending, 0) & ~PENDING_FULL;
+    uint64_t groups = atomic_exchange_seq_cst(&page->pending, 0) & ~PENDING_FULL;
     struct map_word *words = map_word_of(page->start);
     unsigned shift = page_kind_shift(kind);
     for (; groups != 0; groups &= groups - 1) {

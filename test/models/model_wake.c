@@ -28,6 +28,7 @@ enum { SCENARIO_RIGHT, SCENARIO_LATE, SCENARIO_SETS };
 
 enum mistake {
     CLAIM_AFTER_PENDING = RIGHT + 1,
+    LOOK_BEFORE_CLAIM,
     MARK_FULL_BY_STORE,
     WAKE_CLEARED_BY_STORE,
     COLLECT_BY_STORE,
@@ -77,6 +78,7 @@ enum place {
     RECLAIM_CAS,
     INIT_PENDING,
     REMOTE_2,
+    REMOTE_LOOK,
     REMOTE_3,
     REMOTE_4,
     REMOTE_5,
@@ -439,6 +441,7 @@ static unsigned after_remote(struct search *search, const struct state *next, un
     bool late_claim = search_has_mistake(search, CLAIM_AFTER_PENDING);
     bool early_owner = search_has_mistake(search, OWNER_READ_AT_START);
     bool early_wake = search_has_mistake(search, WAKE_BEFORE_WOKEN);
+    bool early_look = search_has_mistake(search, LOOK_BEFORE_CLAIM);
     bool over_huge = search_has_mistake(search, WAKE_OVER_HUGE);
     unsigned owner = next->thread[i].owner;
     bool writable = is_heap(owner) || (over_huge && owner == HUGE_BLOCK);
@@ -447,7 +450,12 @@ static unsigned after_remote(struct search *search, const struct state *next, un
     unsigned last = writable ? (levels ? REMOTE_LEVEL : REMOTE_6) : tells ? REMOTE_7 : IDLE;
     unsigned wakes = !next->thread[i].first ? IDLE : early_wake ? REMOTE_5 : REMOTE_4;
     switch (place) {
-    case REMOTE_2: return late_claim ? wakes : REMOTE_3;
+    case REMOTE_2:
+        if (early_look) return next->thread[i].first ? IDLE : REMOTE_3;
+        return late_claim ? wakes : REMOTE_LOOK;
+    case REMOTE_LOOK:
+        if (early_look) return REMOTE_2;
+        return next->pending & CLAIMS ? IDLE : REMOTE_3;
     case REMOTE_3: return late_claim ? REMOTE_2 : wakes;
     case REMOTE_4: return early_wake ? IDLE : !early_owner ? REMOTE_5 : last;
     case REMOTE_5:
@@ -485,6 +493,9 @@ static void step_remote(struct search *search, struct state next, unsigned i) {
     unsigned place = next.thread[i].place, owner = next.thread[i].owner;
     if (place == REMOTE_2) {
         next.claim |= bit(next.thread[i].block);
+    } else if (place == REMOTE_LOOK) {
+        if (search_has_mistake(search, LOOK_BEFORE_CLAIM))
+            next.thread[i].first = (next.pending & CLAIMS) != 0;
     } else if (place == REMOTE_3) {
         next.thread[i].first = next.pending == FULL;
         next.pending |= CLAIMS;
@@ -510,6 +521,7 @@ static void step_remote(struct search *search, struct state next, unsigned i) {
 
 static void thread_begins(struct search *search, const struct state *state, unsigned i) {
     unsigned place = search_has_mistake(search, CLAIM_AFTER_PENDING)   ? REMOTE_3
+                     : search_has_mistake(search, LOOK_BEFORE_CLAIM)   ? REMOTE_LOOK
                      : search_has_mistake(search, OWNER_READ_AT_START) ? REMOTE_5
                                                                        : REMOTE_2;
     for (unsigned block = 0; block < BLOCKS; block++) {
@@ -580,6 +592,7 @@ static const char *const scenarios[] = {"a right program", "owner words are read
 static const char *const actors[] = {"heap 1", "heap 2", "thread 1", "thread 2", "others"};
 static const struct planted mistakes[MISTAKES] = {
     [CLAIM_AFTER_PENDING] = {"claim-after-pending", SCENARIO_RIGHT},
+    [LOOK_BEFORE_CLAIM] = {"look-before-claim", SCENARIO_RIGHT},
     [MARK_FULL_BY_STORE] = {"mark-full-by-store", SCENARIO_RIGHT},
     [WAKE_CLEARED_BY_STORE] = {"wake-cleared-by-store", SCENARIO_RIGHT},
     [COLLECT_BY_STORE] = {"collect-by-store", SCENARIO_RIGHT},
@@ -625,6 +638,7 @@ static const char *const steps[STEPS] = {
     [RECLAIM_CAS] = "reclaim: owner ABANDONED -> this heap",
     [INIT_PENDING] = "a page is made: pending = {none,0}",
     [REMOTE_2] = "remote free 2: claim |= bit",
+    [REMOTE_LOOK] = "remote free 3: pending has the group already: done",
     [REMOTE_3] = "remote free 3: pending |= group",
     [REMOTE_4] = "remote free 4: woken |= page",
     [REMOTE_5] = "remote free 5: o = owner",

@@ -98,6 +98,28 @@ START_TEST(a_place_can_be_weakened) {
 }
 END_TEST
 
+static void change(unsigned thread, uint64_t *word, uint64_t value, uint8_t order) {
+    struct atomic_site site = {"here", __LINE__, ATOMIC_CHANGE, order};
+    views_step(thread, &site, views_find(word, sizeof *word));
+    *word = value;
+    views_leave();
+}
+
+/* Two threads that each write a word and then read the other's: both may miss what the other wrote,
+   unless all four accesses say seq_cst. */
+START_TEST(of_two_who_write_and_read_one_sees_the_other) {
+    for (unsigned weak = 0; weak < 3; weak++) {
+        uint8_t read = weak == 1 ? __ATOMIC_ACQUIRE : __ATOMIC_SEQ_CST;
+        uint8_t write = weak == 2 ? __ATOMIC_ACQ_REL : __ATOMIC_SEQ_CST;
+        begin_views();
+        change(0, &data, 1, write);
+        change(1, &flag, 1, __ATOMIC_SEQ_CST);
+        (void)load(0, &flag, __ATOMIC_SEQ_CST);
+        ck_assert_uint_eq(load(1, &data, read), weak == 1 || weak == 2 ? 0 : 1);
+    }
+}
+END_TEST
+
 START_TEST(a_thread_never_reads_backwards) {
     begin_views();
     store(0, &data, 1, __ATOMIC_RELAXED, 1);
@@ -279,6 +301,7 @@ int main(void) {
     TCase *parts = tcase_create("parts");
     tcase_add_test(parts, a_load_may_be_old_until_something_is_acquired);
     tcase_add_test(parts, a_place_can_be_weakened);
+    tcase_add_test(parts, of_two_who_write_and_read_one_sees_the_other);
     tcase_add_test(parts, a_thread_never_reads_backwards);
     tcase_add_test(parts, what_is_written_plainly_everybody_sees);
     tcase_add_test(parts, a_word_of_two_threads_is_shared);
