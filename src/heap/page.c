@@ -161,26 +161,37 @@ static uint32_t blocks_to_carve(const struct page *page) {
  * page begins at a random block and goes around. Going around in every step would teach an attacker
  * no less, and cost a walk over the blocks in the order of their allocation four times as much:
  * hardware prefetches only what goes on upwards (SECURITY.md, layout; doc/benchmarks.md, locality).
+ * Returns the first block of the list.
  */
-void page_carve(struct page *page, struct random *random) {
-    uint32_t count = blocks_to_carve(page);
-    MOAT_ASSERT(count > 0 && page->free_count == 0);
+static uintptr_t link_some(const struct page *page, uintptr_t from, uint32_t count,
+                           struct random *random) {
+    const uintptr_t size = page->block_size, end = from + count * size;
     uint32_t start = HARDENED_ORDER && page->carved == 0 ? random_below(random, count) : 0;
     uint64_t held = 0;
-    struct chain first = {0, 0, 0}, last = {0, 0, 0};
-    for (uint32_t i = 0; i < count; i++) {
-        if (HARDENED_ORDER && i % 64 == 0 && count > 1)
-            held = random_next(random) & random_next(random);
-        uint32_t block = page->carved + (start + i < count ? start + i : start + i - count);
-        chain_append(page, held & bit64(i) ? &last : &first,
-                     page->start + block * page->block_size);
+    struct chain upwards = {0, 0, 0}, last = {0, 0, 0};
+    uintptr_t block = from + start * size;
+    for (uint32_t i = 0; i < count; i++, held >>= 1) {
+        if (HARDENED_ORDER && i % 64 == 0) held = random_next(random) & random_next(random);
+        chain_append(page, held & 1 ? &last : &upwards, block);
+        block += size;
+        if (block == end) block = from;
     }
-    if (last.length == 0)
-        last = first;
-    else if (first.length != 0)
-        chain_link(page, first.tail, last.head);
+    if (last.length == 0) last.tail = upwards.tail;
+    if (last.length != 0 && upwards.length != 0) chain_link(page, upwards.tail, last.head);
     chain_end(page, &last);
-    page->free = first.length != 0 ? first.head : last.head;
+    return upwards.length != 0 ? upwards.head : last.head;
+}
+
+void page_carve(struct page *page, struct random *random) {
+    uint32_t count = blocks_to_carve(page);
+    uintptr_t from = page->start + page->carved * page->block_size;
+    MOAT_ASSERT(count > 0 && page->free_count == 0);
+    if (count == 1) {
+        chain_link(page, from, from);
+        page->free = from;
+    } else {
+        page->free = link_some(page, from, count, random);
+    }
     page->free_count = count;
     page->carved = (uint16_t)(page->carved + count);
     page->limit = (uint64_t)page->carved * page->block_size;
