@@ -158,9 +158,9 @@ static void plant_report(void) { planted.free = twofold_free; }
 /* One word for the blocks of a list, and no read-modify-write. */
 static uint64_t frees, kept[SHADOW_BLOCKS];
 
-static void begin_shared(uint64_t seed, bool by_kernel,
+static void begin_shared(struct life life,
                          void (*on_report)(enum report_kind kind, uintptr_t address)) {
-    subject_moat.begin(seed, by_kernel, on_report);
+    subject_moat.begin(life, on_report);
     frees = 0;
 }
 
@@ -217,9 +217,9 @@ static void unlock(uint64_t *word) {
     atomic_store_release(word, (uint64_t)0);
 } /* pairs with lock */
 
-static void begin_locks(uint64_t seed, bool by_kernel,
+static void begin_locks(struct life life,
                         void (*on_report)(enum report_kind kind, uintptr_t address)) {
-    subject_moat.begin(seed, by_kernel, on_report);
+    subject_moat.begin(life, on_report);
     locks[0] = locks[1] = 0;
 }
 static void *locking_malloc(size_t size) {

@@ -62,6 +62,8 @@ static const struct row {
     [OP_FREE_WRONG_SIZE] = {misuse_wrong_size, INPUT_MISUSE},
     [OP_FREE_WRONG_ALIGNMENT] = {misuse_wrong_alignment, INPUT_MISUSE},
     [OP_STOMP] = {misuse_stomp, INPUT_MISUSE},
+    [OP_OVERFLOW] = {misuse_overflow, INPUT_MISUSE},
+    [OP_FREE_OTHER_FAMILY] = {misuse_family, INPUT_MISUSE},
 };
 
 bool dispatch_knows(unsigned code) { return code < OP_CODES && table[code].carry_out != NULL; }

@@ -42,6 +42,8 @@ static const char *const op_names[OP_CODES] = {
     "free-wrong-size",
     "free-wrong-alignment",
     "stomp",
+    "overflow",
+    "free-other-family",
 };
 
 const char *op_name(unsigned code) { return code < OP_CODES ? op_names[code] : "?"; }
@@ -113,9 +115,7 @@ size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) 
 
 bool input_is_valid(const struct input *input) {
     if (input->threads < 1 || input->threads > INPUT_MAX_THREADS) return false;
-    if (input->scheduler >= SCHEDULERS || input->fault_budget > INPUT_MAX_FAULTS ||
-        input->flags > INPUT_FLAGS)
-        return false;
+    if (input->scheduler >= SCHEDULERS || input->fault_budget > INPUT_MAX_FAULTS) return false;
     if (input->op_count > INPUT_MAX_OPS || input->schedule_length > INPUT_MAX_SCHEDULE)
         return false;
     for (unsigned i = 0; i < input->op_count; i++)

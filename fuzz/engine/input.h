@@ -53,7 +53,8 @@ enum input_flag {
     INPUT_KERNEL = 16,
     INPUT_STALE = 32,    /* in `interleave`: loads may be given old values */
     INPUT_SHORTAGE = 64, /* a call that fails goes on failing, until a second fault ends that */
-    INPUT_FLAGS = 127
+    INPUT_STRICT = 128,  /* level=strict */
+    INPUT_FLAGS = 255
 };
 
 enum op_code {
@@ -89,6 +90,8 @@ enum op_code {
     OP_FREE_WRONG_SIZE,
     OP_FREE_WRONG_ALIGNMENT,
     OP_STOMP, /* writes into a freed block: may be reported later as a damaged list, or never */
+    OP_OVERFLOW, /* from here on for the strict level: writes beside a block, and frees it */
+    OP_FREE_OTHER_FAMILY,
     OP_CODES
 };
 

@@ -138,8 +138,14 @@ void misuse_foreign(struct run *run, const struct input_op *op) {
     missed(run, "use of a foreign address");
 }
 
-/* A size that belongs to another block size for sure; SIZE_MAX where none does. */
-static size_t wrong_size(const struct shadow_block *block, const struct input_op *op) {
+/* A size that belongs to another block size for sure, at the strict level any other; SIZE_MAX where
+   none does. */
+static size_t wrong_size(const struct run *run, const struct shadow_block *block,
+                         const struct input_op *op) {
+    if (run->is_strict && op->other & 2) {
+        size_t down = 1 + op->value % 16;
+        return op->other & 4 || block->usable < down ? block->usable + down : block->usable - down;
+    }
     if (op->other & 1 || block->usable == 0) return block->usable + 1 + op->value % 100000;
     /* what shrank in place may answer to less */
     if (block->origin != ORIGIN_MALLOC || block->usable < 32) return SIZE_MAX;
@@ -150,8 +156,9 @@ void misuse_wrong_size(struct run *run, const struct input_op *op) {
     uint16_t index = run_pick_live(run, op->pick);
     if (index == SHADOW_NONE) return;
     const struct shadow_block *block = &run->shadow.blocks[index];
-    size_t size = wrong_size(block, op);
-    if (size == SIZE_MAX || block->origin == ORIGIN_POSIX_MEMALIGN) return;
+    size_t size = wrong_size(run, block, op);
+    if (size == SIZE_MAX || block->origin == ORIGIN_POSIX_MEMALIGN || block->origin == ORIGIN_NEW)
+        return;
     expect(run, KIND_BIT(REPORT_SIZE_MISMATCH), block->start);
     if (block->origin == ORIGIN_ALIGNED)
         run->subject->free_aligned_sized((void *)block->start, block->alignment, size);
@@ -173,12 +180,91 @@ void misuse_wrong_alignment(struct run *run, const struct input_op *op) {
     missed(run, op_name(op->code));
 }
 
+/* At the strict level any byte of a free block may be looked at. What is surely in quarantine is
+   let out by a trim, which must report it, if the input asks; else it may be reported at any time
+   until it is handed out. */
+static void stomp_strict(struct run *run, const struct input_op *op, uint16_t grave) {
+    const struct shadow_block *dead = &run->shadow.blocks[grave];
+    bool kept_back = run_is_kept_back(run, grave);
+    if (dead->usable == 0 || (!kept_back && !shadow_page_survives(&run->shadow, grave))) return;
+    /* behind what was asked for as well */
+    size_t ends[] = {0, dead->usable - 1, dead->usable, dead->cell - 1};
+    size_t offset = op->other & 4 ? ends[op->other % 4] : op->value % dead->cell;
+    unsigned char *byte = (unsigned char *)dead->start + offset;
+    run->subject->touch((uintptr_t)byte, 1);
+    *byte = (unsigned char)(op->value | 1);
+    run->tolerated |= KIND_BIT(REPORT_WRITE_AFTER_FREE);
+    if (!kept_back || (op->other & 8) == 0) return;
+    expect(run, KIND_BIT(REPORT_WRITE_AFTER_FREE), dead->start);
+    run->tolerated = 0;
+    run->subject->trim();
+    missed(run, "a write into a block in quarantine");
+}
+
+/* The first byte behind what was asked for, or the last of the block, or the one before it: none of
+   them is 0, nor what it was made to be. 0: the block has none for sure. */
+static uintptr_t beside(const struct run *run, const struct shadow_block *block,
+                        const struct input_op *op) {
+    enum { OS_PAGE = 4096 };
+    uintptr_t end = block->start + block->usable;
+    if (block->usable == 0) return 0;
+    if (block->cell != 0) {
+        uintptr_t last = block->start + block->cell - 1;
+        return op->other & 1 ? last : end + op->value % (last - end + 1);
+    }
+    if (!run_stands_alone(run, block->usable)) return 0;
+    bool before = (op->other & 2) != 0;
+    if (before) return block->start % OS_PAGE != 0 ? block->start - 1 : 0;
+    if (end % OS_PAGE == 0) return 0;
+    return op->other & 1 ? round_up(end, OS_PAGE) - 1 : end;
+}
+
+void misuse_overflow(struct run *run, const struct input_op *op) {
+    uint16_t index = run_pick_live(run, op->pick);
+    if (index == SHADOW_NONE || !run->is_strict) return;
+    const struct shadow_block *block = &run->shadow.blocks[index];
+    unsigned char *byte = (unsigned char *)beside(run, block, op);
+    if (byte == NULL) return;
+    void *start = (void *)block->start;
+    *byte = op->other & 16 ? 0 : (unsigned char)~*byte;
+    expect(run, KIND_BIT(REPORT_OVERFLOW), block->start);
+    if (block->origin == ORIGIN_NEW)
+        run->subject->delete_block(start);
+    else if (op->other & 32)
+        start = run->subject->realloc(start, 1 + op->value % (2 * block->usable));
+    else
+        run->subject->free(start);
+    missed(run, op_name(op->code));
+}
+
+/* Freed by who has not made it; or resized. */
+void misuse_family(struct run *run, const struct input_op *op) {
+    uint16_t index = run_pick_live(run, op->pick);
+    if (index == SHADOW_NONE || !run->is_strict) return;
+    const struct shadow_block *block = &run->shadow.blocks[index];
+    void *start = (void *)block->start;
+    expect(run, KIND_BIT(REPORT_FAMILY_MISMATCH), block->start);
+    if (block->origin != ORIGIN_NEW)
+        run->subject->delete_block(start);
+    else if (op->other & 1)
+        start = run->subject->realloc(start, 1 + op->value % 1000);
+    else if (op->other & 2)
+        run->subject->free_sized(start, block->requested);
+    else
+        run->subject->free(start);
+    missed(run, op_name(op->code));
+}
+
 /* A write after free into the word that may hold a link. The run goes on: the list may be reported
    as damaged from now on, and what is handed out must still overlap nothing. */
 void misuse_stomp(struct run *run, const struct input_op *op) {
     uint16_t grave = run_pick_grave(run, op->pick);
     if (grave == SHADOW_NONE) return;
     const struct shadow_block *dead = &run->shadow.blocks[grave];
+    if (run->is_strict) {
+        stomp_strict(run, op, grave);
+        return;
+    }
     if (dead->usable < GRANULE || !shadow_page_survives(&run->shadow, grave)) return;
     unsigned char *bytes = (unsigned char *)dead->start;
     unsigned count = 1 + op->other % 16;

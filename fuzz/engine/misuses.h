@@ -20,5 +20,7 @@ void misuse_foreign(struct run *run, const struct input_op *op);
 void misuse_wrong_size(struct run *run, const struct input_op *op);
 void misuse_wrong_alignment(struct run *run, const struct input_op *op);
 void misuse_stomp(struct run *run, const struct input_op *op);
+void misuse_overflow(struct run *run, const struct input_op *op);
+void misuse_family(struct run *run, const struct input_op *op);
 
 #endif

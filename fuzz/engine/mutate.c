@@ -120,6 +120,7 @@ static void insert_recipe(struct input *input, struct rng *random) {
 static void append_misuse(struct input *input, struct rng *random) {
     unsigned code = OP_DOUBLE_FREE + rng_below(random, OP_CODES - OP_DOUBLE_FREE);
     if (rng_below(random, 3) == 0) code = OP_DOUBLE_FREE;
+    if (code >= OP_OVERFLOW) input->flags |= INPUT_STRICT;
     input->flags |= INPUT_MISUSE;
     unsigned at =
         input->op_count - rng_below(random, input->op_count < 8 ? input->op_count + 1 : 8);
@@ -186,6 +187,7 @@ static void edit_header(struct input *input, struct rng *random) {
     case 1:
         input->flags ^= (uint8_t)(1u << rng_below(random, 4));
         if (rng_below(random, 4) == 0) input->flags ^= INPUT_SHORTAGE;
+        if (rng_below(random, 4) == 0) input->flags ^= INPUT_STRICT;
         input->flags &= (uint8_t)~INPUT_KERNEL;
         if (rng_below(random, 8) == 0) input->flags |= INPUT_KERNEL; /* it is slow */
         break;
@@ -247,6 +249,7 @@ void mutate_fresh(struct input *input, struct rng *random, unsigned threads) {
     for (unsigned rounds = rng_below(random, 3); rounds > 0; rounds--) mutate_edit(input, random);
     if (rng_below(random, 2) == 0) input->fault_budget = (uint8_t)(1 + rng_below(random, 4));
     if (rng_below(random, 4) == 0) input->flags |= INPUT_SHORTAGE;
+    if (rng_below(random, 4) == 0) input->flags |= INPUT_STRICT;
     if (rng_below(random, 3) == 0) append_misuse(input, random);
 }
 

@@ -238,6 +238,7 @@ void program_make(struct input *input, struct rng *random) {
     input->threads = (uint8_t)(2 + (rng_below(random, 4) == 0) + (rng_below(random, 12) == 0));
     input->seed = rng_next(random);
     if (rng_below(random, 4) == 0) input->flags |= INPUT_STALE;
+    if (rng_below(random, 5) == 0) input->flags |= INPUT_STRICT;
     enum { FORK_IN = 256 }; /* each costs as much as a hundred inputs */
     const struct size_choice *chosen[2] = {draw_size(random), draw_size(random)};
     if (rng_below(random, 3) != 0) chosen[1] = chosen[0];
@@ -287,7 +288,7 @@ void program_edit(struct input *input, struct rng *random) {
         case 0:
         case 1: input->seed = rng_next(random); break; /* another schedule */
         case 2: make_schedule(input, random); break;
-        case 3: input->flags ^= INPUT_STALE; break;
+        case 3: input->flags ^= rng_below(random, 3) == 0 ? INPUT_STRICT : INPUT_STALE; break;
         case 4:
             if (input->schedule_length > 0)
                 input->schedule[rng_below(random, input->schedule_length)] =

@@ -90,6 +90,9 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     run->threads_most = 1;
     run->over = false;
     run->reported = -1;
+    run->is_strict = (input->flags & INPUT_STRICT) != 0 && subject->cell != NULL;
+    run->kept_blocks = run->emptied = 0;
+    run->kept_bytes = 0;
     run->tolerated = 0;
     run->faults_armed = 0;
     run->failures_before = 0;
@@ -101,7 +104,7 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     /* a forked child needs what the kernel does to its memory */
     unsigned flags = INPUT_KERNEL | (run_fork_is_played ? 0u : INPUT_FORK);
     bool by_kernel = (input->flags & flags) != 0 || run_by_kernel;
-    subject->begin(input->seed, by_kernel, on_report);
+    subject->begin((struct life){input->seed, by_kernel, run->is_strict}, on_report);
     run->baseline = measure_baseline(subject);
     if (run_fault.n != 0) subject->fail_nth(run_fault.kind, run_fault.n, false);
 }
@@ -110,6 +113,30 @@ void run_end(struct run *run) {
     run->failures = run->subject->failures();
     run->subject->end();
     current = NULL;
+}
+
+bool run_is_kept_back(const struct run *run, uint16_t grave) {
+    const struct shadow_block *dead = &run->shadow.blocks[grave];
+    return run->is_strict && run->threads_most == 1 && run->subject->failures() == 0 &&
+           dead->usable != 0 && dead->cell != 0 && dead->died > run->emptied &&
+           run->subject->quarantine_holds(run->kept_blocks, run->kept_bytes);
+}
+
+void run_keeps_back(struct run *run, const struct shadow_block *block) {
+    run->kept_blocks++;
+    run->kept_bytes += block->cell;
+}
+
+void run_empties_quarantine(struct run *run) {
+    run->kept_blocks = 0;
+    run->kept_bytes = 0;
+    run->emptied = run->shadow.clock;
+}
+
+bool run_stands_alone(const struct run *run, size_t usable) {
+    enum { RUNS_SURELY = 500 }; /* up to so many blocks addresses are not short */
+    return run->is_strict && usable >= GUARDED_AT_STRICT && run->subject->failures() == 0 &&
+           run->shadow.live_count <= RUNS_SURELY;
 }
 
 /* A pick names the same share of the way through the list, whatever its length. */

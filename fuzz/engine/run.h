@@ -41,6 +41,7 @@ struct run {
     uint64_t trace;    /* hash of all that was seen; equal for equal inputs */
     unsigned op_index;
     unsigned thread; /* that runs now */
+    bool is_strict;
     bool over;       /* a report ended the run */
     int reported;    /* its kind, or -1 */
     /* KIND_BITs that may be reported from now on at any address: free memory was overwritten */
@@ -51,6 +52,11 @@ struct run {
     uint64_t failures;     /* system calls that failed, when the run has ended */
     size_t baseline;       /* bytes committed with nothing allocated */
     unsigned threads_most; /* there were at once */
+    /* At the strict level: what was freed since the quarantine was surely empty, and the model's
+       clock then. */
+    unsigned kept_blocks;
+    size_t kept_bytes;
+    uint32_t emptied;
     struct expectation expect;
     /* A block that is freed twice while threads run: any of them may report it, at any time. */
     struct expectation racing;
@@ -102,6 +108,13 @@ extern struct run_fault { unsigned kind, n; } run_fault;
 void run_trace(struct run *run, uint64_t value);
 /* An address as it may be traced: from the subject's base. */
 uint64_t run_offset(const struct run *run, uintptr_t address);
+/* Whether a block that was freed is surely in quarantine still. One thread. */
+bool run_is_kept_back(const struct run *run, uint16_t grave);
+/* The quarantine may have been emptied; and a block may have come in. */
+void run_empties_quarantine(struct run *run);
+void run_keeps_back(struct run *run, const struct shadow_block *block);
+/* Whether a block of the strict level surely has a run of its own. */
+bool run_stands_alone(const struct run *run, size_t usable);
 /* The block that an operation's pick names, or SHADOW_NONE where there is none. */
 uint16_t run_pick_live(const struct run *run, unsigned pick);
 uint16_t run_pick_grave(const struct run *run, unsigned pick);

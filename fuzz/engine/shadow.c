@@ -189,9 +189,9 @@ bool shadow_page_survives(const struct shadow *shadow, uint16_t grave) {
     const struct shadow_block *dead = &shadow->blocks[grave];
     /* zero-size blocks live in a segment that is never given up */
     if (dead->usable == 0) return true;
-    if (dead->usable > LARGE_MAX) return false;
-    size_t page = dead->usable <= SMALL_MAX    ? SLOT_SIZE
-                  : dead->usable <= MEDIUM_MAX ? 8 * SLOT_SIZE
+    if (dead->cell == 0 || dead->cell > LARGE_MAX) return false;
+    size_t page = dead->cell <= SMALL_MAX    ? SLOT_SIZE
+                  : dead->cell <= MEDIUM_MAX ? 8 * SLOT_SIZE
                                                : SEGMENT_SIZE;
     uintptr_t start = round_down(dead->start, page);
     uintptr_t at = start + page - 1;
@@ -199,7 +199,7 @@ bool shadow_page_survives(const struct shadow *shadow, uint16_t grave) {
         uint16_t index = tree_floor(shadow, shadow->live_root, at);
         if (index == SHADOW_NONE || shadow->blocks[index].start < start) return false;
         const struct shadow_block *block = &shadow->blocks[index];
-        if (block->usable == dead->usable && block->born < dead->died) return true;
+        if (block->cell == dead->cell && block->born < dead->died) return true;
         at = block->start - 1;
     }
     return false;

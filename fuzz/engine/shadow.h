@@ -15,13 +15,14 @@
 
 enum { SHADOW_BLOCKS = 16384, SHADOW_GRAVES = 2048, SHADOW_NONE = 0xffff };
 
-enum block_origin { ORIGIN_MALLOC, ORIGIN_REALLOC, ORIGIN_ALIGNED, ORIGIN_POSIX_MEMALIGN };
+enum block_origin { ORIGIN_MALLOC, ORIGIN_REALLOC, ORIGIN_ALIGNED, ORIGIN_POSIX_MEMALIGN, ORIGIN_NEW };
 enum block_state { BLOCK_UNUSED, BLOCK_LIVE, BLOCK_GRAVE };
 
 struct shadow_block {
     uintptr_t start;
     size_t requested; /* bytes asked for */
     size_t usable;    /* bytes, as the allocator said right after it gave the block */
+    size_t cell;      /* bytes of its page that it takes; 0: it has a run of its own, or may */
     size_t alignment; /* asked for; 16 where none was */
     uint64_t pattern; /* seed of the contents */
     uint32_t born;    /* clock of the model */

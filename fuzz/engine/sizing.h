@@ -34,6 +34,8 @@ enum size_kind {
 size_t size_decode(uint8_t kind, uint32_t value);
 /* A power of two, 1 to 1 GiB, mostly small ones. */
 size_t alignment_decode(uint8_t other);
+/* From here on a block of the strict level has a run of its own. */
+#define GUARDED_AT_STRICT ((size_t)16 << 10)
 /* From here on address space may run out in a small region, so NULL is allowed. */
 #define ALIGNMENT_MAY_FAIL ((size_t)16 << 20)
 

@@ -16,6 +16,12 @@
 
 struct harness_scheduler;
 
+struct life {
+    uint64_t seed;
+    bool by_kernel; /* memory is the kernel's, with its protection and what it costs */
+    bool is_strict;
+};
+
 struct subject {
     void *(*malloc)(size_t size);
     void *(*calloc)(size_t count, size_t size);
@@ -32,10 +38,8 @@ struct subject {
     size_t (*check)(void);
 
     /* A life begins: nothing is allocated, all randomness comes from the seed, reports go to
-       `on_report`, which does not return. `by_kernel`: memory is the kernel's, with its protection
-       and what it costs. */
-    void (*begin)(uint64_t seed, bool by_kernel,
-                  void (*on_report)(enum report_kind kind, uintptr_t address));
+       `on_report`, which does not return. */
+    void (*begin)(struct life life, void (*on_report)(enum report_kind kind, uintptr_t address));
     /* Forgets everything and gives all memory back. */
     void (*end)(void);
     /* The engine is about to write there. */
@@ -73,6 +77,17 @@ struct subject {
     void (*fail_none)(void);
     uint64_t (*failures)(void); /* since the life began */
     unsigned fault_kinds;
+
+    /* --- What the strict level has; NULL: the subject has no such level ---- */
+
+    /* Bytes of the page that a block of so many takes; 0: it may have a run of its own, with
+       inaccessible memory on both sides. */
+    size_t (*cell)(size_t size, size_t alignment);
+    /* By another family of functions. */
+    void *(*new_block)(size_t size);
+    void (*delete_block)(void *block);
+    /* Whether a thread keeps back all that it frees as long as it is no more than that. */
+    bool (*quarantine_holds)(unsigned blocks, size_t bytes);
 };
 
 extern const struct subject subject_moat;

@@ -7,10 +7,13 @@
  */
 #include "engine/subject.h"
 
+#include "alloc/alloc.h"
+#include "alloc/strict.h"
 #include "base/thread.h"
 #include "harness/arena.h"
 #include "harness/harness.h"
 #include "meta/region.h"
+#include "meta/size_class.h"
 #include "moat.h"
 #include "process/state.h"
 
@@ -33,14 +36,25 @@ static uint64_t layout_of(uint64_t seed) {
 static const char *options = "";
 const char *moat_default_options(void) { return options; }
 
-/* Records that have no shared words, or are larger than an OS page: the arena does not see them
-   touched. */
+/* A quarantine that is soon full, too. */
+static const char *options_of(bool is_strict, uint64_t seed, bool by_kernel) {
+    static const char *const strict[] = {
+        "region=16G:level=strict", "region=16G:level=strict:quarantine=3",
+        "region=16G:level=strict:quarantine=16", "region=16G:level=strict:quarantine=0"};
+    enum { WAYS = sizeof strict / sizeof *strict, WAY_SHIFT = 32 };
+    if (by_kernel) return is_strict ? "level=strict" : "";
+    return is_strict ? strict[(seed >> WAY_SHIFT) % WAYS] : "region=16G";
+}
+
+/* Records that have no shared words, or whose shared words nobody came to write, or that are larger
+   than an OS page: the arena does not see them touched. */
 static void touch_records(void) {
     if (ro.region == NULL || !ro_is_started()) return;
     size_t bitmap = ro.region->extent / 8 + 8;
     arena_touch((uintptr_t)ro.region, offsetof(struct region, taken) + bitmap);
     arena_touch((uintptr_t)ro.region->barred, bitmap);
     arena_touch((uintptr_t)ro.region->described, bitmap);
+    arena_touch((uintptr_t)ro.segments, ro.region->extent * sizeof(struct segment));
     arena_touch((uintptr_t)ro.locks, sizeof(struct lock) * LOCKS);
     arena_touch((uintptr_t)ro.pool, sizeof *ro.pool);
     arena_touch((uintptr_t)ro.huge, sizeof *ro.huge);
@@ -58,14 +72,15 @@ static void reset(void) {
     harness_reset();
 }
 
-static void begin(uint64_t seed, bool by_kernel,
+static void begin(struct life life,
                   void (*on_report)(enum report_kind kind, uintptr_t address)) {
     reset();
+    bool by_kernel = life.by_kernel;
     if (arena_is_used() == by_kernel && !arena_use(!by_kernel)) by_kernel = true;
-    options = by_kernel ? "" : "region=16G";
-    harness_set_seed(seed);
+    options = options_of(life.is_strict, life.seed, by_kernel);
+    harness_set_seed(life.seed);
     /* where the arena has been the kernel has nothing to give */
-    harness_fix_layout(layout_of(seed) + (by_kernel ? LAYOUTS : 0));
+    harness_fix_layout(layout_of(life.seed) + (by_kernel ? LAYOUTS : 0));
     harness_report_hook = on_report;
     for (unsigned i = 0; i < THREADS; i++) thread_words[i] = THREAD_NEW;
 }
@@ -114,6 +129,22 @@ static size_t used_blocks(void) {
     return stats.used_blocks;
 }
 
+static size_t cell(size_t size, size_t alignment) {
+    if (size >= GUARDED_FROM || alignment > LARGE_MAX) return 0;
+    uint32_t size_class = size_class_of_aligned(alignment, size + 1);
+    return size_class == SIZE_CLASS_NONE ? 0 : size_class_bytes(size_class);
+}
+
+/* As api/new.c has it. */
+static void *new_block(size_t size) {
+    return alloc_mark_family(alloc_block_slow(size), FAMILY_NEW);
+}
+static void delete_block(void *block) { alloc_delete_slow(block, FAMILY_NEW); }
+
+static bool quarantine_holds(unsigned blocks, size_t bytes) {
+    return blocks <= ro.options.quarantine && bytes <= ro.options.quarantine_bytes;
+}
+
 static unsigned heaps(void) { return ro_is_started() ? ro.pool->made : 0; }
 
 const struct subject subject_moat = {
@@ -150,4 +181,8 @@ const struct subject subject_moat = {
     .fail_none = harness_fail_none,
     .failures = harness_failures,
     .fault_kinds = FAULT_CALLS,
+    .cell = cell,
+    .new_block = new_block,
+    .delete_block = delete_block,
+    .quarantine_holds = quarantine_holds,
 };

@@ -22,8 +22,25 @@ static void expect_errno(struct run *run, int expected, const char *what) {
 /* A call gave NULL: was that allowed, and is errno right? */
 static void judge_null(struct run *run, size_t size, size_t alignment, const char *what) {
     expect_errno(run, ENOMEM, what);
+    run_empties_quarantine(run); /* to find memory */
     if (size >= SIZE_IMPOSSIBLE || alignment >= ALIGNMENT_MAY_FAIL || fault_fired(run)) return;
     run_fail(run, "%s of %zu bytes aligned to %zu gave NULL", what, size, alignment);
+}
+
+/* A block of the strict level is zero when it is new, and one with a run of its own has nothing
+   accessible around it. */
+static void judge_strict(struct run *run, uintptr_t start, size_t usable,
+                         enum block_origin origin) {
+    const struct subject *subject = run->subject;
+    size_t wrong = 0;
+    if (origin != ORIGIN_REALLOC && !shadow_is_zero(&run->shadow, start, usable, &wrong))
+        run_fail(run, "byte %zu of a new block of %zu bytes is set", wrong, usable);
+    if (!run_stands_alone(run, usable)) return;
+    /* what lies before may be in the middle of a change where threads run at once */
+    bool changes = run_handed_out_hook != NULL;
+    if (subject->is_open(round_up(start + usable, OS_PAGE_LEAST)) ||
+        (!changes && subject->is_open(round_down(start, OS_PAGE_LEAST) - 1)))
+        run_fail(run, "there is no guard around a block of %zu bytes", usable);
 }
 
 /* What a new block must not be: with a link in it, or, where it is huge, without a guard behind
@@ -32,6 +49,10 @@ static void judge_new(struct run *run, uintptr_t start, size_t usable, size_t al
                       enum block_origin origin) {
     const struct subject *subject = run->subject;
     bool has_page = usable != 0 && usable <= LARGE_MAX && alignment <= SMALL_MAX;
+    if (run->is_strict) {
+        judge_strict(run, start, usable, origin);
+        return;
+    }
     if (subject->erases_links && has_page && origin != ORIGIN_REALLOC && *(uint64_t *)start != 0)
         run_fail(run, "a block of %zu bytes begins with %#lx", usable, *(unsigned long *)start);
     if (subject->is_open != NULL && usable > LARGE_MAX && subject->failures() == 0 &&
@@ -53,9 +74,13 @@ static void take(struct run *run, uintptr_t start, size_t requested, size_t alig
     if (!is_judgeable(run, start, usable)) return; /* other threads ran meanwhile */
     if (requested >= SIZE_IMPOSSIBLE)
         run_fail(run, "an impossible size of %zu bytes was allocated", requested);
+    if (run->is_strict && usable != requested)
+        run_fail(run, "usable size is %zu where %zu bytes were asked for", usable, requested);
     struct shadow_block facts = {.start = start,
                                  .requested = requested,
                                  .usable = usable,
+                                 .cell = run->is_strict ? run->subject->cell(requested, alignment)
+                                                        : usable,
                                  .alignment = alignment,
                                  .owner = (uint8_t)run->thread,
                                  .origin = (uint8_t)origin};
@@ -109,9 +134,13 @@ void verb_allocate(struct run *run, const struct input_op *op) {
         return;
     }
     bool zeroed = op->code == OP_CALLOC;
+    bool by_new = run->is_strict && op->code == OP_MALLOC && op->other % 8 == 7;
     void *block;
     errno = ERRNO_MARK;
-    if (zeroed) {
+    if (by_new) {
+        block = run->subject->new_block(size);
+        if (!block) errno = ENOMEM; /* of new it is not expected */
+    } else if (zeroed) {
         size_t count = 1 + op->other % 8, each = size / count;
         size = count * each;
         block =
@@ -124,7 +153,7 @@ void verb_allocate(struct run *run, const struct input_op *op) {
         return;
     }
     expect_errno(run, ERRNO_MARK, zeroed ? "calloc" : "malloc");
-    take(run, (uintptr_t)block, size, 1, ORIGIN_MALLOC, zeroed);
+    take(run, (uintptr_t)block, size, 1, by_new ? ORIGIN_NEW : ORIGIN_MALLOC, zeroed);
 }
 
 void verb_allocate_many(struct run *run, const struct input_op *op) {
@@ -148,6 +177,10 @@ static void resized(struct run *run, const struct shadow_block *old, uintptr_t s
     /* Both were in use while the contents were copied. */
     if (start != old->start && start < old->start + old->usable && old->start < start + size)
         run_fail(run, "realloc gave a block that overlaps the one it was copied from");
+    if (run->is_strict && size > kept &&
+        !shadow_is_zero(&run->shadow, start + kept, size - kept, &wrong))
+        run_fail(run, "realloc from %zu to %zu bytes left byte %zu set", old->usable, size,
+                 kept + wrong);
     take(run, start, size, 1, ORIGIN_REALLOC, false);
 }
 
@@ -166,10 +199,12 @@ void verb_resize(struct run *run, const struct input_op *op) {
     if (size < SIZE_IMPOSSIBLE && run->shadow.live_bytes + size > LIVE_BYTES_MAX) return;
     uint16_t index = op->other >= 248 ? SHADOW_NONE : run_pick_live(run, op->pick);
     struct shadow_block old = {.start = 0};
+    if (index != SHADOW_NONE && run->shadow.blocks[index].origin == ORIGIN_NEW) return;
     if (index != SHADOW_NONE) {
         run_compare(run, index);
         old = run->shadow.blocks[index];
         shadow_death(&run->shadow, index);
+        run_keeps_back(run, &old); /* if it moves */
     }
     errno = ERRNO_MARK;
     void *block = call_resize(run, op, (void *)old.start, size);
@@ -199,8 +234,11 @@ void verb_free_block(struct run *run, uint16_t index, bool sized) {
     const struct shadow_block block = run->shadow.blocks[index];
     void *start = (void *)block.start;
     shadow_death(&run->shadow, index);
+    run_keeps_back(run, &block);
     errno = ERRNO_MARK;
-    if (sized && (block.origin == ORIGIN_MALLOC || block.origin == ORIGIN_REALLOC))
+    if (block.origin == ORIGIN_NEW)
+        run->subject->delete_block(start);
+    else if (sized && (block.origin == ORIGIN_MALLOC || block.origin == ORIGIN_REALLOC))
         run->subject->free_sized(start, block.requested);
     else if (sized && block.origin == ORIGIN_ALIGNED)
         run->subject->free_aligned_sized(start, block.alignment, block.requested);
@@ -327,6 +365,7 @@ void verb_check(struct run *run, const struct input_op *op) {
 void verb_trim(struct run *run, const struct input_op *op) {
     (void)op;
     run_trace(run, run->subject->trim());
+    run_empties_quarantine(run);
 }
 
 void verb_clock(struct run *run, const struct input_op *op) {

@@ -639,6 +639,7 @@ const struct os_seam os_seam = {
     .kernel = answer_kernel,
     .clear = arena_clear,
     .copy = arena_copy,
+    .touch = arena_touch,
 };
 
 const struct base_seam base_seam = {

@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "meta/ro.h"
+#include "os/os_seam.h"
 
 struct sip {
     uint64_t a, b, c, d;
@@ -68,6 +69,7 @@ static uintptr_t whole_from(uintptr_t from, uintptr_t to) {
 void canary_fill(uintptr_t block, uintptr_t from, uintptr_t to) {
     uint64_t value = canary_of(block);
     uintptr_t whole = whole_from(from, to);
+    if (IN_HARNESS && from < to) os_seam.touch(from, to - from);
     for (; from < whole; from++)
         atomic_store_unseen((unsigned char *)from, canary_byte(value, from));
     for (; to - from >= sizeof value; from += sizeof value)

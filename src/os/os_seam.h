@@ -65,6 +65,8 @@ struct os_seam {
        than that. False: the caller shall do it. */
     bool (*clear)(void *start, size_t size);
     bool (*copy)(void *to, const void *from, size_t size);
+    /* The library is about to write into a block by other means. */
+    void (*touch)(uintptr_t start, size_t size);
 };
 
 /* Defined by a harness, and only there. */

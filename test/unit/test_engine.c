@@ -87,10 +87,9 @@ static bool strikes(enum fault fault, unsigned every) {
     return planted == fault && calls > 20 && calls % every == 0;
 }
 
-static void toy_begin(uint64_t seed, bool by_kernel,
+static void toy_begin(struct life life,
                       void (*on_report)(enum report_kind kind, uintptr_t address)) {
-    (void)seed;
-    (void)by_kernel;
+    (void)life;
     if (!arena)
         arena = (uintptr_t)mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
