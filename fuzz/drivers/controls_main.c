@@ -147,6 +147,42 @@ static void plant_unseen(void) {
     planted.free = patient_free;
 }
 
+/* --- What the strict level alone sees -------------------------------------------------------- */
+
+static bool is_now(unsigned code) { return input.ops[run.op_index].code == code; }
+
+static void forgiving_free(void *block) {
+    if (!is_now(OP_OVERFLOW)) subject_moat.free(block);
+}
+static void plant_overflow(void) { planted.free = forgiving_free; }
+
+static void any_delete(void *block) {
+    if (!is_now(OP_FREE_OTHER_FAMILY)) subject_moat.delete_block(block);
+}
+static void plant_family(void) { planted.delete_block = any_delete; }
+
+static bool blind_trim(void) { return is_now(OP_STOMP) ? false : subject_moat.trim(); }
+static void plant_stomp(void) { planted.trim = blind_trim; }
+
+static void *dirty_malloc(size_t size) {
+    unsigned char *block = subject_moat.malloc(size);
+    if (block != NULL && size > GRANULE && is_time()) block[size - 1] = 1;
+    return block;
+}
+static void plant_not_zero(void) { planted.malloc = dirty_malloc; }
+
+static size_t rounding_usable_size(const void *block) {
+    return round_up(subject_moat.usable_size(block), GRANULE);
+}
+static void plant_rounded(void) { planted.usable_size = rounding_usable_size; }
+
+static void *forgetful_realloc(void *block, size_t size) {
+    unsigned char *moved = subject_moat.realloc(block, size);
+    if (moved != NULL && size != 0 && is_time()) moved[size - 1] |= 1;
+    return moved;
+}
+static void plant_grown(void) { planted.realloc = forgetful_realloc; }
+
 static void twofold_free(void *block) {
     subject_moat.free(block);
     if (block != NULL && is_time()) subject_moat.free(block);
@@ -270,7 +306,8 @@ static void plant_no_order(void) {
 enum {
     AT_ONCE = 1, /* found by threads that run at once */
     NEWEST = 2,  /* and by loads that see the newest value */
-    MISUSE = 4   /* and by programs that free twice */
+    MISUSE = 4,  /* and by programs that free twice */
+    STRICT = 8   /* at the strict level */
 };
 static const struct control {
     const char *name;
@@ -294,6 +331,13 @@ static const struct control {
     {"invariants", plant_invariant, "report corrupt-metadata", "", 0},
     {"misuse unseen", plant_unseen, "was not reported", "double-free", 0},
     {"report", plant_report, "report double-free", "", 0},
+    {"overflow unseen", plant_overflow, "overflow at", "(overflow,", STRICT},
+    {"family unseen", plant_family, "free-other-family at", "(free-other-family,", STRICT},
+    {"write after free unseen", plant_stomp, "a write into a block in quarantine", "(stomp,",
+     STRICT},
+    {"not zero", plant_not_zero, "of a new block of", "malloc", STRICT},
+    {"size rounded", plant_rounded, "bytes were asked for", "", STRICT},
+    {"grown", plant_grown, "left byte", "realloc", STRICT},
     {"lost update", plant_lost_update, "in use after everything was freed", "at the end", AT_ONCE},
     {"freed twice", plant_twice, "freed twice at once was handed out", "", AT_ONCE | MISUSE},
     {"freed again", plant_again, "second free of a block was not reported", "",
@@ -330,6 +374,8 @@ static void search(const struct control *control) {
             team_run(&run, &planted, &input);
         } else {
             mutate_fresh(&input, &random, 1);
+            input.flags &= (uint8_t)~INPUT_STRICT;
+            if (control->how & STRICT) input.flags |= INPUT_STRICT;
             dispatch_input(&run, &planted, &input);
         }
     }

@@ -89,7 +89,7 @@ enum op_code {
     OP_FREE_SIZED_STALE,
     OP_FREE_WRONG_SIZE,
     OP_FREE_WRONG_ALIGNMENT,
-    OP_STOMP, /* writes into a freed block: may be reported later as a damaged list, or never */
+    OP_STOMP,    /* writes into a freed block: may be reported later as a damaged list, or never */
     OP_OVERFLOW, /* from here on for the strict level: writes beside a block, and frees it */
     OP_FREE_OTHER_FAMILY,
     OP_CODES

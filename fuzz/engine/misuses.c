@@ -255,6 +255,18 @@ void misuse_family(struct run *run, const struct input_op *op) {
     missed(run, op_name(op->code));
 }
 
+/* By somebody who knows the page's secret, and one of its links: the list leads to another block,
+   free or in use, or between two blocks, or out of the page. */
+static void forge_link(struct run *run, const struct input_op *op, uintptr_t block) {
+    uint16_t index =
+        op->kind & 4 ? run_pick_live(run, op->value & 255) : run_pick_grave(run, op->value & 255);
+    uintptr_t target = index == SHADOW_NONE ? block : run->shadow.blocks[index].start;
+    if (op->kind & 8) target = block; /* near it, in its page */
+    if (op->kind & 16) target += GRANULE * (1 + op->other % 32);
+    if (op->kind & 32) target += op->other % GRANULE;
+    *(uint64_t *)block = run->subject->link_to(block, target);
+}
+
 /* A write after free into the word that may hold a link. The run goes on: the list may be reported
    as damaged from now on, and what is handed out must still overlap nothing. */
 void misuse_stomp(struct run *run, const struct input_op *op) {
@@ -269,8 +281,11 @@ void misuse_stomp(struct run *run, const struct input_op *op) {
     unsigned char *bytes = (unsigned char *)dead->start;
     unsigned count = 1 + op->other % 16;
     run->subject->touch(dead->start, count);
-    for (unsigned i = 0; i < count; i++)
-        bytes[i] =
-            (unsigned char)(op->kind & 1 ? op->value >> (i % 4 * 8) : bytes[i] ^ (op->value | 1));
+    if (op->kind & 2 && run->subject->link_to != NULL)
+        forge_link(run, op, dead->start);
+    else
+        for (unsigned i = 0; i < count; i++)
+            bytes[i] = (unsigned char)(op->kind & 1 ? op->value >> (i % 4 * 8)
+                                                    : bytes[i] ^ (op->value | 1));
     run->tolerated |= KIND_BIT(REPORT_CORRUPT_LINK);
 }

@@ -53,7 +53,8 @@ static struct input_op make_op(struct rng *random, unsigned code) {
                           draw_size_kind(random), (uint32_t)rng_next(random)};
     if (code == OP_MALLOC_MANY && rng_below(random, 4))
         op.kind = (uint8_t)(SIZE_TINY + rng_below(random, 3));
-    if (code == OP_FREE_MANY || code == OP_FREE_INTERIOR || code == OP_FREE_FOREIGN)
+    if (code == OP_FREE_MANY || code == OP_FREE_INTERIOR || code == OP_FREE_FOREIGN ||
+        code == OP_STOMP)
         op.kind = (uint8_t)rng_below(random, 256);
     return op;
 }
@@ -125,7 +126,16 @@ static void append_misuse(struct input *input, struct rng *random) {
     unsigned at =
         input->op_count - rng_below(random, input->op_count < 8 ? input->op_count + 1 : 8);
     if (rng_below(random, 2)) insert_op(input, at++, make_op(random, OP_FREE));
-    insert_op(input, at, make_op(random, code));
+    insert_op(input, at++, make_op(random, code));
+    if (code != OP_STOMP) return;
+    /* what was written into is taken again, if blocks of its size are */
+    struct input_op again = make_op(random, rng_below(random, 2) ? OP_MALLOC_MANY : OP_MALLOC);
+    const struct input_op *like = &input->ops[rng_below(random, at)];
+    if (like->code <= OP_CALLOC || like->code == OP_MALLOC_MANY) {
+        again.kind = like->kind;
+        again.value = like->value;
+    }
+    insert_op(input, at, again);
 }
 
 static void edit_op(struct input *input, struct rng *random) {

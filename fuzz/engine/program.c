@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/base.h"
 #include "engine/mutate.h"
 #include "engine/sizing.h"
 
@@ -131,10 +132,12 @@ static void add_fork(struct input *input, struct rng *random) {
 }
 
 /* Situations that operations drawn one by one seldom make. */
-enum { PART_MAX = 5, PART_END = 255 };
+enum { PART_MAX = 6, PART_END = 255, BY_SECOND = 64, BY_THIRD = 128 };
+static_assert((int)OP_CODES <= (int)BY_SECOND, "a prologue's codes say whose they are");
 static const struct recipe {
     uint8_t threads; /* at least */
-    /* the prologue, all of it the first thread's; then each thread's, a fourth as the second */
+    /* the prologue, the first thread's where nothing else is said; then each thread's, a fourth as
+       the second */
     uint8_t parts[4][PART_MAX];
 } recipes[] = {
     /* a page is full when its thread ends, and blocks of it are freed */
@@ -172,6 +175,44 @@ static const struct recipe {
       {OP_TRIM, OP_MALLOC, OP_THREAD_END, OP_MALLOC, PART_END},
       {OP_FREE, OP_DOUBLE_FREE, PART_END},
       {OP_THREAD_END, OP_MALLOC_MANY, OP_TRIM, PART_END}}},
+    /* what was freed before is taken in, and freed again */
+    {2,
+     {{OP_MALLOC_MANY, BY_SECOND | OP_FREE_MANY, PART_END},
+      {OP_TRIM, OP_MALLOC_MANY, PART_END},
+      {OP_DOUBLE_FREE, PART_END},
+      {OP_MALLOC, PART_END}}},
+    {2,
+     {{OP_MALLOC_MANY, BY_SECOND | OP_FREE, BY_SECOND | OP_FREE, PART_END},
+      {OP_MALLOC_MANY, PART_END},
+      {OP_DOUBLE_FREE, PART_END},
+      {OP_FREE, PART_END}}},
+    /* two heaps lie ready; one is taken while two come and go */
+    {3,
+     {{OP_MALLOC, BY_SECOND | OP_MALLOC, BY_THIRD | OP_MALLOC, OP_THREAD_END,
+       BY_SECOND | OP_THREAD_END, BY_THIRD | OP_THREAD_END},
+      {OP_MALLOC, PART_END},
+      {OP_MALLOC, OP_THREAD_END, PART_END},
+      {OP_MALLOC, PART_END}}},
+    /* what is left is taken over, given back and freed into at once */
+    {3,
+     {{OP_MALLOC_MANY, OP_THREAD_END, PART_END},
+      {OP_MALLOC, PART_END},
+      {OP_FREE, OP_FREE, PART_END},
+      {OP_MALLOC, OP_TRIM, PART_END}}},
+    /* one thread frees the last blocks of a page, another the first ones */
+    {2,
+     {{OP_MALLOC_MANY, BY_SECOND | OP_FREE_MANY, PART_END},
+      {OP_FREE, OP_FREE, OP_MALLOC, PART_END},
+      {OP_FREE, OP_FREE, PART_END},
+      {OP_FREE, OP_TRIM, PART_END}}},
+    /* nothing but one operation each */
+    {2,
+     {{OP_MALLOC_MANY, PART_END}, {OP_MALLOC, PART_END}, {OP_FREE, PART_END}, {OP_FREE, PART_END}}},
+    {2,
+     {{OP_MALLOC_MANY, PART_END},
+      {OP_REALLOC, PART_END},
+      {OP_FREE, OP_MALLOC, PART_END},
+      {OP_REALLOC, PART_END}}},
 };
 enum { RECIPES = sizeof recipes / sizeof recipes[0] };
 
@@ -187,9 +228,10 @@ static void follow(struct input *input, struct rng *random, const struct size_ch
         /* the shorter it is the likelier is each order of what is left */
         if (part > 0 && rng_below(random, 2) != 0) length = 1 + rng_below(random, length);
         for (unsigned i = 0; i < length; i++) {
-            struct input_op op = make_op(random, thread, codes[i], size);
-            if (codes[i] == OP_MALLOC_MANY) op.other = size->many;
-            if (codes[i] == OP_DOUBLE_FREE) input->flags |= INPUT_MISUSE;
+            unsigned by = part > 0 ? thread : codes[i] / BY_SECOND, code = codes[i] % BY_SECOND;
+            struct input_op op = make_op(random, by, code, size);
+            if (code == OP_MALLOC_MANY) op.other = size->many;
+            if (code == OP_DOUBLE_FREE) input->flags |= INPUT_MISUSE;
             append(input, op);
         }
     }

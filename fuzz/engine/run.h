@@ -42,8 +42,8 @@ struct run {
     unsigned op_index;
     unsigned thread; /* that runs now */
     bool is_strict;
-    bool over;       /* a report ended the run */
-    int reported;    /* its kind, or -1 */
+    bool over;    /* a report ended the run */
+    int reported; /* its kind, or -1 */
     /* KIND_BITs that may be reported from now on at any address: free memory was overwritten */
     unsigned tolerated;
     unsigned faults_armed; /* so far in this run */

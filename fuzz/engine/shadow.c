@@ -192,7 +192,7 @@ bool shadow_page_survives(const struct shadow *shadow, uint16_t grave) {
     if (dead->cell == 0 || dead->cell > LARGE_MAX) return false;
     size_t page = dead->cell <= SMALL_MAX    ? SLOT_SIZE
                   : dead->cell <= MEDIUM_MAX ? 8 * SLOT_SIZE
-                                               : SEGMENT_SIZE;
+                                             : SEGMENT_SIZE;
     uintptr_t start = round_down(dead->start, page);
     uintptr_t at = start + page - 1;
     while (at >= start) {

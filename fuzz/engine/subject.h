@@ -78,6 +78,10 @@ struct subject {
     uint64_t (*failures)(void); /* since the life began */
     unsigned fault_kinds;
 
+    /* The first word of a free block that would lead its page's list to the address, as an attacker
+       may know it who has seen all there is to see. NULL: blocks hold no links. */
+    uint64_t (*link_to)(uintptr_t block, uintptr_t address);
+
     /* --- What the strict level has; NULL: the subject has no such level ---- */
 
     /* Bytes of the page that a block of so many takes; 0: it may have a run of its own, with

@@ -72,8 +72,7 @@ static void reset(void) {
     harness_reset();
 }
 
-static void begin(struct life life,
-                  void (*on_report)(enum report_kind kind, uintptr_t address)) {
+static void begin(struct life life, void (*on_report)(enum report_kind kind, uintptr_t address)) {
     reset();
     bool by_kernel = life.by_kernel;
     if (arena_is_used() == by_kernel && !arena_use(!by_kernel)) by_kernel = true;
@@ -135,6 +134,11 @@ static size_t cell(size_t size, size_t alignment) {
     return size_class == SIZE_CLASS_NONE ? 0 : size_class_bytes(size_class);
 }
 
+static uint64_t link_to(uintptr_t block, uintptr_t address) {
+    enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment_of(block)->owner));
+    return freelist_encode(address, page_of(block, kind)->secret, block);
+}
+
 /* As api/new.c has it. */
 static void *new_block(size_t size) {
     return alloc_mark_family(alloc_block_slow(size), FAMILY_NEW);
@@ -181,6 +185,7 @@ const struct subject subject_moat = {
     .fail_none = harness_fail_none,
     .failures = harness_failures,
     .fault_kinds = FAULT_CALLS,
+    .link_to = link_to,
     .cell = cell,
     .new_block = new_block,
     .delete_block = delete_block,

@@ -319,8 +319,12 @@ static void free_again(struct run *run, const void *argument) {
     uint16_t grave = op->pick & 1 ? run->shadow.graves[count - 1] : run_pick_grave(run, op->pick);
     uintptr_t address = run->shadow.blocks[grave].start;
     watch_on(false); /* the program has no order any more */
-    run->racing =
-        (struct expectation){KIND_BIT(REPORT_DOUBLE_FREE) | KIND_BIT(REPORT_INVALID_FREE), address};
+    unsigned kinds = KIND_BIT(REPORT_DOUBLE_FREE) | KIND_BIT(REPORT_INVALID_FREE);
+    /* of a block that is about to be handed out once more, and is not complete yet */
+    if (run->is_strict)
+        kinds |= KIND_BIT(REPORT_OVERFLOW) | KIND_BIT(REPORT_FAMILY_MISMATCH) |
+                 KIND_BIT(REPORT_WRITE_AFTER_FREE);
+    run->racing = (struct expectation){kinds, address};
     if (run_verbose)
         fprintf(stderr, "fuzz: thread %u frees %#lx again\n", team.self, (unsigned long)address);
     views_receive(team.self, &team.views[grave]);

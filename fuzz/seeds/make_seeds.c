@@ -229,6 +229,62 @@ static const struct situation ops_situations[] = {
       DO(DOUBLE_FREE, NEWEST, 0, 0, 0), END}},
 };
 
+/* What the strict level alone sees; `other` says where, and by which verb. */
+#define BESIDE(seed_name, size_kind, value, other)                                                 \
+    {                                                                                              \
+        seed_name, INPUT_MISUSE, 0, 1, {                                                           \
+            MALLOC(size_kind, value), DO(OVERFLOW, NEWEST, other, 0, 0), END                       \
+        }                                                                                          \
+    }
+static const struct situation strict_situations[] = {
+    BESIDE("report-overflow", SIZE_TINY, 40, 0),
+    BESIDE("report-overflow-by-a-zero", SIZE_TINY, 40, 16),
+    BESIDE("report-overflow-of-the-last-byte", SIZE_TINY, 40, 1),
+    BESIDE("report-overflow-by-a-whole-class", SIZE_TINY, 48, 0),
+    BESIDE("report-overflow-then-realloc", SIZE_TINY, 40, 32),
+    BESIDE("report-overflow-of-a-run", SIZE_LARGE, 1001, 0),
+    BESIDE("report-underflow-of-a-run", SIZE_LARGE, 1001, 2),
+    BESIDE("report-overflow-of-a-huge-block", SIZE_HUGE, 1001, 1),
+    {"report-deleted",
+     INPUT_MISUSE,
+     0,
+     1,
+     {MALLOC(SIZE_TINY, 40), DO(FREE_OTHER_FAMILY, NEWEST, 0, 0, 0), END}},
+    {"report-new-then-realloc",
+     INPUT_MISUSE,
+     0,
+     1,
+     {DO(MALLOC, 0, 7, SIZE_TINY, 40), DO(FREE_OTHER_FAMILY, NEWEST, 1, 0, 0), END}},
+    {"report-new-then-free",
+     INPUT_MISUSE,
+     0,
+     1,
+     {DO(MALLOC, 0, 7, SIZE_TINY, 40), DO(FREE_OTHER_FAMILY, NEWEST, 0, 0, 0), END}},
+    {"report-one-byte-less",
+     INPUT_MISUSE,
+     0,
+     1,
+     {MALLOC(SIZE_TINY, 40), DO(FREE_WRONG_SIZE, NEWEST, 2, 0, 0), END}},
+    {"report-write-in-quarantine",
+     INPUT_MISUSE,
+     0,
+     1,
+     {MALLOC(SIZE_TINY, 40), FREE_NEWEST, DO(STOMP, NEWEST, 8, 0, 33), END}},
+    {"quarantine-wraps",
+     0,
+     0,
+     1,
+     {MANY(8, SIZE_TINY, 40), DO(FREE_MANY, 0, 8, 0, 0), MANY(8, SIZE_TINY, 40),
+      DO(FREE_MANY, NEWEST, 8, 3, 0), MANY(8, SIZE_TINY, 40), CHECK, END}},
+    {"resized-where-it-is",
+     INPUT_CHECK_OFTEN,
+     0,
+     1,
+     {MALLOC(SIZE_SMALL, 5000), DO(REALLOC, NEWEST, 0, SIZE_SMALL, 4700),
+      DO(REALLOC, NEWEST, 0, SIZE_SMALL, 4900), MALLOC(SIZE_HUGE, 100),
+      DO(REALLOC, NEWEST, 0, SIZE_HUGE, 9), DO(REALLOC, NEWEST, 0, SIZE_HUGE, 5000), END}},
+};
+
 /* A block of thread 1 freed by thread `first`, then again by thread `second`; another keeps its
    page. */
 #define TWICE(seed_name, first, second, size_kind, value)                                          \
@@ -396,14 +452,18 @@ static const struct situation threads_situations[] = {
       AT(1, MALLOC_MANY, 0, 9, SIZE_TINY, 48), END}},
 };
 
-static void write_seed(const char *folder, const char *harness, const struct situation *situation) {
+/* As it is, and at the strict level: at the end of its name, or behind the mark of a report. */
+static void write_seed(const char *folder, const char *harness, const struct situation *situation,
+                       bool is_strict) {
+    static const char mark[] = "report-";
+    bool reports = strncmp(situation->name, mark, sizeof mark - 1) == 0;
     static struct input input;
     static uint8_t bytes[INPUT_MAX_SIZE];
     char path[4096];
     memset(&input, 0, sizeof input);
     input.threads = situation->threads;
     input.scheduler = SCHEDULER_TAPE;
-    input.flags = situation->flags;
+    input.flags = (uint8_t)(situation->flags | (is_strict ? INPUT_STRICT : 0));
     input.fault_budget = situation->fault_budget;
     input.seed = 1;
     for (const struct step *step = situation->steps; step->op.code != OP_CODES; step++) {
@@ -411,7 +471,9 @@ static void write_seed(const char *folder, const char *harness, const struct sit
         input.ops[input.op_count++] = step->op;
     }
     size_t size = input_encode(&input, bytes, sizeof bytes);
-    snprintf(path, sizeof path, "%s/%s/%s", folder, harness, situation->name);
+    snprintf(path, sizeof path, "%s/%s/%s%s%s", folder, harness, is_strict && reports ? mark : "",
+             is_strict ? "strict-" : "",
+             situation->name + (is_strict && reports ? sizeof mark - 1 : 0));
     FILE *file = fopen(path, "wb");
     if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
         perror(path);
@@ -451,14 +513,20 @@ int main(int argc, char **argv) {
     enum {
         PROGRAMS = 32,
         OPS = sizeof ops_situations / sizeof ops_situations[0],
-        THREADS = sizeof threads_situations / sizeof threads_situations[0]
+        THREADS = sizeof threads_situations / sizeof threads_situations[0],
+        STRICT = sizeof strict_situations / sizeof strict_situations[0]
     };
     make_folder(argv[1], "ops");
     make_folder(argv[1], "threads");
     make_folder(argv[1], "interleave");
-    for (unsigned i = 0; i < OPS; i++) write_seed(argv[1], "ops", &ops_situations[i]);
-    for (unsigned i = 0; i < THREADS; i++) write_seed(argv[1], "threads", &threads_situations[i]);
+    for (unsigned strict = 0; strict < 2; strict++) {
+        for (unsigned i = 0; i < OPS; i++) write_seed(argv[1], "ops", &ops_situations[i], strict);
+        for (unsigned i = 0; i < THREADS; i++)
+            write_seed(argv[1], "threads", &threads_situations[i], strict);
+    }
+    for (unsigned i = 0; i < STRICT; i++) write_seed(argv[1], "ops", &strict_situations[i], true);
     for (unsigned i = 1; i <= PROGRAMS; i++) write_program(argv[1], i);
-    printf("%d seeds for ops, %d for threads, %d for interleave\n", OPS, THREADS, PROGRAMS);
+    printf("%d seeds for ops, %d for threads, %d for interleave\n", 2 * OPS + STRICT, 2 * THREADS,
+           PROGRAMS);
     return 0;
 }
