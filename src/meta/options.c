@@ -193,7 +193,7 @@ static bool parse_number(const struct option_row *row, struct span text, uint64_
 /* --- Sets of kinds --------------------------------------------------------------------------- */
 
 static const char kind_names[REPORT_KINDS][24] = {
-#define KIND(id, name) [REPORT_##id] = name,
+#define KIND(id, name, after) [REPORT_##id] = name,
 #include "report/kinds.def"
 };
 

@@ -15,7 +15,7 @@
 
 /* kinds.def has them all, with their texts. */
 enum report_kind {
-#define KIND(id, name) REPORT_##id,
+#define KIND(id, name, after) REPORT_##id,
 #include "report/kinds.def"
     REPORT_KINDS
 };
@@ -82,12 +82,16 @@ MOAT_INLINE bool report_facts_are_of_heap(const struct report_facts *facts) {
 MOAT_NORETURN MOAT_COLD void report_fatal(enum report_phrase phrase, uintptr_t address,
                                           const struct report_facts *facts);
 
-/* Kinds after which a program can go on, a bit each: nothing of moat's is damaged, and what was
-   asked for is not done. */
-#define REPORT_MAY_GO_ON                                                                           \
-    (1u << REPORT_DOUBLE_FREE | 1u << REPORT_INVALID_FREE | 1u << REPORT_SIZE_MISMATCH |           \
-     1u << REPORT_ALIGNMENT_MISMATCH | 1u << REPORT_REENTRANT_CALL | 1u << REPORT_OVERFLOW |       \
-     1u << REPORT_WRITE_AFTER_FREE | 1u << REPORT_FAMILY_MISMATCH)
+/* Kinds after which a program can go on, a bit each. */
+enum report_set {
+#define MAY_GO_ON 1u
+#define ALWAYS_ENDS 0u
+#define KIND(id, name, after) | after << REPORT_##id
+    REPORT_MAY_GO_ON = 0u
+#include "report/kinds.def"
+#undef MAY_GO_ON
+#undef ALWAYS_ENDS
+};
 enum report_kind report_phrase_kind(enum report_phrase phrase);
 /* A hook (see src/README.md): whether the program does go on, by an option. */
 bool report_goes_on(enum report_phrase phrase);

@@ -7,7 +7,7 @@
 #include "os/os.h"
 
 static const char *const kind_names[REPORT_KINDS] = {
-#define KIND(id, name) [REPORT_##id] = name,
+#define KIND(id, name, after) [REPORT_##id] = name,
 #include "report/kinds.def"
 };
 

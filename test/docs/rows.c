@@ -3,7 +3,8 @@
  * scripts beside this file compare them with the documents.
  *
  *   options   key, form, values, default
- *   reports   "kind", name; "stop", its text with <detail> where there is one
+ *   reports   "kind", name, MAY_GO_ON or ALWAYS_ENDS; "stop", its text with <detail> where there is
+ *             one
  *   stats     name, meaning
  */
 #include "meta/options.h"
@@ -69,7 +70,7 @@ static void print_options(void) {
 }
 
 static void print_reports(void) {
-#define KIND(id, name) printf("kind\t%s\n", name);
+#define KIND(id, name, after) printf("kind\t%s\t%s\n", name, #after);
 #define STOP(id, before, after)                                                                    \
     printf("stop\t%s%s%s\n", before, (after)[0] != '\0' ? "<detail>" : "", after);
 #include "report/kinds.def"

@@ -104,6 +104,7 @@ static void overwrite_local(size_t size, int fill) {
     void *block = prepare(size);
     size_t usable = malloc_usable_size(block);
     give(block);
+    link_is_damaged();
     memset(block, fill, usable);
     free_wrongly(FREED_AGAIN, block);
 }

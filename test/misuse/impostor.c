@@ -24,6 +24,13 @@ struct act {
 #define REPORT                                                                                     \
     "moat: fatal: double-free: second free of a block at 0x1230\nmoat: block of 48 bytes\n"
 
+#define ERROR                                                                                      \
+    "moat: error: double-free: second free of a block at 0x1230\nmoat: block of 48 bytes\n"
+#define EXPECT_LINK "expect corrupt-link 0x1230 0x1230 free list is damaged\n"
+#define LINK "corrupt-link: free list is damaged at 0x1230\nmoat: block of 48 bytes\n"
+#define WENT_ON EXPECT "passed misuse\nfinished\n"
+
+/* Those whose name begins with "going-" are played with on=report. */
 static const struct act acts[] = {
     {"good", "at-once", EXPECT, REPORT, SIGABRT, 0},
     {"good-late", "later", EXPECT "passed misuse\n", REPORT, SIGABRT, 0},
@@ -63,6 +70,20 @@ static const struct act acts[] = {
     {"clean-but-noise", "clean", "finished\n", "noise\n", 0, 0},
     {"clean-but-exit", "clean", "finished\n", "", 0, 3},
     {"clean-but-cut", "clean", "", "", 0, 0},
+    {"lets-go-on", "at-once", EXPECT, ERROR, SIGABRT, 0},
+    {"going-good.", "at-once", WENT_ON, ERROR ERROR, 0, 0},
+    {"going-good-damage.", "later", EXPECT_LINK "passed misuse\n", "moat: fatal: " LINK, SIGABRT,
+     0},
+    {"going-good-late.", "later", EXPECT "passed misuse\n", ERROR REPORT, SIGABRT, 0},
+    {"going-ended.", "at-once", EXPECT, REPORT, SIGABRT, 0},
+    {"going-silent.", "at-once", WENT_ON, "", 0, 0},
+    {"going-cut.", "at-once", EXPECT, ERROR, 0, 0},
+    {"going-exit.", "at-once", WENT_ON, ERROR, 0, 1},
+    {"going-fault.", "at-once", EXPECT, ERROR, SIGSEGV, 0},
+    {"going-damaged.", "later", EXPECT_LINK "passed misuse\nfinished\n", "moat: error: " LINK, 0,
+     0},
+    {"going-past-end.", "later", EXPECT_LINK, "moat: fatal: " LINK ERROR, SIGABRT, 0},
+    {"going-handed-out.", "at-once", EXPECT "passed misuse\nhanded out 0x1230\n", ERROR, 0, 1},
 };
 
 static void print(int fd, const char *text) {
@@ -72,7 +93,7 @@ static void print(int fd, const char *text) {
 int main(int argc, char **argv) {
     const char *wanted = argc > 1 ? argv[argc - 1] : "";
     bool describe = argc == 3 && strcmp(argv[1], "--describe") == 0;
-    if (!describe && argc == 3) wanted = argv[1];
+    if (!describe && argc >= 3) wanted = argv[argc - 2]; /* then the round */
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
         const struct act *act = &acts[i];
         if (argc == 2 && strcmp(argv[1], "--list") == 0) {

@@ -4,6 +4,8 @@
  *   judge PROGRAM CASE              each round of the case in a process of its own
  *   judge --preload LIBRARY PROGRAM CASE
  *   judge --count N PROGRAM         PROGRAM --list has N different cases: CTest lost none
+ *   judge --going-on PROGRAM KIND   the cases of a kind with on=report: what can go on does,
+ *                                   nothing is handed out twice, and the tables are in order then
  *
  * Exit 0 right, 1 wrong (with what was seen), 77 skipped by the case itself, 2 the machine failed.
  * Not linked with moat: it must be able to judge one that is broken.
@@ -19,12 +21,19 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { LIMIT_MS = 30000, ROUNDS_MAX = 100000 };
+enum { LIMIT_MS = 30000, ROUNDS_MAX = 100000, ROUNDS_GOING_ON = 30 };
+
+/* After a report of these, and of no other kind, a program may go on. */
+#define MAY_GO_ON                                                                                  \
+    "double-free|invalid-free|size-mismatch|alignment-mismatch|family-mismatch|overflow|"          \
+    "write-after-free|reentrant-call"
+#define ALWAYS_ENDS "corrupt-link|corrupt-metadata"
 
 struct trial {
     const char *outcome;
+    bool going_on; /* with on=report */
     struct child_result child;
-    /* From the last line "expect …". */
+    /* From a line "expect …". */
     bool announced;
     char kinds[64], what[256];
     uintptr_t lowest, highest;
@@ -41,11 +50,12 @@ static bool wrong(struct trial *trial, const char *format, ...) {
     return false;
 }
 
-/* The line of standard output that begins with `start`, or NULL. */
+/* The last line of standard output that begins with `start`, or NULL; of a program that goes on the
+   first. */
 static const char *line_with(const struct trial *trial, const char *start) {
     const char *found = NULL;
     for (const char *line = trial->child.out.bytes; line && *line;) {
-        if (strncmp(line, start, strlen(start)) == 0) found = line;
+        if (strncmp(line, start, strlen(start)) == 0 && (!found || !trial->going_on)) found = line;
         line = strchr(line, '\n');
         if (line) line++;
     }
@@ -70,29 +80,34 @@ static bool in_range(const struct trial *trial, uintptr_t address) {
     return address >= trial->lowest && address <= trial->highest;
 }
 
+static bool is_announced(struct trial *trial, const struct report_line *report) {
+    if (!trial->announced)
+        return wrong(trial, "a report before any misuse: %s: %s", report->kind, report->what);
+    if (!matches_whole(report->kind, trial->kinds)) {
+        return wrong(trial, "reported as %s (%s), not as %s", report->kind, report->what,
+                     trial->kinds);
+    }
+    if (!matches_whole(report->what, trial->what)) {
+        return wrong(trial, "the phrase is \"%s\", not \"%s\"", report->what, trial->what);
+    }
+    if (!in_range(trial, report->address)) {
+        return wrong(trial, "reported at 0x%lx, not in 0x%lx..0x%lx", report->address,
+                     trial->lowest, trial->highest);
+    }
+    return true;
+}
+
 static bool reported_rightly(struct trial *trial) {
     struct report_line report;
     char why[512], ending[64];
     if (!report_line_parse(trial->child.err.bytes, &report, why, sizeof why))
         return wrong(trial, "%s", why);
+    if (!report.ends) return wrong(trial, "a report that lets the program go on");
     if (!died_of(trial, SIGABRT)) {
         return wrong(trial, "a report, but then %s instead of SIGABRT",
                      child_ending(&trial->child, ending, sizeof ending));
     }
-    if (!trial->announced)
-        return wrong(trial, "a report before any misuse: %s: %s", report.kind, report.what);
-    if (!matches_whole(report.kind, trial->kinds)) {
-        return wrong(trial, "reported as %s (%s), not as %s", report.kind, report.what,
-                     trial->kinds);
-    }
-    if (!matches_whole(report.what, trial->what)) {
-        return wrong(trial, "the phrase is \"%s\", not \"%s\"", report.what, trial->what);
-    }
-    if (!in_range(trial, report.address)) {
-        return wrong(trial, "reported at 0x%lx, not in 0x%lx..0x%lx", report.address, trial->lowest,
-                     trial->highest);
-    }
-    return true;
+    return is_announced(trial, &report);
 }
 
 static bool faulted_rightly(struct trial *trial) {
@@ -123,6 +138,38 @@ static bool ended_clean(struct trial *trial) {
     return line_with(trial, "finished") || wrong(trial, "the scene was not played to its end");
 }
 
+/* The report that is the last, of a program that should have gone on: is there a reason? Of two
+   frees that overlapped the second may be seen by its traces alone. */
+static bool ended_rightly(struct trial *trial, const struct report_line *last) {
+    char ending[64];
+    bool late = strcmp(trial->outcome, "later") == 0 && strcmp(last->kind, "double-free") == 0;
+    bool damage =
+        matches_whole(last->kind, ALWAYS_ENDS) &&
+        (matches_whole(last->kind, trial->kinds) || line_with(trial, "a link is damaged"));
+    if (!late && !damage) return wrong(trial, "%s ended the program", last->kind);
+    return died_of(trial, SIGABRT) || wrong(trial, "a report that ends the program, but then %s",
+                                            child_ending(&trial->child, ending, sizeof ending));
+}
+
+static bool went_on_rightly(struct trial *trial) {
+    struct report_line report, last = {.ends = false};
+    char why[512], ending[64];
+    if (!report_line_parse(trial->child.err.bytes, &report, why, sizeof why))
+        return wrong(trial, "%s", why);
+    if (!is_announced(trial, &report)) return false;
+    for (const char *rest = trial->child.err.bytes; (rest = report_line_next(rest, &report));) {
+        if (last.ends) return wrong(trial, "a report after one that ends the program");
+        last = report;
+        if (!report.ends && !matches_whole(report.kind, MAY_GO_ON))
+            return wrong(trial, "the program went on after %s", report.kind);
+    }
+    if (last.ends) return ended_rightly(trial, &last);
+    if (WIFEXITED(trial->child.status) && WEXITSTATUS(trial->child.status) == 0)
+        return line_with(trial, "finished") || wrong(trial, "the scene was not played to its end");
+    return wrong(trial, "the program should have gone on: %s",
+                 child_ending(&trial->child, ending, sizeof ending));
+}
+
 static bool judge(struct trial *trial) {
     if (trial->child.timed_out) return wrong(trial, "did not end within %d s", LIMIT_MS / 1000);
     if (line_with(trial, "failed: ")) return wrong(trial, "the scene itself failed");
@@ -130,6 +177,7 @@ static bool judge(struct trial *trial) {
     if (strcmp(trial->outcome, "clean") == 0) return ended_clean(trial);
     if (strcmp(trial->outcome, "later-or-harmless") == 0 && WIFEXITED(trial->child.status))
         return ended_clean(trial);
+    if (trial->going_on && strcmp(trial->outcome, "fault") != 0) return went_on_rightly(trial);
     bool late = strncmp(trial->outcome, "later", 5) == 0;
     if (line_with(trial, "passed misuse") && !late)
         return wrong(trial, "the misuse passed: it was not stopped at once");
@@ -150,7 +198,9 @@ static int play_round(struct trial *trial, char *program, char *name, unsigned r
                       const char *const changes[]) {
     char number[16];
     snprintf(number, sizeof number, "%u", round);
-    child_run((char *[]){program, name, number, NULL}, changes, LIMIT_MS, &trial->child);
+    char *plain[] = {program, name, number, NULL};
+    char *going_on[] = {program, "--going-on", name, number, NULL};
+    child_run(trial->going_on ? going_on : plain, changes, LIMIT_MS, &trial->child);
     int verdict = 0;
     if (WIFEXITED(trial->child.status) && WEXITSTATUS(trial->child.status) == TEST_SKIPPED) {
         printf("%s", trial->child.out.bytes);
@@ -166,30 +216,73 @@ static int play_round(struct trial *trial, char *program, char *name, unsigned r
     return verdict;
 }
 
-static int play_case(char *program, char *name, const char *preload) {
-    char outcome[32], options[128], options_change[160], preload_change[4200];
-    unsigned rounds = 0;
+struct description {
+    char outcome[32], options[128];
+    unsigned rounds;
+};
+
+static bool describe(char *program, char *name, struct description *description) {
     struct child_result described;
     child_run((char *[]){program, "--describe", name, NULL}, NULL, LIMIT_MS, &described);
-    int fields = sscanf(described.out.bytes, "%31s %u %127s", outcome, &rounds, options);
-    if (fields != 3 || rounds == 0 || rounds > ROUNDS_MAX) {
+    int fields = sscanf(described.out.bytes, "%31s %u %127s", description->outcome,
+                        &description->rounds, description->options);
+    bool whole = fields == 3 && description->rounds != 0 && description->rounds <= ROUNDS_MAX;
+    if (!whole) {
         printf("%s --describe %s does not describe a case: %s%s\n", program, name,
                described.out.bytes, described.err.bytes);
-        return 1;
     }
     child_discard(&described);
-    snprintf(options_change, sizeof options_change,
-             strcmp(options, "-") ? "MOAT_OPTIONS=%s" : "MOAT_OPTIONS", options);
+    return whole;
+}
+
+/* `preload`: NULL: none. */
+static int play_case(char *program, char *name, const char *preload, bool going_on) {
+    struct description said;
+    char options_change[200], preload_change[4200];
+    if (!describe(program, name, &said)) return 1;
+    bool has_options = strcmp(said.options, "-") != 0;
+    snprintf(options_change, sizeof options_change, "MOAT_OPTIONS%s%s%s",
+             has_options || going_on ? "=" : "", going_on ? "on=report:" : "",
+             has_options ? said.options : "");
     snprintf(preload_change, sizeof preload_change, preload ? "LD_PRELOAD=%s" : "LD_PRELOAD",
              preload);
     const char *changes[] = {options_change, preload_change, NULL};
+    unsigned rounds = going_on && said.rounds > ROUNDS_GOING_ON ? ROUNDS_GOING_ON : said.rounds;
     for (unsigned round = 0; round < rounds; round++) {
-        struct trial trial = {.outcome = outcome};
+        struct trial trial = {.outcome = said.outcome, .going_on = going_on};
         int verdict = play_round(&trial, program, name, round, changes);
         if (verdict != 0) return verdict;
     }
-    printf("%s: %s, %u round%s\n", name, outcome, rounds, rounds == 1 ? "" : "s");
+    printf("%s: %s, %u round%s\n", name, said.outcome, rounds, rounds == 1 ? "" : "s");
     return 0;
+}
+
+enum { NAMES_MAX = 2000 };
+
+/* The names lie in the text of `listed`. */
+static size_t list_cases(char *program, struct child_result *listed, char *names[NAMES_MAX]) {
+    size_t count = 0;
+    child_run((char *[]){program, "--list", NULL}, NULL, LIMIT_MS, listed);
+    for (char *name = strtok(listed->out.bytes, "\n"); name && count < NAMES_MAX;
+         name = strtok(NULL, "\n"))
+        names[count++] = name;
+    return count;
+}
+
+/* What a case cannot have here skips that case. */
+static int play_kind(char *program, const char *kind) {
+    static char *names[NAMES_MAX];
+    struct child_result listed;
+    size_t count = list_cases(program, &listed, names), played = 0, wrong_ones = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(names[i], kind, strlen(kind)) != 0 || names[i][strlen(kind)] != '.') continue;
+        int verdict = play_case(program, names[i], NULL, true);
+        played += verdict == 0;
+        wrong_ones += verdict != 0 && verdict != TEST_SKIPPED;
+    }
+    printf("%zu cases of %s played with on=report, %zu wrong\n", played, kind, wrong_ones);
+    if (wrong_ones != 0) return 1;
+    return played != 0 ? 0 : TEST_SKIPPED;
 }
 
 static int compare_names(const void *left, const void *right) {
@@ -197,14 +290,9 @@ static int compare_names(const void *left, const void *right) {
 }
 
 static int count_cases(char *program, size_t expected) {
-    enum { NAMES_MAX = 2000 };
     static char *names[NAMES_MAX];
-    size_t count = 0;
     struct child_result listed;
-    child_run((char *[]){program, "--list", NULL}, NULL, LIMIT_MS, &listed);
-    for (char *name = strtok(listed.out.bytes, "\n"); name && count < NAMES_MAX;
-         name = strtok(NULL, "\n"))
-        names[count++] = name;
+    size_t count = list_cases(program, &listed, names);
     qsort(names, count, sizeof *names, compare_names);
     for (size_t i = 1; i < count; i++) {
         if (strcmp(names[i - 1], names[i]) != 0) continue;
@@ -218,8 +306,11 @@ static int count_cases(char *program, size_t expected) {
 int main(int argc, char **argv) {
     if (argc == 4 && strcmp(argv[1], "--count") == 0)
         return count_cases(argv[3], (size_t)strtoul(argv[2], NULL, 10));
-    if (argc == 5 && strcmp(argv[1], "--preload") == 0) return play_case(argv[3], argv[4], argv[2]);
-    if (argc == 3) return play_case(argv[1], argv[2], NULL);
-    fprintf(stderr, "usage: judge [--preload LIBRARY] PROGRAM CASE | judge --count N PROGRAM\n");
+    if (argc == 4 && strcmp(argv[1], "--going-on") == 0) return play_kind(argv[2], argv[3]);
+    if (argc == 5 && strcmp(argv[1], "--preload") == 0)
+        return play_case(argv[3], argv[4], argv[2], false);
+    if (argc == 3) return play_case(argv[1], argv[2], NULL, false);
+    fprintf(stderr, "usage: judge [--preload LIBRARY] PROGRAM CASE | judge --count N PROGRAM | "
+                    "judge --going-on PROGRAM KIND\n");
     return 2;
 }

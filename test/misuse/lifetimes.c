@@ -61,6 +61,7 @@ static void page_reused(size_t size) {
             char *old = blocks[i];
             if (i % KEEP == 0 || old <= fresh || old >= fresh + size) continue;
             free_wrongly(FREED_INSIDE, old);
+            if (scene_goes_on) finished();
         }
     }
     REQUIRE(false, "freed pages of %zu-byte blocks are used again for blocks of %zu", SMALL, size);
@@ -200,7 +201,10 @@ static void fork_claimed(size_t size) {
 }
 
 static void *at_end_block;
-static void free_at_end(void) { free_wrongly(FREED_AGAIN, at_end_block); }
+static void free_at_end(void) {
+    free_wrongly(FREED_AGAIN, at_end_block);
+    finished();
+}
 
 static void in_exit_handler(size_t size) {
     REQUIRE(atexit(free_at_end) == 0, "an exit handler can be set");

@@ -3,7 +3,7 @@
  *
  *   misuse --list             KIND.PATH of every case, one a line
  *   misuse --describe CASE    how the judge must read it: outcome, rounds, options
- *   misuse CASE [ROUND]       plays it; see scene.h for what is said on standard output
+ *   misuse [--going-on] CASE [ROUND]   plays it; see scene.h for what is said on standard output
  */
 #include "misuse.h"
 
@@ -13,6 +13,8 @@
 
 const struct misuse_case *misuse_playing;
 unsigned scene_round;
+bool scene_goes_on;
+size_t scene_size;
 
 static const struct misuse_case *const tables[] = {
     double_free_cases, racing_cases, lifetime_cases,    no_block_cases, resize_cases,
@@ -60,9 +62,14 @@ int main(int argc, char **argv) {
             entry->options ? entry->options : "-");
         return 0;
     }
-    REQUIRE(argc == 2 || argc == 3, "usage: misuse --list | --describe CASE | CASE [ROUND]");
+    scene_goes_on = argc > 2 && strcmp(argv[1], "--going-on") == 0;
+    argv += scene_goes_on;
+    argc -= scene_goes_on;
+    REQUIRE(argc == 2 || argc == 3,
+            "usage: misuse --list | --describe CASE | [--going-on] CASE [ROUND]");
     misuse_playing = require_case(argv[1]);
     scene_round = argc == 3 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
+    scene_size = misuse_playing->size;
     family_find();
     REQUIRE(family_is_moat(), "the program runs on moat");
     misuse_playing->play(misuse_playing->size);

@@ -14,6 +14,15 @@
 
 #define FROM_HANDLER "allocator called from a signal handler that interrupted it"
 
+/* Below a filter some need memory that is not had, if the program gets so far. */
+static void take_many(size_t size) {
+    scene_size = SIZE_MAX;
+    for (unsigned i = 0; i < 64; i++) {
+        void *block = launder(malloc(size));
+        REQUIRE(block || scene_goes_on, "malloc(%zu) gives a block", size);
+    }
+}
+
 static size_t handler_size;
 static void *handler_block;
 
@@ -48,14 +57,14 @@ static void interrupt_with(void (*handler)(int)) {
 static void generic_in_generic(size_t size) {
     handler_size = size;
     interrupt_with(allocate_in_handler);
-    for (unsigned i = 0; i < 64; i++) take(size);
+    take_many(size);
 }
 
 /* The free of a block whose page is another's or full goes the generic way too. */
 static void free_in_generic(size_t size) {
     handler_block = take(size);
     interrupt_with(free_in_handler);
-    for (unsigned i = 0; i < 64; i++) take(size);
+    take_many(size);
 }
 
 /* The first call of a thread: its heap is being made, or has just been. A filter is a thread's own,
@@ -66,11 +75,11 @@ static void first_call_task(void *size) {
     REQUIRE(sigaction(SIGSYS, &action, NULL) == 0, "a handler can be set");
     if (!sandbox_add(SYS_mprotect, SANDBOX_ANY_ARGUMENT, SANDBOX_TRAP, 0))
         skip_test("this kernel has no seccomp filters");
-    for (unsigned i = 0; i < 64; i++) take(handler_size);
+    take_many(handler_size);
 }
 
 static void first_call_of_thread(size_t size) {
-    struct worker one;
+    static struct worker one; /* it waits for more when the scene is over */
     take(size);
     worker_start(&one);
     worker_do(&one, first_call_task, &size);

@@ -7,6 +7,7 @@
  *
  *     expect <kinds> 0x<lowest> 0x<highest> <what>   before the misuse: kind, address, phrase
  *     passed misuse                                  just after it
+ *     a link is damaged                              before that, where it leaves the list so
  *     fault 0x<address>                              by the SIGSEGV handler, where it must fault
  *     handed out 0x<address>                         a block was given to two owners: always wrong
  *     finished                                       the scene is over and nothing stopped it
@@ -55,6 +56,10 @@ extern const struct misuse_case double_free_cases[], racing_cases[], lifetime_ca
     no_block_cases[], resize_cases[], sized_cases[], link_cases[], forged_link_cases[],
     guard_cases[], reentrant_cases[], thread_word_cases[], right_cases[], strict_cases[];
 
+/* Played with on=report: the program goes on after what is no damage of moat's. */
+extern bool scene_goes_on;
+/* Bytes of the blocks that are misused; as the case says, unless the scene knows better. */
+extern size_t scene_size;
 /* Which of the case's processes this is, from 0; a scene may vary its timing or its address by
    it. */
 extern unsigned scene_round;
@@ -87,7 +92,10 @@ void expect_within(const char *what, uintptr_t lowest, uintptr_t highest);
 /* Announces a fault in [lowest, highest]. */
 void expect_fault(const void *lowest, const void *highest);
 void passed(void);
-/* Ends the process: nothing stopped the scene. */
+/* Says that there is a damaged list too, which whoever goes on comes upon. */
+void link_is_damaged(void);
+/* Ends the process: nothing stopped the scene. If it went on after a report, what comes then is
+   played first: no block is handed out twice, and the tables are in order. */
 _Noreturn void finished(void);
 
 /* expect(), free, passed(): the misuse itself. */

@@ -28,7 +28,7 @@ static const size_t sizes[] = {1,    13,   16,    24,    40,     100,     1000,
                                4001, 4096, 16001, 20001, 300001, 3145729, 8388611};
 enum { SIZES = sizeof sizes / sizeof *sizes, IN_PAGES = 10, BELOW_HUGE = 12 };
 
-static size_t round_size(void) { return sizes[scene_round]; }
+static size_t round_size(void) { return scene_size = sizes[scene_round]; }
 
 /* --- Ways to a free -------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_LINE "^moat: fatal: ([a-z-]+): ([^\n]+) at 0x([0-9a-f]+)$"
+#define FIRST_LINE "^moat: (fatal|error): ([a-z-]+): ([^\n]+) at 0x([0-9a-f]+)$"
 
 static void copy_match(char *copy, size_t size, const char *text, const regmatch_t *match) {
     snprintf(copy, size, "%.*s", (int)(match->rm_eo - match->rm_so), text + match->rm_so);
@@ -14,16 +14,17 @@ static void copy_match(char *copy, size_t size, const char *text, const regmatch
 
 static bool parse_first(const char *text, struct report_line *line) {
     regex_t expression;
-    regmatch_t matches[4];
+    regmatch_t matches[5];
     char first[512], digits[32];
     snprintf(first, sizeof first, "%.*s", (int)strcspn(text, "\n"), text);
     if (regcomp(&expression, FIRST_LINE, REG_EXTENDED) != 0) return false;
-    bool found = regexec(&expression, first, 4, matches, 0) == 0;
+    bool found = regexec(&expression, first, 5, matches, 0) == 0;
     regfree(&expression);
     if (!found) return false;
-    copy_match(line->kind, sizeof line->kind, first, &matches[1]);
-    copy_match(line->what, sizeof line->what, first, &matches[2]);
-    copy_match(digits, sizeof digits, first, &matches[3]);
+    line->ends = first[matches[1].rm_so] == 'f';
+    copy_match(line->kind, sizeof line->kind, first, &matches[2]);
+    copy_match(line->what, sizeof line->what, first, &matches[3]);
+    copy_match(digits, sizeof digits, first, &matches[4]);
     line->address = (uintptr_t)strtoull(digits, NULL, 16);
     return true;
 }
@@ -56,6 +57,16 @@ bool report_line_parse(const char *text, struct report_line *line, char *why, si
         return false;
     }
     return true;
+}
+
+const char *report_line_next(const char *text, struct report_line *line) {
+    while (*text != '\0') {
+        const char *next = text + strcspn(text, "\n");
+        if (*next == '\n') next++;
+        if (parse_first(text, line)) return next;
+        text = next;
+    }
+    return NULL;
 }
 
 bool matches_whole(const char *text, const char *pattern) {

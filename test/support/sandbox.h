@@ -11,6 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum sandbox_action { SANDBOX_ERRNO, SANDBOX_KILL, SANDBOX_TRAP };
 
 #define SANDBOX_ANY_ARGUMENT UINT32_MAX
@@ -18,5 +22,9 @@ enum sandbox_action { SANDBOX_ERRNO, SANDBOX_KILL, SANDBOX_TRAP };
 /* `third`: the low half of the call's third argument (the advice of madvise), or
    SANDBOX_ANY_ARGUMENT. False: no seccomp here. */
 bool sandbox_add(long call, uint32_t third, enum sandbox_action action, int error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
