@@ -297,7 +297,7 @@ static void free_target(const struct target *target, const struct freeing *how) 
         struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
         freed = is_huge(target) ? free_huge(target, how, heap) : free_in_page(target, how, heap);
         if (is_huge(target)) segment = NULL;
-        thread_leave(outside);
+        thread_leave_generic(outside);
     }
     if (MOAT_UNLIKELY(!freed))
         diagnose_not_live(target->address, VERB_FREE);

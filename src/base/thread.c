@@ -13,6 +13,8 @@ __thread uint32_t moat_thread_frees;
 
 const volatile void *volatile moat_thread_self = &moat_thread_self;
 
+uint32_t moat_ending;
+
 static bool settled;
 
 void thread_settle(void) { settled = true; }

@@ -8,7 +8,8 @@
  *
  * Inside the allocator the word is THREAD_BUSY. A signal handler that calls the allocator then
  * finds the mark at the compare it makes anyway, and is reported (heap_report_reentry) instead of
- * meeting lists between two steps. All brackets end in thread_leave:
+ * meeting lists between two steps. All brackets end in thread_leave, and those of whole paths that
+ * are not fast in thread_leave_generic:
  *
  *   bracket                           who                                beside the mark
  *   heap_enter_fast, _leave_fast      fast paths of a thread's own heap  nothing: two plain stores
@@ -96,7 +97,19 @@ MOAT_INLINE void thread_leave(uintptr_t outside) {
     thread_word() = outside;
 }
 
-MOAT_INLINE void thread_leave_scope(const uintptr_t *outside) { thread_leave(*outside); }
+/* The process whose report ends it, once there is one, as the kernel numbers it; 0: none. */
+extern uint32_t moat_ending __attribute__((visibility("hidden")));
+/* A hook (see src/README.md): waits for the end of the process, if it is this one that ends, and by
+   another thread. */
+MOAT_COLD void moat_stay(void);
+
+/* At the end of a generic path: what was found damaged is not given to anybody any more. */
+MOAT_INLINE void thread_leave_generic(uintptr_t outside) {
+    if (MOAT_UNLIKELY(atomic_load_settled(&moat_ending) != 0)) moat_stay();
+    thread_leave(outside);
+}
+
+MOAT_INLINE void thread_leave_scope(const uintptr_t *outside) { thread_leave_generic(*outside); }
 /* Inside the allocator from here to the end of the scope. */
 #define THREAD_INSIDE()                                                                            \
     const uintptr_t outside_ __attribute__((cleanup(thread_leave_scope), unused)) = thread_enter()

@@ -36,7 +36,7 @@ void heap_enter(struct heap *heap) { heap_enter_busy(heap, thread_enter()); }
 void heap_leave(struct heap *heap) {
     MOAT_ASSERT(atomic_load_unseen(&heap->visitors) == 0);
     atomic_store_release(&heap->seqcount, heap->seqcount + 1); /* pairs with enter() of a visitor */
-    thread_leave(heap->outside_word);
+    thread_leave_generic(heap->outside_word);
 }
 
 void heap_ask_for_trim(struct heap *heap) {

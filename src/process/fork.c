@@ -175,6 +175,7 @@ static void recover_lock(enum lock_rank rank) {
 /* Everything that is not in the hands of a survivor. */
 MOAT_COLD static void recover_as(struct survivors survivors) {
     struct walk walk = {survivors, 0, 0, NULL};
+    atomic_store_relaxed(&moat_ending, 0); /* the parent may be in a report */
     random_recover(ro.random_root);
     for (enum lock_rank rank = 0; rank < LOCKS; rank++) recover_lock(rank);
     region_recover_spare();

@@ -13,7 +13,7 @@
  */
 #include "report/report.h"
 
-#include "base/atomic.h"
+#include "base/thread.h"
 #include "report/report_json.h"
 #include "report/report_text.h"
 #include "report/sink.h"
@@ -37,8 +37,11 @@ static const struct {
 #include "report/kinds.def"
 };
 
-/* How long a thread waits for another one's report, milliseconds. */
+/* How long a thread waits for another one's report, milliseconds; and one that has none of its own
+   for the end after it, which a handler of the program's may put off. */
 #define PATIENCE 1000u
+#define END_PATIENCE 60000u
+#define END_STEP 10u
 
 #define JSON_CAPACITY 16384u
 static_assert(SINK_LOG_MAX >= REPORT_JSON_LEAST + SINK_HEAD,
@@ -149,6 +152,18 @@ static void leave_reporter(void) {
     atomic_store_release(&reporter, (uint64_t)0); /* pairs with become_reporter */
 }
 
+void moat_stay(void) {
+    uint64_t process = os_process_id();
+    uint64_t self = process << 32 | os_thread_id();
+    for (unsigned waited = 0; waited < END_PATIENCE; waited += END_STEP) {
+        /* a child has its parent's word, and no report */
+        if (atomic_load_relaxed(&moat_ending) != process) return;
+        if (atomic_load_relaxed(&reporter) == self) return; /* in a handler for the abort */
+        os_sleep(END_STEP);
+    }
+    os_abort_at_once();
+}
+
 /* --- Sites ----------------------------------------------------------------------------------- */
 
 /* Innermost calls that make a site: the misuse, how it came to moat, and who called it. */
@@ -218,6 +233,8 @@ static MOAT_NORETURN MOAT_NOINLINE void report_and_end(enum report_kind kind, co
     (void)os_block_signals();
     /* else the other's abort ends this thread too, unless a handler for SIGABRT has jumped out */
     if (!become_reporter()) os_abort_at_once();
+    /* before the first line: it is seen by whoever has seen that */
+    (void)atomic_exchange_relaxed(&moat_ending, (uint32_t)os_process_id());
     make_report(&content, return_address);
     os_abort();
 }
