@@ -7,7 +7,9 @@
  * threads: the C library calls it as they end). "namespaces": children that are each process 1 of a
  * name space of their own lay out their heaps differently, and not as their parent goes on. Or
  * there is a filter already when a program starts, this one: "start"; "killed": the same, which
- * must end it; "refused": each call in turn is not known, or not permitted.
+ * must end it; "refused": each call in turn is not known, or not permitted. "report": a child that
+ * misuses memory, with what the document lists for a report and for work alone; "refused_report":
+ * each of the calls of a report in turn is not permitted.
  *
  * NOT_LISTED has calls and advice that the filter does not know though the document lists them.
  */
@@ -62,6 +64,14 @@ static const struct {
     {"ppoll", SYS_ppoll},
     {"write", SYS_write},
     {"mseal", 462},
+    {"rt_sigprocmask", SYS_rt_sigprocmask},
+    {"rt_sigaction", SYS_rt_sigaction},
+    {"nanosleep", SYS_nanosleep},
+    {"tgkill", SYS_tgkill},
+    {"exit_group", SYS_exit_group},
+    {"socket", SYS_socket},
+    {"connect", SYS_connect},
+    {"sendto", SYS_sendto},
 };
 #define KNOWN (sizeof known / sizeof known[0])
 
@@ -167,18 +177,22 @@ static void allow_row(struct filter *filter, char *row) {
     }
 }
 
-static bool is_section(const char *line, bool start) {
+/* Which of the document's lists are allowed beside those of work. */
+enum lists { LISTS_OF_WORK, LISTS_OF_START, LISTS_OF_REPORT };
+
+static bool is_section(const char *line, enum lists lists) {
     return strcmp(line, "## Work\n") == 0 || strcmp(line, "## A child of fork\n") == 0 ||
-           (start && strcmp(line, "## Start\n") == 0);
+           (lists == LISTS_OF_START && strcmp(line, "## Start\n") == 0) ||
+           (lists == LISTS_OF_REPORT && strcmp(line, "## A report\n") == 0);
 }
 
-static void allow_listed(struct filter *filter, const char *document, bool start) {
+static void allow_listed(struct filter *filter, const char *document, enum lists lists) {
     char line[500];
     bool wanted = false;
     FILE *file = fopen(document, "r");
     REQUIRE(file != NULL, "no %s", document);
     while (fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, "## ", 3) == 0) wanted = is_section(line, start);
+        if (strncmp(line, "## ", 3) == 0) wanted = is_section(line, lists);
         if (wanted && line[0] == '|' && strchr(line, '`') != NULL) allow_row(filter, line);
     }
     fclose(file);
@@ -201,7 +215,7 @@ static void install(const struct filter *filter) {
 static void shut_in(const char *document, const char *not_listed, bool start) {
     static struct filter filter;
     begin(&filter, not_listed);
-    allow_listed(&filter, document, start);
+    allow_listed(&filter, document, start ? LISTS_OF_START : LISTS_OF_WORK);
     for (size_t i = 0; i < COUNT(others); i++) allow(&filter, others[i]);
     for (size_t i = 0; start && i < COUNT(loaders); i++) allow(&filter, loaders[i]);
     for (size_t i = 0; start && !IS_STATIC && i < COUNT(dynamic_loaders); i++)
@@ -346,6 +360,96 @@ static void refuse_each(char *program, char *inside) {
         }
 }
 
+/* --- Reports --------------------------------------------------------------------------------- */
+
+/* With nothing beside what is listed. */
+static _Noreturn void misuse_shut_in(const char *document) {
+    static struct filter filter;
+    void *block = malloc(100);
+    begin(&filter, ",");
+    allow_listed(&filter, document, LISTS_OF_REPORT);
+    answer(&filter, SECCOMP_RET_KILL_PROCESS);
+    install(&filter);
+    free(launder(block));
+    free(launder(block));
+    syscall(SYS_exit_group, 0); /* with on=report */
+    __builtin_unreachable();
+}
+
+static _Noreturn void misuse_without(int number) {
+    static struct filter filter;
+    void *block = malloc(100);
+    begin(&filter, "");
+    if_equal(&filter, (unsigned)number, 1);
+    answer(&filter, SECCOMP_RET_ERRNO | EPERM);
+    answer(&filter, SECCOMP_RET_ALLOW);
+    install(&filter);
+    free(launder(block));
+    free(launder(block));
+    _exit(0);
+}
+
+/* What a child says on descriptor 2; `number`: of the call that it does without, 0: of all but
+   those of the document. */
+static int hear_misuse(const char *document, int number, char *text, size_t size) {
+    int ends[2], status = 0;
+    size_t length = 0;
+    REQUIRE(pipe(ends) == 0, "pipe");
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        if (number != 0) misuse_without(number);
+        misuse_shut_in(document);
+    }
+    close(ends[1]);
+    for (ssize_t got = 1; got > 0 && length < size - 1; length += (size_t)got) {
+        got = read(ends[0], text + length, size - 1 - length);
+        if (got < 0) got = 0;
+    }
+    text[length] = '\0';
+    close(ends[0]);
+    REQUIRE(child > 0 && waitpid(child, &status, 0) == child, "no child");
+    return status;
+}
+
+static void expect_report(const char *document) {
+    static char text[1 << 16];
+    const char *options = getenv("MOAT_OPTIONS");
+    bool goes_on = options != NULL && strstr(options, "on=report") != NULL;
+    int status = hear_misuse(document, 0, text, sizeof text);
+    if (status == TEST_SKIPPED << 8) skip_test("no seccomp here");
+    REQUIRE(goes_on ? status == 0 : WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
+            "status %x; said: %s", status, text);
+    REQUIRE(strncmp(text, goes_on ? "moat: error: double-free" : "moat: fatal: double-free", 24) ==
+                0,
+            "said: %.200s", text);
+    REQUIRE(strstr(text, "\nmoat: block 0x") != NULL && strstr(text, "\nmoat: program ") != NULL,
+            "not all that is known: %s", text);
+    REQUIRE(strstr(text, "\nmoat:   #3 /") != NULL, "no stack with names: %s", text);
+}
+
+/* The process ends whatever is missing, and says what it can. */
+static void expect_ends(const char *document) {
+    static const char *const calls[] = {
+        "rt_sigprocmask", "gettid", "getpid",    "openat",       "read",   "pread64",    "close",
+        "ppoll",          "write",  "nanosleep", "rt_sigaction", "tgkill", "exit_group",
+    };
+    static char text[1 << 16];
+    for (size_t i = 0; i < COUNT(calls); i++) {
+        size_t k = 0;
+        while (strcmp(known[k].name, calls[i]) != 0) k++;
+        int status = hear_misuse(document, known[k].number, text, sizeof text);
+        if (status == TEST_SKIPPED << 8) skip_test("no seccomp here");
+        REQUIRE(WIFSIGNALED(status) || WEXITSTATUS(status) == 127, "without %s: status %x",
+                calls[i], status);
+        REQUIRE(strcmp(calls[i], "write") == 0 ||
+                    strncmp(text, "moat: fatal: double-free", 24) == 0,
+                "without %s said: %.200s", calls[i], text);
+    }
+}
+
 /* Ends with a word or is killed, as the caller expects. */
 static void run_inside(const char *what) {
     if (strcmp(what, "threads") == 0) have_threads();
@@ -393,6 +497,10 @@ int main(int count, char **arguments) {
     const char *not_listed = count == 4 ? arguments[3] : ",";
     if (run_before_start(count, arguments)) {
         /* done */
+    } else if (strcmp(arguments[2], "report") == 0) {
+        expect_report(arguments[1]);
+    } else if (strcmp(arguments[2], "refused_report") == 0) {
+        expect_ends(arguments[1]);
     } else if (strcmp(arguments[2], "list") == 0) {
         shut_in(arguments[1], not_listed, false);
         have_threads();
