@@ -179,9 +179,13 @@ def notes_of_json(data):
     if block:
         yield (f"block {text_of(block.get('address'))} of {number_of(block.get('size'))} bytes, "
                f"state: {text_of(block.get('state'))}")
+    if "asked_for" in block:
+        yield (f"of it {number_of(block['asked_for'])} bytes were asked for by "
+               f"{text_of(block.get('asked_by'))}")
     if segment:
         thread = number_of(segment.get("owner_thread"))
-        number = f" ({thread})" if thread else ""
+        name = text_of(segment.get("owner_name"))
+        number = f" ({thread}{', ' if name else ''}{name})" if thread else ""
         yield (f"segment {text_of(segment.get('address'))}, owner: "
                f"{text_of(segment.get('owner'))}{number}")
     if nearest:

@@ -36,8 +36,24 @@ static void describe_owner(uint64_t word, struct report_facts *facts) {
                            : heap == heap_at(HEAP_LATE) ? "no thread (for those without a heap)"
                            : thread == 0                ? "no thread (it is ending)"
                                                         : "another thread";
-    if (thread != 0 && thread != thread_identity())
-        facts->owner_thread = who_thread_of(thread_identity(), thread);
+    if (thread == 0 || thread == thread_identity()) return;
+    facts->owner_thread = who_thread_of(thread_identity(), thread);
+    if (facts->owner_thread != 0) who_name_of(facts->owner_thread, facts->owner_name);
+}
+
+static const char *const makers[] = {
+    [FAMILY_MALLOC] = "malloc", [FAMILY_NEW] = "new", [FAMILY_NEW_ARRAY] = "new[]"};
+
+static const char *maker(enum family family) {
+    return family < sizeof makers / sizeof *makers ? makers[family] : NULL;
+}
+
+/* Of a block of the strict level that is in use, or waits in quarantine. */
+static void describe_request(struct report_facts *facts) {
+    struct request request = request_load(facts->block_start, facts->block_size);
+    facts->asked_by = maker(request.family);
+    if (facts->asked_by != NULL && request.slack < facts->block_size)
+        facts->asked_for = facts->block_size - request.slack;
 }
 
 static enum finding find_in_page(uintptr_t address, uint64_t word, struct report_facts *facts) {
@@ -51,6 +67,7 @@ static enum finding find_in_page(uintptr_t address, uint64_t word, struct report
         return FOUND_NO_BLOCK;
     }
     facts->block_state = block_state(page, facts->block_start);
+    if (ro_is_strict()) describe_request(facts);
     block_neighbours(page, facts);
     return facts->block_start == address ? FOUND_FREE : FOUND_INSIDE;
 }
@@ -69,6 +86,10 @@ static enum finding find_huge(uintptr_t address, struct report_facts *facts) {
     facts->block_start = facts->page_start + lead;
     facts->block_size = facts->page_size - lead;
     facts->block_state = live ? "in use" : "free";
+    if (ro_is_strict() && live && request_size(facts->page_start) <= facts->block_size) {
+        facts->asked_for = request_size(facts->page_start);
+        facts->asked_by = maker(request_load(facts->page_start, GRANULE).family);
+    }
     if (facts->block_start == address) return FOUND_FREE;
     return live ? FOUND_INSIDE : FOUND_NO_BLOCK;
 }
@@ -131,11 +152,10 @@ void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t give
 
 void diagnose_family(enum report_phrase phrase, uintptr_t address, enum family made,
                      enum family freed) {
-    static const char *const makers[] = {"nobody", "malloc", "new", "new[]", "nobody"};
     static const char *const freers[] = {"", "free", "delete", "delete[]", ""};
     struct report_facts facts = {0};
     (void)find(address, &facts);
-    facts.made_by = makers[made];
+    facts.made_by = maker(made) != NULL ? maker(made) : "nobody";
     facts.freed_by = phrase == PHRASE_REALLOC_WRONG_FAMILY ? "realloc" : freers[freed];
     if (!report_goes_on(phrase)) report_fatal(phrase, address, &facts);
     report_site_and_continue(phrase, address, &facts);

@@ -46,6 +46,9 @@ struct report_neighbour {
     const char *state; /* NULL: there is none */
 };
 
+/* Characters of a thread's name, as the kernel keeps it, and the zero. */
+#define REPORT_THREAD_NAME 16u
+
 /* What is known of the block. A zero field is not printed. Strings are static. */
 struct report_facts {
     uintptr_t block_start; /* start of the block the address lies in */
@@ -53,6 +56,8 @@ struct report_facts {
     /* as page.c and diagnose.c say it: "in use", "free", "freed by another thread, not collected
        yet"… */
     const char *block_state;
+    size_t asked_for;     /* bytes of it, where that is known */
+    const char *asked_by; /* and by what: "malloc", "new", "new[]" */
     uintptr_t page_start;
     size_t page_size;      /* bytes */
     const char *page_kind; /* "small", "medium", "large", "huge", "zero-size" */
@@ -60,6 +65,8 @@ struct report_facts {
     /* "this thread", "another thread", "no thread (abandoned)"… */
     const char *segment_owner;
     unsigned owner_thread; /* of another thread, as the kernel numbers it */
+    /* and its name, ended by a zero; printed with '?' for what is not printable */
+    char owner_name[REPORT_THREAD_NAME];
     struct report_neighbour before, behind;
     const char *place; /* where no block is: what there is */
     /* and the block in use that is nearest to it; it may have no bytes, but has an address */

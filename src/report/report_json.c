@@ -93,6 +93,7 @@ static void page_members(struct format *json, const struct report_facts *facts) 
     open_object(json, "segment", facts->segment_start);
     text_member(json, "owner", facts->segment_owner);
     if (facts->owner_thread != 0) number_member(json, "owner_thread", facts->owner_thread);
+    if (facts->owner_name[0] != '\0') text_member(json, "owner_name", facts->owner_name);
     format_string(json, "}");
 }
 
@@ -109,6 +110,8 @@ static void fact_members(struct format *json, enum report_kind kind,
         open_object(json, "block", facts->block_start);
         number_member(json, "size", facts->block_size);
         text_member(json, "state", facts->block_state);
+        if (facts->asked_for != 0) number_member(json, "asked_for", facts->asked_for);
+        text_member(json, "asked_by", facts->asked_by);
         format_string(json, "}");
     }
     neighbour_member(json, "before", &facts->before);

@@ -52,6 +52,18 @@ static void format_block(struct format *text, const struct report_facts *facts) 
     format_end_line(text);
 }
 
+static void format_asked(struct format *text, const struct report_facts *facts) {
+    if (facts->asked_for == 0) return;
+    format_string(text, "moat: of it ");
+    format_bytes(text, facts->asked_for);
+    format_string(text, facts->asked_for == 1 ? " was asked for" : " were asked for");
+    if (facts->asked_by != NULL) {
+        format_string(text, " by ");
+        format_string(text, facts->asked_by);
+    }
+    format_end_line(text);
+}
+
 static void format_page(struct format *text, const struct report_facts *facts) {
     const char *separator = " (";
     if (facts->page_start == 0 && facts->segment_start == 0) return;
@@ -82,6 +94,8 @@ static void format_page(struct format *text, const struct report_facts *facts) {
     if (facts->owner_thread != 0) {
         format_string(text, " (");
         format_decimal(text, facts->owner_thread);
+        if (facts->owner_name[0] != '\0') format_string(text, ", ");
+        for (const char *c = facts->owner_name; *c != '\0'; c++) format_foreign(text, c, 1);
         format_string(text, ")");
     }
     format_end_line(text);
@@ -156,6 +170,7 @@ void report_format_facts(struct format *text, enum report_kind kind, uintptr_t a
         format_given(text, kind, facts);
         format_families(text, facts);
         format_block(text, facts);
+        format_asked(text, facts);
         format_written(text, facts);
         format_neighbour(text, "moat: before it: ", &facts->before);
         format_neighbour(text, "moat: behind it: ", &facts->behind);

@@ -41,17 +41,30 @@ void who_format_names(struct format *format) {
     if (program != 0 || thread != 0) format_end_line(format);
 }
 
+#define TASK_PATH 64u
+
+/* "/proc/self/task/N/comm" */
+static void thread_path(unsigned number, char path[TASK_PATH]) {
+    struct format text = format_in(path, TASK_PATH - 1);
+    format_string(&text, "/proc/self/task/");
+    format_decimal(&text, number);
+    format_string(&text, "/comm");
+    path[text.length] = '\0';
+}
+
 static bool is_thread_here(unsigned number) {
-    char path_buffer[64];
-    struct format path = format_in(path_buffer, sizeof path_buffer - 1);
-    format_string(&path, "/proc/self/task/");
-    format_decimal(&path, number);
-    format_string(&path, "/comm");
-    path_buffer[path.length] = '\0';
-    int fd = os_open_read(path_buffer);
+    char path[TASK_PATH];
+    thread_path(number, path);
+    int fd = os_open_read(path);
     if (fd < 0) return false;
     os_close(fd);
     return true;
+}
+
+void who_name_of(unsigned thread, char name[REPORT_THREAD_NAME]) {
+    char path[TASK_PATH];
+    thread_path(thread, path);
+    name[read_name(path, name, REPORT_THREAD_NAME - 1)] = '\0';
 }
 
 unsigned who_thread_of(uintptr_t own_word, uintptr_t other_word) {

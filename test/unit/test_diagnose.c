@@ -260,6 +260,29 @@ static void free_with_wrong_size(void *unused) {
     free_as_100(block);
 }
 
+/* Of the strict level. */
+static void *strict_block_of(size_t size) {
+    core_start_ready("level=strict:region=1G");
+    owner = other = CORE_THREAD;
+    void *block = alloc_mark_family(core_alloc(&owner, size), FAMILY_NEW_ARRAY);
+    dprintf(2, "0x%lx\n", (unsigned long)(uintptr_t)block);
+    return block;
+}
+static void free_inside_strict(void *unused) {
+    (void)unused;
+    alloc_free((char *)strict_block_of(41) + 16);
+}
+static void free_strict_twice(void *unused) {
+    (void)unused;
+    void *block = strict_block_of(41);
+    alloc_delete_slow(block, FAMILY_NEW_ARRAY);
+    alloc_delete_slow(block, FAMILY_NEW_ARRAY);
+}
+static void free_inside_strict_huge(void *unused) {
+    (void)unused;
+    alloc_free((char *)strict_block_of(3 * MIB + 5) + 64);
+}
+
 static void expect_facts(void (*scene)(void *), const char *const facts[]) {
     const char *text = last_words(scene, NULL), *rest = strchr(text, '\n');
     char block[40] = "";
@@ -279,6 +302,13 @@ START_TEST(the_facts_of_a_report_are_those_of_the_block) {
                  (const char *const[]){"112", "in use", "small", "another thread", NULL});
     expect_facts(free_inside_abandoned,
                  (const char *const[]){"112", "in use", "small", "no thread (abandoned)", NULL});
+    expect_facts(free_inside_strict,
+                 (const char *const[]){"of it 41 bytes were asked for by new[]\n", "of 48", NULL});
+    expect_facts(free_strict_twice,
+                 (const char *const[]){"of it 41 bytes were asked for by new[]\n",
+                                       "state: freed, in quarantine", NULL});
+    expect_facts(free_inside_strict_huge,
+                 (const char *const[]){"of it 3145733 bytes were asked for by new[]\n", NULL});
     expect_facts(free_with_wrong_size, (const char *const[]){"100", "320", NULL});
 }
 END_TEST

@@ -123,13 +123,15 @@ START_TEST(what_is_known_is_printed) {
                                       .page_size = 64 * KIB,
                                       .page_kind = "small",
                                       .segment_start = 0x7f0000400000,
-                                      .segment_owner = "another thread"};
+                                      .segment_owner = "another thread",
+                                      .owner_thread = 77,
+                                      .owner_name = "a\tname"};
     phrase_now = PHRASE_SECOND_FREE;
     run(report_facts_now);
     assert_aborted();
     ck_assert(has_line("moat: block 0x7f0000001000 of 48 bytes, state: free"));
     ck_assert(has_line("moat: page 0x7f0000000000 (small, 64 KiB) in segment 0x7f0000400000, "
-                       "owner: another thread"));
+                       "owner: another thread (77, a?name)"));
     ck_assert_uint_eq(count(" given: "), 0);
     ck_assert_uint_eq(count("the address lies in"), 0);
     assert_only_moat_lines();
@@ -158,6 +160,15 @@ START_TEST(what_is_not_known_is_left_out) {
     facts_now = (struct report_facts){.block_start = 0};
     run(report_facts_now);
     ck_assert_uint_eq(count("moat: block") + count("moat: page") + count("moat: segment"), 0);
+    ck_assert_uint_eq(count("moat: of it"), 0);
+    facts_now =
+        (struct report_facts){.owner_thread = 77, .segment_start = 0x400000, .asked_for = 1};
+    run(report_facts_now);
+    ck_assert(has_line("moat: segment 0x400000 (77)"));
+    ck_assert(has_line("moat: of it 1 byte was asked for"));
+    facts_now = (struct report_facts){.asked_for = 41, .asked_by = "new[]"};
+    run(report_facts_now);
+    ck_assert(has_line("moat: of it 41 bytes were asked for by new[]"));
     assert_aborted();
 }
 END_TEST

@@ -84,12 +84,15 @@ START_TEST(everything_that_is_known_has_its_member) {
     struct report_facts facts = {.block_start = 0x7f0000001000,
                                  .block_size = 48,
                                  .block_state = "free",
+                                 .asked_for = 41,
+                                 .asked_by = "new[]",
                                  .page_start = 0x7f0000000000,
                                  .page_size = 64 * KIB,
                                  .page_kind = "small",
                                  .segment_start = 0x7f0000000000,
                                  .segment_owner = "another thread",
                                  .owner_thread = 77,
+                                 .owner_name = "a \"b\"\n",
                                  .before = {0x7f0000000fd0, "in use"},
                                  .behind = {0x7f0000001030, "never handed out"},
                                  .place = "a place",
@@ -108,12 +111,14 @@ START_TEST(everything_that_is_known_has_its_member) {
     snprintf(expected, sizeof expected,
              "{\"version\":1,\"kind\":\"double-free\",\"what\":\"second free of a block\","
              "\"address\":\"0x7f0000001000\",\"ends\":true,%s,"
-             "\"block\":{\"address\":\"0x7f0000001000\",\"size\":48,\"state\":\"free\"},"
+             "\"block\":{\"address\":\"0x7f0000001000\",\"size\":48,\"state\":\"free\","
+             "\"asked_for\":41,\"asked_by\":\"new[]\"},"
              "\"before\":{\"address\":\"0x7f0000000fd0\",\"state\":\"in use\"},"
              "\"behind\":{\"address\":\"0x7f0000001030\",\"state\":\"never handed out\"},"
              "\"page\":{\"address\":\"0x7f0000000000\",\"size\":65536,\"kind\":\"small\"},"
              "\"segment\":{\"address\":\"0x7f0000000000\",\"owner\":\"another thread\","
-             "\"owner_thread\":77},\"nearest\":{\"address\":\"0x7f0000002000\",\"size\":0},"
+             "\"owner_thread\":77,\"owner_name\":\"a "
+             "\\\"b\\\"?\"},\"nearest\":{\"address\":\"0x7f0000002000\",\"size\":0},"
              "\"place\":\"a place\",\"stack\":[{\"offset\":\"0x10\"}],\"omitted\":0}\n",
              who());
     ck_assert_str_eq(written(&content, sizeof line - 1), expected);

@@ -28,6 +28,7 @@ static void *be_peer(void *argument) {
     struct peer *peer = argument;
     peer->word = (uintptr_t)&word;
     peer->number = os_thread_id();
+    prctl(PR_SET_NAME, "fifteen letters");
     pthread_barrier_wait(&here);
     pthread_barrier_wait(&done);
     return NULL;
@@ -43,11 +44,19 @@ START_TEST(another_thread_is_known_by_its_word) {
     pthread_barrier_wait(&here);
     for (unsigned i = 0; i < PEERS; i++)
         ck_assert_uint_eq(who_thread_of((uintptr_t)&word, peers[i].word), peers[i].number);
+    for (unsigned i = 0; i < PEERS; i++) {
+        char name[REPORT_THREAD_NAME];
+        who_name_of(peers[i].number, name);
+        ck_assert_str_eq(name, "fifteen letters");
+    }
     pthread_barrier_wait(&done);
     for (unsigned i = 0; i < PEERS; i++) ck_assert_int_eq(pthread_join(peers[i].thread, NULL), 0);
     /* it has ended: whatever its memory holds now, no such thread is there */
     for (unsigned i = 0; i < PEERS; i++)
         ck_assert_uint_eq(who_thread_of((uintptr_t)&word, peers[i].word), 0);
+    char name[REPORT_THREAD_NAME] = "x";
+    who_name_of(peers[0].number, name);
+    ck_assert_str_eq(name, "");
 }
 END_TEST
 
