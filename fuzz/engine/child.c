@@ -52,15 +52,25 @@ _Noreturn static void run_child(struct run *run, const struct input_op *op, unsi
     _exit(0); /* a report that was expected: of a list that was damaged before the fork */
 }
 
+/* What the child has to put in order, it does on its way out of fork(), and may report there. */
+static void make_child(struct run *run, const void *argument) {
+    pid_t *child = *(pid_t *const *)argument;
+    (void)run;
+    *child = 0; /* if it does not come back from there */
+    *child = fork();
+}
+
 void child_fork(struct run *run, const struct input_op *op, unsigned thread, unsigned calls,
                 void (*begin)(void)) {
     fflush(NULL);
-    pid_t child = fork();
+    pid_t child = -1, *place = &child;
+    run_until_report(run, make_child, &place);
     if (child < 0) {
         fprintf(stderr, "fuzz: fork: error %d\n", errno);
         exit(2);
     }
     if (child == 0) {
+        if (run->over) _exit(0); /* as below */
         if (begin != NULL) begin();
         run_child(run, op, thread, calls);
     }

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "base/base.h"
+#include "engine/verbs.h"
 
 enum { DOUBLE_OR_INVALID = KIND_BIT(REPORT_DOUBLE_FREE) | KIND_BIT(REPORT_INVALID_FREE) };
 
@@ -255,16 +256,30 @@ void misuse_family(struct run *run, const struct input_op *op) {
     missed(run, op_name(op->code));
 }
 
-/* By somebody who knows the page's secret, and one of its links: the list leads to another block,
-   free or in use, or between two blocks, or out of the page. */
-static void forge_link(struct run *run, const struct input_op *op, uintptr_t block) {
+/* By somebody who knows the page's secret: the list leads to another block, free or in use, or
+   beside one; or into the free block itself, which has a link there, too. */
+static void forge_link(struct run *run, const struct input_op *op,
+                       const struct shadow_block *dead) {
     uint16_t index =
         op->kind & 4 ? run_pick_live(run, op->value & 255) : run_pick_grave(run, op->value & 255);
-    uintptr_t target = index == SHADOW_NONE ? block : run->shadow.blocks[index].start;
-    if (op->kind & 8) target = block; /* near it, in its page */
-    if (op->kind & 16) target += GRANULE * (1 + op->other % 32);
-    if (op->kind & 32) target += op->other % GRANULE;
+    uintptr_t block = dead->start, target = block;
+    if (op->kind & 8 && dead->usable >= 2 * GRANULE) {
+        target += GRANULE * (1 + op->other % (dead->usable / GRANULE - 1));
+        run->subject->touch(target, sizeof(uint64_t));
+        *(uint64_t *)target = run->subject->link_to(target, block);
+    } else {
+        if (index != SHADOW_NONE) target = run->shadow.blocks[index].start;
+        if (op->kind & 16) target += 1 + op->other % (8 * GRANULE);
+    }
     *(uint64_t *)block = run->subject->link_to(block, target);
+}
+
+/* So many blocks of the size that lists are followed to their ends. */
+static void take_again(struct run *run, size_t size) {
+    enum { BLOCKS = 40, TINY_MAX = 1024 };
+    if (size > TINY_MAX) return;
+    struct input_op op = {.code = OP_MALLOC, .kind = SIZE_TINY, .value = (uint32_t)size};
+    for (unsigned i = 0; i < BLOCKS && !run->over; i++) verb_allocate(run, &op);
 }
 
 /* A write after free into the word that may hold a link. The run goes on: the list may be reported
@@ -282,10 +297,11 @@ void misuse_stomp(struct run *run, const struct input_op *op) {
     unsigned count = 1 + op->other % 16;
     run->subject->touch(dead->start, count);
     if (op->kind & 2 && run->subject->link_to != NULL)
-        forge_link(run, op, dead->start);
+        forge_link(run, op, dead);
     else
         for (unsigned i = 0; i < count; i++)
             bytes[i] = (unsigned char)(op->kind & 1 ? op->value >> (i % 4 * 8)
                                                     : bytes[i] ^ (op->value | 1));
     run->tolerated |= KIND_BIT(REPORT_CORRUPT_LINK);
+    if (op->kind & 64) take_again(run, dead->requested);
 }

@@ -91,6 +91,7 @@ static const uint8_t recipes[][RECIPE_MAX] = {
     {OP_ALIGNED, OP_REALLOC, OP_FREE_SIZED, OP_ALIGNED, OP_FREE_SIZED, RECIPE_END},
     {OP_FAULT, OP_MALLOC, OP_FAULT, OP_REALLOC, OP_FREE, OP_CHECK},
     {OP_CALLOC, OP_FREE, OP_CALLOC, OP_FREE, OP_TRIM, OP_CALLOC},
+    {OP_MALLOC_MANY, OP_FREE, OP_FREE, OP_FREE, OP_STOMP, OP_MALLOC_MANY},
     /* from here on for several threads */
     {OP_THREAD_START, OP_MALLOC_MANY, OP_THREAD_END, OP_FREE_MANY, OP_MALLOC_MANY, OP_CHECK},
     {OP_MALLOC_MANY, OP_THREAD_END, OP_TRIM, OP_FREE_MANY, OP_THREAD_START, OP_MALLOC_MANY},
@@ -98,7 +99,7 @@ static const uint8_t recipes[][RECIPE_MAX] = {
     {OP_THREAD_START, OP_FREE_MANY, OP_THREAD_END, OP_CLOCK, OP_TRIM, OP_CHECK},
     {OP_MALLOC_MANY, OP_FORK, OP_FREE_MANY, OP_FORK, OP_CHECK, RECIPE_END},
 };
-enum { RECIPES = sizeof recipes / sizeof recipes[0], RECIPES_ALONE = 7 };
+enum { RECIPES = sizeof recipes / sizeof recipes[0], RECIPES_ALONE = 8 };
 
 static void insert_recipe(struct input *input, struct rng *random) {
     const uint8_t *recipe =
@@ -108,11 +109,13 @@ static void insert_recipe(struct input *input, struct rng *random) {
     for (unsigned i = 0; i < RECIPE_MAX && recipe[i] != RECIPE_END; i++) {
         struct input_op op = make_op(random, recipe[i]);
         if (rng_below(random, 2)) { /* the same size all along */
-            op.kind = recipe[i] == OP_FREE_MANY ? op.kind : first.kind;
+            bool has_kind = recipe[i] == OP_FREE_MANY || recipe[i] == OP_STOMP;
+            op.kind = has_kind ? op.kind : first.kind;
             op.value = first.value;
         }
         if (recipe[i] == OP_FAULT && input->fault_budget < INPUT_MAX_FAULTS) input->fault_budget++;
         if (recipe[i] == OP_FORK) input->flags |= INPUT_FORK;
+        if (recipe[i] == OP_STOMP) input->flags |= INPUT_MISUSE;
         insert_op(input, at++, op);
     }
 }

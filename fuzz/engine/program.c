@@ -191,7 +191,7 @@ static const struct recipe {
      {{OP_MALLOC, BY_SECOND | OP_MALLOC, BY_THIRD | OP_MALLOC, OP_THREAD_END,
        BY_SECOND | OP_THREAD_END, BY_THIRD | OP_THREAD_END},
       {OP_MALLOC, PART_END},
-      {OP_MALLOC, OP_THREAD_END, PART_END},
+      {OP_MALLOC, OP_THREAD_END, OP_MALLOC, PART_END},
       {OP_MALLOC, PART_END}}},
     /* what is left is taken over, given back and freed into at once */
     {3,
@@ -232,6 +232,8 @@ static void follow(struct input *input, struct rng *random, const struct size_ch
             struct input_op op = make_op(random, by, code, size);
             if (code == OP_MALLOC_MANY) op.other = size->many;
             if (code == OP_DOUBLE_FREE) input->flags |= INPUT_MISUSE;
+            /* who has ended has no heap any more; another that is born takes one */
+            if (code == OP_THREAD_END && rng_below(random, 4) != 0) op.other |= 1;
             append(input, op);
         }
     }
@@ -280,7 +282,7 @@ void program_make(struct input *input, struct rng *random) {
     input->threads = (uint8_t)(2 + (rng_below(random, 4) == 0) + (rng_below(random, 12) == 0));
     input->seed = rng_next(random);
     if (rng_below(random, 4) == 0) input->flags |= INPUT_STALE;
-    if (rng_below(random, 5) == 0) input->flags |= INPUT_STRICT;
+    if (rng_below(random, 4) == 0) input->flags |= INPUT_STRICT;
     enum { FORK_IN = 256 }; /* each costs as much as a hundred inputs */
     const struct size_choice *chosen[2] = {draw_size(random), draw_size(random)};
     if (rng_below(random, 3) != 0) chosen[1] = chosen[0];

@@ -20,10 +20,10 @@ int schedule_named(const char *name) {
 }
 
 void schedule_begin(struct schedule *schedule, const struct input *input, unsigned kind,
-                    const uint32_t expected[VIEWS_THREADS]) {
+                    unsigned round, const uint32_t expected[VIEWS_THREADS]) {
     uint64_t steps = 0;
     *schedule = (struct schedule){.input = input,
-                                  .random = {input->seed ^ 0x7363686564756c65},
+                                  .random = {rng_mix(round) ^ input->seed ^ 0x7363686564756c65},
                                   .kind = kind,
                                   .threads = input->threads};
     memcpy(schedule->left, expected, sizeof schedule->left);

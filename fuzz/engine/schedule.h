@@ -35,10 +35,10 @@ struct schedule {
 
 /* The scheduler of a name, or -1. */
 int schedule_named(const char *name);
-/* `kind`: a scheduler. `expected`: steps that each thread made when it ran without being
-   interrupted. */
+/* `kind`: a scheduler. `round`: its lots are others in each. `expected`: steps that each thread
+   made when it ran without being interrupted. */
 void schedule_begin(struct schedule *schedule, const struct input *input, unsigned kind,
-                    const uint32_t expected[VIEWS_THREADS]);
+                    unsigned round, const uint32_t expected[VIEWS_THREADS]);
 /* The thread that takes the next step: one of the set `ready`, which `self` may be in. */
 unsigned schedule_next(struct schedule *schedule, unsigned self, unsigned ready);
 /* The thread cannot go on before another has: one of the set. */

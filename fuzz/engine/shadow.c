@@ -125,6 +125,29 @@ static void release_grave(struct shadow *shadow, uint16_t index) {
     shadow->unused[shadow->unused_count++] = index;
 }
 
+/* The eight bytes that belong at `offset` (a multiple of 8) of a block. A sum, which loops carry
+   along. */
+static uint64_t word_at(uint64_t pattern, size_t offset) {
+    return (pattern + offset * 0x9fb21c651e98df25u) | 0x0100000000000001u;
+}
+
+/* Pages meet zeros where a page of another class was, and have a secret of their own: what is left
+   of such a page's block, or NULL. Its first word was a link since. */
+static const char *what_is_left(const struct shadow_block *dead, const struct shadow_block *facts) {
+    enum { SECOND = 8, WORD = 8 };
+    uintptr_t place = dead->start + SECOND;
+    bool in_pages = dead->cell != 0 && dead->cell <= LARGE_MAX && facts->cell != 0 &&
+                    facts->cell <= LARGE_MAX && dead->cell != facts->cell;
+    if (!in_pages) return NULL;
+    if (dead->secret != 0 && dead->secret == facts->secret)
+        return "the page has the secret of the one that was there before";
+    bool covers = dead->usable >= SECOND + WORD && place >= facts->start &&
+                  place + WORD <= facts->start + facts->usable;
+    if (covers && *(const uint64_t *)place == word_at(dead->pattern, SECOND))
+        return "the block has in it what one of another size held";
+    return NULL;
+}
+
 const char *shadow_birth(struct shadow *shadow, struct shadow_block facts, uint16_t *index) {
     size_t length = extent(&facts);
     if (facts.usable < facts.requested) return "usable size is below what was asked for";
@@ -135,8 +158,11 @@ const char *shadow_birth(struct shadow *shadow, struct shadow_block facts, uint1
     if (shadow_find_live(shadow, facts.start, length) != SHADOW_NONE)
         return "the block overlaps a live block";
     uint16_t grave;
-    while ((grave = tree_find(shadow, shadow->grave_root, facts.start, length)) != SHADOW_NONE)
+    while ((grave = tree_find(shadow, shadow->grave_root, facts.start, length)) != SHADOW_NONE) {
+        const char *left = what_is_left(&shadow->blocks[grave], &facts);
+        if (left != NULL) return left;
         release_grave(shadow, grave);
+    }
 
     *index = shadow->unused_count > 0 ? shadow->unused[--shadow->unused_count]
                                       : (uint16_t)shadow->fresh++;
@@ -203,12 +229,6 @@ bool shadow_page_survives(const struct shadow *shadow, uint16_t grave) {
         at = block->start - 1;
     }
     return false;
-}
-
-/* The eight bytes that belong at `offset` (a multiple of 8) of a block. A sum, which loops carry
-   along. */
-static uint64_t word_at(uint64_t pattern, size_t offset) {
-    return (pattern + offset * 0x9fb21c651e98df25u) | 0x0100000000000001u;
 }
 
 /* One walk serves filling and comparing: calls for each run of words that the block keeps contents

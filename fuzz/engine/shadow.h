@@ -31,6 +31,7 @@ struct shadow_block {
     size_t cell;      /* bytes of its page that it takes; 0: it has a run of its own, or may */
     size_t alignment; /* asked for; 16 where none was */
     uint64_t pattern; /* seed of the contents */
+    uint64_t secret;  /* of its page; 0: it has none */
     uint32_t born;    /* clock of the model */
     uint32_t died;
     uint8_t owner; /* thread that allocated it */

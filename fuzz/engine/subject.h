@@ -82,6 +82,9 @@ struct subject {
        may know it who has seen all there is to see. NULL: blocks hold no links. */
     uint64_t (*link_to)(uintptr_t block, uintptr_t address);
 
+    /* The number that the links of a block's page are mixed with. NULL: there is none. */
+    uint64_t (*secret)(uintptr_t block);
+
     /* --- What the strict level has; NULL: the subject has no such level ---- */
 
     /* Bytes of the page that a block of so many takes; 0: it may have a run of its own, with

@@ -36,11 +36,11 @@ static uint64_t layout_of(uint64_t seed) {
 static const char *options = "";
 const char *moat_default_options(void) { return options; }
 
-/* A quarantine that is soon full, too. */
+/* A quarantine that is soon full, too, and as often as not none: then what is freed is taken in. */
 static const char *options_of(bool is_strict, uint64_t seed, bool by_kernel) {
     static const char *const strict[] = {
         "region=16G:level=strict", "region=16G:level=strict:quarantine=3",
-        "region=16G:level=strict:quarantine=16", "region=16G:level=strict:quarantine=0"};
+        "region=16G:level=strict:quarantine=0", "region=16G:level=strict:quarantine=0"};
     enum { WAYS = sizeof strict / sizeof *strict, WAY_SHIFT = 32 };
     if (by_kernel) return is_strict ? "level=strict" : "";
     return is_strict ? strict[(seed >> WAY_SHIFT) % WAYS] : "region=16G";
@@ -134,9 +134,14 @@ static size_t cell(size_t size, size_t alignment) {
     return size_class == SIZE_CLASS_NONE ? 0 : size_class_bytes(size_class);
 }
 
+/* Of a block of a page. */
+static uint64_t secret(uintptr_t block) {
+    enum page_kind kind = owner_page_kind(*(const volatile uint64_t *)&segment_of(block)->owner);
+    return page_of(block, kind)->secret;
+}
+
 static uint64_t link_to(uintptr_t block, uintptr_t address) {
-    enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment_of(block)->owner));
-    return freelist_encode(address, page_of(block, kind)->secret, block);
+    return freelist_encode(address, secret(block), block);
 }
 
 /* As api/new.c has it. */
@@ -186,6 +191,7 @@ const struct subject subject_moat = {
     .failures = harness_failures,
     .fault_kinds = FAULT_CALLS,
     .link_to = link_to,
+    .secret = secret,
     .cell = cell,
     .new_block = new_block,
     .delete_block = delete_block,

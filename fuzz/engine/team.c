@@ -23,6 +23,8 @@ enum { LOOKS_MAX = 32 };
 /* More steps than any run makes that comes to an end. */
 #define STEPS_MAX ((uint64_t)1 << 22)
 enum { SWITCHES_KEPT = 64 };
+/* Lots that are drawn for one program: what is shared was found out for all of them. */
+enum { SCHEDULES_PER_PROGRAM = 4 };
 
 enum member_state { MEMBER_READY, MEMBER_WAITS, MEMBER_DONE };
 
@@ -308,6 +310,21 @@ static bool was_freed(uint16_t grave) {
     return by == team.self || began == 0 || began > team.died[grave].step;
 }
 
+/* Another thread is in the middle of a call that may have given it the block. */
+static bool others_take_blocks(void) {
+    for (unsigned i = 0; i < team.threads; i++) {
+        const struct member *member = &team.members[i];
+        if (i != team.self && member->began != 0 &&
+            program_takes_blocks(&team.run->input->ops[member->turn.op_index]))
+            return true;
+    }
+    return false;
+}
+
+_Noreturn static void fail_unseen(struct run *run) {
+    run_fail(run, "a second free of a block was not reported");
+}
+
 /* A second free of what another thread frees just now, or freed before. Once in a run. If the first
    was over, and nobody else ran during the second, which saw all there is to see, it is reported in
    this very call, unless somebody has the block by then whom the model does not know of yet. */
@@ -336,6 +353,7 @@ static void free_again(struct run *run, const void *argument) {
     if (run_verbose) fprintf(stderr, "fuzz: thread %u has done so\n", team.self);
     team.freed_twice = team.steps;
     team.unseen = sees_all && switches == team.switch_count;
+    if (team.unseen && !others_take_blocks()) fail_unseen(run);
 }
 
 /* An operation is over. The first free of the two may have been any that had begun. */
@@ -349,7 +367,7 @@ static void settle(struct run *run) {
         takes |= program_takes_blocks(&run->input->ops[member->turn.op_index]);
     }
     team.settled = team.steps;
-    if (team.unseen) run_fail(run, "a second free of a block was not reported");
+    if (team.unseen) fail_unseen(run);
     if (takes) run->over = true; /* it may have got the block, and lost it by the first free */
 }
 
@@ -483,16 +501,20 @@ void team_run(struct run *run, const struct subject *subject, const struct input
     unsigned kind = run_scheduler < 0 ? input->scheduler : (unsigned)run_scheduler;
     bool raw = kind == SCHEDULE_RAW;
     if (!raw) {
-        team_run_with(run, subject, input, &show);
-        if (run->over) return;
+        team_run_with(run, subject, input, &show); /* a block freed twice may end it early */
         for (unsigned i = 0; i < team.threads; i++) expected[i] = team.members[i].points;
     }
-    schedule_begin(&schedule, input, kind, expected);
     struct team_plan plan = {.next = chosen_next,
                              .yield = chosen_yield,
                              .value = input->flags & INPUT_STALE ? chosen_value : NULL,
                              .context = &schedule,
                              .everywhere = raw,
                              .keep = !raw};
-    team_run_with(run, subject, input, &plan);
+    uint64_t traces = 0;
+    for (unsigned round = 0; round < (raw ? 1 : SCHEDULES_PER_PROGRAM); round++) {
+        schedule_begin(&schedule, input, kind, round, expected);
+        team_run_with(run, subject, input, &plan);
+        run_trace(run, traces);
+        traces = run->trace;
+    }
 }

@@ -60,6 +60,12 @@ static void judge_new(struct run *run, uintptr_t start, size_t usable, size_t al
         run_fail(run, "there is no guard behind a block of %zu bytes", usable);
 }
 
+/* Of a block that has a page for sure. */
+static uint64_t secret_of(const struct run *run, uintptr_t start, size_t usable, size_t alignment) {
+    bool has_page = usable != 0 && usable < GUARDED_AT_STRICT && alignment <= SMALL_MAX;
+    return has_page && run->subject->secret != NULL ? run->subject->secret(start) : 0;
+}
+
 /* False: the run ends here, since who frees a block twice may have freed this one. */
 static bool is_judgeable(struct run *run, uintptr_t start, size_t size) {
     if (run_handed_out_hook != NULL) run_handed_out_hook(start, size);
@@ -82,6 +88,7 @@ static void take(struct run *run, uintptr_t start, size_t requested, size_t alig
                                  .cell = run->is_strict ? run->subject->cell(requested, alignment)
                                                         : usable,
                                  .alignment = alignment,
+                                 .secret = secret_of(run, start, usable, alignment),
                                  .owner = (uint8_t)run->thread,
                                  .origin = (uint8_t)origin};
     uint16_t index;

@@ -237,8 +237,8 @@ START_TEST(a_schedule_names_threads_that_are_ready) {
         program_make(&input, &random);
         for (unsigned kind = 0; kind < SCHEDULERS; kind++) {
             unsigned seen = 0;
-            schedule_begin(&one, &input, kind, expected);
-            schedule_begin(&two, &input, kind, expected);
+            schedule_begin(&one, &input, kind, 0, expected);
+            schedule_begin(&two, &input, kind, 0, expected);
             for (unsigned i = 0, self = 0; i < 200; i++) {
                 unsigned ready = 1 + rng_below(&random, 15);
                 if (!(ready >> self & 1)) self = (unsigned)__builtin_ctz(ready);
