@@ -97,7 +97,6 @@ MOAT_COLD static uintptr_t retake(uint32_t size_class) {
     late->cannot_grow = false;
     if (page != NULL) block = strict_page_take(page, late);
     heap_release(late);
-    if (block == 0) region_explain_failure(SEGMENT_SIZE);
     return block;
 }
 
@@ -147,6 +146,10 @@ void *strict_block(size_t size, size_t alignment, enum family family) {
     if (!fits || (size >= GUARDED_FROM && may_have_run()))
         block = guarded_block(size, alignment, family);
     if (fits && block == NULL) block = block_of_class(size, size_class, family);
+    /* what was found on the way may do for a run of its own, which takes less than a page */
+    if (fits && block == NULL && size >= GUARDED_FROM)
+        block = guarded_block(size, alignment, family);
+    if (fits && block == NULL) region_explain_failure(SEGMENT_SIZE);
     if (fits || block != NULL) return block;
     /* more than there are addresses for: nothing that is given back could help */
     if (size <= ro.region_span && find_more_memory())

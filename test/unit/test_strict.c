@@ -33,6 +33,18 @@ static bool is_free(const void *block) {
     return !core_is_live(block) && !core_is_claimed(block);
 }
 
+/* --- Memory that is short --------------------------------------------------------------------- */
+
+/* The page of a freed block is large enough for a run, and not for a page of such blocks. */
+START_TEST(a_large_block_has_what_is_found_for_it) {
+    alloc_free(alloc_block(SIZE));
+    harness_limit_committed(harness_committed_bytes());
+    void *block = alloc_block(20000);
+    ck_assert_ptr_nonnull(block);
+    alloc_free(block);
+}
+END_TEST
+
 /* --- Going on --------------------------------------------------------------------------------- */
 
 START_TEST(a_block_with_an_overflow_is_freed_and_never_handed_out) {
@@ -115,6 +127,7 @@ int main(void) {
     TCase *group = tcase_create("strict");
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
+    tcase_add_test(group, a_large_block_has_what_is_found_for_it);
     tcase_add_test(group, a_block_with_an_overflow_is_freed_and_never_handed_out);
     tcase_add_test(group, so_is_one_that_was_written_to_while_it_was_free);
     tcase_add_test(group, a_block_of_another_family_is_freed);
