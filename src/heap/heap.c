@@ -90,6 +90,21 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
     return NULL;
 }
 
+/* Empty segments that are looked at. */
+#define LOOKS_FOR_KIND 4u
+
+/* Of the first few empty segments one that had pages of the kind: another is emptied first. */
+static struct segment *choose_empty(const struct heap *heap, uint64_t word) {
+    uint32_t index = heap->open[OPEN_EMPTY].first;
+    struct segment *first = segment_at(index);
+    for (unsigned looks = LOOKS_FOR_KIND; index != 0 && looks > 0; looks--) {
+        struct segment *segment = segment_at(index);
+        if (atomic_load_relaxed(&segment->owner) == word) return segment;
+        index = segment->in_open.next;
+    }
+    return first;
+}
+
 /* A segment of the heap that can take a page of the kind: an open one, else an empty one. */
 static struct segment *open_segment(struct heap *heap, uint32_t size_class) {
     enum page_kind kind = size_class_page_kind(size_class);
@@ -97,7 +112,7 @@ static struct segment *open_segment(struct heap *heap, uint32_t size_class) {
     if (open != NULL) return open;
     uint64_t word = owner_word((uintptr_t)heap, kind);
     while (!list_is_empty(&heap->open[OPEN_EMPTY])) {
-        struct segment *segment = segment_at(heap->open[OPEN_EMPTY].first);
+        struct segment *segment = choose_empty(heap, word);
         if (atomic_load_relaxed(&segment->owner) == word || segment_retype(segment, word))
             return segment;
         heap_list_remove(heap, segment);
@@ -155,11 +170,13 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
             segment = new_segment(heap, kind);
             if (segment == NULL) return NULL;
         }
+        uint64_t dirty = segment->dirty;
         page = segment_page_create(segment, size_class, heap_random(heap));
         if (page == NULL) {
             heap_close_segment(heap, segment);
             continue;
         }
+        heap_note_page(heap, segment, has_bit(dirty, page_slot(page)));
         heap_own_page(heap, page);
         heap_update_open(heap, segment);
         heap_queue_push(heap, page, true);
@@ -211,8 +228,14 @@ MOAT_COLD bool heap_validate(const struct heap *heap) {
         }
         if (previous != last) return false;
     }
-    for (unsigned list = 0; list < 64; list++)
+    uint32_t used = 0;
+    for (unsigned list = 0; list < 64; list++) {
         if (has_bit(heap->listed, list) == list_is_empty(&heap->lists[list])) return false;
+        for (uint32_t index = heap->lists[list].first; index != 0;
+             index = segment_at(index)->in_heap.next)
+            used += segment_slots(segment_at(index), segment_at(index)->pages_used);
+    }
+    if (heap->used != used) return false;
     for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
         uint32_t first = ro_is_strict() ? 0 : heap->queues[size_class_of(granules * GRANULE)].first;
         if (heap->direct[granules] != (first != 0 ? page_at(first) : &page_empty)) return false;

@@ -15,6 +15,7 @@
 #ifndef MOAT_HEAP_H
 #define MOAT_HEAP_H
 
+#include "heap/keeping.h"
 #include "heap/remote.h"
 #include "heap/segment.h"
 #include "base/thread.h"
@@ -89,6 +90,9 @@ struct heap {
     uintptr_t thread;             /* thread_identity() of the owner, 0: none */
     uint64_t now;                 /* milliseconds at the last look at the clock */
     uint64_t purge_at;            /* when the next purge walk is due */
+    struct keeping keeping;       /* of unused pages and empty segments */
+    uint32_t kept;                /* units of it that the purge walk has left */
+    uint32_t used;                /* slots of its segments' pages in use */
     uint32_t segments;            /* owned */
     uint32_t purge_set;           /* of what is abandoned: enum abandoned_set */
     uint32_t purge_from;          /* where the purge walk over what is abandoned stands */
@@ -202,6 +206,11 @@ void heap_forget_pages(struct heap *heap);
 /* Whatever it had: of a heap that is new, or whose thread did not survive a fork. */
 void heap_reset(struct heap *heap);
 
+/* Slots of some pages of a segment. */
+MOAT_INLINE uint32_t segment_slots(const struct segment *segment, uint32_t pages) {
+    return pages << page_kind_shift(owner_page_kind(atomic_load_relaxed(&segment->owner)));
+}
+
 /* heap_list.c: which lists a segment stands in. Inside enter/leave. */
 void heap_list_add(struct heap *heap, struct segment *segment);
 void heap_list_remove(struct heap *heap, struct segment *segment);
@@ -272,6 +281,8 @@ bool heap_purge_shared(bool force, uint64_t now);
    and one for each thing that changed. False: nothing has changed since, and a second try would
    fail. */
 bool heap_scour(struct heap *heap);
+/* A page was made in a segment of the heap: out of memory that waited to go back, or not. */
+void heap_note_page(struct heap *heap, const struct segment *segment, bool was_dirty);
 /* The part of the walk over the heap's own segments; false when it stopped before the end, to go on
    another time. */
 bool heap_purge_lists(struct heap *heap, unsigned walk, bool *gave);

@@ -148,9 +148,9 @@ void heap_abandon(struct heap *heap) {
         /* One segment without blocks in use stays for the next thread, its pages with it, until the
            purge delay has passed. */
         bool keep = !kept_empty && ro.options.purge_delay_ms != 0;
+        heap_list_remove(heap, segment);
         int64_t used =
             settle_pages(segment, kind, keep ? SETTLE_KEEP : SETTLE_RELEASE, heap_random(heap));
-        heap_list_remove(heap, segment);
         if (used == 0 && !keep) {
             segment_destroy(segment);
             continue;
@@ -158,7 +158,7 @@ void heap_abandon(struct heap *heap) {
         kept_empty |= used == 0;
         leave_segment(segment, kind, used, heap_purge_time(heap->now));
     }
-    MOAT_ASSERT(heap->segments == 0 && list_is_empty(&heap->open[OPEN_EMPTY]));
+    MOAT_ASSERT(heap->segments == 0 && heap->used == 0 && list_is_empty(&heap->open[OPEN_EMPTY]));
     MOAT_ASSERT(list_is_empty(&heap->open[OPEN_SMALL]) && list_is_empty(&heap->open[OPEN_MEDIUM]));
     heap_forget_pages(heap);
     heap_note_abandoned();
@@ -173,6 +173,7 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     int64_t used = settle_pages(
         segment, kind, settling_of(seen, due ? SETTLE_RELEASE : SETTLE_KEEP), heap_random(heap));
     if (segment->pages_used == 0 && due) {
+        keeping_gave(&heap->keeping, popcount64(segment->dirty) << page_kind_shift(kind), now);
         segment_destroy(segment);
         return true;
     }
@@ -181,9 +182,14 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     return gave;
 }
 
+/* Who wants again what he gave back keeps empty segments too, as the purge walk keeps pages. */
+static bool keeps_empty(const struct heap *heap) {
+    return keeping_allows(&heap->keeping, heap->segments * SLOTS_PER_SEGMENT, 0, heap->now);
+}
+
 void heap_shed_empty(struct heap *heap) {
     struct list *empty = &heap->open[OPEN_EMPTY];
-    while (empty->first != list_last(empty, segments_open())) {
+    while (empty->first != list_last(empty, segments_open()) && !keeps_empty(heap)) {
         struct segment *segment = segment_at(segment_at(empty->first)->in_open.next);
         enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
         heap_list_remove(heap, segment);

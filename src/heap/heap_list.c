@@ -13,6 +13,7 @@ void heap_list_add(struct heap *heap, struct segment *segment) {
     heap->listed |= bit64(index);
     segment->open_list = OPEN_NONE;
     heap->segments++;
+    heap->used += segment_slots(segment, segment->pages_used);
     heap_update_open(heap, segment);
 }
 
@@ -40,6 +41,7 @@ void heap_list_remove(struct heap *heap, struct segment *segment) {
     list_remove(&heap->lists[index & 63], segments_in_heap(), index);
     if (list_is_empty(&heap->lists[index & 63])) heap->listed &= ~bit64(index);
     heap->segments--;
+    heap->used -= segment_slots(segment, segment->pages_used);
 }
 
 void heap_update_open(struct heap *heap, struct segment *segment) {
@@ -77,6 +79,7 @@ void heap_release_page(struct heap *heap, struct page *page) {
     struct segment *segment = page_segment(page);
     heap_queue_remove(heap, page);
     segment_page_destroy(segment, page);
+    heap->used -= segment_slots(segment, 1);
     segment->purge_at = heap_purge_time(heap->now);
     heap_update_open(heap, segment);
 }

@@ -59,6 +59,26 @@ static bool is_kept_for_all(const struct heap *heap) {
     return heap == heap_at(HEAP_LATE) && heap->segments == 1 && heap_is_limited();
 }
 
+/* Whether what is due stays: the program has lately wanted again what went back. Not where its
+   thread sleeps. */
+static bool is_kept(struct heap *heap, const struct segment *segment) {
+    uint32_t slots = segment_slots(segment, popcount64(segment->dirty));
+    if (!keeping_allows(&heap->keeping, heap->used, (uint64_t)heap->kept + slots, heap->now))
+        return false;
+    heap->kept += slots;
+    return true;
+}
+
+void heap_note_page(struct heap *heap, const struct segment *segment, bool was_dirty) {
+    uint32_t slots = segment_slots(segment, 1);
+    heap->used += slots;
+    keeping_observe(&heap->keeping, heap->used, heap->now);
+    if (!was_dirty)
+        keeping_missed(&heap->keeping, slots, heap->now);
+    else if (heap->now >= segment->purge_at)
+        keeping_served(&heap->keeping, heap->now);
+}
+
 static bool purge_segment(struct heap *heap, struct segment *segment, unsigned walk) {
     bool force = (walk & WALK_NOW) != 0, visit = (walk & WALK_VISIT) != 0;
     if (visit)
@@ -66,12 +86,20 @@ static bool purge_segment(struct heap *heap, struct segment *segment, unsigned w
     else
         purge_pages(heap, segment, force);
     if (!force && heap->now < segment->purge_at) return false;
+    if (!force && !visit && is_kept(heap, segment)) return false;
+    keeping_gave(&heap->keeping, segment_slots(segment, popcount64(segment->dirty)), heap->now);
     if (segment->pages_used == 0 && !visit && !is_kept_for_all(heap)) {
         heap_list_remove(heap, segment);
         segment_destroy(segment);
         return true;
     }
     return segment->dirty != 0 && segment_purge(segment);
+}
+
+static void begin_walk(struct heap *heap) {
+    heap->purge_list = heap->purge_segment = heap->purge_set = heap->purge_from = 0;
+    heap->kept = 0;
+    keeping_observe(&heap->keeping, heap->used, heap->now);
 }
 
 /* Nobody comes by the late heap when threads have stopped ending: a walk by any other heap takes a
@@ -89,8 +117,7 @@ static bool purge_late_heap(bool force, uint64_t now) {
 bool heap_purge_lists(struct heap *heap, unsigned walk, bool *gave) {
     bool all = (walk & WALK_ALL) != 0;
     uint32_t walked = 0;
-    if (all || heap->purge_list == PURGE_IDLE)
-        heap->purge_list = heap->purge_segment = heap->purge_set = heap->purge_from = 0;
+    if (all || heap->purge_list == PURGE_IDLE) begin_walk(heap);
     for (; heap->purge_list < PURGE_ABANDONED; heap->purge_list++) {
         uint64_t rest = heap->listed & ~low_mask(heap->purge_list);
         heap->purge_list = rest != 0 ? low_bit(rest) : PURGE_ABANDONED;

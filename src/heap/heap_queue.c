@@ -90,7 +90,7 @@ void heap_reset(struct heap *heap) {
     __builtin_memset(heap->lists, 0, sizeof heap->lists);
     __builtin_memset(heap->open, 0, sizeof heap->open);
     heap->listed = 0;
-    heap->segments = 0;
+    heap->segments = heap->used = 0;
     heap->quarantine.bytes = heap->quarantine.count = 0;
     heap->chances_left = 0;
 }

@@ -79,10 +79,25 @@ MOAT_NOINLINE static void give_run(const struct huge_entry *entry) {
     close_run(entry->index, &entry->guarded);
 }
 
-static void update_next_purge(struct huge_state *huge) {
-    uint64_t next = UINT64_MAX;
+static uint32_t units_of(size_t bytes) { return (uint32_t)(bytes >> SLOT_SHIFT); }
+
+static size_t bytes_in_use(const struct huge_state *huge) {
+    size_t committed = atomic_load_relaxed(&ro.region->committed);
+    return committed > huge->cached ? committed - huge->cached : 0;
+}
+
+/* Whether runs stay in the cache though they are due. */
+static bool keeps(const struct huge_state *huge, uint64_t now) {
+    return keeping_allows(&huge->keeping, units_of(bytes_in_use(huge)), units_of(huge->cached),
+                          now);
+}
+
+/* What is kept is looked at again after the delay. */
+static void update_next_purge(struct huge_state *huge, uint64_t now) {
+    uint64_t next = UINT64_MAX, again = now + ro.options.purge_delay_ms + 1;
     for (uint32_t i = 0; i < huge->entries; i++)
         if (huge->cache[i].purge_at < next) next = huge->cache[i].purge_at;
+    if (next < again && keeps(huge, now)) next = again;
     atomic_store_relaxed(&huge->next_purge, next);
 }
 
@@ -98,7 +113,8 @@ static size_t distance(size_t one, size_t other) { return one > other ? one - ot
 
 /* A cached run of at least `run` segments, not much longer; the one with the least to commit or to
    give back for `bytes`. */
-static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
+static bool cache_take(uint32_t run, size_t bytes, uint64_t now, struct huge_entry *taken,
+                       bool *may_go_back) {
     struct huge_state *huge = ro.huge;
     if (atomic_load_relaxed(&huge->next_purge) == UINT64_MAX) return false;
     locks_acquire(LOCK_HUGE_CACHE);
@@ -109,8 +125,10 @@ static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
         size_t off = distance(entry->guarded.bytes, bytes);
         if (best == NULL || off < distance(best->guarded.bytes, bytes)) best = entry;
     }
+    *may_go_back = keeping_is_on(&huge->keeping, now);
     if (best != NULL) {
         *taken = take_entry(huge, best);
+        if (now >= taken->purge_at) keeping_served(&huge->keeping, now);
         if (huge->entries == 0) atomic_store_relaxed(&huge->next_purge, UINT64_MAX);
     }
     locks_release(LOCK_HUGE_CACHE);
@@ -119,13 +137,17 @@ static bool cache_take(uint32_t run, size_t bytes, struct huge_entry *taken) {
 
 /* Its first OS page is inaccessible while it waits, where most of what dangles points. All of it
    would take some ten times as long, which programs would notice. */
-static bool cache_put(struct huge_entry entry) {
+static bool cache_put(struct huge_entry entry, uint64_t now) {
     struct huge_state *huge = ro.huge;
-    if (ro.options.purge_delay_ms == 0 || entry.guarded.bytes > HUGE_CACHE_BYTES) return false;
+    if (ro.options.purge_delay_ms == 0) return false;
     entry.front = guard_close_front(segment_address(entry.index));
     locks_acquire(LOCK_HUGE_CACHE);
-    bool fits = huge->entries < HUGE_CACHE_ENTRIES &&
-                huge->cached + entry.guarded.bytes <= HUGE_CACHE_BYTES;
+    size_t used = bytes_in_use(huge), most = HUGE_CACHE_BYTES;
+    if (used > entry.guarded.bytes && (used - entry.guarded.bytes) / HUGE_CACHE_SHARE > most)
+        most = (used - entry.guarded.bytes) / HUGE_CACHE_SHARE;
+    keeping_observe(&huge->keeping, units_of(used), now);
+    bool fits = huge->entries < HUGE_CACHE_ENTRIES && huge->cached + entry.guarded.bytes <= most;
+    if (!fits) keeping_gave(&huge->keeping, units_of(entry.guarded.bytes), now);
     if (fits) {
         huge->cache[huge->entries++] = entry;
         huge->cached += entry.guarded.bytes;
@@ -147,10 +169,14 @@ bool huge_purge(bool force, uint64_t now) {
         locks_acquire(LOCK_HUGE_CACHE);
     else if (!locks_try(LOCK_HUGE_CACHE))
         return false;
-    for (uint32_t i = huge->entries; i-- > 0 && (force || count == 0);)
-        if (force || now >= huge->cache[i].purge_at)
-            due[count++] = take_entry(huge, &huge->cache[i]);
-    update_next_purge(huge);
+    if (!force) keeping_observe(&huge->keeping, units_of(bytes_in_use(huge)), now);
+    bool kept = !force && keeps(huge, now);
+    for (uint32_t i = kept ? 0 : huge->entries; i-- > 0 && (force || count == 0);) {
+        if (!force && now < huge->cache[i].purge_at) continue;
+        keeping_gave(&huge->keeping, units_of(huge->cache[i].guarded.bytes), now);
+        due[count++] = take_entry(huge, &huge->cache[i]);
+    }
+    update_next_purge(huge, now);
     locks_release(LOCK_HUGE_CACHE);
     for (int i = 0; i < count; i++) give_run(&due[i]);
     return count > 0;
@@ -207,6 +233,56 @@ static void *make_live(uint32_t index, struct guarded guarded) {
     return (void *)start;
 }
 
+/* --- Huge pages ------------------------------------------------------------------------------ */
+
+/* Bytes of a huge page, as far as it matters here: 2 MiB on most machines. */
+#define HUGE_PAGE (2 * MIB)
+/* Shorter runs would gain little. */
+#define HUGE_PAGES_FROM (4 * MIB)
+/* Places that are looked at. */
+#define SAMPLES 16u
+
+/* Whether a run was written to everywhere: by samples, of which a few may be zero. Whoever gets the
+   run may read and write there, and so may this. */
+static bool is_dense(uintptr_t start, size_t bytes) {
+    unsigned written = 0;
+    size_t step = bytes / SAMPLES;
+    for (unsigned i = 0; i < SAMPLES; i++) {
+        /* at another place of an OS page each time */
+        uintptr_t word = start + i * step + (i * 264 & (ro.os_page - 1));
+        written += atomic_load_relaxed((const uint64_t *)round_down(word, 8)) != 0;
+    }
+    return written >= SAMPLES - 2;
+}
+
+/* A run that has waited in the cache is about to be used again. */
+static void look_at_use(const struct huge_entry *entry, uint64_t now) {
+    if (entry->guarded.bytes < HUGE_PAGES_FROM) return;
+    bool dense = is_dense(segment_address(entry->index), entry->guarded.bytes);
+    atomic_store_relaxed(&ro.huge->dense_at, dense ? now : 0);
+}
+
+/* A run was not to be had from the cache: whether its memory will come in huge pages, since the
+   program has wanted again what went back, and uses what it has. */
+static bool note_missed(size_t bytes, bool zero, uint64_t now) {
+    struct huge_state *huge = ro.huge;
+    locks_acquire(LOCK_HUGE_CACHE);
+    keeping_missed(&huge->keeping, units_of(bytes), now);
+    bool is_on = keeping_is_on(&huge->keeping, now);
+    locks_release(LOCK_HUGE_CACHE);
+    uint64_t dense_at = atomic_load_relaxed(&huge->dense_at);
+    return is_on && !zero && bytes >= HUGE_PAGES_FROM && ro.options.thp == THP_HUGE &&
+           dense_at != 0 && now - dense_at < KEEPING_TIME;
+}
+
+/* Advice makes a mapping of its own: for as long as the run lives it counts as one that was
+   moved. */
+static void ask_for_huge_pages(uint32_t index, struct guarded *guarded) {
+    if (!guarded->apart && !guard_take_split()) return;
+    guarded->apart = true;
+    os_use_huge_pages((void *)segment_address(index), round_down(guarded->bytes, HUGE_PAGE));
+}
+
 static bool open_new(uint32_t index, struct guarded *guarded) {
     if (!guard_open(segment_address(index), 0, guarded)) return false;
     count_bytes(guarded->bytes, 0);
@@ -215,15 +291,17 @@ static bool open_new(uint32_t index, struct guarded *guarded) {
 
 /* Zero pages come cheaper from the kernel than from a fill; a new mapping, because the program may
    have laid another over the block. */
-MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero) {
+MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero, uint64_t now) {
     struct huge_entry cached;
-    if (!cache_take(run, bytes, &cached)) return NULL;
+    bool may_go_back;
+    if (!cache_take(run, bytes, now, &cached, &may_go_back)) return NULL;
     if (!(zero ? renew(&cached) : reopen(&cached))) return NULL;
+    if (!zero && may_go_back) look_at_use(&cached, now);
     return fit_cached(&cached, bytes) ? make_live(cached.index, cached.guarded) : NULL;
 }
 
 /* What the cache holds may be just what is missing. */
-MOAT_INLINE void *alloc_fresh(uint32_t run, size_t bytes, size_t alignment) {
+MOAT_INLINE void *alloc_fresh(uint32_t run, size_t bytes, size_t alignment, bool huge_pages) {
     uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1, index;
     if (!region_take(run, align, &index) &&
         !(huge_purge(true, 0) && region_take(run, align, &index)))
@@ -233,6 +311,7 @@ MOAT_INLINE void *alloc_fresh(uint32_t run, size_t bytes, size_t alignment) {
         region_give(index, run);
         return NULL;
     }
+    if (huge_pages) ask_for_huge_pages(index, &new);
     return make_live(index, new);
 }
 
@@ -242,18 +321,20 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
     if (is_out_of_question(bytes, bytes)) return NULL;
     uint32_t run = run_length(bytes);
     void *block = NULL;
-    /* the clock is asked only where something may be due */
+    uint64_t now = os_milliseconds();
     if (atomic_load_relaxed(&ro.huge->next_purge) != UINT64_MAX) {
-        huge_purge(false, os_milliseconds());
-        if (alignment <= SEGMENT_SIZE) block = alloc_from_cache(run, bytes, zero);
+        huge_purge(false, now);
+        if (alignment <= SEGMENT_SIZE) block = alloc_from_cache(run, bytes, zero, now);
     }
-    return block != NULL ? block : alloc_fresh(run, bytes, alignment);
+    if (block != NULL) return block;
+    return alloc_fresh(run, bytes, alignment, note_missed(bytes, zero, now));
 }
 
 void *huge_alloc_exact(size_t bytes, size_t alignment) {
     THREAD_INSIDE();
-    return is_out_of_question(bytes, bytes) ? NULL
-                                            : alloc_fresh(run_length(bytes), bytes, alignment);
+    return is_out_of_question(bytes, bytes)
+               ? NULL
+               : alloc_fresh(run_length(bytes), bytes, alignment, false);
 }
 
 /* Wins the right to free or resize: the CAS on the word the kind was read from. */
@@ -279,7 +360,7 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
     uint64_t now = os_milliseconds();
     entry.purge_at = now + ro.options.purge_delay_ms;
-    if (!cache_put(entry)) give_run(&entry);
+    if (!cache_put(entry, now)) give_run(&entry);
     huge_purge(false, now);
     return HUGE_OK;
 }
@@ -291,14 +372,14 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
 
 /* Puts a run without memory among those that wait, in place of one drawn by chance if there is no
    room: true, and that is `entry` now. */
-static bool keep_closed(struct huge_entry *entry, uint64_t chance) {
+static bool keep_closed(struct huge_entry *entry, uint64_t now, uint64_t chance) {
     struct huge_state *huge = ro.huge;
     struct huge_entry out = {0};
     locks_acquire(LOCK_HUGE_CACHE);
     bool full = huge->entries == HUGE_CACHE_ENTRIES;
     if (full) out = take_entry(huge, &huge->cache[chance % HUGE_CACHE_ENTRIES]);
     huge->cache[huge->entries++] = *entry;
-    update_next_purge(huge);
+    update_next_purge(huge, now);
     locks_release(LOCK_HUGE_CACHE);
     *entry = out;
     return full;
@@ -319,7 +400,7 @@ void huge_close(struct segment *segment, uint64_t word, uint64_t chance) {
     bool none_wait = ro.options.quarantine == 0;
     if (!guard_close(start, &guarded))
         region_owe(entry.index, guarded.run);
-    else if (none_wait || keep_closed(&entry, chance))
+    else if (none_wait || keep_closed(&entry, now, chance))
         region_give(entry.index, entry.guarded.run);
     huge_purge(false, now);
 }
@@ -442,6 +523,7 @@ struct segment *huge_find(uintptr_t address) {
 void huge_recover_cache(void) {
     ro.huge->entries = 0;
     ro.huge->cached = 0;
+    ro.huge->keeping = (struct keeping){0};
     atomic_store_relaxed(&ro.huge->next_purge, UINT64_MAX);
 }
 

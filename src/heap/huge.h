@@ -6,18 +6,24 @@
  * is a CAS from the very {HUGE, generation} that was read to FREEING; whoever loses reports, only
  * the winner unmaps, after clearing the live bit atomically. Behind the rounded length at least one
  * OS page is inaccessible, and the last of the run (meta/guard.h). Freed runs are kept for the
- * purge delay, a bounded number of bytes of them; until then their first OS page is inaccessible.
+ * purge delay, a bounded number of bytes of them, and longer in programs that want again what went
+ * back (keeping.h); until then their first OS page is inaccessible. New runs of such programs ask
+ * for huge pages, if the program has written to all parts of its runs before: what is used sparsely
+ * stays sparse.
  */
 #ifndef MOAT_HUGE_H
 #define MOAT_HUGE_H
 
+#include "heap/keeping.h"
 #include "heap/segment.h"
 
 /* Blocks up to this size come in classes, like those of pages eight a doubling, so that a freed run
    serves the next block of about its size as it is; larger ones in OS pages. */
 #define HUGE_CLASS_MAX (64 * MIB)
 #define HUGE_CACHE_ENTRIES 64
+/* Or a quarter of what is in use, if that is more. */
 #define HUGE_CACHE_BYTES ((size_t)256 * MIB)
+#define HUGE_CACHE_SHARE 4
 
 struct huge_entry {
     uint32_t index; /* first segment */
@@ -29,7 +35,11 @@ struct huge_entry {
 struct huge_state {
     struct huge_entry cache[HUGE_CACHE_ENTRIES]; /* the first `entries` of them */
     uint32_t entries;
-    size_t cached; /* bytes committed in the cache */
+    size_t cached;          /* bytes committed in the cache */
+    struct keeping keeping; /* under the lock; in use is all that is committed but the cache */
+    /* milliseconds: when a run that was used again had been written to in all parts, 0: never, or
+       the last one had not; atomic, a hint */
+    uint64_t dense_at;
     /* milliseconds; atomic, a hint, too early perhaps: UINT64_MAX when the cache is empty */
     uint64_t next_purge;
 };

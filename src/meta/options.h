@@ -17,6 +17,7 @@ enum level { LEVEL_DEFAULT, LEVEL_STRICT };
 enum guards_mode { GUARDS_AUTO, GUARDS_MPROTECT, GUARDS_OFF };
 enum dump_mode { DUMP_HEAP, DUMP_TABLES, DUMP_NONE };
 enum seal_mode { SEAL_AUTO, SEAL_ON, SEAL_OFF };
+enum thp_mode { THP_HUGE, THP_OFF };
 enum sized_mode { SIZED_ABORT, SIZED_REPORT, SIZED_OFF };
 enum deepbind_mode { DEEPBIND_STRIP, DEEPBIND_KEEP, DEEPBIND_STRIP_EXCEPT };
 

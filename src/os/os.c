@@ -255,6 +255,8 @@ void os_leave_out_of_dumps(void *start, size_t size) { advise(start, size, MADV_
 
 void os_keep_small_pages(void *start, size_t size) { advise(start, size, MADV_NOHUGEPAGE); }
 
+void os_use_huge_pages(void *start, size_t size) { advise(start, size, MADV_HUGEPAGE); }
+
 /* Counted with OS_PROTECT: like those calls it changes a property of a mapping, not what is in
    it. */
 bool os_wipe_on_fork(void *start, size_t size) {

@@ -98,6 +98,7 @@ bool os_make_resident(void *start, size_t size);
 /* Advice that may be ignored. Neighbours with other advice are mappings of their own. */
 void os_leave_out_of_dumps(void *start, size_t size);
 void os_keep_small_pages(void *start, size_t size);
+void os_use_huge_pages(void *start, size_t size);
 /* Zero in a forked child; false if the kernel cannot. */
 bool os_wipe_on_fork(void *start, size_t size);
 /* mseal where the kernel has it; best effort. */

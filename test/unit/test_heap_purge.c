@@ -125,6 +125,63 @@ START_TEST(what_is_due_goes_back_in_short_steps_that_follow_at_each_call) {
 }
 END_TEST
 
+/* Blocks of ten segments are made, and all freed. */
+#define ROUND 2000
+static void go_up(void) {
+    for (size_t i = 0; i < ROUND; i++) blocks[i] = core_alloc(&owner, 20000);
+    for (unsigned i = 0; i < 3; i++) { /* a walk comes by */
+        harness_clock_advance(ro.options.purge_delay_ms);
+        be_active(&owner);
+    }
+}
+static void go_down(unsigned milliseconds) {
+    for (size_t i = 0; i < ROUND; i++) core_give(&owner, blocks[i]);
+    for (unsigned i = 0; i < milliseconds; i += 10) {
+        harness_clock_advance(10);
+        be_active(&owner);
+    }
+}
+
+/* A program that goes up and down keeps its memory, once what went back was wanted again: until it
+   has not gone up for a quarter of a second. */
+START_TEST(who_wants_again_what_went_back_keeps_it) {
+    be_active(&owner);
+    alloc_collect(true);
+    size_t baseline = harness_committed_bytes();
+    go_up();
+    size_t peak = harness_committed_bytes();
+    go_down(100);
+    ck_assert_uint_le(harness_committed_bytes(), baseline + 3 * SEGMENT_SIZE);
+    for (unsigned i = 0; i < 4; i++) {
+        go_up();
+        ck_assert_uint_le(harness_committed_bytes(), peak + 2 * SEGMENT_SIZE);
+        go_down(100);
+        ck_assert_uint_ge(harness_committed_bytes(), peak - 3 * SEGMENT_SIZE);
+        check_all();
+    }
+    go_up();
+    go_down(600);
+    ck_assert_uint_le(harness_committed_bytes(), baseline + 3 * SEGMENT_SIZE);
+    check_all();
+}
+END_TEST
+
+/* By force all of it goes back at once. */
+START_TEST(what_is_kept_goes_back_when_it_is_asked_for) {
+    alloc_collect(true);
+    size_t baseline = harness_committed_bytes();
+    for (unsigned i = 0; i < 3; i++) {
+        go_up();
+        go_down(100);
+    }
+    size_t kept = harness_committed_bytes();
+    ck_assert_uint_ge(kept, baseline + 6 * SEGMENT_SIZE);
+    alloc_collect(true);
+    ck_assert_uint_le(harness_committed_bytes(), baseline + 3 * SEGMENT_SIZE);
+    check_all();
+}
+END_TEST
+
 START_TEST(abandoned_memory_goes_back_after_the_delay) {
     core_begin(&other);
     for (size_t i = 0; i < 200; i++) blocks[i] = core_alloc(&owner, 100 * KIB);
@@ -254,6 +311,8 @@ int main(void) {
     tcase_add_test(group, unused_memory_goes_back_after_the_delay);
     tcase_add_test(group, a_step_of_the_purge_walk_looks_at_few_segments);
     tcase_add_test(group, what_is_due_goes_back_in_short_steps_that_follow_at_each_call);
+    tcase_add_test(group, who_wants_again_what_went_back_keeps_it);
+    tcase_add_test(group, what_is_kept_goes_back_when_it_is_asked_for);
     tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
     tcase_add_test(group, what_others_freed_in_the_heap_of_a_sleeping_thread_goes_back);

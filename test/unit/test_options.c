@@ -71,6 +71,7 @@ static struct options defaults(void) {
                             .sized = SIZED_ABORT,
                             .zero_realloc_frees = true,
                             .purge_delay_ms = 10,
+                            .thp = THP_HUGE,
                             .verbose = false,
                             .region_limit = 0,
                             .dump = DUMP_TABLES,
@@ -124,6 +125,8 @@ static const struct {
     {"purge_delay=0", CHANGE(purge_delay_ms, 0)},
     {"purge_delay=3600000", CHANGE(purge_delay_ms, 3600000)},
     {"purge_delay=0000000000000000000000000001", CHANGE(purge_delay_ms, 1)},
+    {"thp=huge", NOTHING},
+    {"thp=off", CHANGE(thp, THP_OFF)},
     {"verbose=1", CHANGE(verbose, true)},
     {"verbose=0", NOTHING},
     {"region=0", NOTHING},
@@ -491,10 +494,10 @@ START_TEST(a_privileged_process_refuses_what_weakens) {
 END_TEST
 
 START_TEST(a_privileged_process_takes_what_hardens_or_is_neutral) {
-    struct options options = parsed(
-        "guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=7:verbose=0:region=0:seal=on:"
-        "level=strict:quarantine=129:quarantine_size=2M",
-        true);
+    struct options options =
+        parsed("guards=mprotect:sized=abort:zero_realloc=alloc:purge_delay=7:thp=off:"
+               "verbose=0:region=0:seal=on:level=strict:quarantine=129:quarantine_size=2M",
+               true);
     struct options expected = defaults();
     expected.level = LEVEL_STRICT;
     expected.quarantine = 129;
@@ -503,6 +506,7 @@ START_TEST(a_privileged_process_takes_what_hardens_or_is_neutral) {
     expected.guards = GUARDS_MPROTECT;
     expected.zero_realloc_frees = false;
     expected.purge_delay_ms = 7;
+    expected.thp = THP_OFF;
     assert_same(&options, &expected);
     ck_assert_str_eq(printed, "");
 }
@@ -571,12 +575,11 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     options_load(&options);
     release_stderr();
     static const char start[] = "moat: options: ";
-    ck_assert_str_eq(
-        printed,
-        "moat: options: level=default:quarantine=128:quarantine_size=1048576:"
-        "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:verbose=1:region=1073741824:"
-        "dump=tables:madvise=on:seal=auto:files=on:"
-        "deepbind=strip-except:a,b:report=file:/b:on=abort,double-free=report\n");
+    ck_assert_str_eq(printed,
+                     "moat: options: level=default:quarantine=128:quarantine_size=1048576:"
+                     "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:thp=huge:verbose=1:"
+                     "region=1073741824:dump=tables:madvise=on:seal=auto:files=on:"
+                     "deepbind=strip-except:a,b:report=file:/b:on=abort,double-free=report\n");
     char text[512];
     ck_assert_uint_lt(strlen(printed), sizeof text);
     memcpy(text, printed + sizeof start - 1, strlen(printed) - sizeof start + 2);

@@ -1,0 +1,212 @@
+/*
+ * test_huge_again: huge blocks of programs that want again what went back (src/heap/huge.c): their
+ * runs stay in the cache, up to a bound, and new ones ask for huge pages where the program uses all
+ * of what it has.
+ */
+#include "core.h"
+
+#include "heap/huge.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#define SIZE (8 * MIB)
+
+/* Calls that ask for huge pages. */
+static unsigned asked;
+static uintptr_t asked_start;
+static size_t asked_bytes;
+
+static bool watch_advice(long number, const long *arguments, long *result) {
+    (void)result;
+    if (number != SYS_madvise || arguments[2] != MADV_HUGEPAGE) return false;
+    asked++;
+    asked_start = (uintptr_t)arguments[0];
+    asked_bytes = (size_t)arguments[1];
+    return false;
+}
+
+static void start(const char *options) {
+    core_start_ready(options);
+    harness_set_kernel(watch_advice);
+    asked = 0;
+}
+
+static void setup(void) {
+    core_setup();
+    start("region=8G");
+}
+
+static char *make(size_t size) {
+    char *block = huge_alloc(size, 1, false);
+    ck_assert_ptr_nonnull(block);
+    return block;
+}
+
+static void give(char *block) {
+    struct segment *segment = core_segment(block);
+    ck_assert_int_eq(huge_free(segment, segment->owner), HUGE_OK);
+}
+
+/* The time goes on, in steps, and somebody comes by. */
+static void pass(unsigned milliseconds) {
+    for (; milliseconds > 0; milliseconds -= milliseconds < 10 ? milliseconds : 10) {
+        harness_clock_advance(milliseconds < 10 ? milliseconds : 10);
+        while (huge_purge(false, os_milliseconds())) continue;
+    }
+}
+
+/* A block goes back after the delay, and is wanted again at once. */
+static char *want_again(size_t size) {
+    give(make(size));
+    pass(ro.options.purge_delay_ms + 10);
+    ck_assert_uint_eq(ro.huge->cached, 0);
+    return make(size);
+}
+
+START_TEST(what_is_wanted_again_stays) {
+    give(want_again(SIZE));
+    pass(200);
+    ck_assert_uint_eq(ro.huge->cached, SIZE);
+    give(make(SIZE)); /* from the cache */
+    ck_assert_uint_eq(ro.huge->cached, SIZE);
+    pass(600);
+    ck_assert_uint_eq(ro.huge->cached, 0);
+    check_all();
+}
+END_TEST
+
+START_TEST(who_uses_it_again_and_again_keeps_it_for_ever) {
+    give(want_again(SIZE));
+    uint64_t commits = harness_call_count(OS_COMMIT);
+    for (unsigned i = 0; i < 100; i++) {
+        char *block = make(SIZE);
+        pass(50);
+        give(block);
+        pass(100);
+    }
+    ck_assert_uint_eq(harness_call_count(OS_COMMIT), commits);
+    check_all();
+}
+END_TEST
+
+/* Sixteen blocks stay for a while, and then what a small program needs. */
+START_TEST(no_more_stays_than_the_latest_peak) {
+    char *blocks[16];
+    give(want_again(SIZE));
+    for (unsigned i = 0; i < 16; i++) blocks[i] = make(SIZE);
+    for (unsigned i = 0; i < 16; i++) give(blocks[i]);
+    pass(100);
+    ck_assert_uint_eq(ro.huge->cached, 16 * SIZE); /* the peak itself */
+    for (unsigned i = 0; i < 60; i++) {            /* a small program from now on */
+        char *block = make(SIZE);
+        pass(10);
+        give(block);
+    }
+    ck_assert_uint_le(ro.huge->cached, SIZE + SIZE / 8);
+    check_all();
+}
+END_TEST
+
+START_TEST(the_cache_grows_with_what_is_in_use) {
+    enum { LIVE = 100, EACH = 20 * MIB };
+    static char *blocks[LIVE + 20];
+    for (unsigned i = 0; i < LIVE + 20; i++) blocks[i] = make(EACH);
+    for (unsigned i = LIVE; i < LIVE + 20; i++) give(blocks[i]);
+    ck_assert_uint_gt(ro.huge->cached, HUGE_CACHE_BYTES);
+    ck_assert_uint_le(ro.huge->cached, (size_t)LIVE * EACH / HUGE_CACHE_SHARE + EACH);
+}
+END_TEST
+
+/* --- Huge pages ------------------------------------------------------------------------------ */
+
+/* One block of the cache, written to as `use` says, is used again; then another is needed. */
+static char *churn(void (*use)(char *block)) {
+    char *block = want_again(SIZE);
+    use(block);
+    give(block);
+    block = make(SIZE);
+    return make(SIZE);
+}
+
+static void use_all(char *block) { memset(block, 1, SIZE); }
+static void use_a_page_of_each_huge_one(char *block) {
+    for (size_t at = 0; at < SIZE; at += 2 * MIB) block[at] = 1;
+}
+
+START_TEST(new_runs_of_who_uses_all_ask_for_huge_pages) {
+    char *block = churn(use_all);
+    ck_assert_uint_eq(asked, 1);
+    ck_assert_uint_eq(asked_start, (uintptr_t)block);
+    ck_assert_uint_eq(asked_bytes, SIZE);
+    size_t splits = ro.region->splits;
+    give(block); /* the mapping of its own counts until the run goes back */
+    huge_purge(true, 0);
+    ck_assert_uint_eq(ro.region->splits, splits - 1);
+    check_all();
+}
+END_TEST
+
+START_TEST(what_is_used_sparsely_stays_sparse) {
+    (void)churn(use_a_page_of_each_huge_one);
+    ck_assert_uint_eq(asked, 0);
+}
+END_TEST
+
+START_TEST(who_only_grows_asks_for_none) {
+    for (unsigned i = 0; i < 20; i++) use_all(make(SIZE));
+    ck_assert_uint_eq(asked, 0);
+}
+END_TEST
+
+START_TEST(nor_do_zeroed_or_shorter_blocks) {
+    (void)churn(use_all);
+    asked = 0;
+    ck_assert_ptr_nonnull(huge_alloc(SIZE, 1, true));
+    (void)make(3 * MIB);
+    ck_assert_uint_eq(asked, 0);
+    (void)make(9 * MIB);
+    ck_assert_uint_eq(asked, 1);
+    ck_assert_uint_eq(asked_bytes, 8 * MIB); /* whole ones */
+}
+END_TEST
+
+START_TEST(nor_does_anybody_with_thp_off) {
+    start("region=8G:thp=off");
+    (void)churn(use_all);
+    ck_assert_uint_eq(asked, 0);
+}
+END_TEST
+
+/* At the limit of mappings a block is had all the same. */
+START_TEST(without_a_mapping_to_spare_nobody_asks) {
+    size_t taken = 0;
+    while (guard_take_split()) taken++;
+    use_all(churn(use_all));
+    ck_assert_uint_eq(asked, 0);
+    while (taken-- > 0) guard_give_split();
+    check_all();
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("huge_again");
+    TCase *group = tcase_create("cache");
+    tcase_add_checked_fixture(group, setup, core_teardown);
+    tcase_add_test(group, what_is_wanted_again_stays);
+    tcase_add_test(group, who_uses_it_again_and_again_keeps_it_for_ever);
+    tcase_add_test(group, no_more_stays_than_the_latest_peak);
+    tcase_add_test(group, the_cache_grows_with_what_is_in_use);
+    suite_add_tcase(suite, group);
+    group = tcase_create("huge pages");
+    tcase_add_checked_fixture(group, setup, core_teardown);
+    tcase_add_test(group, new_runs_of_who_uses_all_ask_for_huge_pages);
+    tcase_add_test(group, what_is_used_sparsely_stays_sparse);
+    tcase_add_test(group, who_only_grows_asks_for_none);
+    tcase_add_test(group, nor_do_zeroed_or_shorter_blocks);
+    tcase_add_test(group, nor_does_anybody_with_thp_off);
+    tcase_add_test(group, without_a_mapping_to_spare_nobody_asks);
+    suite_add_tcase(suite, group);
+    return suite_run(suite);
+}
