@@ -12,7 +12,7 @@ import sys
 
 import verdict
 
-ACCESS = re.compile(r"atomic_\w+_(?:acquire|release|acq_rel)\(")
+ACCESS = re.compile(r"atomic_\w+_(?:acquire|release|acq_rel|seq_cst)\(")
 ATTRIBUTE = re.compile(r"__attribute__\(\(.*?\)\)")
 FUNCTION = re.compile(r"^(?!static_assert)[A-Za-z_][^;=]*?\b(\w+)\(")
 

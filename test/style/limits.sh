@@ -52,7 +52,7 @@ awk '
             bad = 1
             ordered = ""
         }
-        if ($0 ~ /atomic_[a-z_]+_(acquire|release|acq_rel)\(/ && FNR - paired > 4) {
+        if ($0 ~ /atomic_[a-z_]+_(acquire|release|acq_rel|seq_cst)\(/ && FNR - paired > 4) {
             ordered = $0
             at = FNR
         }
