@@ -39,9 +39,11 @@ static bool may_use_markers(void) {
 static bool install(uintptr_t page) {
     struct region *region = ro.region;
     bool known = atomic_load_relaxed(&region->markers) == MARKERS_PROVED;
-    bool works = os_guard_install((void *)page, ro.os_page) &&
-                 (known || !os_can_read((const uint64_t *)page));
+    bool installed = os_guard_install((void *)page, ro.os_page);
+    bool works = installed && (known || !os_can_read((const uint64_t *)page));
     if (!known) atomic_store_relaxed(&region->markers, works ? MARKERS_PROVED : MARKERS_REFUSED);
+    /* it may be there all the same, where the proof is played (under valgrind) */
+    if (installed && !works) (void)os_guard_remove((void *)page, ro.os_page);
     return works;
 }
 

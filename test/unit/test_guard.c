@@ -5,8 +5,11 @@
 #define _GNU_SOURCE
 #include "core.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "meta/guard.h"
 
@@ -208,6 +211,28 @@ START_TEST(each_call_that_fails_leaves_a_run_as_it_was_or_as_it_should_be) {
 }
 END_TEST
 
+/* As valgrind answers the question whether a word can be read. */
+static bool play_all_can_be_read(long number, const long *arguments, long *result) {
+    if (number != SYS_rt_sigprocmask || arguments[0] != INT_MAX) return false;
+    *result = -EINVAL;
+    return true;
+}
+
+START_TEST(a_marker_that_is_not_proved_is_none) {
+    uint32_t index = 0;
+    core_start_ready("region=1G");
+    ck_assert(region_take(1, 1, &index));
+    uintptr_t start = segment_address(index), last = start + SLOT_SIZE - ro.os_page;
+    ck_assert(guard_open_part(start, 0, SLOT_SIZE));
+    harness_set_kernel(play_all_can_be_read);
+    ck_assert(!guard_mark(last));
+    harness_set_kernel(NULL);
+    ck_assert(harness_range_is(start, SLOT_SIZE, HARNESS_COMMITTED));
+    memset((void *)last, 1, ro.os_page);
+    ck_assert_int_eq(ro.region->markers, MARKERS_REFUSED);
+}
+END_TEST
+
 START_TEST(a_kernel_that_refuses_markers_is_asked_once) {
     start_in_world(0);
     harness_fail_from(OS_GUARD, 1);
@@ -234,6 +259,7 @@ int main(void) {
     tcase_add_test(group, splits_end_at_a_quarter_of_what_a_process_may_have);
     tcase_add_test(group, under_a_data_limit_only_what_is_used_is_charged);
     tcase_add_test(group, each_call_that_fails_leaves_a_run_as_it_was_or_as_it_should_be);
+    tcase_add_test(group, a_marker_that_is_not_proved_is_none);
     tcase_add_test(group, a_kernel_that_refuses_markers_is_asked_once);
     suite_add_tcase(suite, group);
     return suite_run(suite);
