@@ -13,7 +13,7 @@ struct sip {
     uint64_t a, b, c, d;
 };
 
-static void sip_round(struct sip *v) {
+MOAT_INLINE void sip_round(struct sip *v) {
     v->a += v->b;
     v->b = rotl64(v->b, 13) ^ v->a;
     v->a = rotl64(v->a, 32);
@@ -27,7 +27,7 @@ static void sip_round(struct sip *v) {
 }
 
 /* SipHash-1-3 of eight bytes (Aumasson, Bernstein 2012). */
-static uint64_t sip_hash(const uint64_t key[2], uint64_t message) {
+MOAT_INLINE uint64_t sip_hash(const uint64_t key[2], uint64_t message) {
     const uint64_t length = (uint64_t)sizeof message << 56;
     struct sip v = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
                     key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573};
@@ -97,8 +97,13 @@ uintptr_t canary_check(uintptr_t block, uintptr_t from, uintptr_t to) {
 
 uintptr_t zero_check(uintptr_t from, uintptr_t to) {
     const uint64_t *word = (const uint64_t *)from, *end = (const uint64_t *)to;
-    uint64_t any = 0;
-    for (; word < end; word += 2) any |= atomic_load_unseen(word) | atomic_load_unseen(word + 1);
+    uint64_t any = 0, other = 0;
+    for (; end - word >= 4; word += 4) {
+        any |= atomic_load_unseen(word) | atomic_load_unseen(word + 1);
+        other |= atomic_load_unseen(word + 2) | atomic_load_unseen(word + 3);
+    }
+    any |= other;
+    if (word < end) any |= atomic_load_unseen(word) | atomic_load_unseen(word + 1);
     if (MOAT_LIKELY(any == 0)) return 0;
     while (from < to && atomic_load_unseen((const unsigned char *)from) == 0) from++;
     return from;

@@ -144,6 +144,68 @@ START_TEST(also_if_the_block_is_collected_between_them) {
 }
 END_TEST
 
+static void take_all(void *size) {
+    for (unsigned i = 0; i < BLOCKS; i++) (void)core_alloc(&owner, *(size_t *)size);
+}
+
+/* It came when its block was free again; then another free of the group has the page collected, and
+   whoever claimed has not looked yet. */
+START_TEST(a_late_claim_is_not_collected_as_another_free) {
+    void *beside = core_alloc(&owner, BLOCK);
+    target = core_alloc(&owner, BLOCK);
+    struct page *page = core_page(target);
+    ck_assert_ptr_eq(core_page(core_alloc(&owner, BLOCK)), page); /* it does not end */
+    other_frees_and_it_is_collected();
+    uint32_t free_count = page->free_count;
+    struct map_word *word = map_word_of((uintptr_t)target);
+    atomic_or_acq_rel(&word->claim, map_bit_of((uintptr_t)target));
+    core_give(&owner, beside);
+    atomic_store_relaxed(&page->pending, PENDING_FULL - 1);
+    page_collect(page, PAGE_SMALL);
+    ck_assert_uint_eq(page->free_count, free_count + 1);
+    ck_assert(core_is_claimed(target));
+    size_t size = BLOCK;
+    core_expect_report(REPORT_DOUBLE_FREE, take_all, &size);
+    ck_assert_uint_eq(core_address, (uintptr_t)target);
+}
+END_TEST
+
+static uint64_t kept_word;
+
+/* Once it is released its page may be gone, and its segment be a huge block's. */
+static void segment_is_used_anew(void) {
+    struct segment *segment = segment_of((uintptr_t)target);
+    kept_word = segment->owner;
+    if (request_is_released((uintptr_t)target))
+        atomic_store_relaxed(&segment->owner, (uint64_t)OWNER_FREED);
+}
+
+static unsigned pages_marked(void) {
+    unsigned marked = 0;
+    for (uint32_t i = 0; i < ro.region->extent * SLOTS_PER_SEGMENT; i++)
+        marked += atomic_load_relaxed(&page_at(i)->pending) != 0;
+    return marked;
+}
+
+START_TEST(what_is_let_go_marks_the_page_it_lay_in) {
+    unsigned after = 0;
+    for (uint64_t step = 1;; step++) {
+        setup();
+        target = core_alloc(&owner, BLOCK);
+        ck_assert_int_eq(remote_claim((uintptr_t)target), REMOTE_FREED);
+        memset(target, 0, CLASS);
+        core_interleave(step, segment_is_used_anew);
+        quarantine_put(NULL, (uintptr_t)target, CLASS);
+        if (!core_interleave_end()) break;
+        after += segment_of((uintptr_t)target)->owner != kept_word;
+        segment_of((uintptr_t)target)->owner = kept_word;
+        ck_assert(page_has_claims(core_page(target)));
+        ck_assert_uint_eq(pages_marked(), 1);
+    }
+    ck_assert_uint_ne(after, 0);
+}
+END_TEST
+
 /* --- After a fork ----------------------------------------------------------------------------- */
 
 START_TEST(what_gone_threads_were_freeing_is_zero_and_released) {
@@ -192,6 +254,8 @@ int main(void) {
     tcase_add_test(group, also_if_the_block_is_collected_between_them);
     tcase_add_test(group, what_gone_threads_were_freeing_is_zero_and_released);
     tcase_add_test(group, a_rebuilt_page_keeps_what_is_in_quarantine);
+    tcase_add_test(group, a_late_claim_is_not_collected_as_another_free);
+    tcase_add_test(group, what_is_let_go_marks_the_page_it_lay_in);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
