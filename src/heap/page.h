@@ -52,10 +52,13 @@ struct MOAT_LINE page {
     uintptr_t local_free; /* head of the owner's freed blocks */
     uint32_t free_count;  /* blocks on `free` */
     uint32_t block_size;  /* bytes; 0: the page is not in use */
-    uint64_t secret;      /* of the links; new in every life of the page */
-    uint64_t reciprocal;  /* of block_size: block_reciprocal() */
-    uintptr_t start;      /* address of the first block */
-    uint64_t limit;       /* carved * block_size: links that lead so far or further are false */
+    union {
+        uint64_t secret; /* of the links; new in every life of the page */
+        uint64_t hints;  /* zero-size: atomic, any thread, see zero_size.h */
+    };
+    uint64_t reciprocal; /* of block_size: block_reciprocal() */
+    uintptr_t start;     /* address of the first block */
+    uint64_t limit;      /* carved * block_size: links that lead so far or further are false */
     uint8_t size_class;
     bool in_full; /* set aside, in no queue */
     /* the memory of every block handed out so far had never been handed out before */

@@ -89,7 +89,10 @@ struct segment {
     size_t committed;
     /* of huge allocations that began here; written by the thread that takes the run */
     uint64_t generation;
-    uint64_t usable; /* owner only: slots whose memory can be used */
+    union {
+        uint64_t usable; /* owner only: slots whose memory can be used */
+        uint64_t hints;  /* zero-size: atomic, any thread, see zero_size.h */
+    };
     /* Owner only: slots whose last OS page has a marker, each the last slot of a page. A bit is set
        before its marker is made, and cleared after it is gone. */
     uint64_t guarded;

@@ -10,10 +10,11 @@
 #include "base/thread.h"
 
 #define GROUPS (MAP_WORDS_PER_SEGMENT / 64) /* of map words in a segment, a page record each */
-static_assert(GROUPS == 64 && GROUPS == SLOTS_PER_SEGMENT, "a bit of woken and a record a group");
+static_assert(GROUPS == 64 && GROUPS == SLOTS_PER_SEGMENT,
+              "a bit of the segment and a record a group");
 
 static uint64_t *group_hints(const struct segment *segment, unsigned group) {
-    return &segment_page(segment, group)->pending;
+    return &segment_page(segment, group)->hints;
 }
 
 /* Of 64, each that is a multiple of 2^shift; of the larger ones the first is. */
@@ -67,7 +68,7 @@ static void open_all(struct zero_size_state *zero, uint32_t place) {
     struct segment *segment = segment_at(zero->segments[place]);
     for (unsigned group = 0; group < GROUPS; group++)
         atomic_store_relaxed(group_hints(segment, group), words_in(segment, group));
-    atomic_store_relaxed(&segment->woken, groups_in(segment));
+    atomic_store_relaxed(&segment->hints, groups_in(segment));
     /* pairs with take_from_any */
     atomic_or_acq_rel(open_word(zero, segment), bit64(place));
 }
@@ -109,7 +110,7 @@ MOAT_INLINE uintptr_t take(struct map_word *word, uintptr_t first, uint64_t mask
 static void set_group(struct segment *segment, unsigned group) {
     struct zero_size_state *zero = ro.zero_size;
     /* each pairs with the fetch_and of clear_hint */
-    if (atomic_or_acq_rel(&segment->woken, bit64(group)) != 0) return;
+    if (atomic_or_acq_rel(&segment->hints, bit64(group)) != 0) return;
     /* pairs likewise */
     atomic_or_acq_rel(open_word(zero, segment), bit64(segment->place));
 }
@@ -142,11 +143,11 @@ MOAT_INLINE uintptr_t take_from_group(struct segment *segment, unsigned group, b
 }
 
 MOAT_INLINE uintptr_t take_from_segment(struct segment *segment, bool any) {
-    for (uint64_t rest; (rest = atomic_load_relaxed(&segment->woken)) != 0;) {
+    for (uint64_t rest; (rest = atomic_load_relaxed(&segment->hints)) != 0;) {
         unsigned group = low_bit(rest);
         uintptr_t address = take_from_group(segment, group, any);
         if (address != 0) return address;
-        if (!clear_hint(&segment->woken, group, group_hints(segment, group), 0))
+        if (!clear_hint(&segment->hints, group, group_hints(segment, group), 0))
             set_group(segment, group);
     }
     return 0;
@@ -175,7 +176,7 @@ MOAT_INLINE uintptr_t take_from_any(struct zero_size_state *zero, unsigned align
             struct segment *segment = segment_at(zero->segments[place]);
             uintptr_t address = take_from_segment(segment, alignment == GRANULE_SHIFT);
             if (address != 0) return address;
-            if (!clear_hint(&open[word], low_bit(rest), &segment->woken, 0))
+            if (!clear_hint(&open[word], low_bit(rest), &segment->hints, 0))
                 atomic_or_acq_rel(&open[word], bit64(place)); /* pairs likewise */
         }
     return 0;
@@ -238,7 +239,7 @@ bool zero_size_validate(void) {
         const struct segment *segment = segment_at(zero->segments[place]);
         bool is_open = has_bit(zero->open[alignment_number(segment->alignment)][place / 64], place);
         for (unsigned group = 0; group < GROUPS; group++)
-            if (!validate_group(segment, group, is_open && has_bit(segment->woken, group)))
+            if (!validate_group(segment, group, is_open && has_bit(segment->hints, group)))
                 return false;
     }
     return true;

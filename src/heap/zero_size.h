@@ -9,8 +9,11 @@
  * A bit says "there may be one below":
  *
  *   zero_size_state.open   a bit a segment
- *   segment.woken          a bit for each 64 of its map words (it has no pages to wake)
- *   page.pending           of the segment's 64 page records: a bit a map word
+ *   segment.hints          a bit for each 64 of its map words
+ *   page.hints             of the segment's 64 page records: a bit a map word
+ *
+ * No remote free writes these words, as it may `woken` and `pending` of pages that lay there
+ * before.
  *
  * Whoever frees sets them from below, each if the word below was 0 before: else whoever made it so
  * sets the rest. Whoever finds nothing below clears the bit, and looks below once more: a free that

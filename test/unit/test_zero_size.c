@@ -209,7 +209,7 @@ START_TEST(a_granule_that_no_hint_leads_to_does_not_validate) {
     ck_assert(!zero_size_validate());
     zero_size_recover();
     ck_assert(zero_size_validate());
-    core_segment(block)->woken = 0;
+    core_segment(block)->hints = 0;
     ck_assert(!zero_size_validate());
 }
 END_TEST
@@ -334,6 +334,22 @@ START_TEST(of_two_frees_at_once_one_wins) {
 }
 END_TEST
 
+/* A remote free of a page that lay there before makes its marks late. */
+START_TEST(late_marks_of_other_pages_hide_no_granule) {
+    void *block = zero_size_alloc(GRANULE);
+    ck_assert_ptr_nonnull(block);
+    struct segment *segment = core_segment(block);
+    for (unsigned i = 1; i < MAP_WORDS_PER_SEGMENT * 64; i++)
+        core_require(zero_size_alloc(GRANULE) != NULL);
+    for (unsigned slot = 0; slot < SLOTS_PER_SEGMENT; slot++)
+        segment_page(segment, slot)->pending |= bit64(0) | PENDING_FULL;
+    segment->woken = ~(uint64_t)0;
+    ck_assert(zero_size_free((uintptr_t)block));
+    ck_assert(zero_size_validate());
+    ck_assert_ptr_eq(zero_size_alloc(GRANULE), block);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("zero");
     TCase *group = tcase_create("zero");
@@ -357,6 +373,7 @@ int main(void) {
     tcase_add_test(group, a_free_in_a_later_segment_is_found_without_a_long_search);
     tcase_add_test(group, threads_never_get_the_same_address);
     tcase_add_test(group, of_two_frees_at_once_one_wins);
+    tcase_add_test(group, late_marks_of_other_pages_hide_no_granule);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
