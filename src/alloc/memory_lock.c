@@ -5,6 +5,8 @@
  * comes is made resident by the kernel or holds no block that was there at the call.
  */
 #include "alloc/memory_lock.h"
+#include "base/thread.h"
+#include "meta/locks.h"
 #include "os/os.h"
 
 /* Pages: all at once up to the segment's guard; where one of a page comes before, or some slots are
@@ -34,6 +36,20 @@ static void make_all_resident(void) {
         for (uint64_t taken = atomic_load_relaxed(&region->taken[word]); taken != 0;
              taken &= taken - 1)
             if (word * 64 + low_bit(taken) < extent) make_resident(word * 64 + low_bit(taken));
+}
+
+static void set_locked(bool locked) {
+    THREAD_INSIDE();
+    locks_acquire(LOCK_REGION);
+    ro.region->memory_was_locked = locked;
+    locks_release(LOCK_REGION);
+}
+
+void memory_lock_begins(void) { set_locked(true); }
+
+void memory_unlocked(void) {
+    atomic_store_relaxed(&ro.region->memory_is_locked, false);
+    set_locked(false);
 }
 
 void memory_lock_changed(bool resident, bool later) {

@@ -11,8 +11,13 @@
 
 #include "alloc/alloc.h"
 
+/* The kernel will be asked to lock something: tables stay where they are from now on, for a move
+   would unlock them. */
+void memory_lock_begins(void);
 /* The kernel has locked what was mapped (`resident`: and was asked to make it resident), and will
    lock what is mapped later if `later`. */
 void memory_lock_changed(bool resident, bool later);
+/* Nothing is locked, now or later. */
+void memory_unlocked(void);
 
 #endif

@@ -11,6 +11,7 @@
 
 MOAT_PUBLIC int mlockall(int flags) {
     bool ready = alloc_is_ready(); /* or there is no heap yet, nor memory to begin one */
+    if (ready) memory_lock_begins();
     int error = os_lock_all(flags);
     bool resident = (flags & MCL_CURRENT) != 0 && (flags & MCL_ONFAULT) == 0;
     if (error == 0 && ready) memory_lock_changed(resident, (flags & MCL_FUTURE) != 0);
@@ -19,6 +20,6 @@ MOAT_PUBLIC int mlockall(int flags) {
 
 MOAT_PUBLIC int munlockall(void) {
     int error = os_unlock_all();
-    if (error == 0 && alloc_is_ready()) memory_lock_changed(false, false);
+    if (error == 0 && alloc_is_ready()) memory_unlocked();
     return posix_status(error);
 }

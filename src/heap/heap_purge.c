@@ -248,8 +248,8 @@ bool heap_scour(struct heap *heap) {
         }
     }
     found |= scour_abandoned(heap);
-    found |= heap_purge_shared(true, heap->now);
-    return found;
+    found |= huge_purge(true, heap->now);
+    return found | region_shed_tables(false);
 }
 
 /* A thread without a heap works through the one that is nobody's, unless somebody else does. */

@@ -401,11 +401,13 @@ void region_recover(void) {
     for (uint32_t word = 0; word * 64 < region->extent; word++) {
         uint32_t rest = region->extent - word * 64;
         region->taken[word] &= low_mask(rest);
+        region->described[word] |= region->taken[word];
     }
     uint32_t around_to = region->around_to < region->extent ? region->around_to : region->extent;
     for (uint32_t index = region->around_from; index < around_to; index++)
         region->taken[index / 64] |= region->barred[index / 64] & bit64(index);
     region->news |= REGION_GIVEN | REGION_OWED;
+    region_recover_aside();
     for (uint32_t number = 0; number < RUN_LENGTHS; number++) region->none_below[number] = 0;
 }
 
@@ -413,14 +415,14 @@ bool region_take_back(uint32_t index) {
     struct region *region = ro.region;
     if ((region->barred[index / 64] & bit64(index)) != 0) return false;
     uintptr_t start = segment_address(index);
-    if (!region_decommit(start, SEGMENT_SIZE)) {
-        region_owe(index, 1);
-        return false;
-    }
     /* a huge block is live before its owner word says so */
     struct map_word *map = map_word_of(start);
     if ((atomic_load_relaxed(&map->live) & map_bit_of(start)) != 0)
         atomic_and_relaxed(&map->live, ~map_bit_of(start));
+    if (!region_decommit(start, SEGMENT_SIZE)) {
+        region_owe(index, 1);
+        return false;
+    }
     region_give(index, 1);
     return true;
 }

@@ -48,15 +48,16 @@ struct region {
        meet the same short holes each time. The last holds for longer ones too. */
     uint32_t none_below[RUN_LENGTHS];
     /* For guard.c; all atomic, relaxed. */
-    uint32_t markers;      /* enum markers */
-    size_t splits;         /* runs that are mappings of their own */
-    size_t guards_missing; /* guards that could not be had */
-    size_t growth_blocked; /* times the heap could not grow for what lies behind a table */
-    bool tables_blocked;   /* it was so at the last attempt */
-    bool memory_is_locked; /* what will be mapped is locked in memory: mlockall(MCL_FUTURE) */
-    size_t committed;      /* bytes of segments that may be touched; atomic, relaxed */
-    size_t lock_count;     /* times the lock was taken, under it */
-    bool window_refused;   /* the last window could not be had */
+    uint32_t markers;       /* enum markers */
+    size_t splits;          /* runs that are mappings of their own */
+    size_t guards_missing;  /* guards that could not be had */
+    size_t growth_blocked;  /* times the heap could not grow for what lies behind a table */
+    bool tables_blocked;    /* it was so at the last attempt */
+    bool memory_is_locked;  /* what will be mapped is locked in memory: mlockall(MCL_FUTURE) */
+    bool memory_was_locked; /* under the lock: what was mapped may be */
+    size_t committed;       /* bytes of segments that may be touched; atomic, relaxed */
+    size_t lock_count;      /* times the lock was taken, under it */
+    bool window_refused;    /* the last window could not be had */
     /* what the region went around when it grew last: nobody's, whatever `taken` says in a child */
     uint32_t around_from, around_to;
     uint32_t news; /* atomic: REGION_GIVEN, REGION_OWED; for whoever has the lock next */
@@ -108,8 +109,9 @@ MOAT_INLINE bool region_has_spare(bool force) {
 void region_let_be(size_t refused);
 /* The free segments whose tables may hold memory: there are so many more. */
 MOAT_INLINE void region_count_spare(int64_t more) { atomic_add_relaxed(&ro.region->spare, more); }
-/* In a forked child: counted anew. */
+/* In a forked child: counted anew; and, where the lock's holder is gone, what it may have left. */
 void region_recover_spare(void);
+void region_recover_aside(void);
 /* Nobody may have these taken segments any more: something else may lie there. */
 void region_bar(uint32_t index, uint32_t count);
 

@@ -84,19 +84,39 @@ static void look_for_claims(const struct map_word *words, size_t size, uintptr_t
     }
 }
 
-static bool move_map_aside(struct region *region, const struct spare *spare) {
-    uintptr_t start;
-    size_t size = table_part(REGION_TABLE_MAPS, spare, &start);
-    if (size == 0) return true;
+/* Mapped again where the kernel has unmapped it before it failed: accessible, or given up. */
+static void mend_aside(struct region *region) {
+    void *aside = (void *)region->aside;
+    if (os_commit(aside, ASIDE_BYTES)) return;
+    os_unreserve(aside, ASIDE_BYTES);
+    region->aside = 0;
+}
+
+static bool move_aside(struct region *region, uintptr_t start, size_t size) {
     if (!have_aside(region)) return false;
     enum os_move move = os_take_pages((void *)start, (void *)region->aside, size);
     if (move == OS_MOVE_LOST) region->aside = 0;
+    if (move == OS_NOT_MOVED) mend_aside(region);
     if (move != OS_MOVED) return false;
     uintptr_t offset = start - region->tables[REGION_TABLE_MAPS].start;
     look_for_claims((const struct map_word *)region->aside, size,
                     ro.region_base + offset / sizeof(struct map_word) * MAP_WORD_SPAN);
     /* if the kernel refuses, the next to be moved there take its place */
     (void)os_purge((void *)region->aside, size);
+    return true;
+}
+
+/* One by one where not all at once: a table that grew in a forked child is of two mappings, which
+   kernels before 6.17 do not move together. It grows by whole segments. */
+static bool move_map_aside(struct region *region, const struct spare *spare) {
+    uintptr_t start;
+    size_t size = table_part(REGION_TABLE_MAPS, spare, &start);
+    if (size == 0 || move_aside(region, start, size)) return true;
+    for (uint32_t i = 0; i < spare->count; i++) {
+        struct spare one = {spare->index + i, 1};
+        size = table_part(REGION_TABLE_MAPS, &one, &start);
+        if (spare->count == 1 || (size != 0 && !move_aside(region, start, size))) return false;
+    }
     return true;
 }
 
@@ -140,25 +160,28 @@ static bool shed_some(struct region *region) {
 }
 
 static bool shed_all(struct region *region) {
-    bool gave = false;
-    region_let_be(0);
-    region->spare_refused = false;
-    region->spare_below = 0;
-    do
-        while (shed_some(region)) gave = true;
-    while (region->spare_below != 0 && !region->spare_refused);
+    bool gave = false, goes_on = true;
+    for (bool first = true; goes_on; first = false) {
+        locks_acquire(LOCK_REGION);
+        if (first) {
+            region_let_be(0);
+            region->spare_refused = false;
+            region->spare_below = 0;
+        }
+        bool some = !region->memory_was_locked && shed_some(region);
+        gave |= some;
+        goes_on = some || (region->spare_below != 0 && !region->spare_refused);
+        locks_release(LOCK_REGION);
+    }
     return gave;
 }
 
 bool region_shed_tables(bool force) {
     struct region *region = ro.region;
-    if (!region_has_spare(force) || atomic_load_relaxed(&region->memory_is_locked)) return false;
-    if (force)
-        locks_acquire(LOCK_REGION);
-    else if (!locks_try(LOCK_REGION))
-        return false;
-    region->lock_count++;
-    bool gave = force ? shed_all(region) : shed_some(region);
+    if (!region_has_spare(force)) return false;
+    if (force) return shed_all(region);
+    if (!locks_try(LOCK_REGION)) return false;
+    bool gave = !region->memory_was_locked && shed_some(region);
     locks_release(LOCK_REGION);
     return gave;
 }
@@ -169,4 +192,16 @@ void region_recover_spare(void) {
     for (uint32_t word = 0; word * 64 < region->extent; word++)
         spare += popcount64(region->described[word] & region_free_segments(region, word));
     region->spare = spare;
+}
+
+/* A thread that did not come along may have been told that its move has failed, and have left a
+   hole. */
+void region_recover_aside(void) {
+    struct region *region = ro.region;
+    bool hole = false;
+    for (uintptr_t i = 0; region->aside != 0 && i < ASIDE_BYTES; i += MAP_TABLE_BYTES_PER_SEGMENT)
+        hole |= os_reserve(MAP_TABLE_BYTES_PER_SEGMENT, ro.os_page, region->aside + i) != NULL;
+    if (!hole) return;
+    os_unreserve((void *)region->aside, ASIDE_BYTES);
+    region->aside = 0;
 }

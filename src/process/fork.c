@@ -191,7 +191,7 @@ MOAT_COLD static void recover_as(struct survivors survivors) {
         atomic_store_relaxed(&ro.region->committed, walk.committed);
         atomic_store_relaxed(&ro.region->splits, walk.splits);
     }
-    ro.region->memory_is_locked = false; /* a child's memory is not */
+    ro.region->memory_is_locked = ro.region->memory_was_locked = false; /* a child's is not */
     zero_size_recover();
     heap_pool_recover(survivors);
     for (uint32_t i = 0; i < ro.pool->mapped; i++)
