@@ -49,13 +49,15 @@ MOAT_INLINE enum remote_result claim(uintptr_t address) {
     return REMOTE_FREED;
 }
 
-MOAT_INLINE void announce(struct segment *segment, enum page_kind kind, uintptr_t address) {
+/* `skips`: a group that is named already, and whose name nobody has taken away since the claim, is
+   not named again: whoever takes it finds the claim. So frees in a row write one word, not two. */
+MOAT_INLINE void announce(struct segment *segment, enum page_kind kind, uintptr_t address,
+                          bool skips) {
     struct page *page = page_of(address, kind);
     size_t offset = (address - ro.region_base) & (page_kind_size(kind) - 1);
     uint64_t group = bit64(page_claim_group(kind, offset));
-    /* Named already, and nobody has taken the name away since the claim: whoever does finds it. So
-       frees in a row write one word, not two. Pairs with the exchange of page_take_claims. */
-    if (atomic_load_seq_cst(&page->pending) & group) return;
+    /* pairs with the exchange of page_take_claims */
+    if (skips && (atomic_load_seq_cst(&page->pending) & group) != 0) return;
     /* pairs with page_take_claims and page_mark_full */
     uint64_t before = atomic_or_acq_rel(&page->pending, group);
     if (before == PENDING_FULL) wake_owner(segment, page);
@@ -63,12 +65,13 @@ MOAT_INLINE void announce(struct segment *segment, enum page_kind kind, uintptr_
 
 enum remote_result remote_free(struct segment *segment, enum page_kind kind, uintptr_t address) {
     enum remote_result result = claim(address);
-    if (result == REMOTE_FREED) announce(segment, kind, address);
+    if (result == REMOTE_FREED) announce(segment, kind, address, true);
     return result;
 }
 
 enum remote_result remote_claim(uintptr_t address) { return claim(address); }
 
+/* What is announced is the release of the block, which is not in one order with `pending`. */
 void remote_announce(struct segment *segment, enum page_kind kind, uintptr_t address) {
-    announce(segment, kind, address);
+    announce(segment, kind, address, false);
 }
