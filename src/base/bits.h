@@ -15,6 +15,10 @@ MOAT_INLINE bool has_bit(uint64_t word, uint64_t index) {
 }
 MOAT_INLINE unsigned low_bit(uint64_t word) { return (unsigned)__builtin_ctzll(word); }
 MOAT_INLINE unsigned high_bit(uint64_t word) { return 63u - (unsigned)__builtin_clzll(word); }
+/* Two words at once, where a register holds them; of memory that is anybody's. */
+typedef uint64_t word_pair __attribute__((vector_size(16), may_alias));
+MOAT_INLINE uint64_t either_word(word_pair pair) { return pair[0] | pair[1]; }
+
 MOAT_INLINE unsigned popcount64(uint64_t word) { return (unsigned)__builtin_popcountll(word); }
 /* The checker holds that an unsigned 0 cannot be shifted. */
 /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */

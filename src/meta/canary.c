@@ -96,15 +96,12 @@ uintptr_t canary_check(uintptr_t block, uintptr_t from, uintptr_t to) {
 }
 
 uintptr_t zero_check(uintptr_t from, uintptr_t to) {
-    const uint64_t *word = (const uint64_t *)from, *end = (const uint64_t *)to;
-    uint64_t any = 0, other = 0;
-    for (; end - word >= 4; word += 4) {
-        any |= atomic_load_unseen(word) | atomic_load_unseen(word + 1);
-        other |= atomic_load_unseen(word + 2) | atomic_load_unseen(word + 3);
-    }
-    any |= other;
-    if (word < end) any |= atomic_load_unseen(word) | atomic_load_unseen(word + 1);
-    if (MOAT_LIKELY(any == 0)) return 0;
+    const volatile word_pair *pair = (const volatile word_pair *)from;
+    const volatile word_pair *end = (const volatile word_pair *)to;
+    word_pair any = {0, 0};
+    for (; end - pair >= 4; pair += 4) any |= (pair[0] | pair[1]) | (pair[2] | pair[3]);
+    for (; pair < end; pair++) any |= *pair;
+    if (MOAT_LIKELY(either_word(any) == 0)) return 0;
     while (from < to && atomic_load_unseen((const unsigned char *)from) == 0) from++;
     return from;
 }

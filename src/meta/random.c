@@ -13,36 +13,42 @@
 #include "os/os.h"
 #include "report/report.h"
 
-#define REFILL_BLOCKS 4
 #define BLOCK_WORDS 8 /* 64-bit */
 #define KEY_WORDS 4
 
 static_assert(REFILL_BLOCKS * BLOCK_WORDS >= KEY_WORDS + RANDOM_WORDS,
               "a refill fills key and words");
 
-MOAT_INLINE uint32_t rotl32(uint32_t word, unsigned by) {
-    return (word << by) | (word >> (32 - by));
+/* The same word of four blocks. */
+typedef uint32_t lanes __attribute__((vector_size(4 * sizeof(uint32_t))));
+static_assert(sizeof(lanes) == REFILL_BLOCKS * sizeof(uint32_t), "a lane for each block");
+
+MOAT_INLINE lanes rotl_lanes(lanes words, unsigned by) {
+    return (words << by) | (words >> (32 - by));
 }
+MOAT_INLINE lanes all_lanes(uint32_t word) { return (lanes){word, word, word, word}; }
 
 #define QUARTER_ROUND(a, b, c, d)                                                                  \
     do {                                                                                           \
         a += b;                                                                                    \
-        d = rotl32(d ^ a, 16);                                                                     \
+        d = rotl_lanes(d ^ a, 16);                                                                 \
         c += d;                                                                                    \
-        b = rotl32(b ^ c, 12);                                                                     \
+        b = rotl_lanes(b ^ c, 12);                                                                 \
         a += b;                                                                                    \
-        d = rotl32(d ^ a, 8);                                                                      \
+        d = rotl_lanes(d ^ a, 8);                                                                  \
         c += d;                                                                                    \
-        b = rotl32(b ^ c, 7);                                                                      \
+        b = rotl_lanes(b ^ c, 7);                                                                  \
     } while (0)
 
-void random_chacha20_block(uint32_t out[16], const uint32_t key[8], uint32_t counter,
-                           const uint32_t nonce[3]) {
-    uint32_t start[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0], key[1],
-                          key[2],     key[3],     key[4],     key[5],     key[6], key[7],
-                          counter,    nonce[0],   nonce[1],   nonce[2]};
-    uint32_t x[16];
-    for (unsigned i = 0; i < 16; i++) x[i] = start[i];
+void random_chacha20_blocks(uint32_t out[REFILL_BLOCKS][16], const uint32_t key[8],
+                            uint32_t counter, const uint32_t nonce[3]) {
+    const uint32_t start[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0], key[1],
+                                key[2],     key[3],     key[4],     key[5],     key[6], key[7],
+                                counter,    nonce[0],   nonce[1],   nonce[2]};
+    const lanes number = {0, 1, 2, 3};
+    lanes x[16];
+    for (unsigned i = 0; i < 16; i++) x[i] = all_lanes(start[i]);
+    x[12] += number;
     for (unsigned round = 0; round < 10; round++) {
         QUARTER_ROUND(x[0], x[4], x[8], x[12]);
         QUARTER_ROUND(x[1], x[5], x[9], x[13]);
@@ -53,7 +59,11 @@ void random_chacha20_block(uint32_t out[16], const uint32_t key[8], uint32_t cou
         QUARTER_ROUND(x[2], x[7], x[8], x[13]);
         QUARTER_ROUND(x[3], x[4], x[9], x[14]);
     }
-    for (unsigned i = 0; i < 16; i++) out[i] = x[i] + start[i];
+    for (unsigned i = 0; i < 16; i++) {
+        lanes sum = x[i] + all_lanes(start[i]);
+        if (i == 12) sum += number;
+        for (unsigned block = 0; block < REFILL_BLOCKS; block++) out[block][i] = sum[block];
+    }
 }
 
 /* A store the compiler may not drop, for what must not stay in memory. */
@@ -67,7 +77,7 @@ static void step_root(struct random_root *root, uint64_t input, uint64_t *seed) 
     const uint32_t nonce[3] = {(uint32_t)input, (uint32_t)(input >> 32),
                                (uint32_t)(root->steps >> 32)};
     union {
-        uint32_t narrow[16];
+        uint32_t narrow[REFILL_BLOCKS][16]; /* the first is used */
         uint64_t wide[2 * KEY_WORDS];
     } block;
     uint32_t key[2 * KEY_WORDS];
@@ -75,7 +85,7 @@ static void step_root(struct random_root *root, uint64_t input, uint64_t *seed) 
         key[2 * i] = (uint32_t)root->key[i];
         key[2 * i + 1] = (uint32_t)(root->key[i] >> 32);
     }
-    random_chacha20_block(block.narrow, key, (uint32_t)root->steps++, nonce);
+    random_chacha20_blocks(block.narrow, key, (uint32_t)root->steps++, nonce);
     for (unsigned i = 0; i < KEY_WORDS; i++) root->key[i] = block.wide[i];
     for (unsigned i = 0; seed != NULL && i < KEY_WORDS; i++) seed[i] = block.wide[KEY_WORDS + i];
     erase(&block, sizeof block);
@@ -119,8 +129,7 @@ static void refill(struct random *random) {
         key[2 * i] = (uint32_t)random->key[i];
         key[2 * i + 1] = (uint32_t)(random->key[i] >> 32);
     }
-    for (uint32_t block = 0; block < REFILL_BLOCKS; block++)
-        random_chacha20_block(stream.narrow[block], key, block, nonce);
+    random_chacha20_blocks(stream.narrow, key, 0, nonce);
     for (unsigned i = 0; i < KEY_WORDS; i++) random->key[i] = stream.wide[i];
     for (unsigned i = 0; i < RANDOM_WORDS; i++) random->words[i] = stream.wide[KEY_WORDS + i];
     random->left = RANDOM_WORDS;

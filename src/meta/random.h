@@ -43,8 +43,10 @@ uint64_t random_next(struct random *random);
 uint32_t random_below(struct random *random, uint32_t bound);
 /* Replaces the state by one derived from `seed` alone: for replayable harnesses and tests. */
 void random_seed_fixed(struct random *random, uint64_t seed);
-/* The block function of RFC 8439, section 2.3, on 32-bit words; for random.c and its test. */
-void random_chacha20_block(uint32_t out[16], const uint32_t key[8], uint32_t counter,
-                           const uint32_t nonce[3]);
+/* The block function of RFC 8439, section 2.3, on 32-bit words, for as many values of the counter;
+   for random.c and its test. */
+#define REFILL_BLOCKS 4
+void random_chacha20_blocks(uint32_t out[REFILL_BLOCKS][16], const uint32_t key[8],
+                            uint32_t counter, const uint32_t nonce[3]);
 
 #endif
