@@ -95,6 +95,7 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     run->kept_bytes = 0;
     run->tolerated = 0;
     run->faults_armed = 0;
+    run->is_limited = false;
     run->failures_before = 0;
     run->expect = run->racing = (struct expectation){0, 0};
     shadow_reset(&run->shadow, input->seed,

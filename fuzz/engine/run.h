@@ -47,6 +47,7 @@ struct run {
     /* KIND_BITs that may be reported from now on at any address: free memory was overwritten */
     unsigned tolerated;
     unsigned faults_armed; /* so far in this run */
+    bool is_limited;       /* the fault that is armed is a limit on all memory */
     /* system calls that had failed before the current operation */
     uint64_t failures_before;
     uint64_t failures;     /* system calls that failed, when the run has ended */

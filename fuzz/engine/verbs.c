@@ -60,6 +60,17 @@ static void judge_new(struct run *run, uintptr_t start, size_t usable, size_t al
         run_fail(run, "there is no guard behind a block of %zu bytes", usable);
 }
 
+/* There was no memory for a block that may have a page. One thread's heap has all that lies unused,
+   and has given it back before it gave up: nothing is left that a trim could give. */
+static void judge_shortage(struct run *run, size_t size) {
+    const struct subject *subject = run->subject;
+    if (!run->is_limited || run->threads_most > 1 || size - 1 >= LARGE_MAX) return;
+    size_t committed = subject->committed();
+    subject->trim();
+    if (subject->committed() >= committed || subject->malloc(size) == NULL) return;
+    run_fail(run, "there was no memory for %zu bytes while some lay unused", size);
+}
+
 /* Of a block that has a page for sure. */
 static uint64_t secret_of(const struct run *run, uintptr_t start, size_t usable, size_t alignment) {
     bool has_page = usable != 0 && usable < GUARDED_AT_STRICT && alignment <= SMALL_MAX;
@@ -157,6 +168,7 @@ void verb_allocate(struct run *run, const struct input_op *op) {
     }
     if (!block) {
         judge_null(run, size, 1, zeroed ? "calloc" : "malloc");
+        judge_shortage(run, size);
         return;
     }
     expect_errno(run, ERRNO_MARK, zeroed ? "calloc" : "malloc");
@@ -383,10 +395,12 @@ void verb_fault(struct run *run, const struct input_op *op) {
     enum { MORE_MAX = 5 * 1024 * 1024 }; /* a segment and something */
     if (run->faults_armed >= run->input->fault_budget || run->subject->fault_kinds == 0) return;
     run->faults_armed++;
+    run->is_limited = false;
     bool for_good = (run->input->flags & INPUT_SHORTAGE) != 0;
     if (for_good && run->faults_armed % 2 == 0) {
         run->subject->fail_none();
     } else if (for_good && op->other & 8) {
+        run->is_limited = true;
         run->subject->limit(op->value % MORE_MAX);
     } else {
         run->subject->fail_nth(op->value % run->subject->fault_kinds, 1 + op->other % 8, for_good);

@@ -224,7 +224,7 @@ void heap_release_page(struct heap *heap, struct page *page);
 /* Whether a limit may end the memory of this process before the machine's ends. */
 bool heap_is_limited(void);
 /* There is no memory for more of the segment: it is in no list of open ones until one of its pages
-   comes back. */
+   comes back, and is given back if it has none. */
 void heap_close_segment(struct heap *heap, struct segment *segment);
 
 /* heap_abandon.c: segments change hands. Inside enter/leave. */

@@ -23,10 +23,6 @@ static void leave_open_list(struct heap *heap, struct segment *segment) {
     segment->open_list = OPEN_NONE;
 }
 
-void heap_close_segment(struct heap *heap, struct segment *segment) {
-    leave_open_list(heap, segment);
-}
-
 /* The purge walk stands before a segment that leaves: it goes on behind it. */
 static void pass_over(struct heap *heap, const struct segment *segment) {
     if (heap->purge_segment != segment_index(segment)) return;
@@ -42,6 +38,17 @@ void heap_list_remove(struct heap *heap, struct segment *segment) {
     if (list_is_empty(&heap->lists[index & 63])) heap->listed &= ~bit64(index);
     heap->segments--;
     heap->used -= segment_slots(segment, segment->pages_used);
+}
+
+/* An empty one is of no use as it is, and nothing would come by it again; what all threads share
+   stays. */
+void heap_close_segment(struct heap *heap, struct segment *segment) {
+    if (segment->pages_used != 0 || heap == heap_at(HEAP_LATE)) {
+        leave_open_list(heap, segment);
+        return;
+    }
+    heap_list_remove(heap, segment);
+    segment_destroy(segment);
 }
 
 void heap_update_open(struct heap *heap, struct segment *segment) {

@@ -131,6 +131,22 @@ START_TEST(what_ended_threads_left_serves_too) {
 }
 END_TEST
 
+/* An empty segment that a page of another kind was tried in, which had no room to become usable. */
+START_TEST(what_was_too_little_for_a_large_block_serves_small_ones) {
+    core_begin(&owner);
+    ck_assert_ptr_nonnull(alloc_block(100));
+    harness_limit_committed(harness_committed_bytes() + 800 * KIB);
+    void *medium = alloc_block(20000);
+    ck_assert_ptr_nonnull(medium);
+    alloc_free(medium);
+    ck_assert_ptr_null(alloc_block(800000));
+    size_t size = 0;
+    while (alloc_block(SIZE) != NULL) size += SIZE;
+    ck_assert_uint_gt(size, 300 * KIB);
+    check_all();
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("heap_shortage");
     TCase *group = tcase_create("heap_shortage");
@@ -139,6 +155,7 @@ int main(void) {
     tcase_add_test(group, a_failure_that_repeats_takes_few_steps_in_a_heap_of_any_size);
     tcase_add_test(group, whatever_is_freed_serves_the_next_allocation);
     tcase_add_test(group, what_ended_threads_left_serves_too);
+    tcase_add_test(group, what_was_too_little_for_a_large_block_serves_small_ones);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
