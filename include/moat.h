@@ -90,6 +90,7 @@ struct moat_stats {
     size_t heaps;          /* thread heaps ever made */
     size_t locks_taken;    /* times a process-wide lock was taken */
     size_t growth_blocked; /* growths that a mapping behind a table forbade */
+    size_t samples;        /* guarded samples handed out */
 };
 void moat_stats_get(struct moat_stats *stats);
 

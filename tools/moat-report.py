@@ -21,6 +21,9 @@ JSON_VERSION = 1
 # Of a log that is no log, or was made by somebody else.
 LINE_MAX = 1 << 16
 FRAMES_MAX = 256
+KEPT_MAX = 2  # stacks beside that of the misuse: who allocated the block, and who freed it
+ALONE = ("huge", "sample")
+KEPT_LINE = re.compile(r"moat: stack of its (allocation|free), by thread (\d+):")
 TOOL_SECONDS = 120
 
 FIRST_LINE = re.compile(r"moat: (fatal|error): ([a-z-]+): (.*) at (0x[0-9a-f]+)$")
@@ -89,6 +92,10 @@ class Report:
         self.process = None
         self.notes = []
         self.frames = []
+        self.kept = []  # (whose, frames)
+
+    def all_frames(self):
+        return self.frames + [frame for _, frames in self.kept for frame in frames]
 
 
 def find_first_line(text, number):
@@ -105,7 +112,7 @@ def find_first_line(text, number):
 def parse_page(report, found):
     report.page = int(found.group(1), 16)
     parts = (found.group(2) or "").split(", ")
-    report.is_alone = parts[0] == "huge"
+    report.is_alone = parts[0] in ALONE
     for part in parts:
         size = SIZE.match(part)
         if size:
@@ -120,8 +127,14 @@ def add_line(report, text):
         frame = Frame(int(number), module, int(offset, 16))
         frame.build_id = build_id or ""
         frame.function = f"{function}+{into}" if function else ""
-        if len(report.frames) < FRAMES_MAX:
-            report.frames.append(frame)
+        frames = report.kept[-1][1] if report.kept else report.frames
+        if len(frames) < FRAMES_MAX:
+            frames.append(frame)
+        return
+    found = KEPT_LINE.match(text)
+    if found:
+        if len(report.kept) < KEPT_MAX:
+            report.kept.append((f"{found.group(1)}, by thread {found.group(2)}", []))
         return
     found = BLOCK_LINE.match(text)
     if found:
@@ -161,6 +174,12 @@ def address_of(value):
 def part_of(data, name):
     value = data.get(name)
     return value if isinstance(value, dict) else {}
+
+
+def frames_of(data):
+    stack = data.get("stack")
+    frames = stack[:FRAMES_MAX] if isinstance(stack, list) else []
+    return [frame_of(i, frame) for i, frame in enumerate(frames) if isinstance(frame, dict)]
 
 
 def frame_of(number, data):
@@ -216,16 +235,18 @@ def report_of_json(text, line):
     report.block, report.size = address_of(block.get("address")), number_of(block.get("size"))
     report.state = text_of(block.get("state"))
     report.page, report.page_size = address_of(page.get("address")), number_of(page.get("size"))
-    report.is_alone = page.get("kind") == "huge"
+    report.is_alone = page.get("kind") in ALONE
     report.thread, report.process = number_of(data.get("thread")), number_of(data.get("process"))
     for name in ("before", "behind"):
         beside = part_of(data, name)
         if beside:
             report.beside[name] = (address_of(beside.get("address")), text_of(beside.get("state")))
-    stack = data.get("stack")
-    frames = stack[:FRAMES_MAX] if isinstance(stack, list) else []
-    report.frames = [frame_of(i, frame) for i, frame in enumerate(frames)
-                     if isinstance(frame, dict)]
+    report.frames = frames_of(data)
+    for name in ("allocation", "free"):
+        kept = part_of(data, name)
+        if kept:
+            thread = number_of(kept.get("thread"))
+            report.kept.append((f"{name}, by thread {thread}", frames_of(kept)))
     report.notes = list(notes_of_json(data))
     return report
 
@@ -425,7 +446,7 @@ def symbolize_module(command, path, frames, warn):
 
 def symbolize(report, files, command):
     modules = {}
-    for frame in report.frames:
+    for frame in report.all_frames():
         modules.setdefault((frame.module, frame.build_id), []).append(frame)
     for frames in modules.values():
         for path in files.candidates(frames[0]):
@@ -491,6 +512,15 @@ def describe_frame(frame):
     return lines
 
 
+def print_calls(title, frames, out):
+    print(f"\n  {title}", file=out)
+    for frame in frames:
+        first, *rest = describe_frame(frame)
+        print(f"  #{frame.number:<3}{first}", file=out)
+        for line in rest:
+            print(f"      {line}", file=out)
+
+
 def print_report(report, number, count, out):
     end = "" if report.ends else " (the process went on)"
     title = f"{report.kind}: {report.what}" if report.kind else report.what
@@ -502,13 +532,10 @@ def print_report(report, number, count, out):
     if drawing:
         print("\n" + "\n".join(f"  {line}".rstrip() for line in drawing), file=out)
     if report.frames:
-        print("\n  Calls, innermost first:", file=out)
-        for frame in report.frames:
-            first, *rest = describe_frame(frame)
-            print(f"  #{frame.number:<3}{first}", file=out)
-            for line in rest:
-                print(f"      {line}", file=out)
-    elif report.kind:
+        print_calls("Calls, innermost first:", report.frames, out)
+    for whose, frames in report.kept:
+        print_calls(f"Calls of its {whose}:", frames, out)
+    if not report.frames and report.kind:
         print("\n  The log has no stack of it.", file=out)
 
 

@@ -59,6 +59,7 @@ static void touch_records(void) {
     arena_touch((uintptr_t)ro.pool, sizeof *ro.pool);
     arena_touch((uintptr_t)ro.huge, sizeof *ro.huge);
     arena_touch((uintptr_t)ro.zero_size, sizeof *ro.zero_size);
+    if (ro.options.sample != 0) arena_touch((uintptr_t)ro.samples, sizeof *ro.samples);
     arena_touch((uintptr_t)ro.random_root, sizeof *ro.random_root);
     arena_touch((uintptr_t)ro.randoms, ro.pool->made * sizeof(struct heap_random));
     arena_touch(ro.heaps_base, ro.pool->made * HEAP_SIZE);

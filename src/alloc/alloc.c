@@ -11,6 +11,7 @@
 #include "alloc/alloc.h"
 #include "alloc/diagnose.h"
 #include "alloc/found.h"
+#include "alloc/sampling.h"
 #include "alloc/strict.h"
 #include "heap/huge.h"
 #include "heap/quarantine.h"
@@ -38,10 +39,17 @@ MOAT_COLD static enum readiness make_ready(void) {
     return ro_is_strict() ? READY_STRICT : READY;
 }
 
-/* The default level, and nothing to be done first: the mark of the strict level is never this. A
+/* The default level, and nothing to be done first: the mark of the strict level is below this. A
    verb for which it is false goes on in one of the functions named _otherwise, and is called again
    from there if all it takes was to get ready. */
 MOAT_INLINE bool is_ready(void) {
+    /* pairs with recover_as */
+    return MOAT_LIKELY(ro_is_started() && thread_word() != THREAD_BUSY &&
+                       atomic_load_acquire(ro.fork_mark) > FORK_RECOVERED_STRICT);
+}
+
+/* And there are no samples. */
+MOAT_INLINE bool is_ready_without_samples(void) {
     /* pairs with recover_as */
     return MOAT_LIKELY(ro_is_started() && thread_word() != THREAD_BUSY &&
                        atomic_load_acquire(ro.fork_mark) == FORK_RECOVERED);
@@ -159,21 +167,26 @@ MOAT_INLINE void *refill_and_pop(size_t size) {
     return block;
 }
 
+MOAT_INLINE void *ready_block(size_t size, bool zero) {
+    if (MOAT_UNLIKELY(size == 0)) return allocate_empty(GRANULE);
+    if (size <= LARGE_MAX) return allocate_class(size_class_of(size), zero);
+    if (size > PTRDIFF_MAX) return NULL;
+    return allocate_huge(size, 1, zero);
+}
+
 MOAT_COLD static void *block_otherwise(size_t size, bool zero) {
     enum readiness ready = make_ready();
     if (ready == READY_STRICT) return strict_block(size, GRANULE, FAMILY_MALLOC);
     if (ready == NOT_READY) return NULL;
-    return zero ? alloc_zeroed(size) : alloc_block_slow(size);
+    void *sample = ro_is_sampling() ? sampling_take(size, GRANULE) : NULL;
+    return sample != NULL ? sample : ready_block(size, zero);
 }
 
 void *alloc_block_slow(size_t size) {
     void *block = refill_and_pop(size);
     if (MOAT_LIKELY(block != NULL)) return block;
-    if (!is_ready()) return block_otherwise(size, false);
-    if (MOAT_UNLIKELY(size == 0)) return allocate_empty(GRANULE);
-    if (size <= LARGE_MAX) return allocate_class(size_class_of(size), false);
-    if (size > PTRDIFF_MAX) return NULL;
-    return allocate_huge(size, 1, false);
+    if (!is_ready_without_samples()) return block_otherwise(size, false);
+    return ready_block(size, false);
 }
 
 void *alloc_mark_family(void *block, enum family family) {
@@ -183,8 +196,8 @@ void *alloc_mark_family(void *block, enum family family) {
 
 static MOAT_NOINLINE void *alloc_zeroed_slow(size_t size) {
     void *block = alloc_block_slow(size);
-    /* at the strict level it is zero, and has a canary at its end */
-    if (block != NULL && !ro_is_strict())
+    /* at the strict level it is zero, and has a canary at its end; so is a sample */
+    if (block != NULL && !ro_is_strict() && !(ro_is_sampling() && sampling_is_sample(block)))
         fill_with_zeros(block, size_class_bytes(size_class_of(size)));
     return block;
 }
@@ -196,24 +209,31 @@ void *alloc_zeroed(size_t size) {
         __builtin_memset(block, 0, size_class_bytes(size_class_of(size)));
         return block;
     }
-    if (!is_ready()) return block_otherwise(size, true);
-    if (size == 0) return allocate_empty(GRANULE);
-    if (size <= LARGE_MAX) return allocate_class(size_class_of(size), true);
-    if (size > PTRDIFF_MAX) return NULL;
-    return allocate_huge(size, 1, true);
+    if (!is_ready_without_samples()) return block_otherwise(size, true);
+    return ready_block(size, true);
+}
+
+MOAT_INLINE void *ready_aligned(size_t alignment, size_t size) {
+    if (size - 1 < LARGE_MAX && alignment <= LARGE_MAX) {
+        size_t request = aligned_request(alignment, size);
+        if (request <= LARGE_MAX) return allocate_class(size_class_of(request), false);
+    }
+    return size == 0 ? allocate_empty(alignment) : allocate_huge(size, alignment, false);
 }
 
 MOAT_COLD static void *aligned_otherwise(size_t alignment, size_t size) {
     enum readiness ready = make_ready();
     if (ready == READY_STRICT) return strict_block(size, alignment, FAMILY_MALLOC);
-    return ready == READY ? alloc_aligned(alignment, size) : NULL;
+    if (ready == NOT_READY) return NULL;
+    void *sample = ro_is_sampling() ? sampling_take(size, alignment) : NULL;
+    return sample != NULL ? sample : ready_aligned(alignment, size);
 }
 
 /* As alloc_block_slow; `request`: what aligned_request has made of the two. */
 static MOAT_NOINLINE void *alloc_aligned_slow(size_t alignment, size_t size, size_t request) {
     void *block = refill_and_pop(request);
     if (MOAT_LIKELY(block != NULL)) return block;
-    if (!is_ready()) return aligned_otherwise(alignment, size);
+    if (!is_ready_without_samples()) return aligned_otherwise(alignment, size);
     return allocate_class(size_class_of(request), false);
 }
 
@@ -228,7 +248,7 @@ void *alloc_aligned(size_t alignment, size_t size) {
         }
     }
     if (size > PTRDIFF_MAX) return NULL;
-    if (!is_ready()) return aligned_otherwise(alignment, size);
+    if (!is_ready_without_samples()) return aligned_otherwise(alignment, size);
     if (size == 0) return allocate_empty(alignment);
     return allocate_huge(size, alignment, false);
 }
@@ -266,9 +286,9 @@ MOAT_INLINE struct found find_shown(uintptr_t address, uintptr_t shown, enum ver
     found.segment = segment_of(address);
     /* pairs with the store that made the segment what it is */
     found.word = atomic_load_acquire(&found.segment->owner);
-    if (MOAT_UNLIKELY(owner_kind(found.word) == OWNER_UNUSED) && may_be_too_early())
+    if (MOAT_UNLIKELY(owner_kind_but_samples(found.word) == OWNER_UNUSED) && may_be_too_early())
         found.word = atomic_load_acquire(&found.segment->owner); /* pairs likewise */
-    enum owner_kind kind = owner_kind(found.word);
+    enum owner_kind kind = owner_kind_but_samples(found.word);
     if (kind == OWNER_UNUSED) { /* no map there */
         report_not_live(shown, verb);
         return not_found;
@@ -286,13 +306,14 @@ MOAT_INLINE struct found find_shown(uintptr_t address, uintptr_t shown, enum ver
     case OWNER_SMALL:
     case OWNER_MEDIUM:
     case OWNER_LARGE: {
-        const struct page *page = page_of(address, owner_page_kind(found.word));
+        const struct page *page = page_of(address, (enum page_kind)kind);
         found.block_size = page->block_size;
         found.size_class = page->size_class;
         break;
     }
     case OWNER_HUGE: found.block_size = atomic_load_relaxed(&found.segment->committed); break;
     case OWNER_ZERO_SIZE: break;
+    case OWNER_SAMPLES: /* see find_any */
     case OWNER_UNUSED:
     case OWNER_FREEING:
     case OWNER_FREED: report_not_live(shown, verb); return not_found;
@@ -304,8 +325,24 @@ MOAT_INLINE struct found find_ready(uintptr_t address, enum verb verb) {
     return find_shown(address, address, verb);
 }
 
+/* The same where there may be samples. */
+MOAT_NOINLINE static struct found find_any(uintptr_t address, uintptr_t shown, enum verb verb) {
+    struct sample_view view;
+    if (!ro_is_sampling() || !may_hold(address)) return find_shown(address, shown, verb);
+    struct segment *segment = segment_of(address);
+    /* pairs with the store that made the segment what it is */
+    uint64_t word = atomic_load_acquire(&segment->owner);
+    if (owner_kind(word) == OWNER_UNUSED && may_be_too_early())
+        word = atomic_load_acquire(&segment->owner); /* pairs likewise */
+    if (owner_kind(word) != OWNER_SAMPLES) return find_shown(address, shown, verb);
+    if (sample_find(address, &view))
+        return (struct found){segment, word, view.size, SIZE_CLASS_NONE};
+    report_not_live(shown, verb);
+    return not_found;
+}
+
 struct found alloc_find_live(uintptr_t base, uintptr_t shown, enum verb verb) {
-    return find_shown(base, shown, verb);
+    return find_any(base, shown, verb);
 }
 
 /* The last block of an abandoned segment was freed, as far as the hint knows: give it back through
@@ -398,11 +435,12 @@ static bool free_without_page(struct segment *segment, uint64_t word, uintptr_t 
     case OWNER_SMALL:
     case OWNER_MEDIUM:
     case OWNER_LARGE: /* who has a page asks it first */
+    case OWNER_SAMPLES:
     case OWNER_UNUSED:
     case OWNER_FREEING:
     case OWNER_FREED: break;
     }
-    return false;
+    return owner_kind(word) == OWNER_SAMPLES && sampling_free(address);
 }
 
 /* Without total store order: `nothing_seen`: not even what lived there before; else a huge block
@@ -498,9 +536,32 @@ static void *move_block(void *block, size_t old_size, size_t new_size) {
     return moved;
 }
 
+MOAT_INLINE void *resize_found(struct found found, void *block, size_t new_size) {
+    if (new_size > PTRDIFF_MAX) return NULL;
+    if (found.size_class != SIZE_CLASS_NONE) {
+        /* In place only within the class: what free_sized will be told leads to the same class
+           then. */
+        if (new_size != 0 && new_size <= LARGE_MAX && size_class_of(new_size) == found.size_class)
+            return block;
+    } else if (owner_kind_but_samples(found.word) == OWNER_HUGE && new_size > LARGE_MAX) {
+        enum huge_result result =
+            huge_resize(found.segment, found.word, huge_round(new_size), &block);
+        if (result == HUGE_LOST) {
+            diagnose_not_live((uintptr_t)block, VERB_RESIZE);
+            return NULL;
+        }
+        if (result == HUGE_OK) return block;
+    } else if (owner_kind_but_samples(found.word) == OWNER_UNUSED) {
+        return NULL; /* reported */
+    }
+    return move_block(block, found.block_size, new_size);
+}
+
 MOAT_COLD static void *resize_otherwise(void *block, size_t new_size) {
     switch (make_ready()) {
-    case READY: return alloc_resize(block, new_size);
+    case READY:
+        return resize_found(find_any((uintptr_t)block, (uintptr_t)block, VERB_RESIZE), block,
+                            new_size);
     case READY_STRICT: return strict_resize(block, new_size);
     case NOT_READY: break;
     }
@@ -510,26 +571,18 @@ MOAT_COLD static void *resize_otherwise(void *block, size_t new_size) {
 
 void *alloc_resize(void *block, size_t new_size) {
     if (block == NULL) return alloc_block(new_size);
-    if (!is_ready()) return resize_otherwise(block, new_size);
-    struct found found = find_ready((uintptr_t)block, VERB_RESIZE);
-    if (new_size > PTRDIFF_MAX) return NULL;
-    if (found.size_class != SIZE_CLASS_NONE) {
-        /* In place only within the class: what free_sized will be told leads to the same class
-           then. */
-        if (new_size != 0 && new_size <= LARGE_MAX && size_class_of(new_size) == found.size_class)
-            return block;
-    } else if (owner_kind(found.word) == OWNER_HUGE && new_size > LARGE_MAX) {
-        enum huge_result result =
-            huge_resize(found.segment, found.word, huge_round(new_size), &block);
-        if (result == HUGE_LOST) {
-            diagnose_not_live((uintptr_t)block, VERB_RESIZE);
-            return NULL;
-        }
-        if (result == HUGE_OK) return block;
-    } else if (owner_kind(found.word) == OWNER_UNUSED) {
-        return NULL; /* reported */
-    }
-    return move_block(block, found.block_size, new_size);
+    if (!is_ready_without_samples()) return resize_otherwise(block, new_size);
+    return resize_found(find_ready((uintptr_t)block, VERB_RESIZE), block, new_size);
+}
+
+/* A sample is measured as the block that it is in place of. */
+static void measure_sample(uintptr_t address, struct found *found) {
+    struct sample_view view;
+    if (!sample_find(address, &view)) return; /* another thread frees it: the claim will tell */
+    if (view.size <= LARGE_MAX && view.alignment <= LARGE_MAX)
+        found->size_class = size_class_of_aligned(view.alignment, view.size);
+    found->block_size = found->size_class != SIZE_CLASS_NONE ? size_class_bytes(found->size_class)
+                                                             : huge_round(view.size);
 }
 
 static void check_sized(const struct found *found, uintptr_t address, size_t alignment,
@@ -570,8 +623,9 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size, enum f
         free_is_over(block, &(struct freeing){family, true, true, alignment, size}))
         return;
     if (HARDENED_RO && ro.options.sized != SIZED_OFF) {
-        struct found found = find_ready((uintptr_t)block, VERB_FREE);
+        struct found found = find_any((uintptr_t)block, (uintptr_t)block, VERB_FREE);
         if (MOAT_UNLIKELY(found.segment == NULL)) return;
+        if (owner_kind(found.word) == OWNER_SAMPLES) measure_sample((uintptr_t)block, &found);
         check_sized(&found, (uintptr_t)block, alignment, size);
     }
     alloc_free(block);
@@ -583,7 +637,8 @@ void alloc_free_aligned(void *block, size_t alignment, enum family family) {
         free_is_over(block, &(struct freeing){family, false, true, alignment, 0}))
         return;
     if (HARDENED_RO && ro.options.sized != SIZED_OFF) {
-        if (MOAT_UNLIKELY(find_ready((uintptr_t)block, VERB_FREE).segment == NULL)) return;
+        struct found found = find_any((uintptr_t)block, (uintptr_t)block, VERB_FREE);
+        if (MOAT_UNLIKELY(found.segment == NULL)) return;
         if (!is_power_of_two(alignment) || ((uintptr_t)block & (alignment - 1)) != 0)
             diagnose_mismatch(PHRASE_WRONG_ALIGNMENT, (uintptr_t)block, alignment,
                               (size_t)1 << low_bit((uintptr_t)block));
@@ -593,7 +648,7 @@ void alloc_free_aligned(void *block, size_t alignment, enum family family) {
 
 MOAT_COLD static size_t size_otherwise(const void *block) {
     switch (make_ready()) {
-    case READY: return alloc_usable_size(block);
+    case READY: return find_any((uintptr_t)block, (uintptr_t)block, VERB_SIZE_QUERY).block_size;
     case READY_STRICT: return strict_usable_size((uintptr_t)block);
     case NOT_READY: break;
     }
@@ -603,7 +658,7 @@ MOAT_COLD static size_t size_otherwise(const void *block) {
 
 size_t alloc_usable_size(const void *block) {
     if (block == NULL) return 0;
-    if (!is_ready()) return size_otherwise(block);
+    if (!is_ready_without_samples()) return size_otherwise(block);
     return find_ready((uintptr_t)block, VERB_SIZE_QUERY).block_size;
 }
 

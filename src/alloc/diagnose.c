@@ -8,6 +8,7 @@
 #include "alloc/surroundings.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
+#include "heap/sample.h"
 #include "report/who.h"
 
 enum finding { FOUND_FREE, FOUND_INSIDE, FOUND_NO_BLOCK, FOUND_OUTSIDE, FINDINGS };
@@ -94,6 +95,15 @@ static enum finding find_huge(uintptr_t address, struct report_facts *facts) {
     return live ? FOUND_INSIDE : FOUND_NO_BLOCK;
 }
 
+static enum finding find_sample(uintptr_t address, struct report_facts *facts) {
+    if (!sample_describe(address, facts)) {
+        facts->place = place_in_segment(address, OWNER_SAMPLES);
+        return FOUND_NO_BLOCK;
+    }
+    if (address == facts->block_start) return FOUND_FREE;
+    return address - facts->block_start < facts->block_size ? FOUND_INSIDE : FOUND_NO_BLOCK;
+}
+
 static enum finding look_up(uintptr_t address, struct report_facts *facts) {
     if (!region_contains(address)) {
         facts->place = place_of_own(address);
@@ -110,6 +120,7 @@ static enum finding look_up(uintptr_t address, struct report_facts *facts) {
         facts->page_kind = "zero-size";
         facts->place = place_in_segment(address, word);
         return address % GRANULE == 0 ? FOUND_FREE : FOUND_NO_BLOCK;
+    case OWNER_SAMPLES: return find_sample(address, facts);
     case OWNER_UNUSED: /* it may lie inside a run of segments that begins further down */
     case OWNER_HUGE:
     case OWNER_FREEING:

@@ -5,6 +5,7 @@
  * are near the truth: each field is read once, and a sum that comes out negative is left out.
  */
 #include "alloc/stats.h"
+#include "heap/sample.h"
 #include "process/state.h"
 
 static void add_pages(struct stats *stats, const struct segment *segment, enum page_kind kind) {
@@ -38,6 +39,12 @@ static void add_segment(struct stats *stats, const struct segment *segment) {
         stats->used_bytes += atomic_load_relaxed(&segment->committed);
         break;
     case OWNER_ZERO_SIZE: break;
+    case OWNER_SAMPLES: {
+        size_t count = sample_count(segment, &stats->used_bytes);
+        stats->samples += count;
+        stats->used_blocks += count;
+        break;
+    }
     case OWNER_UNUSED:
     case OWNER_FREEING:
     case OWNER_FREED: return;

@@ -10,6 +10,7 @@
 
 #include "alloc/alloc.h"
 #include "alloc/found.h"
+#include "alloc/sampling.h"
 #include "heap/damage.h"
 #include "heap/huge.h"
 #include "heap/quarantine.h"
@@ -142,9 +143,17 @@ static void *empty_block(size_t alignment, enum family family) {
     return block;
 }
 
+static void *sample_block(size_t size, size_t alignment, enum family family) {
+    void *block = sampling_take(size, alignment);
+    if (block != NULL) request_store((uintptr_t)block, GRANULE, (struct request){family, 0});
+    return block;
+}
+
 void *strict_block(size_t size, size_t alignment, enum family family) {
     if (size > PTRDIFF_MAX) return NULL;
     if (size == 0) return empty_block(alignment, family);
+    void *sample = ro_is_sampling() ? sample_block(size, alignment, family) : NULL;
+    if (sample != NULL) return sample;
     uint32_t size_class = class_for(size, alignment);
     void *block = NULL;
     bool fits = size_class != SIZE_CLASS_NONE;
@@ -176,6 +185,7 @@ static uintptr_t base_of(uintptr_t address) {
     case OWNER_SMALL:
     case OWNER_MEDIUM:
     case OWNER_LARGE:
+    case OWNER_SAMPLES:
     case OWNER_ZERO_SIZE: return address;
     case OWNER_HUGE:
     case OWNER_FREEING:
@@ -194,6 +204,24 @@ static uintptr_t find_base(uintptr_t address) {
     return base_of(address);
 }
 
+static bool is_sample(const struct target *target) {
+    return owner_kind(target->found.word) == OWNER_SAMPLES;
+}
+
+/* Its base is the first byte that can be touched, its end that of its last OS page. */
+static struct target find_sample(struct target target, enum verb verb) {
+    struct sample_view view;
+    if (!sample_find(target.address, &view)) {
+        diagnose_not_live(target.address, verb);
+        return no_target;
+    }
+    target.request.family = request_load(target.address, GRANULE).family;
+    target.base = view.pages;
+    target.size = view.end - target.address;
+    target.request.slack = target.size - view.size;
+    return target;
+}
+
 /* Reports, and gives address 0, unless it is a live block. */
 static struct target find(uintptr_t address, enum verb verb) {
     struct target target = {.address = address, .base = address};
@@ -204,6 +232,7 @@ static struct target find(uintptr_t address, enum verb verb) {
     }
     target.found = alloc_find_live(target.base, address, verb);
     if (target.found.segment == NULL) return no_target;
+    if (is_sample(&target)) return find_sample(target, verb);
     if (owner_kind(target.found.word) == OWNER_HUGE) {
         size_t size = request_size(target.base);
         target.size = round_up(address - target.base + size, ro.os_page) - (address - target.base);
@@ -234,6 +263,10 @@ size_t strict_usable_size(uintptr_t address) {
 /* What lies around the bytes that were asked for; 0: it is as it was left. */
 static uintptr_t check_canaries(const struct target *target) {
     uintptr_t end = target->address + target->size;
+    if (is_sample(target))
+        return sample_damage(
+            &(struct sample_view){.size = asked_for(target), .pages = target->base, .end = end},
+            target->address);
     uintptr_t wrong = canary_check(target->base, end - target->request.slack, end);
     if (wrong == 0 && target->base != target->address)
         wrong = canary_check(target->base, target->base, target->address);
@@ -291,6 +324,15 @@ static bool free_huge(const struct target *target, const struct freeing *how, st
     return true;
 }
 
+static bool free_sample(const struct target *target, const struct freeing *how) {
+    uint64_t since = sampling_clock();
+    if (!sample_claim(target->address)) return false;
+    (void)check_freeing(target, how); /* what is damaged goes away with its pages */
+    sample_close(target->address);
+    sampling_charge(since);
+    return true;
+}
+
 /* Inside the allocator from the claim on: a handler that forks then leaves what it finds to the
    thread that it interrupted. */
 static void free_target(const struct target *target, const struct freeing *how) {
@@ -303,8 +345,10 @@ static void free_target(const struct target *target, const struct freeing *how) 
     } else {
         uintptr_t outside = thread_enter();
         struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
-        freed = is_huge(target) ? free_huge(target, how, heap) : free_in_page(target, how, heap);
-        if (is_huge(target)) segment = NULL;
+        freed = is_huge(target)     ? free_huge(target, how, heap)
+                : is_sample(target) ? free_sample(target, how)
+                                    : free_in_page(target, how, heap);
+        if (is_huge(target) || is_sample(target)) segment = NULL;
         thread_leave_generic(outside);
     }
     if (MOAT_UNLIKELY(!freed))

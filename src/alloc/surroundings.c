@@ -7,6 +7,7 @@
 #include "alloc/surroundings.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
+#include "heap/sample.h"
 #include "meta/request.h"
 #include "os/peek.h"
 #include "process/state.h"
@@ -107,7 +108,7 @@ static bool has_blocks(uint32_t index) {
     /* pairs with the stores of every owner change */
     uint64_t word = atomic_load_acquire(&segment_at(index)->owner);
     return owner_has_pages(word) || owner_kind(word) == OWNER_HUGE ||
-           owner_kind(word) == OWNER_ZERO_SIZE;
+           owner_kind(word) == OWNER_ZERO_SIZE || owner_kind(word) == OWNER_SAMPLES;
 }
 
 static uintptr_t find_below(uintptr_t address) {
@@ -145,6 +146,8 @@ static size_t size_of_block(uintptr_t block) {
     const struct segment *segment = segment_of(block);
     uint64_t word = atomic_load_relaxed(&segment->owner);
     if (owner_has_pages(word)) return page_of(block, owner_page_kind(word))->block_size;
+    struct sample_view view;
+    if (owner_kind(word) == OWNER_SAMPLES) return sample_find(block, &view) ? view.size : 0;
     return owner_kind(word) == OWNER_HUGE ? atomic_load_relaxed(&segment->committed) : 0;
 }
 
@@ -171,6 +174,7 @@ void nearest_block(uintptr_t address, struct report_facts *facts) {
 const char *place_in_segment(uintptr_t address, uint64_t owner_word) {
     if (address < segment_address(1)) return "the guard before the heap";
     if (owner_kind(owner_word) == OWNER_ZERO_SIZE) return "memory of zero-size blocks";
+    if (owner_kind(owner_word) == OWNER_SAMPLES) return "memory of guarded samples";
     if (!owner_has_pages(owner_word)) return "a part of the heap that is not in use";
     if (address - round_down(address, SEGMENT_SIZE) >= SEGMENT_SIZE - ro.os_page)
         return "the guard behind a segment";

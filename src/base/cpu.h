@@ -68,6 +68,19 @@ MOAT_INLINE long cpu_system_call(long number, long a, long b, long c, long d, lo
 #define CPU_HAS_SYSTEM_CALL 0
 #endif
 
+/* What the kernel returns to from a signal handler: on some processors it wants to be told. Here
+   rather than from the C library, whose functions for it may be another library's. */
+#if defined(__x86_64__)
+#define CPU_SIGNAL_RETURN cpu_signal_return
+#define CPU_DEFINE_SIGNAL_RETURN                                                                   \
+    __attribute__((naked)) static void cpu_signal_return(void) {                                   \
+        __asm__("movq $15, %rax\n\tsyscall");                                                      \
+    }
+#else
+#define CPU_SIGNAL_RETURN NULL
+#define CPU_DEFINE_SIGNAL_RETURN
+#endif
+
 /* Fills and copies bytes from low addresses to high ones, without a call. */
 #if defined(__x86_64__)
 MOAT_INLINE void cpu_fill(void *start, unsigned char byte, size_t size) {

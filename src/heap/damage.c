@@ -3,7 +3,7 @@
  */
 #include "heap/damage.h"
 
-#include "heap/segment.h"
+#include "heap/sample.h"
 #include "meta/request.h"
 
 /* Fills in what is known of the block. Where it ends for its user, if it has one. */
@@ -15,6 +15,10 @@ static void describe(uintptr_t block, bool in_use, struct report_facts *facts) {
         enum page_kind kind = owner_page_kind(word);
         page_describe(page_of(block, kind), kind, block, facts);
         if (in_use) facts->block_size -= request_load(block, facts->block_size).slack;
+        return;
+    }
+    if (owner_kind(word) == OWNER_SAMPLES) {
+        (void)sample_describe(block, facts);
         return;
     }
     facts->page_kind = "huge";

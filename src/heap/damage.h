@@ -1,8 +1,8 @@
 /*
  * damage: reports on what a block holds: bytes behind what was asked for, or of freed memory.
  *
- * The strict level alone finds any. The block is the caller's, or nobody's: nothing else may free
- * it, or hand it out.
+ * The strict level finds them, and samples. The block is the caller's, or nobody's: nothing else
+ * may free it, or hand it out.
  */
 #ifndef MOAT_DAMAGE_H
 #define MOAT_DAMAGE_H

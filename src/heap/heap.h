@@ -98,6 +98,7 @@ struct heap {
     uint32_t purge_from;          /* where the purge walk over what is abandoned stands */
     uint32_t adopt_from;          /* where to look for abandoned segments next */
     struct quarantine quarantine;
+    uint64_t until_sample; /* allocations until the next sample, that one included; 0: not drawn */
     uint64_t chances;      /* of the strict level: random bits that were not used yet, */
     uint32_t chances_left; /* and how many */
 };

@@ -510,7 +510,8 @@ struct segment *huge_find(uintptr_t address) {
         case OWNER_SMALL:
         case OWNER_MEDIUM:
         case OWNER_LARGE:
-        case OWNER_ZERO_SIZE: return freed;
+        case OWNER_ZERO_SIZE:
+        case OWNER_SAMPLES: return freed;
         }
     }
     return freed;

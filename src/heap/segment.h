@@ -12,6 +12,7 @@
  *   unused    -> HUGE.generation -> FREEING.generation -> FREED.generation      (huge.c)
  *   HUGE      -> FREEING, RESIZING -> HUGE, or FREED when its pages have moved   (huge.c)
  *   unused    -> ZERO_SIZE                                                      (zero_size.c)
+ *   unused    -> SAMPLES                                                        (sample.c)
  *
  * Structures are type-stable: never unmapped, reused only as segments. A stale remote thread may
  * still set `woken` and the wake word of the owner it read; both are hints.
@@ -40,17 +41,19 @@ enum owner_kind {
     OWNER_FREEING, /* its one winning free, or a resize, is at work */
     /* was huge; kept until the segment is used anew, so that a second free is known as such */
     OWNER_FREED,
-    OWNER_ZERO_SIZE /* zero-size blocks */
+    OWNER_ZERO_SIZE, /* zero-size blocks */
+    /* guarded samples; whoever looks at the three lowest bits alone takes it for OWNER_FREED */
+    OWNER_SAMPLES = OWNER_FREED | 8
 };
-#define OWNER_KIND_MASK ((uint64_t)7)
-static_assert(OWNER_ZERO_SIZE <= OWNER_KIND_MASK, "every kind fits below the flags");
-#define OWNER_ABANDONED ((uint64_t)8) /* no heap, findable through a bitmap of abandoned ones */
+#define OWNER_KIND_MASK ((uint64_t)15)
+static_assert(OWNER_SAMPLES <= OWNER_KIND_MASK, "every kind fits below the flags");
+#define OWNER_ABANDONED ((uint64_t)16) /* no heap, findable through a bitmap of abandoned ones */
 /* with ABANDONED: who reclaims it makes lists and counts anew from the maps (after a fork) */
-#define OWNER_REBUILD ((uint64_t)16)
+#define OWNER_REBUILD ((uint64_t)32)
 /* in a forked child of a build without HARDENED_MAP, which has nothing to rebuild from: the owner
    vanished inside a generic path; never reclaimed */
-#define OWNER_ORPHAN ((uint64_t)32)
-#define OWNER_RESIZING ((uint64_t)64) /* with FREEING: a resize, which leaves a block */
+#define OWNER_ORPHAN ((uint64_t)64)
+#define OWNER_RESIZING ((uint64_t)128) /* with FREEING: a resize, which leaves a block */
 #define OWNER_FLAGS ((uint64_t)4095)
 #define OWNER_GENERATION_SHIFT 12
 
@@ -76,7 +79,7 @@ struct segment {
     uint32_t pages_used;
     union {
         uint32_t run;   /* huge: segments taken */
-        uint32_t place; /* zero-size: in the table of such segments */
+        uint32_t place; /* zero-size: in the table of such segments; samples: its first slot */
     };
     /* milliseconds: when the dirty pages, or the empty segment, are given back */
     uint64_t purge_at;
@@ -134,6 +137,10 @@ MOAT_INLINE struct segment *segment_of(uintptr_t address) {
 
 MOAT_INLINE enum owner_kind owner_kind(uint64_t word) {
     return (enum owner_kind)(word & OWNER_KIND_MASK);
+}
+/* The same where nobody asks for samples: of eight kinds a switch needs no compare for others. */
+MOAT_INLINE enum owner_kind owner_kind_but_samples(uint64_t word) {
+    return (enum owner_kind)(word & ((OWNER_SAMPLES ^ OWNER_FREED) - 1));
 }
 /* The word of a segment with pages of the kind: a heap's, or OWNER_ABANDONED and OWNER_ORPHAN. */
 MOAT_INLINE uint64_t owner_word(uint64_t heap_or_flags, enum page_kind kind) {

@@ -4,8 +4,8 @@
  * All of a block's slack is canary: eight bytes, over and over, that depend on the block's address
  * and on a secret of the process. Whoever reads one knows that block's and no other: it is SipHash
  * (one round for the address, three at the end). No byte of it is 0, which is what most overflows
- * by one byte write. A forked child has its parent's secret. Pure functions of memory; strict
- * level.
+ * by one byte write. A forked child has its parent's secret. Pure functions of memory; for
+ * the strict level, and for samples.
  */
 #ifndef MOAT_CANARY_H
 #define MOAT_CANARY_H

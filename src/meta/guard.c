@@ -36,16 +36,18 @@ static bool may_use_markers(void) {
 
 /* The first marker of all is proved: an emulator may take the advice and do nothing. A refusal
    later has its reason in the one mapping (locked memory). */
-static bool install(uintptr_t page) {
+static bool install_in(uintptr_t start, size_t size) {
     struct region *region = ro.region;
     bool known = atomic_load_relaxed(&region->markers) == MARKERS_PROVED;
-    bool installed = os_guard_install((void *)page, ro.os_page);
-    bool works = installed && (known || !os_can_read((const uint64_t *)page));
+    bool installed = os_guard_install((void *)start, size);
+    bool works = installed && (known || !os_can_read((const uint64_t *)start));
     if (!known) atomic_store_relaxed(&region->markers, works ? MARKERS_PROVED : MARKERS_REFUSED);
     /* it may be there all the same, where the proof is played (under valgrind) */
-    if (installed && !works) (void)os_guard_remove((void *)page, ro.os_page);
+    if (installed && !works) (void)os_guard_remove((void *)start, size);
     return works;
 }
+
+static bool install(uintptr_t page) { return install_in(page, ro.os_page); }
 
 /* In the OS page behind what is usable, and in the last of the run, unless one is there. */
 static bool install_markers(uintptr_t start, const struct guarded *guarded, bool has_last) {
@@ -80,6 +82,31 @@ bool guard_mark(uintptr_t page) {
 }
 
 bool guard_unmark(uintptr_t start, size_t size) { return os_guard_remove((void *)start, size); }
+
+/* --- Places of samples ------------------------------------------------------------------------ */
+
+enum guard_means guard_place(uintptr_t start) {
+    if (!may_use_markers() || guard_charge_matters()) return GUARD_SPLIT;
+    if (!os_commit((void *)start, SEGMENT_SIZE)) return GUARD_SPLIT;
+    if (install_in(start, SEGMENT_SIZE)) return GUARD_MARKER;
+    return region_decommit(start, SEGMENT_SIZE) ? GUARD_SPLIT : GUARD_NONE;
+}
+
+bool guard_reveal(uintptr_t start, size_t size, enum guard_means means) {
+    return means == GUARD_MARKER ? os_guard_remove((void *)start, size)
+                                 : os_commit((void *)start, size);
+}
+
+bool guard_hide(uintptr_t start, size_t size, uint8_t *means) {
+    bool marked = *means == GUARD_MARKER && may_use_markers();
+    if (marked && os_guard_install((void *)start, size)) return true;
+    if (region_decommit(start, size)) {
+        *means = GUARD_SPLIT;
+        return true;
+    }
+    (void)os_purge((void *)start, size);
+    return false;
+}
 
 /* --- Runs ------------------------------------------------------------------------------------ */
 

@@ -65,6 +65,17 @@ bool guard_mark(uintptr_t page);
 /* Takes all markers in [start, start + size) away. False: some may still be there. */
 bool guard_unmark(uintptr_t start, size_t size);
 
+/*
+ * Places of samples. guard_place makes an inaccessible run of one segment ready for them, and says
+ * how its parts are opened: by taking markers away, or as mappings of their own (GUARD_SPLIT, which
+ * the caller counts); GUARD_NONE: it is of no use, and the kernel will not take it back now.
+ * guard_hide makes a part inaccessible and empty; it is a split from then on if markers are refused
+ * by now. False: it may be accessible, or not.
+ */
+enum guard_means guard_place(uintptr_t start);
+bool guard_reveal(uintptr_t start, size_t size, enum guard_means means);
+bool guard_hide(uintptr_t start, size_t size, uint8_t *means);
+
 /* Whether memory that nobody uses must not be charged: there is a limit on data, or the machine
    counts each page. */
 bool guard_charge_matters(void);

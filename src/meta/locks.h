@@ -21,6 +21,7 @@ enum lock_rank {
     LOCK_POOL,       /* making heaps */
     LOCK_HUGE_CACHE, /* freed runs that wait */
     LOCK_ZERO_SIZE,  /* adding a segment for zero-size blocks */
+    LOCK_TRACES,     /* taking the stack of a sample */
     LOCK_REGION,     /* address space */
     LOCK_RANDOM,     /* where seeds come from */
     LOCKS

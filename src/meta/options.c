@@ -54,6 +54,7 @@ struct option_row {
 #define WORDS(...) .form = FORM_WORD, .words = {__VA_ARGS__}
 #define WORDS_WITH_LIST(member, ...) WORDS(__VA_ARGS__), .list = offsetof(struct options, member)
 #define NUMBER(least, most) .form = FORM_NUMBER, .minimum = (least), .maximum = (most)
+#define NUMBER_OR_WORD(least, most, ...) NUMBER(least, most), .words = {__VA_ARGS__}
 #define KINDS() .form = FORM_KINDS
 #define SIZE(least, most) .form = FORM_SIZE, .minimum = (least), .maximum = (most)
 
@@ -241,7 +242,7 @@ static bool parse_value(const struct option_row *row, struct span text, uint64_t
     case FORM_NUMBER:
     case FORM_SIZE: break;
     }
-    return parse_number(row, text, value);
+    return parse_word(row, text, value) || parse_number(row, text, value);
 }
 
 /* --- Items ----------------------------------------------------------------------------------- */
@@ -350,6 +351,17 @@ static void print_list(struct format *line, const struct options *options,
     format_string(line, list->text);
 }
 
+static void print_value(struct format *line, const struct option_row *row, uint64_t value) {
+    const struct option_word *word = row->words;
+    while (word->word[0] != '\0' && word->value != value) word++;
+    if (row->form == FORM_KINDS)
+        print_kinds(line, value);
+    else if (word->word[0] != '\0')
+        format_string(line, word->word);
+    else
+        format_decimal(line, value);
+}
+
 /* verbose=1: what holds, in the form that MOAT_OPTIONS takes. */
 static void print_settings(const struct options *options) {
     char text_buffer[64 + OPTIONS * 64 + 2 * OPTION_LIST_MAX + REPORT_KINDS * 32];
@@ -360,11 +372,7 @@ static void print_settings(const struct options *options) {
         format_string(&line, id == 0 ? "" : ":");
         format_string(&line, rows[id].key);
         format_string(&line, "=");
-        if (rows[id].form == FORM_KINDS) print_kinds(&line, value);
-        if (rows[id].form == FORM_NUMBER || rows[id].form == FORM_SIZE)
-            format_decimal(&line, value);
-        for (const struct option_word *word = rows[id].words; word->word[0] != '\0'; word++)
-            if (word->value == value) format_string(&line, word->word);
+        print_value(&line, &rows[id], value);
         if (takes_list(&rows[id], value)) print_list(&line, options, &rows[id]);
     }
     format_end_line(&line);

@@ -21,6 +21,9 @@ enum thp_mode { THP_HUGE, THP_OFF };
 enum sized_mode { SIZED_ABORT, SIZED_REPORT, SIZED_OFF };
 enum deepbind_mode { DEEPBIND_STRIP, DEEPBIND_KEEP, DEEPBIND_STRIP_EXCEPT };
 
+/* Of `sample`: no distance, but a share of the time. */
+#define SAMPLE_AUTO UINT32_MAX
+
 /* What may stand behind a word and a colon. */
 enum option_list_form {
     LIST_NONE,

@@ -20,6 +20,7 @@ struct lock;
 struct heap_pool;
 struct huge_state;
 struct zero_size_state;
+struct sample_places;
 struct abandoned;
 struct heap_random;
 struct random_root;
@@ -50,12 +51,13 @@ struct ro {
     struct heap_pool *pool;
     struct huge_state *huge;
     struct zero_size_state *zero_size;
+    struct sample_places *samples;
     size_t os_page;      /* bytes */
     size_t mappings_max; /* that the process may have */
     enum overcommit_mode overcommit;
     uintptr_t thread_ended;          /* THREAD_ENDED: a random mark */
     struct random_root *random_root; /* NULL: seeds come from the kernel yet */
-    uint64_t canary_key[2];          /* strict level alone */
+    uint64_t canary_key[2];          /* strict level, and samples */
     struct options options;
 };
 
@@ -92,16 +94,29 @@ extern struct ro_pages moat_ro_pages __attribute__((visibility("hidden")));
 #define ro_extent() atomic_load_settled(&moat_ro_pages.extent)
 
 /* Of a process: fork_mark. FORK_RECOVERED of the strict level is a value of its own: so the verbs
-   of the default level leave for those of the strict one at a compare that they make anyway. */
-enum { FORK_WIPED, FORK_RECOVERED, FORK_RECOVERING, FORK_RECOVERED_STRICT };
+   of the default level leave for those of the strict one at a compare that they make anyway. Where
+   samples are wanted, its verbs that allocate leave likewise: the compare is whether the mark is
+   above those that they leave for. */
+enum {
+    FORK_WIPED,
+    FORK_RECOVERING,
+    FORK_RECOVERED_STRICT,
+    FORK_RECOVERED_SAMPLING,
+    FORK_RECOVERED
+};
 
 /* Whether the level is strict. A build without the live map has nothing that it could rest on. */
 MOAT_INLINE bool ro_is_strict(void) {
     return HARDENED_MAP && MOAT_UNLIKELY(ro.options.level == LEVEL_STRICT);
 }
+/* Whether some blocks become samples. */
+MOAT_INLINE bool ro_is_sampling(void) {
+    return HARDENED_MAP && MOAT_UNLIKELY(ro.options.sample != 0);
+}
 /* What fork_mark is when nothing is to be recovered. */
 MOAT_INLINE uint64_t ro_mark_recovered(void) {
-    return ro_is_strict() ? FORK_RECOVERED_STRICT : FORK_RECOVERED;
+    if (ro_is_strict()) return FORK_RECOVERED_STRICT;
+    return ro_is_sampling() ? FORK_RECOVERED_SAMPLING : FORK_RECOVERED;
 }
 
 /* Whether initialisation is over, and every table there. */

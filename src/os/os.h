@@ -161,6 +161,13 @@ bool os_can_read(const void *word);
    restored. */
 uint64_t os_block_signals(void);
 void os_restore_signals(uint64_t blocked);
+/* For accesses to memory that may not be accessed: `handler` gets the context of the instruction,
+   and the address; 0: a signal that somebody has sent. On the program's stack for signals, if it
+   has one. False: the program has a handler, or the kernel refuses; nothing has changed. */
+typedef void os_fault_handler(uintptr_t address, const void *context);
+bool os_catch_faults(os_fault_handler *handler);
+/* In the handler: when it returns, the process ends as it would have without. */
+void os_let_fault(void);
 /* Sends SIGABRT: a handler of the program's may run once. */
 MOAT_NORETURN void os_abort(void);
 /* The same without its handler. */

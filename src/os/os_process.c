@@ -200,6 +200,53 @@ bool os_can_read(const void *word) {
            -EFAULT;
 }
 
+/* --- Faults ---------------------------------------------------------------------------------- */
+
+/* As the kernel has it. */
+struct kernel_action {
+    void (*handler)(int number, siginfo_t *info, void *context);
+    unsigned long flags;
+    void (*leave)(void);
+    uint64_t mask;
+};
+#define ACTION_HAS_LEAVE 0x04000000ul
+
+CPU_DEFINE_SIGNAL_RETURN
+
+static os_fault_handler *fault_handler;
+
+/* What the kernel has found itself, and where. */
+static void on_fault(int number, siginfo_t *info, void *context) {
+    (void)number;
+    bool has_address = info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR;
+    fault_handler(has_address ? (uintptr_t)info->si_addr : 0, context);
+    /* nobody's signal is lost: an instruction that faulted faults again */
+    if (info->si_code <= 0) KERNEL(SYS_tgkill, os_process_id(), os_thread_id(), SIGSEGV);
+}
+
+static bool set_action(const struct kernel_action *new, struct kernel_action *old) {
+    return kernel_call(SYS_rt_sigaction, SIGSEGV, (long)new, (long)old, sizeof(uint64_t), 0, 0) ==
+           0;
+}
+
+bool os_catch_faults(os_fault_handler *handler) {
+    struct kernel_action old = {0}, own = {.handler = on_fault,
+                                           .flags = SA_SIGINFO | SA_ONSTACK,
+                                           .leave = CPU_SIGNAL_RETURN};
+    if (!CPU_HAS_SYSTEM_CALL || !set_action(NULL, &old) || old.handler != NULL) return false;
+    if (own.leave != NULL) own.flags |= ACTION_HAS_LEAVE;
+    fault_handler = handler;
+    if (!set_action(&own, &old)) return false;
+    if (old.handler == NULL) return true;
+    (void)set_action(&old, NULL); /* another thread's, set meanwhile */
+    return false;
+}
+
+void os_let_fault(void) {
+    const struct kernel_action by_default = {0};
+    (void)set_action(&by_default, NULL);
+}
+
 /* --- The end --------------------------------------------------------------------------------- */
 
 uint64_t os_block_signals(void) {

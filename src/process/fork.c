@@ -121,6 +121,8 @@ static uint32_t recover_segment(struct segment *segment, struct walk *walk) {
     case OWNER_ZERO_SIZE:
         if (!walk->survivors.all) zero_size_recover_segment(segment_index(segment));
         return 1;
+    case OWNER_SAMPLES:
+        return walk->survivors.all || sample_recover(segment, &walk->committed, &walk->splits);
     case OWNER_UNUSED:
     case OWNER_HUGE:
     case OWNER_FREEING:
@@ -168,6 +170,7 @@ static void recover_lock(enum lock_rank rank) {
     if (!locks_was_held(rank)) return;
     if (rank == LOCK_REGION) region_recover();
     if (rank == LOCK_HUGE_CACHE) huge_recover_cache();
+    if (rank == LOCK_TRACES) trace_recover();
     if (rank == LOCK_POOL) heap_pool_recover_tables();
     locks_reset(rank);
 }

@@ -69,6 +69,7 @@ static void fill_ro(const struct layout *layout) {
     ro.pool = &state->pool;
     ro.huge = &state->huge;
     ro.zero_size = &state->zero_size;
+    ro.samples = &state->samples;
 }
 
 /* State that is not all-zero at birth. */
@@ -76,7 +77,7 @@ static bool fill_state(const struct layout *layout, struct random *random) {
     struct state *state = (struct state *)layout->tables[TABLE_STATE].start;
     random_start(&state->random_root, random);
     ro.random_root = &state->random_root;
-    if (ro_is_strict())
+    if (ro_is_strict() || ro_is_sampling())
         for (unsigned i = 0; i < 2; i++) ro.canary_key[i] = random_next(random);
     ro.thread_ended = (random_next(random) & ~THREAD_NO_HEAP) | THREAD_ENDED_PART;
     for (unsigned i = 0; i < REGION_TABLES; i++) ro.region->tables[i] = layout->tables[i];

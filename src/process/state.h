@@ -10,6 +10,7 @@
 #include "heap/heap.h"
 #include "meta/locks.h"
 #include "heap/huge.h"
+#include "heap/sample.h"
 #include "heap/zero_size.h"
 
 struct state {
@@ -20,6 +21,7 @@ struct state {
     struct heap_pool pool;
     struct huge_state huge;
     struct zero_size_state zero_size;
+    struct sample_places samples;
     struct random_root random_root;
 };
 

@@ -32,14 +32,39 @@ static bool step_by_frame_pointer(struct backtrace_workspace *workspace,
     return true;
 }
 
-static bool step(struct backtrace_workspace *workspace, struct cfi_registers *registers) {
-    struct peek *peek = &workspace->modules.peek;
-    uintptr_t address = inside_instruction(registers);
+/* Leaves the row for the address in the workspace, and of the entry what cfi_apply() wants. */
+static bool find_row(struct backtrace_workspace *workspace, uintptr_t address,
+                     struct backtrace_memo *memo) {
+    struct cfi_entry *entry = &workspace->entry;
+    if (memo != NULL && memo->address == address) {
+        workspace->cfi.row = memo->row;
+        entry->return_register = memo->return_register;
+        entry->is_signal_frame = memo->is_signal_frame;
+        return true;
+    }
     const struct module *module = module_find(&workspace->modules, address);
-    if (module == NULL || !cfi_find(peek, module, address, &workspace->entry))
-        return step_by_frame_pointer(workspace, registers);
-    return cfi_run(&workspace->cfi, &workspace->entry, address) &&
-           cfi_apply(peek, &workspace->cfi, &workspace->entry, registers);
+    if (module == NULL || !cfi_find(&workspace->modules.peek, module, address, entry)) return false;
+    if (!cfi_run(&workspace->cfi, entry, address)) return false;
+    if (memo != NULL)
+        *memo = (struct backtrace_memo){address, workspace->cfi.row, entry->return_register,
+                                        entry->is_signal_frame};
+    return true;
+}
+
+static bool step(struct backtrace_workspace *workspace, struct cfi_registers *registers,
+                 struct backtrace_memo *memos) {
+    uintptr_t address = inside_instruction(registers);
+    struct backtrace_memo *memo =
+        memos != NULL ? &memos[(address ^ address >> 6) % BACKTRACE_MEMOS] : NULL;
+    if (!find_row(workspace, address, memo)) return step_by_frame_pointer(workspace, registers);
+    return cfi_apply(&workspace->modules.peek, &workspace->cfi, &workspace->entry, registers);
+}
+
+void backtrace_walk(struct backtrace_workspace *workspace, struct cfi_registers *registers,
+                    struct backtrace *backtrace, struct backtrace_memo *memos) {
+    while (backtrace->count < BACKTRACE_DEPTH && step(workspace, registers, memos) &&
+           registers->pc != 0)
+        backtrace->frames[backtrace->count++] = inside_instruction(registers);
 }
 
 MOAT_NOINLINE void backtrace_capture(struct backtrace_workspace *workspace,
@@ -47,9 +72,7 @@ MOAT_NOINLINE void backtrace_capture(struct backtrace_workspace *workspace,
     struct cfi_registers registers = {.pc_is_exact = true};
     backtrace->count = 0;
     module_table_reset(&workspace->modules);
-    if (!registers_take(&registers)) return;
-    while (backtrace->count < BACKTRACE_DEPTH && step(workspace, &registers) && registers.pc != 0)
-        backtrace->frames[backtrace->count++] = inside_instruction(&registers);
+    if (registers_take(&registers)) backtrace_walk(workspace, &registers, backtrace, NULL);
 }
 
 void backtrace_drop_until(struct backtrace *backtrace, uintptr_t return_address) {

@@ -33,8 +33,22 @@ struct backtrace {
     unsigned count;
 };
 
+/* How frames were left that were met before, by the place in the code. Whoever has one forgets it
+   (all zero) when modules may have changed. */
+#define BACKTRACE_MEMOS 64u
+struct backtrace_memo {
+    uintptr_t address; /* 0: none */
+    struct cfi_row row;
+    uint64_t return_register;
+    bool is_signal_frame;
+};
+
 /* Walks from the caller of this function. */
 void backtrace_capture(struct backtrace_workspace *workspace, struct backtrace *backtrace);
+/* Adds the callers of the function that has these registers, with the modules that the workspace
+   knows already. `memos`: BACKTRACE_MEMOS of them, or NULL. */
+void backtrace_walk(struct backtrace_workspace *workspace, struct cfi_registers *registers,
+                    struct backtrace *backtrace, struct backtrace_memo *memos);
 /* Forgets the frames inside the function that returns to `return_address`; does nothing if that is
    not there. */
 void backtrace_drop_until(struct backtrace *backtrace, uintptr_t return_address);

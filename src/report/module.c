@@ -16,10 +16,16 @@
 #define NOTES_MAX 16
 /* How far below an address its ELF header is looked for, without a list of mappings. */
 #define SCAN_BYTES (256 * MIB)
+/* The same where the program goes on, and shall not wait. */
+#define SHORT_SCAN_BYTES (16 * MIB)
+/* Code so near to some whose module was not found is not looked for again. */
+#define SEARCHED_AT_ONCE ((size_t)2 * MIB)
 
 void module_table_reset(struct module_table *table) {
     table->peek = (struct peek){0, 0};
     table->count = 0;
+    table->in_vain = 0;
+    table->by_headers = false;
 }
 
 static bool is_elf(const Elf64_Ehdr *header) {
@@ -184,8 +190,11 @@ static bool find_by_mappings(struct module_table *table, uintptr_t address, stru
 static bool find_by_scan(struct module_table *table, uintptr_t address, struct module *module) {
     size_t step = os_page_size();
     uintptr_t page = round_down(address, step);
-    for (size_t back = 0; back < SCAN_BYTES && back < page; back += step)
+    size_t most = table->by_headers ? SHORT_SCAN_BYTES : SCAN_BYTES;
+    if (table->by_headers && round_down(address, SEARCHED_AT_ONCE) == table->in_vain) return false;
+    for (size_t back = 0; back < most && back < page; back += step)
         if (read_header(&table->peek, page - back, address, module)) return true;
+    table->in_vain = round_down(address, SEARCHED_AT_ONCE);
     return false;
 }
 
@@ -196,7 +205,7 @@ const struct module *module_find(struct module_table *table, uintptr_t address) 
             return &table->modules[i];
     struct module *module = &table->modules[table->count % MODULE_TABLE];
     bool found = false;
-    if (proc_maps_open(&table->mappings)) {
+    if (!table->by_headers && proc_maps_open(&table->mappings)) {
         found = find_by_mappings(table, address, module);
         proc_maps_close(&table->mappings);
     } else {

@@ -41,6 +41,9 @@ struct module_table {
     unsigned count; /* modules found so far; the latest MODULE_TABLE of them are kept */
     struct module modules[MODULE_TABLE];
     struct proc_maps mappings; /* while one list is read */
+    /* No file is opened: modules are found by their headers alone, a few MiB below the code. */
+    bool by_headers;
+    uintptr_t in_vain; /* where none was found so, a multiple of SEARCHED_AT_ONCE; 0: nowhere yet */
 };
 
 /* Before the first use. */

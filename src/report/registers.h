@@ -10,6 +10,8 @@
 
 #include "base/base.h"
 
+#include <ucontext.h>
+
 /* DWARF's numbers of the registers that matter for unwinding: the general ones, and on x86-64 the
    return address as 16. */
 #if defined(__aarch64__)
@@ -69,6 +71,60 @@ MOAT_INLINE bool registers_take(struct cfi_registers *registers) {
 #else
 MOAT_INLINE bool registers_take(struct cfi_registers *registers) {
     (void)registers;
+    return false;
+}
+#endif
+
+/* Of the context that a signal handler was given: all registers of the instruction that was about
+   to run; and what it did, where that is why the signal came. False: not known here. */
+#if defined(__x86_64__)
+MOAT_INLINE bool registers_of_context(const void *context, struct cfi_registers *registers) {
+    static const uint8_t order[CFI_REGISTERS] = {
+        REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
+        REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
+    const ucontext_t *at = context;
+    for (unsigned i = 0; i < CFI_REGISTERS; i++)
+        registers->value[i] = (uintptr_t)at->uc_mcontext.gregs[order[i]];
+    registers->pc = (uintptr_t)at->uc_mcontext.gregs[REG_RIP];
+    return true;
+}
+MOAT_INLINE bool registers_tell_access(const void *context, bool *writes) {
+    *writes = (((const ucontext_t *)context)->uc_mcontext.gregs[REG_ERR] & 2) != 0;
+    return true;
+}
+#elif defined(__aarch64__)
+MOAT_INLINE bool registers_of_context(const void *context, struct cfi_registers *registers) {
+    const ucontext_t *at = context;
+    for (unsigned i = 0; i < CFI_STACK_POINTER; i++) registers->value[i] = at->uc_mcontext.regs[i];
+    registers->value[CFI_STACK_POINTER] = at->uc_mcontext.sp;
+    registers->pc = at->uc_mcontext.pc;
+    return true;
+}
+/* A record among others behind the registers, each with its kind and size; 0 ends them. */
+MOAT_INLINE bool registers_tell_access(const void *context, bool *writes) {
+    const mcontext_t *registers = &((const ucontext_t *)context)->uc_mcontext;
+    const char *records = (const char *)registers->__reserved;
+    for (size_t at = 0; at + 16 <= sizeof registers->__reserved;) {
+        uint32_t head[2];
+        uint64_t syndrome;
+        __builtin_memcpy(head, records + at, sizeof head);
+        __builtin_memcpy(&syndrome, records + at + sizeof head, sizeof syndrome);
+        if (head[0] == 0 || head[1] < sizeof head) return false;
+        *writes = (syndrome >> 6 & 1) != 0;
+        if (head[0] == 0x45535201) return true;
+        at += head[1];
+    }
+    return false;
+}
+#else
+MOAT_INLINE bool registers_of_context(const void *context, struct cfi_registers *registers) {
+    (void)context;
+    (void)registers;
+    return false;
+}
+MOAT_INLINE bool registers_tell_access(const void *context, bool *writes) {
+    (void)context;
+    (void)writes;
     return false;
 }
 #endif

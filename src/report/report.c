@@ -17,6 +17,7 @@
 #include "report/report_json.h"
 #include "report/report_text.h"
 #include "report/sink.h"
+#include "report/trace.h"
 #include "report/who.h"
 #include "os/os.h"
 
@@ -56,7 +57,8 @@ static struct {
     char json[SINK_HEAD + JSON_CAPACITY];
     struct backtrace_workspace walk;
     struct backtrace stack;
-    bool is_deaf; /* descriptor 2 takes nothing any more: no time is spent on it */
+    struct backtrace kept; /* of a trace */
+    bool is_deaf;          /* descriptor 2 takes nothing any more: no time is spent on it */
 } work;
 
 /* --- Lines ----------------------------------------------------------------------------------- */
@@ -116,6 +118,22 @@ static void say_stack(void) {
                                                : "moat: stack: not available\n");
     say(&text);
     if (!work.is_deaf) backtrace_write(&work.walk, &work.stack, OS_STDERR);
+}
+
+/* What was kept of a sample. */
+static void say_trace(const char *of, const struct trace *trace) {
+    struct format text = new_text();
+    if (trace == NULL || work.is_deaf) return;
+    format_string(&text, "moat: stack of its ");
+    format_string(&text, of);
+    format_string(&text, ", by thread ");
+    format_decimal(&text, trace->thread);
+    format_string(&text, ":");
+    format_end_line(&text);
+    say(&text);
+    work.kept.count = trace->count < TRACE_DEPTH ? trace->count : TRACE_DEPTH;
+    for (unsigned i = 0; i < work.kept.count; i++) work.kept.frames[i] = trace->frames[i];
+    backtrace_write(&work.walk, &work.kept, OS_STDERR);
 }
 
 static void deliver(const struct report_content *content) {
@@ -199,12 +217,20 @@ static bool is_new_site(enum report_kind kind) {
 
 /* --- Reports --------------------------------------------------------------------------------- */
 
-static void walk(uintptr_t return_address) {
-    backtrace_capture(&work.walk, &work.stack);
-    backtrace_drop_until(&work.stack, return_address);
+static void walk(const struct report_content *content) {
+    struct cfi_registers registers = {.pc_is_exact = true};
+    work.stack.count = 0;
+    if (content->context == NULL) {
+        backtrace_capture(&work.walk, &work.stack);
+        backtrace_drop_until(&work.stack, content->return_address);
+    } else if (registers_of_context(content->context, &registers)) {
+        module_table_reset(&work.walk.modules);
+        work.stack.frames[work.stack.count++] = registers.pc;
+        backtrace_walk(&work.walk, &registers, &work.stack, NULL);
+    }
 }
 
-static MOAT_NOINLINE void make_report(struct report_content *content, uintptr_t return_address) {
+static MOAT_NOINLINE void make_report(struct report_content *content) {
     struct format text = new_text();
     work.is_deaf = false;
     report_format_first(&text, content->ends ? "fatal" : "error", content->kind, content->what,
@@ -218,24 +244,24 @@ static MOAT_NOINLINE void make_report(struct report_content *content, uintptr_t 
     say(&text);
     say_mapping(content->address, content->facts);
     say_likely_owner(content->facts);
-    walk(return_address);
+    walk(content);
     say_stack();
+    if (content->facts != NULL) {
+        say_trace("allocation", content->facts->allocated);
+        say_trace("free", content->facts->freed);
+    }
     content->stack = &work.stack;
     deliver(content);
 }
 
-static MOAT_NORETURN MOAT_NOINLINE void report_and_end(enum report_kind kind, const char *what,
-                                                       uintptr_t address,
-                                                       const struct report_facts *facts,
-                                                       uintptr_t return_address) {
-    struct report_content content = {
-        .kind = kind, .what = what, .ends = true, .address = address, .facts = facts};
+static MOAT_NORETURN MOAT_NOINLINE void report_and_end(struct report_content content) {
+    content.ends = true;
     (void)os_block_signals();
     /* else the other's abort ends this thread too, unless a handler for SIGABRT has jumped out */
     if (!become_reporter()) os_abort_at_once();
     /* before the first line: it is seen by whoever has seen that */
     (void)atomic_exchange_relaxed(&moat_ending, (uint32_t)os_process_id());
-    make_report(&content, return_address);
+    make_report(&content);
     os_abort();
 }
 
@@ -252,31 +278,37 @@ static void call_harness(enum report_kind kind, uintptr_t address) {
 }
 #endif
 
+static struct report_content content_of(enum report_phrase phrase, uintptr_t address,
+                                        const struct report_facts *facts,
+                                        uintptr_t return_address) {
+    return (struct report_content){.kind = phrases[phrase].kind,
+                                   .what = phrases[phrase].text,
+                                   .address = address,
+                                   .facts = facts,
+                                   .return_address = return_address};
+}
+
 void report_fatal(enum report_phrase phrase, uintptr_t address, const struct report_facts *facts) {
-    enum report_kind kind = phrases[phrase].kind;
-    call_harness(kind, address);
-    report_and_end(kind, phrases[phrase].text, address, facts,
-                   (uintptr_t)__builtin_return_address(0));
+    call_harness(phrases[phrase].kind, address);
+    report_and_end(content_of(phrase, address, facts, (uintptr_t)__builtin_return_address(0)));
 }
 
 MOAT_COLD void moat_check_failed(const char *what, const void *address) {
     call_harness(REPORT_CORRUPT_METADATA, (uintptr_t)address);
-    report_and_end(REPORT_CORRUPT_METADATA, what, (uintptr_t)address, NULL,
-                   (uintptr_t)__builtin_return_address(0));
+    report_and_end(
+        (struct report_content){.kind = REPORT_CORRUPT_METADATA,
+                                .what = what,
+                                .address = (uintptr_t)address,
+                                .return_address = (uintptr_t)__builtin_return_address(0)});
 }
 
 enum report_kind report_phrase_kind(enum report_phrase phrase) { return phrases[phrase].kind; }
 
-static void report_going_on(enum report_phrase phrase, uintptr_t address,
-                            const struct report_facts *facts, bool once, uintptr_t return_address) {
-    struct report_content content = {.kind = phrases[phrase].kind,
-                                     .what = phrases[phrase].text,
-                                     .address = address,
-                                     .facts = facts};
+static void report_going_on(struct report_content content, bool once) {
     uint64_t signals = os_block_signals();
     if (become_reporter()) {
-        if (once) walk(return_address);
-        if (!once || is_new_site(content.kind)) make_report(&content, return_address);
+        if (once) walk(&content);
+        if (!once || is_new_site(content.kind)) make_report(&content);
         leave_reporter();
     }
     os_restore_signals(signals);
@@ -284,14 +316,26 @@ static void report_going_on(enum report_phrase phrase, uintptr_t address,
 
 void report_and_continue(enum report_phrase phrase, uintptr_t address,
                          const struct report_facts *facts) {
-    report_going_on(phrase, address, facts, false, (uintptr_t)__builtin_return_address(0));
+    report_going_on(content_of(phrase, address, facts, (uintptr_t)__builtin_return_address(0)),
+                    false);
 }
 
 void report_site_and_continue(enum report_phrase phrase, uintptr_t address,
                               const struct report_facts *facts) {
     /* from here on no walk is worth its time */
     if (atomic_load_relaxed(&site_count) > REPORT_SITES_MAX) return;
-    report_going_on(phrase, address, facts, true, (uintptr_t)__builtin_return_address(0));
+    report_going_on(content_of(phrase, address, facts, (uintptr_t)__builtin_return_address(0)),
+                    true);
+}
+
+void report_fault(enum report_phrase phrase, uintptr_t address, const struct report_facts *facts,
+                  const void *context, bool goes_on) {
+    struct report_content content = content_of(phrase, address, facts, 0);
+    content.context = context;
+    if (goes_on && atomic_load_relaxed(&site_count) > REPORT_SITES_MAX) return;
+    if (!goes_on) call_harness(content.kind, address);
+    if (!goes_on) report_and_end(content);
+    report_going_on(content, true);
 }
 
 void report_stop(enum report_stop stop, const char *detail) {

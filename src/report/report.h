@@ -40,6 +40,11 @@ const char *report_kind_name(enum report_kind kind);
    as its own); NULL: it is moat's. Not there in a prefixed build, which says nothing of it. */
 extern const void *report_other_malloc(void) __attribute__((weak, visibility("hidden")));
 
+struct trace;
+
+/* What an instruction did at an address where it may not. */
+enum report_access { ACCESS_UNKNOWN, ACCESS_READ, ACCESS_WRITE };
+
 /* A block beside another one in its page. */
 struct report_neighbour {
     uintptr_t start;
@@ -78,6 +83,9 @@ struct report_facts {
     /* for size-mismatch, alignment-mismatch: what the caller said, bytes */
     size_t size_given;
     size_t size_expected; /* and what it should have said */
+    /* of a sample: who allocated the block, and who freed it; NULL: not known */
+    const struct trace *allocated, *freed;
+    enum report_access access; /* for guard-hit */
 };
 
 /* Whether the address is one of the heap's. `facts` may be NULL. */
@@ -113,6 +121,11 @@ MOAT_COLD void report_and_continue(enum report_phrase phrase, uintptr_t address,
 #define REPORT_SITES_MAX 64u
 MOAT_COLD void report_site_and_continue(enum report_phrase phrase, uintptr_t address,
                                         const struct report_facts *facts);
+
+/* Of a signal handler, with the context that it was given: the stack is that of the instruction
+   which faulted. Ends the process; or, with `goes_on`, as report_site_and_continue. */
+MOAT_COLD void report_fault(enum report_phrase phrase, uintptr_t address,
+                            const struct report_facts *facts, const void *context, bool goes_on);
 
 /* An end that is no misuse: prints "moat: fatal: <text>\n", which is all there is to say, and
    aborts. `detail` is static and short; NULL: there is none. */

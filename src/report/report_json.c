@@ -6,6 +6,7 @@
  */
 #include "report/report_json.h"
 
+#include "report/trace.h"
 #include "report/who.h"
 #include "os/os.h"
 
@@ -106,6 +107,8 @@ static void fact_members(struct format *json, enum report_kind kind,
     text_member(json, "allocated_by", facts->made_by);
     text_member(json, "freed_by", facts->freed_by);
     if (facts->written != 0) address_member(json, "written", facts->written);
+    if (facts->access != ACCESS_UNKNOWN)
+        text_member(json, "access", facts->access == ACCESS_WRITE ? "write" : "read");
     if (facts->block_start != 0) {
         open_object(json, "block", facts->block_start);
         number_member(json, "size", facts->block_size);
@@ -163,21 +166,39 @@ static void frame_object(struct format *json, struct backtrace_workspace *worksp
     format_string(json, "}");
 }
 
-static void stack_member(struct format *json, const struct backtrace *stack,
-                         struct backtrace_workspace *workspace) {
+/* Frames that fit; the rest is counted. */
+static void frames_member(struct format *json, const char *name, const uintptr_t *frames,
+                          unsigned count, struct backtrace_workspace *workspace) {
     unsigned shown = 0;
-    name_member(json, "stack");
+    name_member(json, name);
     format_string(json, "[");
-    for (; shown < stack->count; shown++) {
+    for (; shown < count; shown++) {
         size_t before = json->length;
         if (shown != 0) format_string(json, ",");
-        frame_object(json, workspace, stack->frames[shown]);
+        frame_object(json, workspace, frames[shown]);
         if (json->capacity - json->length >= TAIL) continue;
         json->length = before;
         break;
     }
     format_string(json, "]");
-    number_member(json, "omitted", stack->count - shown);
+    number_member(json, "omitted", count - shown);
+}
+
+/* What was kept of a sample, if there is room for it. */
+static void trace_member(struct format *json, const char *name, const struct trace *trace,
+                         struct backtrace_workspace *workspace) {
+    if (trace == NULL || json->capacity - json->length < 4 * TAIL) return;
+    unsigned count = trace->count < TRACE_DEPTH ? trace->count : TRACE_DEPTH;
+    name_member(json, name);
+    format_string(json, "{\"thread\":");
+    format_decimal(json, trace->thread);
+    frames_member(json, "stack", trace->frames, count, workspace);
+    format_string(json, "}");
+}
+
+static void stack_member(struct format *json, const struct backtrace *stack,
+                         struct backtrace_workspace *workspace) {
+    frames_member(json, "stack", stack->frames, stack->count, workspace);
 }
 
 void report_json(struct format *json, const struct report_content *content,
@@ -194,6 +215,10 @@ void report_json(struct format *json, const struct report_content *content,
     if (content->facts != NULL) fact_members(json, content->kind, content->facts);
     place_member(json, content, workspace);
     stack_member(json, content->stack, workspace);
+    if (content->facts != NULL) {
+        trace_member(json, "allocation", content->facts->allocated, workspace);
+        trace_member(json, "free", content->facts->freed, workspace);
+    }
     format_string(json, "}");
     format_end_line(json);
 }

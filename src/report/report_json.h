@@ -22,6 +22,8 @@ struct report_content {
     uintptr_t address;
     const struct report_facts *facts; /* may be NULL */
     const struct backtrace *stack;
+    uintptr_t return_address; /* of the function that reports: the stack begins with its caller, */
+    const void *context;      /* or where a signal came in; NULL: it is no handler's */
 };
 
 /* `json` has a capacity of REPORT_JSON_LEAST bytes at least. */

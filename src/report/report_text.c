@@ -155,6 +155,21 @@ static void format_written(struct format *text, const struct report_facts *facts
     format_end_line(text);
 }
 
+/* Where the access was, from the block that is nearest. */
+static void format_access(struct format *text, uintptr_t address,
+                          const struct report_facts *facts) {
+    static const char *const accesses[] = {"access", "read", "write"};
+    uintptr_t start = facts->block_start, end = start + facts->block_size;
+    format_string(text, "moat: the ");
+    format_string(text, accesses[facts->access]);
+    format_string(text, " is ");
+    format_bytes(text, address < start ? start - address : address - (address < end ? start : end));
+    format_string(text, address < start ? " before the block"
+                        : address < end ? " into the block"
+                                        : " behind its end");
+    format_end_line(text);
+}
+
 static void format_families(struct format *text, const struct report_facts *facts) {
     if (facts->made_by == NULL) return;
     format_string(text, "moat: allocated by ");
@@ -172,6 +187,7 @@ void report_format_facts(struct format *text, enum report_kind kind, uintptr_t a
         format_block(text, facts);
         format_asked(text, facts);
         format_written(text, facts);
+        if (kind == REPORT_GUARD_HIT) format_access(text, address, facts);
         format_neighbour(text, "moat: before it: ", &facts->before);
         format_neighbour(text, "moat: behind it: ", &facts->behind);
         format_page(text, facts);

@@ -54,7 +54,10 @@ awk -F '\t' '
                 wanted = "`" values[key, 1] "`"
                 for (j = 2; j <= count[key]; j++) wanted = wanted ", `" values[key, j] "`"
             } else if (form[key] == "kinds") wanted = "`abort`, `report`, `WORD,KIND=WORD`"
-            else if (form[key] == "number") wanted = "`" values[key, 1] "` to `" values[key, 2] "`"
+            else if (form[key] == "number") {
+                wanted = "`" values[key, 1] "` to `" values[key, 2] "`"
+                for (j = 3; j <= count[key]; j++) wanted = wanted ", `" values[key, j] "`"
+            }
             else wanted = "a size, " mebibytes(values[key, 1]) " MiB or more; `0`"
             wanted = wanted "|`" fallback[key] "`"
             if (shown[1, key] != wanted) complain(key ": values and default are " shown[1, key] ", in the table " wanted)

@@ -37,15 +37,15 @@ static const char *const lists[] = {
 
 static void print_option(const char *key, uint64_t default_value, struct values values) {
     printf("%s\t%s\t", key, values.form);
+    bool is_number = values.most != 0;
+    if (is_number) printf("%" PRIu64 " %" PRIu64, values.least, values.most);
     for (size_t i = 0; i < values.count; i++)
-        printf("%s%s%s", i == 0 ? "" : " ", values.words[i].word, lists[values.words[i].list]);
-    bool is_set = strcmp(values.form, "kinds") == 0;
-    if (is_set) printf("\tabort\n");
-    if (is_set) return;
-    if (values.count == 0) printf("%" PRIu64 " %" PRIu64, values.least, values.most);
+        printf("%s%s%s", i == 0 && !is_number ? "" : " ", values.words[i].word,
+               lists[values.words[i].list]);
+    if (strcmp(values.form, "kinds") == 0) printf("\tabort\n");
     for (size_t i = 0; i < values.count; i++)
         if (values.words[i].value == default_value) printf("\t%s\n", values.words[i].word);
-    if (values.count == 0) printf("\t%" PRIu64 "\n", default_value);
+    if (is_number) printf("\t%" PRIu64 "\n", default_value);
 }
 
 #define COUNT(...) (sizeof((const struct word[]){__VA_ARGS__}) / sizeof(struct word))
@@ -60,6 +60,14 @@ static void print_option(const char *key, uint64_t default_value, struct values 
     (struct values) { .form = "kinds" }
 #define NUMBER(minimum, maximum)                                                                   \
     (struct values) { .form = "number", .least = (minimum), .most = (maximum) }
+/* The default is one of the numbers. */
+#define NUMBER_OR_WORD(minimum, maximum, ...)                                                      \
+    (struct values) {                                                                              \
+        .form = "number", .least = (minimum), .most = (maximum), .count = COUNT(__VA_ARGS__),      \
+        .words = (const struct word[]) {                                                           \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
 #define SIZE(minimum, maximum)                                                                     \
     (struct values) { .form = "size", .least = (minimum), .most = (maximum) }
 

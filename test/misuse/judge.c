@@ -27,7 +27,7 @@ enum { LIMIT_MS = 30000, ROUNDS_MAX = 100000, ROUNDS_GOING_ON = 30 };
 #define MAY_GO_ON                                                                                  \
     "double-free|invalid-free|size-mismatch|alignment-mismatch|family-mismatch|overflow|"          \
     "write-after-free|reentrant-call"
-#define ALWAYS_ENDS "corrupt-link|corrupt-metadata"
+#define ALWAYS_ENDS "corrupt-link|corrupt-metadata|guard-hit"
 
 struct trial {
     const char *outcome;

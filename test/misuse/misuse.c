@@ -19,7 +19,7 @@ size_t scene_size;
 static const struct misuse_case *const tables[] = {
     double_free_cases, racing_cases, lifetime_cases,    no_block_cases, resize_cases,
     sized_cases,       link_cases,   forged_link_cases, guard_cases,    reentrant_cases,
-    thread_word_cases, right_cases,  strict_cases,
+    thread_word_cases, right_cases,  strict_cases,      sample_cases,
 };
 
 static const char *const outcome_names[] = {"at-once", "later", "later-or-harmless", "fault",

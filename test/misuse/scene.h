@@ -54,7 +54,8 @@ struct misuse_case {
 
 extern const struct misuse_case double_free_cases[], racing_cases[], lifetime_cases[],
     no_block_cases[], resize_cases[], sized_cases[], link_cases[], forged_link_cases[],
-    guard_cases[], reentrant_cases[], thread_word_cases[], right_cases[], strict_cases[];
+    guard_cases[], reentrant_cases[], thread_word_cases[], right_cases[], strict_cases[],
+    sample_cases[];
 
 /* Played with on=report: the program goes on after what is no damage of moat's. */
 extern bool scene_goes_on;

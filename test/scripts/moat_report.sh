@@ -51,6 +51,32 @@ for symbolizer in addr2line llvm-symbolizer; do
 done
 [ $symbolizers -gt 0 ] || { echo "neither addr2line nor llvm-symbolizer" && exit 77; }
 
+# the stacks that are kept of a sample, from the text and from JSON
+cat >"$work/sampled" <<'END'
+moat: fatal: guard-hit: access to a freed block at 0x10001005
+moat: block 0x10001000 of 40 bytes, state: freed, a guarded sample
+moat: the write is 5 bytes into the block
+moat: page 0x10001000 (sample, 4 KiB)
+moat: thread 12 of process 12
+moat: stack, innermost call first:
+moat:   #0 /none/program(write_it+0x5)+0x105
+moat: stack of its allocation, by thread 13:
+moat:   #0 /none/program(make_it+0x5)+0x205
+moat: stack of its free, by thread 14:
+moat:   #0 /none/program(drop_it+0x5)+0x305
+END
+cat >"$work/sampled.json" <<'END'
+{"version":1,"kind":"guard-hit","what":"access to a freed block","address":"0x10001005","ends":true,"process":12,"thread":12,"stack":[{"offset":"0x105","module":"/none/program","function":"write_it","into":5}],"omitted":0,"allocation":{"thread":13,"stack":[{"offset":"0x205","module":"/none/program","function":"make_it","into":5}],"omitted":0},"free":{"thread":14,"stack":[{"offset":"0x305","module":"/none/program","function":"drop_it","into":5}],"omitted":0}}
+END
+for log in sampled sampled.json; do
+    expect 0 "$report" "$work/$log"
+    out_has '^  Calls of its allocation, by thread 13:$'
+    out_has '^  #0 +make_it\+0x5 in program at 0x205$'
+    out_has '^  Calls of its free, by thread 14:$'
+    out_has '^  #0 +drop_it\+0x5 in program at 0x305$'
+    [ "$(grep -c '^  #0 ' "$work/out")" = 3 ] || fail "there are not three stacks of one call"
+done
+
 # the block and its neighbours, with the address where it lies
 cat >"$work/drawn" <<'END'
 moat: fatal: invalid-free: free of an address inside a block at 0x10000078

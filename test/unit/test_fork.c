@@ -488,7 +488,7 @@ START_TEST(a_child_made_without_handlers_recovers) {
     }
     ro.locks[LOCK_LATE_HEAP].word = ro.locks[LOCK_REGION].word = 0;
     expect_good_end(child);
-    ck_assert_uint_eq(*ro.fork_mark, 1);
+    ck_assert_uint_eq(*ro.fork_mark, FORK_RECOVERED);
     core_be(_i == 0 ? &owner : &other);
     use_what_is_left();
 }

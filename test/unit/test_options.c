@@ -148,6 +148,12 @@ static const struct {
     {"files=off", CHANGE(files_used, false)},
     {"deepbind=keep", CHANGE(deepbind, DEEPBIND_KEEP)},
     {"report=stderr", NOTHING},
+    {"sample=0", NOTHING},
+    {"sample=1", CHANGE(sample, 1)},
+    {"sample=1000000000", CHANGE(sample, 1000000000)},
+    {"sample=auto", CHANGE(sample, SAMPLE_AUTO)},
+    {"sample=auto:sample=7", CHANGE(sample, 7)},
+    {"sample_continue=1", CHANGE(sample_continue, true)},
     {"on=abort", NOTHING},
     {"on=report", CHANGE(going_on, REPORT_MAY_GO_ON)},
     {"on=report:on=abort", NOTHING},
@@ -222,6 +228,11 @@ static const char *const bad[] = {
     "purge_delay=99999999999999999999999999999999",
     "verbose=2",
     "verbose=yes",
+    "sample=",
+    "sample=1000000001",
+    "sample=4294967295",
+    "sample=often",
+    "sample_continue=2",
     "on=",
     "on",
     "on=1",
@@ -569,7 +580,8 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
     struct options again;
     setenv("MOAT_OPTIONS",
            "verbose=1:guards=off:zero_realloc=alloc:region=1G:purge_delay=0:"
-           "deepbind=strip-except:a,b:report=file:/b:on=abort,double-free=report",
+           "deepbind=strip-except:a,b:report=file:/b:sample=auto:sample_continue=1:"
+           "on=abort,double-free=report",
            1);
     catch_stderr();
     options_load(&options);
@@ -579,7 +591,8 @@ START_TEST(verbose_prints_one_line_that_could_be_set_again) {
                      "moat: options: level=default:quarantine=128:quarantine_size=1048576:"
                      "guards=off:sized=abort:zero_realloc=alloc:purge_delay=0:thp=huge:verbose=1:"
                      "region=1073741824:dump=tables:madvise=on:seal=auto:files=on:"
-                     "deepbind=strip-except:a,b:report=file:/b:on=abort,double-free=report\n");
+                     "deepbind=strip-except:a,b:report=file:/b:sample=auto:sample_continue=1:"
+                     "on=abort,double-free=report\n");
     char text[512];
     ck_assert_uint_lt(strlen(printed), sizeof text);
     memcpy(text, printed + sizeof start - 1, strlen(printed) - sizeof start + 2);
