@@ -25,6 +25,7 @@ struct target {
     struct found found;
     uintptr_t address, base;
     size_t size; /* bytes from the address to the end of the block */
+    size_t step; /* of its class: what it and its neighbours lie apart; 0: it has none */
     struct request request;
 };
 
@@ -219,6 +220,8 @@ static struct target find_sample(struct target target, enum verb verb) {
     target.base = view.pages;
     target.size = view.end - target.address;
     target.request.slack = target.size - view.size;
+    uint32_t size_class = class_for(view.size, view.alignment);
+    if (size_class != SIZE_CLASS_NONE) target.step = size_class_bytes(size_class);
     return target;
 }
 
@@ -240,6 +243,7 @@ static struct target find(uintptr_t address, enum verb verb) {
         target.request.family = request_load(target.base, GRANULE).family;
     } else {
         target.size = target.found.block_size;
+        if (target.found.size_class != SIZE_CLASS_NONE) target.step = target.size;
         target.request = request_load(target.base, target.found.block_size);
     }
     return target;
@@ -274,8 +278,7 @@ static uintptr_t check_canaries(const struct target *target) {
 }
 
 static void check_alignment(const struct target *target, size_t alignment) {
-    bool fits = target->found.size_class == SIZE_CLASS_NONE || alignment <= GRANULE ||
-                (target->found.block_size & (alignment - 1)) == 0;
+    bool fits = alignment <= GRANULE || (target->step & (alignment - 1)) == 0;
     if (is_power_of_two(alignment) && (target->address & (alignment - 1)) == 0 && fits) return;
     diagnose_mismatch(PHRASE_WRONG_ALIGNMENT, target->address, alignment,
                       (size_t)1 << low_bit(target->address));
