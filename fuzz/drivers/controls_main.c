@@ -285,8 +285,9 @@ static void plant_weak_order(void) {
     const struct atomic_site *first = NULL, *site = __start_atomic_sites;
     for (; site < __stop_atomic_sites; site++)
         if (strstr(site->file, "heap/page.c") != NULL && site->kind == ATOMIC_CHANGE &&
-            site->order == __ATOMIC_ACQUIRE && (first == NULL || site->line < first->line))
+            site->order == __ATOMIC_SEQ_CST && (first == NULL || site->line < first->line))
             first = site;
+    if (first == NULL) abort(); /* it has another order by now */
     views_weaken(first, __ATOMIC_RELAXED);
 }
 
@@ -339,7 +340,8 @@ static const struct control {
     {"size rounded", plant_rounded, "bytes were asked for", "", STRICT},
     {"grown", plant_grown, "left byte", "realloc", STRICT},
     {"lost update", plant_lost_update, "in use after everything was freed", "at the end", AT_ONCE},
-    {"freed twice", plant_twice, "freed twice at once was handed out", "", AT_ONCE | MISUSE},
+    {"freed twice", plant_twice, "freed twice at once was handed out", "",
+     AT_ONCE | NEWEST | MISUSE},
     {"freed again", plant_again, "second free of a block was not reported", "",
      AT_ONCE | NEWEST | MISUSE},
     {"no order", plant_no_order, "no order: thread", "", AT_ONCE | NEWEST},

@@ -532,8 +532,9 @@ static void tell_of_step(const struct atomic_site *site, const volatile void *wo
 }
 
 void harness_atomic_step(const struct atomic_site *site, const volatile void *word, unsigned size) {
-    arena_step((uintptr_t)word);
     if (MOAT_UNLIKELY(base_seam_sees_loads)) tell_of_step(site, word, size);
+    /* last: another thread may have emptied the unit meanwhile */
+    arena_step((uintptr_t)word);
 }
 
 static uint64_t atomic_loaded(uint64_t newest) {
