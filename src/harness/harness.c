@@ -636,6 +636,7 @@ const struct os_seam os_seam = {
     .random = harness_random,
     .milliseconds = harness_milliseconds,
     .threads_are_virtual = harness_threads_are_virtual,
+    .memory_is_played = arena_is_used,
     .page_size = page_size,
     .kernel = answer_kernel,
     .clear = arena_clear,

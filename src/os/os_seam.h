@@ -56,6 +56,8 @@ struct os_seam {
     uint64_t (*milliseconds)(void);
     /* All threads share one real one: waiting for another would wait for ever. */
     bool (*threads_are_virtual)(void);
+    /* Memory is played: what empties a table that others may be writing to is left out. */
+    bool (*memory_is_played)(void);
     /* The bytes of an OS page, larger than the machine's; 0: the machine's. */
     size_t (*page_size)(void);
     /* Answers a system call in the kernel's place: its number, six arguments, what the kernel would
