@@ -54,6 +54,7 @@ static void touch_records(void) {
     arena_touch((uintptr_t)ro.region, offsetof(struct region, taken) + bitmap);
     arena_touch((uintptr_t)ro.region->barred, bitmap);
     arena_touch((uintptr_t)ro.region->described, bitmap);
+    arena_touch((uintptr_t)ro.region->paged, bitmap);
     arena_touch((uintptr_t)ro.segments, ro.region->extent * sizeof(struct segment));
     arena_touch((uintptr_t)ro.locks, sizeof(struct lock) * LOCKS);
     arena_touch((uintptr_t)ro.pool, sizeof *ro.pool);
@@ -96,6 +97,8 @@ static void end_thread(void) {
 }
 
 static void abandon_thread(void) { *harness_thread_word() = THREAD_NEW; }
+static bool is_crowded(void) { return ro.region->extent > ro.region->span / 2; }
+
 static bool is_open(uintptr_t address) {
     enum harness_state state = harness_range_state(address);
     return state == HARNESS_COMMITTED || state == HARNESS_READABLE;
@@ -180,6 +183,7 @@ const struct subject subject_moat = {
     .end_thread = end_thread,
     .set_scheduler = harness_set_scheduler,
     .is_open = is_open,
+    .is_crowded = is_crowded,
     .erases_links = true,
     .base = base,
     .committed = committed,

@@ -149,6 +149,7 @@ struct segment *segment_create(uint64_t owner_word, bool sparing, struct random 
     if (!region_take(1, 1, &index)) return NULL;
     struct segment *segment = segment_at(index);
     enum page_kind kind = owner_page_kind(owner_word);
+    region_note_pages(index);
     segment->free_pages = segment->untouched = segment_page_slots(kind);
     segment->usable = segment->guarded = segment->classes = 0;
     segment->means = GUARD_NONE;

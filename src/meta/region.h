@@ -75,6 +75,8 @@ struct region {
     uint64_t barred[REGION_WORDS];
     /* Under the lock: segments that were taken since their part of the tables was empty. */
     uint64_t described[REGION_WORDS];
+    /* Atomic: segments that ever had pages, for good. Into the map of others nobody claims. */
+    uint64_t paged[REGION_WORDS];
 };
 
 /* The bytes of a table for so many segments. */
@@ -107,6 +109,12 @@ MOAT_INLINE bool region_has_spare(bool force) {
 }
 /* How many may keep theirs: a few, and as many as the kernel has refused. */
 void region_let_be(size_t refused);
+/* A taken segment is about to have pages. */
+MOAT_INLINE void region_note_pages(uint32_t index) {
+    uint64_t *word = &ro.region->paged[index / 64];
+    if (has_bit(atomic_load_relaxed(word), index)) return;
+    atomic_or_relaxed(word, bit64(index));
+}
 /* The free segments whose tables may hold memory: there are so many more. */
 MOAT_INLINE void region_count_spare(int64_t more) { atomic_add_relaxed(&ro.region->spare, more); }
 /* In a forked child: counted anew; and, where the lock's holder is gone, what it may have left. */

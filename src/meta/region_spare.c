@@ -121,6 +121,24 @@ static bool move_map_aside(struct region *region, const struct spare *spare) {
     return true;
 }
 
+/* Nobody claims where there never were pages. */
+static bool empty_map(struct region *region, const struct spare *spare) {
+    uint64_t paged = atomic_load_relaxed(&region->paged[spare->index / 64]);
+    if (!HARDENED_MAP) return true;
+    return has_bit(paged, spare->index) ? move_map_aside(region, spare)
+                                        : drop(REGION_TABLE_MAPS, spare);
+}
+
+/* Of these segments of a word the highest and those below it that had pages as it had, or had none,
+   as many as a step takes. */
+static struct spare highest_run(const struct region *region, uint32_t word, uint64_t found) {
+    uint64_t paged = atomic_load_relaxed(&region->paged[word]);
+    uint32_t last = high_bit(found), first = last;
+    uint64_t alike = found & (has_bit(paged, last) ? paged : ~paged);
+    while (first > 0 && last - first + 1 < SEGMENTS_PER_STEP && has_bit(alike, first - 1)) first--;
+    return (struct spare){word * 64 + first, last - first + 1};
+}
+
 /* The highest free segments below the place where the search stands; false: none so near, or none
    at all, and then it stands at the end of the region again. */
 static bool find_spare(struct region *region, struct spare *spare) {
@@ -130,11 +148,7 @@ static bool find_spare(struct region *region, struct spare *spare) {
         uint32_t word = region->spare_below - 1;
         uint64_t found = region->described[word] & region_free_segments(region, word);
         if (found != 0) {
-            uint32_t last = word * 64 + high_bit(found), first = last;
-            while (first % 64 > 0 && last - first + 1 < SEGMENTS_PER_STEP &&
-                   has_bit(found, first - 1))
-                first--;
-            *spare = (struct spare){first, last - first + 1};
+            *spare = highest_run(region, word, found);
             return true;
         }
         region->spare_below--;
@@ -148,7 +162,7 @@ static bool shed_some(struct region *region) {
     if (!find_spare(region, &spare)) return false;
     /* first what locked memory refuses without harm: a move would unlock it */
     if (!drop(REGION_TABLE_PAGES, &spare) || !drop(REGION_TABLE_REQUESTS, &spare) ||
-        (HARDENED_MAP && !move_map_aside(region, &spare))) {
+        !empty_map(region, &spare)) {
         /* not asked again for as many, unless somebody wants all */
         region_let_be((size_t)atomic_load_relaxed(&region->spare));
         region->spare_refused = true;

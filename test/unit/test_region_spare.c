@@ -17,6 +17,7 @@ static void take_segments(uint32_t count) {
     ck_assert(region_take(count, 1, &first));
     for (uint32_t i = first; i < first + count; i++) {
         struct map_word *map = map_word_of(segment_address(i));
+        region_note_pages(i);
         atomic_or_relaxed(&map->live, (uint64_t)1);
         atomic_and_relaxed(&map->live, ~(uint64_t)1);
         page_at(i * (uint32_t)SLOTS_PER_SEGMENT)->secret = 1;
@@ -78,6 +79,18 @@ START_TEST(by_force_all_of_it_goes_back) {
     ck_assert_uint_eq(count_holding(SEGMENTS), 0);
     ck_assert_int_eq(ro.region->spare, 0);
     ck_assert(!region_shed_tables(true));
+}
+END_TEST
+
+/* Huge blocks and their like: nobody claims there. */
+START_TEST(what_never_had_pages_is_dropped_where_it_is) {
+    leave_segments(SEGMENTS);
+    for (uint32_t i = first; i < first + SEGMENTS; i += 2) ro.region->paged[i / 64] &= ~bit64(i);
+    ck_assert(region_shed_tables(true));
+    ck_assert_uint_eq(count_holding(SEGMENTS), 0);
+    for (uint32_t i = first; i < first + SEGMENTS; i++) ck_assert(!map_is_resident(i));
+    ck_assert_uint_eq(harness_call_count(OS_REMAP), SEGMENTS / 2);
+    ck_assert_int_eq(ro.region->spare, 0);
 }
 END_TEST
 
@@ -147,37 +160,26 @@ START_TEST(a_claim_that_came_before_the_move_is_reported) {
 END_TEST
 
 /* The kernel moves pages in one step: a claim comes before it or after it. */
-static long claim_before;
+static bool behind_the_move, moved, has_claimed;
 static bool play_claim(long number, const long *arguments, long *result) {
     (void)arguments;
     (void)result;
-    if (number == claim_before) {
-        claim_before = -1;
-        claim_late();
-    }
+    bool now = behind_the_move ? moved && number == SYS_madvise : number == SYS_mremap;
+    if (now && !has_claimed) claim_late();
+    has_claimed |= now;
+    moved |= number == SYS_mremap;
     return false;
 }
 
 START_TEST(a_claim_before_the_kernels_step_is_reported) {
     leave_segments(SEGMENTS);
     late_index = first + SEGMENTS - 1;
-    claim_before = SYS_mremap;
+    behind_the_move = moved = has_claimed = false;
     harness_set_kernel(play_claim);
     core_expect_report(REPORT_DOUBLE_FREE, shed, NULL);
     ck_assert_uint_eq(core_address, late_address());
 }
 END_TEST
-
-static bool moved;
-static bool play_claim_behind_the_move(long number, const long *arguments, long *result) {
-    (void)arguments;
-    (void)result;
-    moved |= number == SYS_mremap;
-    if (number != SYS_madvise || !moved || claim_before < 0) return false;
-    claim_before = -1;
-    claim_late();
-    return false;
-}
 
 static void own_again(void *unused) {
     (void)unused;
@@ -200,12 +202,12 @@ static void own_again(void *unused) {
 START_TEST(a_claim_behind_the_kernels_step_meets_the_next_owner) {
     leave_segments(1);
     late_index = first;
-    claim_before = 0;
-    moved = false;
-    harness_set_kernel(play_claim_behind_the_move);
+    behind_the_move = true;
+    moved = has_claimed = false;
+    harness_set_kernel(play_claim);
     ck_assert(region_shed_tables(true));
     harness_set_kernel(NULL);
-    ck_assert_int_eq(claim_before, -1);
+    ck_assert(has_claimed);
     core_expect_report(REPORT_DOUBLE_FREE, own_again, NULL);
     ck_assert_uint_eq(core_address, late_address());
 }
@@ -387,6 +389,7 @@ int main(void) {
     tcase_set_timeout(group, 60);
     tcase_add_test(group, all_but_the_lowest_go_back_in_steps);
     tcase_add_test(group, by_force_all_of_it_goes_back);
+    tcase_add_test(group, what_never_had_pages_is_dropped_where_it_is);
     tcase_add_test(group, what_is_taken_keeps_what_it_has);
     tcase_add_test(group, a_step_of_the_search_is_short);
     tcase_add_loop_test(group, a_claim_that_came_before_the_move_is_reported, 0, SEGMENTS);
