@@ -40,9 +40,6 @@ void program_adapt(struct input *input) {
     if (input->threads < 2) input->threads = 2;
     if (input->threads > PROGRAM_THREADS_MAX) input->threads = PROGRAM_THREADS_MAX;
     input->flags &= (uint8_t)~INPUT_CHECK_OFTEN;
-    /* a second free looks at the canary of a block whose memory may have gone meanwhile: it faults,
-       which is an end, and none that a harness can go on from */
-    if (input->flags & INPUT_STRICT) input->flags &= (uint8_t)~INPUT_MISUSE;
     for (unsigned i = 0; i < input->op_count; i++) {
         struct input_op *op = &input->ops[i];
         bool wrong = op->code >= OP_DOUBLE_FREE, at_once = i >= input->prologue;

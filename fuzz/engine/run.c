@@ -135,9 +135,8 @@ void run_empties_quarantine(struct run *run) {
 }
 
 bool run_stands_alone(const struct run *run, size_t usable) {
-    enum { RUNS_SURELY = 500 }; /* up to so many blocks addresses are not short */
     return run->is_strict && usable >= GUARDED_AT_STRICT && run->subject->failures() == 0 &&
-           run->shadow.live_count <= RUNS_SURELY;
+           !run->subject->is_crowded();
 }
 
 /* A pick names the same share of the way through the list, whatever its length. */

@@ -56,6 +56,8 @@ struct subject {
     void (*set_scheduler)(const struct harness_scheduler *scheduler);
     /* Whether memory at the address may be accessed, as far as is known of it. */
     bool (*is_open)(uintptr_t address);
+    /* Whether so much of the address space is taken that blocks of the strict level share pages. */
+    bool (*is_crowded)(void);
     /* Blocks with a page of their own kind begin with a word that is 0 when they are handed out:
        what the allocator kept there is erased. */
     bool erases_links;

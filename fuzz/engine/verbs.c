@@ -35,12 +35,11 @@ static void judge_strict(struct run *run, uintptr_t start, size_t usable,
     size_t wrong = 0;
     if (origin != ORIGIN_REALLOC && !shadow_is_zero(&run->shadow, start, usable, &wrong))
         run_fail(run, "byte %zu of a new block of %zu bytes is set", wrong, usable);
-    /* where threads run at once what lies around may be in the middle of a change, and whoever is
-       given old values may take the block from a page */
-    bool at_once = run_handed_out_hook != NULL;
-    if (at_once || !run_stands_alone(run, usable)) return;
+    if (!run_stands_alone(run, usable)) return;
+    /* what lies before may be in the middle of a change where threads run at once */
+    bool changes = run_handed_out_hook != NULL;
     if (subject->is_open(round_up(start + usable, OS_PAGE_LEAST)) ||
-        subject->is_open(round_down(start, OS_PAGE_LEAST) - 1))
+        (!changes && subject->is_open(round_down(start, OS_PAGE_LEAST) - 1)))
         run_fail(run, "there is no guard around a block of %zu bytes", usable);
 }
 
