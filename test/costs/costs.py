@@ -49,7 +49,7 @@ def command_of(arguments, row):
 
 
 def environment_of(arguments):
-    environment = dict(os.environ, LC_ALL="C", LD_PRELOAD=os.path.realpath(arguments.library))
+    environment = dict(os.environ, LC_ALL="C", LD_PRELOAD=os.path.realpath(arguments.preloaded))
     environment.pop("MOAT_OPTIONS", None)
     return environment
 
@@ -63,15 +63,15 @@ def run(arguments, row):
     child.returncode = status
     if status != 0:
         stop("%s ended with status %d" % (" ".join(command_of(arguments, row)), status))
-    if "allocator,%s\n" % os.path.realpath(arguments.library) not in output:
-        stop("%s is not the allocator of %s" % (arguments.library, arguments.program))
+    if "allocator,%s\n" % os.path.realpath(arguments.preloaded) not in output:
+        stop("%s is not the allocator of %s" % (arguments.preloaded, arguments.program))
     return {"faults": used.ru_minflt, "peak_kib": used.ru_maxrss}
 
 
 def count_calls(arguments, row):
     with tempfile.NamedTemporaryFile(mode="r", prefix="moat-costs-") as summary:
         command = ["strace", "-f", "-c", "-U", "calls,name", "-e", "trace=" + ",".join(CALLS), "-o", summary.name, "-E",
-                   "LD_PRELOAD=" + os.path.realpath(arguments.library)] + command_of(arguments, row)
+                   "LD_PRELOAD=" + os.path.realpath(arguments.preloaded)] + command_of(arguments, row)
         environment = environment_of(arguments)
         environment.pop("LD_PRELOAD")
         result = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -134,7 +134,7 @@ def check(arguments, rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True, help="the built bench-model")
-    parser.add_argument("--library", required=True, help="the libmoat.so to preload")
+    parser.add_argument("--library", dest="preloaded", metavar="LIBRARY", required=True, help="the libmoat.so to preload")
     parser.add_argument("--only", action="append", metavar="MODEL", help="this model alone; may be repeated")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--update", action="store_true")

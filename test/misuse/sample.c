@@ -6,7 +6,7 @@
  * A case is played for each of the sizes below, one a round. A sample lies against the guard before
  * it or behind it by chance: a scene that needs one side takes blocks until it has such a one.
  */
-#include "scene.h"
+#include "ways.h"
 
 #include "family.h"
 
@@ -22,33 +22,6 @@ enum { SIZES = sizeof sizes / sizeof *sizes, SMALL_SIZES = 6, PAGE = 4096, TRIES
 static size_t round_size(void) { return scene_size = sizes[scene_round]; }
 
 /* --- Ways to a block -------------------------------------------------------------------------- */
-
-enum way { LOCAL, REMOTE, ENDED, CHILD };
-
-static struct worker one;
-static char *subject;
-
-static void take_task(void *size) { subject = take(*(size_t *)size); }
-
-static char *take_by(enum way way, size_t size) {
-    struct worker owner;
-    worker_start(&one);
-    if (way == REMOTE) worker_do(&one, take_task, &size);
-    if (way == ENDED) {
-        worker_start(&owner);
-        worker_do(&owner, take_task, &size);
-        worker_end(&owner);
-    }
-    if (way == LOCAL || way == CHILD) take_task(&size);
-    return launder(subject);
-}
-
-static void give_by(enum way way, char *block) {
-    if (way == CHILD)
-        in_child(give_task, block);
-    else
-        give(block);
-}
 
 /* One whose first byte begins an OS page. */
 static char *take_left(size_t size) {
@@ -121,7 +94,7 @@ static void after_free(enum way way, size_t share) {
     if (way == CHILD)
         in_child(write_task, byte);
     else if (way == REMOTE)
-        worker_do(&one, write_task, byte);
+        worker_do(&other_thread, write_task, byte);
     else
         write_at(byte);
     passed();
@@ -186,7 +159,7 @@ static void freed_twice(size_t way) {
 static void freed_twice_by_others(size_t unused) {
     (void)unused;
     char *block = take_by(REMOTE, round_size());
-    worker_do(&one, give_task, block);
+    worker_do(&other_thread, give_task, block);
     free_wrongly(FREED_AGAIN, block);
 }
 
@@ -242,7 +215,7 @@ static void free_all_task(void *blocks) {
 static void comes_and_goes(size_t unused) {
     (void)unused;
     static char *blocks[300];
-    worker_start(&one);
+    worker_start(&other_thread);
     for (unsigned turn = 0; turn < 4; turn++) {
         for (unsigned i = 0; i < 300; i++) {
             size_t size = i * 37 % 9000;
@@ -253,7 +226,7 @@ static void comes_and_goes(size_t unused) {
             memset(blocks[i], 0x33, malloc_usable_size(blocks[i]));
             if (i % 7 == 0) blocks[i] = launder(realloc(blocks[i], size + 1 + i * 11));
         }
-        worker_do(&one, free_all_task, blocks);
+        worker_do(&other_thread, free_all_task, blocks);
         for (unsigned i = 1; i < 300; i += 2) give(blocks[i]);
         malloc_trim(0);
     }
@@ -278,8 +251,8 @@ static void forks_while_others_sample(size_t unused) {
     (void)unused;
     static char *blocks[300];
     for (unsigned i = 0; i < 300; i++) blocks[i] = take(i);
-    worker_start(&one);
-    worker_post(&one, churn_task, NULL);
+    worker_start(&other_thread);
+    worker_post(&other_thread, churn_task, NULL);
     usleep(1000 * (1 + scene_round));
     in_child(child_task, blocks);
 }

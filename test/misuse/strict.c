@@ -5,7 +5,7 @@
  *
  * A case is played for each of the sizes below, one a round, and by each way to a free.
  */
-#include "scene.h"
+#include "ways.h"
 
 #include "family.h"
 
@@ -29,36 +29,6 @@ static const size_t sizes[] = {1,    13,   16,    24,    40,     100,     1000,
 enum { SIZES = sizeof sizes / sizeof *sizes, IN_PAGES = 10, BELOW_HUGE = 12 };
 
 static size_t round_size(void) { return scene_size = sizes[scene_round]; }
-
-/* --- Ways to a free -------------------------------------------------------------------------- */
-
-enum way { LOCAL, REMOTE, ENDED, CHILD, WAYS };
-
-static struct worker one;
-static char *subject;
-
-static void take_task(void *size) { subject = take(*(size_t *)size); }
-
-/* The block that is misused, and who has made it. */
-static char *take_by(enum way way, size_t size) {
-    struct worker owner;
-    worker_start(&one);
-    if (way == REMOTE) worker_do(&one, take_task, &size);
-    if (way == ENDED) {
-        worker_start(&owner);
-        worker_do(&owner, take_task, &size);
-        worker_end(&owner);
-    }
-    if (way == LOCAL || way == CHILD) take_task(&size);
-    return launder(subject);
-}
-
-static void give_by(enum way way, char *block) {
-    if (way == CHILD)
-        in_child(give_task, block);
-    else
-        give(block);
-}
 
 /* --- Overflow -------------------------------------------------------------------------------- */
 
@@ -225,7 +195,7 @@ static void freed_twice(size_t way) {
 static void freed_twice_by_others(size_t unused) {
     (void)unused;
     char *block = take_by(REMOTE, round_size());
-    worker_do(&one, give_task, block);
+    worker_do(&other_thread, give_task, block);
     free_wrongly(FREED_AGAIN, block);
 }
 
@@ -407,8 +377,8 @@ static void churn_task(void *unused) {
 /* While another thread has blocks in quarantine, and is in the midst of frees. */
 static void forks_while_others_free(size_t unused) {
     (void)unused;
-    worker_start(&one);
-    worker_post(&one, churn_task, NULL);
+    worker_start(&other_thread);
+    worker_post(&other_thread, churn_task, NULL);
     usleep(1000 * (1 + scene_round));
     for (unsigned i = 0; i < 500; i++) give(take(i));
     in_child(fork_task, take(77));
