@@ -194,10 +194,11 @@ static void stomp_strict(struct run *run, const struct input_op *op, uint16_t gr
     unsigned char *byte = (unsigned char *)dead->start + offset;
     run->subject->touch((uintptr_t)byte, 1);
     *byte = (unsigned char)(op->value | 1);
+    bool is_first = run->tolerated == 0; /* else an earlier one may be met before it */
     run->tolerated |= KIND_BIT(REPORT_WRITE_AFTER_FREE);
     if (!kept_back || (op->other & 8) == 0) return;
     expect(run, KIND_BIT(REPORT_WRITE_AFTER_FREE), dead->start);
-    run->tolerated = 0;
+    if (is_first) run->tolerated = 0;
     run->subject->trim();
     missed(run, "a write into a block in quarantine");
 }

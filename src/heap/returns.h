@@ -34,10 +34,10 @@ struct returns {
 /* No number of returned blocks is above this. */
 #define RETURNS_NEVER INT32_MAX
 
-/* Blocks returned and not taken since. */
+/* Blocks returned and not taken since. Subtracted without signs: a mixture may leave int32_t. */
 MOAT_INLINE uint32_t returns_count(const struct returns *returns) {
-    return (uint32_t)(atomic_load_relaxed(&returns->event_above) -
-                      atomic_load_relaxed(&returns->countdown));
+    return (uint32_t)atomic_load_relaxed(&returns->event_above) -
+           (uint32_t)atomic_load_relaxed(&returns->countdown);
 }
 
 /* From now on more than `event_above` returned blocks are an event. Keeps the count, by way of

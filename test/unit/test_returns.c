@@ -57,12 +57,20 @@ START_TEST(the_count_survives_any_change_of_what_is_expected) {
 }
 END_TEST
 
+/* Who looks while the owner writes one word after the other. */
+START_TEST(a_mixture_gives_some_number) {
+    returns = (struct returns){.countdown = -1, .event_above = RETURNS_NEVER};
+    ck_assert_uint_eq(returns_count(&returns), (uint32_t)1 << 31);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("returns");
     TCase *group = tcase_create("returns");
     tcase_add_test(group, a_page_of_four_blocks_as_its_header_tells_it);
     tcase_add_test(group, nothing_is_an_event_that_nobody_expects);
     tcase_add_test(group, the_count_survives_any_change_of_what_is_expected);
+    tcase_add_test(group, a_mixture_gives_some_number);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
