@@ -532,8 +532,12 @@ static void tell_of_step(const struct atomic_site *site, const volatile void *wo
 }
 
 void harness_atomic_step(const struct atomic_site *site, const volatile void *word, unsigned size) {
-    if (MOAT_UNLIKELY(base_seam_sees_loads)) tell_of_step(site, word, size);
-    /* last: another thread may have emptied the unit meanwhile */
+    if (MOAT_UNLIKELY(base_seam_sees_loads)) {
+        /* what was plainly written beside the word; a run may end while this thread waits */
+        arena_step((uintptr_t)word);
+        tell_of_step(site, word, size);
+    }
+    /* again: another thread may have emptied the unit meanwhile */
     arena_step((uintptr_t)word);
 }
 
