@@ -23,6 +23,7 @@
 #include "engine/program.h"
 #include "engine/target.h"
 #include "engine/team.h"
+#include "engine/texts.h"
 #include "heap/heap.h"
 
 enum { NOW_AND_THEN = 7, INPUTS_MAX = 20000, SECONDS_MAX = 60 };
@@ -302,13 +303,45 @@ static void plant_no_order(void) {
     views_weaken(site, __ATOMIC_RELAXED);
 }
 
+/* --- Texts of options ------------------------------------------------------------------------ */
+
+static struct texts_subject parser;
+
+static void trusting_parse(struct options *options, const char *text, bool privileged) {
+    (void)privileged;
+    options_parse(options, text, false);
+}
+static void plant_trusting(void) { parser.parse = trusting_parse; }
+
+static void talking_parse(struct options *options, const char *text, bool privileged) {
+    options_parse(options, text, privileged);
+    if (text != NULL && is_time()) options_parse(options, "no-such-option=1", privileged);
+}
+static void plant_talking(void) { parser.parse = talking_parse; }
+
+static void keeping_parse(struct options *options, const char *text, bool privileged) {
+    struct option_list before = options->report_where;
+    options_parse(options, text, privileged);
+    if (options->report == SINK_STDERR) options->report_where = before;
+}
+static void plant_keeping(void) { parser.parse = keeping_parse; }
+
+/* What it says and what holds are two things. */
+static void boasting_load(struct options *options) {
+    options_load(options);
+    if (options->verbose) options_parse(options, "verbose=1", false);
+    if (options->verbose && is_time()) os_write(OS_STDERR, "moat: options: level=strict\n", 28);
+}
+static void plant_boasting(void) { parser.load = boasting_load; }
+
 /* --- What must be found ---------------------------------------------------------------------- */
 
 enum {
     AT_ONCE = 1, /* found by threads that run at once */
     NEWEST = 2,  /* and by loads that see the newest value */
     MISUSE = 4,  /* and by programs that free twice */
-    STRICT = 8   /* at the strict level */
+    STRICT = 8,  /* at the strict level */
+    TEXTS = 16   /* by texts of options */
 };
 static const struct control {
     const char *name;
@@ -347,6 +380,10 @@ static const struct control {
     {"no order", plant_no_order, "no order: thread", "", AT_ONCE | NEWEST},
     {"no progress", plant_no_progress, "make no progress", "", AT_ONCE},
     {"weak order", plant_weak_order, "in use after everything was freed", "at the end", AT_ONCE},
+    {"weaker options", plant_trusting, "in a privileged process", "at the text", TEXTS},
+    {"warnings", plant_talking, "lines were printed", "at the text", TEXTS},
+    {"old list", plant_keeping, "the list of report is", "at the text", TEXTS},
+    {"settings", plant_boasting, "by the line of verbose=1", "at the text", TEXTS},
 };
 enum { CONTROLS = sizeof controls / sizeof controls[0] };
 
@@ -360,6 +397,7 @@ static void free_of_size(void *block, size_t size) {
 
 static void plant(const struct control *control) {
     planted = subject_moat;
+    parser = texts_moat;
     control->plant();
     if (planted.free != subject_moat.free) planted.free_sized = free_of_size;
 }
@@ -369,7 +407,10 @@ static void search(const struct control *control) {
     for (uint64_t seed = 0; seed < INPUTS_MAX; seed++) {
         struct rng random = {seed};
         last_given = last_freed = NULL;
-        if (control->how & AT_ONCE) {
+        if (control->how & TEXTS) {
+            mutate_fresh(&input, &random, 1);
+            (void)texts_run(&parser, &input);
+        } else if (control->how & AT_ONCE) {
             program_make(&input, &random);
             input.flags &= (uint8_t)~INPUT_STALE;
             if (!(control->how & NEWEST)) input.flags |= INPUT_STALE;

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "engine/input.h"
+#include "engine/mutate.h"
 #include "engine/program.h"
 #include "engine/sizing.h"
 
@@ -481,20 +482,36 @@ static void write_seed(const char *folder, const char *harness, const struct sit
     }
 }
 
-/* Programs whose threads run at once are not told: they are drawn. */
-static void write_program(const char *folder, unsigned number) {
-    static struct input input;
+/* Programs whose threads run at once, and texts of options, are not told: they are drawn. */
+static void write_drawn(const char *folder, const char *name, const struct input *input) {
     static uint8_t bytes[INPUT_MAX_SIZE];
     char path[4096];
-    struct rng random = {number};
-    program_make(&input, &random);
-    size_t size = input_encode(&input, bytes, sizeof bytes);
-    snprintf(path, sizeof path, "%s/interleave/program-%02u", folder, number);
+    size_t size = input_encode(input, bytes, sizeof bytes);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "wb");
     if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
         perror(path);
         exit(1);
     }
+}
+
+static void write_program(const char *folder, unsigned number) {
+    static struct input input;
+    char name[64];
+    struct rng random = {number};
+    program_make(&input, &random);
+    snprintf(name, sizeof name, "interleave/program-%02u", number);
+    write_drawn(folder, name, &input);
+}
+
+static void write_text(const char *folder, unsigned number) {
+    enum { ITEMS = 24 };
+    static struct input input;
+    char name[64];
+    struct rng random = {number};
+    mutate_make(&input, &random, 1, ITEMS);
+    snprintf(name, sizeof name, "options/items-%02u", number);
+    write_drawn(folder, name, &input);
 }
 
 static void make_folder(const char *folder, const char *harness) {
@@ -512,6 +529,7 @@ int main(int argc, char **argv) {
     }
     enum {
         PROGRAMS = 32,
+        TEXTS = 12,
         OPS = sizeof ops_situations / sizeof ops_situations[0],
         THREADS = sizeof threads_situations / sizeof threads_situations[0],
         STRICT = sizeof strict_situations / sizeof strict_situations[0]
@@ -519,6 +537,7 @@ int main(int argc, char **argv) {
     make_folder(argv[1], "ops");
     make_folder(argv[1], "threads");
     make_folder(argv[1], "interleave");
+    make_folder(argv[1], "options");
     for (unsigned strict = 0; strict < 2; strict++) {
         for (unsigned i = 0; i < OPS; i++) write_seed(argv[1], "ops", &ops_situations[i], strict);
         for (unsigned i = 0; i < THREADS; i++)
@@ -526,7 +545,8 @@ int main(int argc, char **argv) {
     }
     for (unsigned i = 0; i < STRICT; i++) write_seed(argv[1], "ops", &strict_situations[i], true);
     for (unsigned i = 1; i <= PROGRAMS; i++) write_program(argv[1], i);
-    printf("%d seeds for ops, %d for threads, %d for interleave\n", 2 * OPS + STRICT, 2 * THREADS,
-           PROGRAMS);
+    for (unsigned i = 1; i <= TEXTS; i++) write_text(argv[1], i);
+    printf("%d seeds for ops, %d for threads, %d for interleave, %d for options\n",
+           2 * OPS + STRICT, 2 * THREADS, PROGRAMS, TEXTS);
     return 0;
 }
