@@ -127,15 +127,26 @@ static bool may_have_run(void) {
     return extent <= ro.region->span / 2 && !heap_is_limited();
 }
 
+/* What a run is to be. */
+struct guarded_request {
+    size_t size, bytes, lead;
+    enum family family;
+};
+
+static void prepare_run(uintptr_t run, const void *context) {
+    const struct guarded_request *request = context;
+    uintptr_t block = run + request->lead;
+    request_store_run(run, request->family, request->lead, request->size);
+    canary_fill(run, run, block);
+    canary_fill(run, block + request->size, run + request->bytes);
+}
+
 static void *guarded_block(size_t size, size_t alignment, enum family family) {
     size_t bytes = round_up(size, ro.os_page);
     size_t lead = round_down(bytes - size, alignment > GRANULE ? alignment : GRANULE);
-    uintptr_t run = (uintptr_t)huge_alloc_exact(bytes, alignment);
-    if (run == 0) return NULL;
-    request_store_run(run, family, lead, size);
-    canary_fill(run, run, run + lead);
-    canary_fill(run, run + lead + size, run + bytes);
-    return (void *)(run + lead);
+    struct guarded_request request = {size, bytes, lead, family};
+    uintptr_t run = (uintptr_t)huge_alloc_exact(bytes, alignment, prepare_run, &request);
+    return run != 0 ? (void *)(run + lead) : NULL;
 }
 
 static void *empty_block(size_t alignment, enum family family) {
@@ -319,7 +330,9 @@ static bool free_in_page(const struct target *target, const struct freeing *how,
     return true;
 }
 
+/* The distance was looked at before the word, which may be of a later life of the run by now. */
 static bool free_huge(const struct target *target, const struct freeing *how, struct heap *heap) {
+    if (target->address - target->base != request_lead(target->base)) return false;
     if (!huge_claim(target->found.segment, target->found.word)) return false;
     if (!check_freeing(target, how)) return true;
     huge_close(target->found.segment, target->found.word,
@@ -414,10 +427,7 @@ static void *resize_huge(const struct target *target, size_t new_size) {
     if (result != HUGE_OK) return shrinks ? (void *)target->address : NULL;
     resized.base = (uintptr_t)run;
     resized.address = resized.base + lead;
-    if (resized.base != target->base) {
-        request_store_run(resized.base, target->request.family, lead, old_size);
-        canary_fill(resized.base, resized.base, resized.address);
-    }
+    if (resized.base != target->base) canary_fill(resized.base, resized.base, resized.address);
     if (!shrinks) set_huge_size(&resized, old_size, new_size);
     return (void *)resized.address;
 }

@@ -7,6 +7,7 @@
  */
 #include "heap/huge.h"
 #include "meta/locks.h"
+#include "meta/request.h"
 #include "base/thread.h"
 #include "os/os.h"
 
@@ -301,18 +302,15 @@ MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero, uint64
 }
 
 /* What the cache holds may be just what is missing. */
-MOAT_INLINE void *alloc_fresh(uint32_t run, size_t bytes, size_t alignment, bool huge_pages) {
-    uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1, index;
-    if (!region_take(run, align, &index) &&
-        !(huge_purge(true, 0) && region_take(run, align, &index)))
-        return NULL;
-    struct guarded new = {bytes, run, GUARD_NONE, false};
-    if (!open_new(index, &new) && !(huge_purge(true, 0) && open_new(index, &new))) {
-        region_give(index, run);
-        return NULL;
-    }
-    if (huge_pages) ask_for_huge_pages(index, &new);
-    return make_live(index, new);
+MOAT_INLINE bool take_fresh(uint32_t run, size_t bytes, size_t alignment, uint32_t *index,
+                            struct guarded *new) {
+    uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1;
+    if (!region_take(run, align, index) && !(huge_purge(true, 0) && region_take(run, align, index)))
+        return false;
+    *new = (struct guarded){bytes, run, GUARD_NONE, false};
+    if (open_new(*index, new) || (huge_purge(true, 0) && open_new(*index, new))) return true;
+    region_give(*index, run);
+    return false;
 }
 
 void *huge_alloc(size_t size, size_t alignment, bool zero) {
@@ -327,14 +325,23 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
         if (alignment <= SEGMENT_SIZE) block = alloc_from_cache(run, bytes, zero, now);
     }
     if (block != NULL) return block;
-    return alloc_fresh(run, bytes, alignment, note_missed(bytes, zero, now));
+    bool huge_pages = note_missed(bytes, zero, now);
+    struct guarded new;
+    uint32_t index;
+    if (!take_fresh(run, bytes, alignment, &index, &new)) return NULL;
+    if (huge_pages) ask_for_huge_pages(index, &new);
+    return make_live(index, new);
 }
 
-void *huge_alloc_exact(size_t bytes, size_t alignment) {
+void *huge_alloc_exact(size_t bytes, size_t alignment,
+                       void (*prepare)(uintptr_t run, const void *context), const void *context) {
     THREAD_INSIDE();
-    return is_out_of_question(bytes, bytes)
-               ? NULL
-               : alloc_fresh(run_length(bytes), bytes, alignment, false);
+    struct guarded new;
+    uint32_t index;
+    if (is_out_of_question(bytes, bytes)) return NULL;
+    if (!take_fresh(run_length(bytes), bytes, alignment, &index, &new)) return NULL;
+    prepare(segment_address(index), context);
+    return make_live(index, new);
 }
 
 /* Wins the right to free or resize: the CAS on the word the kind was read from. */
@@ -451,8 +458,9 @@ static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t
     }
     new.apart = true;
     count_bytes(bytes, old.bytes);
-    *block = make_live(index, new);
     uintptr_t start = segment_start(segment);
+    if (ro_is_strict()) request_copy_run(start, segment_address(index));
+    *block = make_live(index, new);
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));

@@ -54,8 +54,11 @@ enum huge_result huge_free(struct segment *segment, uint64_t word);
    *block, the run's start, is updated. HUGE_NO_MEMORY: nothing changed. */
 enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t bytes, void **block);
 
-/* Strict level. A block has just these bytes, a multiple of the OS page, which are zero. */
-void *huge_alloc_exact(size_t bytes, size_t alignment);
+/* Strict level. A block has just these bytes, a multiple of the OS page, which are zero. It lives
+   when `prepare` has returned, which is called with the start of its run: no free gets hold of a
+   block that is not what it will be. */
+void *huge_alloc_exact(size_t bytes, size_t alignment,
+                       void (*prepare)(uintptr_t run, const void *context), const void *context);
 /* A free in two parts: who wins the first looks at the block; the second makes it inaccessible at
    once. Its addresses wait a second, or until one drawn by `chance` of the many that wait has to
    make room. Inside the allocator. */

@@ -114,6 +114,13 @@ MOAT_INLINE size_t request_lead(uintptr_t run) {
 MOAT_INLINE size_t request_size(uintptr_t run) {
     return atomic_load_relaxed(request_size_word(run));
 }
+/* Before the run that a block moves to is live. */
+MOAT_INLINE void request_copy_run(uintptr_t from, uintptr_t to) {
+    const uint16_t *words = request_words(from);
+    request_store_run(to,
+                      (enum family)(atomic_load_relaxed(&words[0]) & low_mask(REQUEST_FAMILY_BITS)),
+                      request_lead(from), request_size(from));
+}
 /* As request_change. */
 MOAT_INLINE void request_change_size(uintptr_t run, size_t from, size_t to) {
     uint64_t old = from;

@@ -122,6 +122,37 @@ START_TEST(at_each_step_of_a_resize_a_child_finds_a_right_block) {
 }
 END_TEST
 
+/* --- A second free while the memory is handed out again --------------------------------------- */
+
+enum { GUARDED_SIZE = 20000 };
+static char *freed_once;
+
+static void free_again(void) { alloc_free(freed_once); }
+
+/* Its memory becomes a block at another distance from the run's start: at each access to a shared
+   word. */
+START_TEST(no_second_free_takes_the_block_that_is_made_of_the_memory) {
+    unsigned met = 0;
+    for (uint64_t step = 1;; step++) {
+        freed_once = alloc_block(GUARDED_SIZE);
+        alloc_free(freed_once);
+        (void)huge_purge(true, 0);
+        core_interleave(step, free_again);
+        char *block = alloc_block(GUARDED_SIZE + GRANULE);
+        bool ran = core_interleave_end();
+        ck_assert_ptr_ne(block, freed_once);
+        met += core_segment(block) == core_segment(freed_once);
+        ck_assert_int_eq(owner_kind(core_segment(block)->owner), OWNER_HUGE);
+        ck_assert_uint_eq(alloc_usable_size(block), GUARDED_SIZE + GRANULE);
+        block[0] = block[GUARDED_SIZE] = 1;
+        alloc_free(block);
+        check_all();
+        if (!ran) break;
+    }
+    ck_assert_uint_ge(met, 10);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("strict");
     TCase *group = tcase_create("strict");
@@ -133,6 +164,7 @@ int main(void) {
     tcase_add_test(group, a_block_of_another_family_is_freed);
     tcase_add_test(group, what_realloc_finds_overwritten_is_made_good);
     tcase_add_test(group, at_each_step_of_a_resize_a_child_finds_a_right_block);
+    tcase_add_test(group, no_second_free_takes_the_block_that_is_made_of_the_memory);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
