@@ -79,6 +79,12 @@ static size_t measure_baseline(const struct subject *subject) {
     return subject->committed();
 }
 
+/* Of some inputs that misuse nothing: what samples make of a misuse is not foretold. */
+static bool is_sampled(const struct input *input) {
+    enum { SHIFT = 40, ODDS = 8 };
+    return (input->flags & INPUT_MISUSE) == 0 && (input->seed >> SHIFT) % ODDS == ODDS - 1;
+}
+
 void run_begin(struct run *run, const struct subject *subject, const struct input *input) {
     enum { FULL_NORMALLY = 1024, FULL_ALWAYS = 1024 * 1024 };
     run->subject = subject;
@@ -105,7 +111,11 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     /* a forked child needs what the kernel does to its memory */
     unsigned flags = INPUT_KERNEL | (run_fork_is_played ? 0u : INPUT_FORK);
     bool by_kernel = (input->flags & flags) != 0 || run_by_kernel;
-    subject->begin((struct life){input->seed, by_kernel, run->is_strict}, on_report);
+    subject->begin((struct life){.seed = input->seed,
+                                 .by_kernel = by_kernel,
+                                 .is_strict = run->is_strict,
+                                 .is_sampled = is_sampled(input)},
+                   on_report);
     run->baseline = measure_baseline(subject);
     if (run_fault.n != 0) subject->fail_nth(run_fault.kind, run_fault.n, false);
 }

@@ -20,6 +20,7 @@ struct life {
     uint64_t seed;
     bool by_kernel; /* memory is the kernel's, with its protection and what it costs */
     bool is_strict;
+    bool is_sampled; /* some of the blocks have OS pages of their own */
 };
 
 struct subject {

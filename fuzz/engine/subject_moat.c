@@ -8,6 +8,7 @@
 #include "engine/subject.h"
 
 #include "alloc/alloc.h"
+#include "alloc/sampling.h"
 #include "alloc/strict.h"
 #include "base/thread.h"
 #include "harness/arena.h"
@@ -37,13 +38,19 @@ static const char *options = "";
 const char *moat_default_options(void) { return options; }
 
 /* A quarantine that is soon full, too, and as often as not none: then what is freed is taken in. */
-static const char *options_of(bool is_strict, uint64_t seed, bool by_kernel) {
+static const char *options_of(struct life life, bool by_kernel) {
     static const char *const strict[] = {
         "region=16G:level=strict", "region=16G:level=strict:quarantine=3",
         "region=16G:level=strict:quarantine=0", "region=16G:level=strict:quarantine=0"};
+    static const char *const sampled[] = {"region=16G:sample=1", "region=16G:sample=3"};
+    static const char *const both[] = {"region=16G:level=strict:sample=2",
+                                       "region=16G:level=strict:quarantine=0:sample=9"};
+    static const char *const kernel[] = {"", "level=strict", "sample=2", "level=strict:sample=2"};
     enum { WAYS = sizeof strict / sizeof *strict, WAY_SHIFT = 32 };
-    if (by_kernel) return is_strict ? "level=strict" : "";
-    return is_strict ? strict[(seed >> WAY_SHIFT) % WAYS] : "region=16G";
+    uint64_t way = life.seed >> WAY_SHIFT;
+    if (by_kernel) return kernel[life.is_strict + 2 * life.is_sampled];
+    if (life.is_sampled) return life.is_strict ? both[way % 2] : sampled[way % 2];
+    return life.is_strict ? strict[way % WAYS] : "region=16G";
 }
 
 /* Records that have no shared words, or whose shared words nobody came to write, or that are larger
@@ -78,7 +85,7 @@ static void begin(struct life life, void (*on_report)(enum report_kind kind, uin
     reset();
     bool by_kernel = life.by_kernel;
     if (arena_is_used() == by_kernel && !arena_use(!by_kernel)) by_kernel = true;
-    options = options_of(life.is_strict, life.seed, by_kernel);
+    options = options_of(life, by_kernel);
     harness_set_seed(life.seed);
     /* where the arena has been the kernel has nothing to give */
     harness_fix_layout(layout_of(life.seed) + (by_kernel ? LAYOUTS : 0));
@@ -138,8 +145,9 @@ static size_t cell(size_t size, size_t alignment) {
     return size_class == SIZE_CLASS_NONE ? 0 : size_class_bytes(size_class);
 }
 
-/* Of a block of a page. */
+/* Of a block of a page; a sample has none. */
 static uint64_t secret(uintptr_t block) {
+    if (ro_is_sampling() && sampling_is_sample((const void *)block)) return 0;
     enum page_kind kind = owner_page_kind(*(const volatile uint64_t *)&segment_of(block)->owner);
     return page_of(block, kind)->secret;
 }

@@ -8,6 +8,7 @@
 #include "engine/verbs.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum { ERRNO_MARK = 4242, LIVE_BYTES_MAX = 160 * 1024 * 1024, OS_PAGE_LEAST = 4096 };
 
@@ -53,8 +54,11 @@ static void judge_new(struct run *run, uintptr_t start, size_t usable, size_t al
         judge_strict(run, start, usable, origin);
         return;
     }
-    if (subject->erases_links && has_page && origin != ORIGIN_REALLOC && *(uint64_t *)start != 0)
-        run_fail(run, "a block of %zu bytes begins with %#lx", usable, *(unsigned long *)start);
+    uint64_t first = 0;
+    if (subject->erases_links && has_page && origin != ORIGIN_REALLOC)
+        memcpy(&first, (void *)start, usable < sizeof first ? usable : sizeof first);
+    if (first != 0)
+        run_fail(run, "a block of %zu bytes begins with %#lx", usable, (unsigned long)first);
     if (subject->is_open != NULL && usable > LARGE_MAX && subject->failures() == 0 &&
         subject->is_open(start + round_up(usable, OS_PAGE_LEAST)))
         run_fail(run, "there is no guard behind a block of %zu bytes", usable);
