@@ -33,23 +33,29 @@ static size_t asked_for(const struct target *target) {
     return target->size - target->request.slack;
 }
 
-/* Up to so many bytes are stored granule by granule: that begins faster. */
+/* Up to so many bytes are stored granule by granule: that begins faster. The last ones may be stored
+   twice, so that there is one branch for all sizes. */
 #define BY_GRANULES_MAX 1024u
 static_assert(sizeof(word_pair) == GRANULE, "a block is so many");
 
 /* The thread may be busy. */
 static void clear(uintptr_t from, size_t size) {
     if (IN_HARNESS && os_seam.clear((void *)from, size)) return;
-    if (size > BY_GRANULES_MAX || (from | size) % GRANULE != 0) {
+    if (size == 0 || size > BY_GRANULES_MAX || (from | size) % GRANULE != 0) {
         moat_fill((void *)from, 0, size);
         return;
     }
     const word_pair zero = {0, 0};
     volatile word_pair *granule = (volatile word_pair *)from;
-    volatile word_pair *end = (volatile word_pair *)(from + size);
-    for (; end - granule >= 4; granule += 4)
-        granule[0] = granule[1] = granule[2] = granule[3] = zero;
-    for (; granule < end; granule++) *granule = zero;
+    size_t count = size / GRANULE;
+    if (count <= 4) {
+        granule[0] = granule[(count - 1) / 2] = granule[count / 2] = granule[count - 1] = zero;
+        return;
+    }
+    for (size_t i = 0; i < count - 4; i += 4)
+        granule[i] = granule[i + 1] = granule[i + 2] = granule[i + 3] = zero;
+    granule += count - 4;
+    granule[0] = granule[1] = granule[2] = granule[3] = zero;
 }
 
 /* --- Allocating ------------------------------------------------------------------------------ */
@@ -73,6 +79,7 @@ static uint32_t class_for(size_t size, size_t alignment) {
 /* What others, and this thread, have let out of quarantine is taken in when the page has nothing
    else. */
 static struct page *find_page(struct heap *heap, uint32_t size_class) {
+    if (heap->quarantine.drawn_count != 0) quarantine_take_in(heap);
     uint32_t first = heap->queues[size_class].first;
     if (first != 0 && page_at(first)->free_count != 0 && ++heap->refills % TAKES_PER_TICK != 0)
         return page_at(first);
@@ -186,8 +193,6 @@ void *strict_block(size_t size, size_t alignment, enum family family) {
 
 /* --- Finding --------------------------------------------------------------------------------- */
 
-static const struct target no_target = {.address = 0};
-
 /* Of an address in a huge block's first segment, or in one that was: where its run begins. 0: there
    is no block, or the address is not the one that was handed out. */
 static uintptr_t base_of(uintptr_t address) {
@@ -220,48 +225,54 @@ static bool is_sample(const struct target *target) {
     return owner_kind(target->found.word) == OWNER_SAMPLES;
 }
 
-/* Its base is the first byte that can be touched, its end that of its last OS page. */
-static struct target find_sample(struct target target, enum verb verb) {
-    struct sample_view view;
-    if (!sample_find(target.address, &view)) {
-        diagnose_not_live(target.address, verb);
-        return no_target;
-    }
-    target.request.family = request_load(target.address, GRANULE).family;
-    target.base = view.pages;
-    target.size = view.end - target.address;
-    target.request.slack = target.size - view.size;
-    uint32_t size_class = class_for(view.size, view.alignment);
-    if (size_class != SIZE_CLASS_NONE) target.step = size_class_bytes(size_class);
-    return target;
-}
-
-/* Reports, and gives address 0, unless it is a live block. */
-static struct target find(uintptr_t address, enum verb verb) {
-    struct target target = {.address = address, .base = address};
-    if (region_may_hold(address)) target.base = find_base(address);
-    if (target.base == 0) {
-        diagnose_not_live(address, verb);
-        return no_target;
-    }
-    target.found = alloc_find_live(target.base, address, verb);
-    if (target.found.segment == NULL) return no_target;
-    if (is_sample(&target)) return find_sample(target, verb);
-    if (owner_kind(target.found.word) == OWNER_HUGE) {
-        size_t size = request_size(target.base);
-        target.size = round_up(address - target.base + size, ro.os_page) - (address - target.base);
-        target.request.slack = target.size - size;
-        target.request.family = request_load(target.base, GRANULE).family;
-    } else {
-        target.size = target.found.block_size;
-        if (target.found.size_class != SIZE_CLASS_NONE) target.step = target.size;
-        target.request = request_load(target.base, target.found.block_size);
-    }
-    return target;
-}
-
 static bool is_huge(const struct target *target) {
     return owner_kind(target->found.word) == OWNER_HUGE;
+}
+
+/* Its base is the first byte that can be touched, its end that of its last OS page. */
+static bool find_sample(struct target *target, enum verb verb) {
+    struct sample_view view;
+    if (!sample_find(target->address, &view)) {
+        diagnose_not_live(target->address, verb);
+        return false;
+    }
+    target->request.family = request_load(target->address, GRANULE).family;
+    target->base = view.pages;
+    target->size = view.end - target->address;
+    target->request.slack = target->size - view.size;
+    uint32_t size_class = class_for(view.size, view.alignment);
+    target->step = size_class != SIZE_CLASS_NONE ? size_class_bytes(size_class) : 0;
+    return true;
+}
+
+static void find_huge(struct target *target) {
+    uintptr_t run = target->base;
+    size_t lead = target->address - run, size = request_size(run);
+    target->size = round_up(lead + size, ro.os_page) - lead;
+    target->request.slack = target->size - size;
+    target->request.family = request_load(run, GRANULE).family;
+    target->step = 0;
+}
+
+/* Reports, and is false, unless it is a live block. */
+static bool find(struct target *target, uintptr_t address, enum verb verb) {
+    target->address = target->base = address;
+    if (region_may_hold(address)) target->base = find_base(address);
+    if (target->base == 0) {
+        diagnose_not_live(address, verb);
+        return false;
+    }
+    target->found = alloc_find_live(target->base, address, verb);
+    if (target->found.segment == NULL) return false;
+    if (MOAT_UNLIKELY(is_sample(target))) return find_sample(target, verb);
+    if (MOAT_UNLIKELY(is_huge(target))) {
+        find_huge(target);
+        return true;
+    }
+    target->size = target->found.block_size;
+    target->step = target->found.size_class != SIZE_CLASS_NONE ? target->size : 0;
+    target->request = request_load(address, target->size);
+    return true;
 }
 
 void strict_set_family(void *block, enum family family) {
@@ -269,8 +280,8 @@ void strict_set_family(void *block, enum family family) {
 }
 
 size_t strict_usable_size(uintptr_t address) {
-    struct target target = find(address, VERB_SIZE_QUERY);
-    return target.address == 0 ? 0 : asked_for(&target);
+    struct target target;
+    return find(&target, address, VERB_SIZE_QUERY) ? asked_for(&target) : 0;
 }
 
 /* --- Freeing --------------------------------------------------------------------------------- */
@@ -351,31 +362,33 @@ static bool free_sample(const struct target *target, const struct freeing *how) 
 
 /* Inside the allocator from the claim on: a handler that forks then leaves what it finds to the
    thread that it interrupted. */
+static bool free_inside(const struct target *target, const struct freeing *how, bool in_page) {
+    uintptr_t outside = thread_enter();
+    struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
+    bool freed = MOAT_LIKELY(in_page) ? free_in_page(target, how, heap)
+                 : is_sample(target)  ? free_sample(target, how)
+                                      : free_huge(target, how, heap);
+    thread_leave_generic(outside);
+    return freed;
+}
+
 static void free_target(const struct target *target, const struct freeing *how) {
-    struct segment *segment = target->found.segment;
-    bool freed;
-    if (owner_kind(target->found.word) == OWNER_ZERO_SIZE) {
+    bool in_page = owner_has_pages(target->found.word), freed;
+    if (MOAT_UNLIKELY(owner_kind(target->found.word) == OWNER_ZERO_SIZE)) {
         if (!check_freeing(target, how)) return;
         freed = zero_size_free(target->base);
-        segment = NULL;
     } else {
-        uintptr_t outside = thread_enter();
-        struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
-        freed = is_huge(target)     ? free_huge(target, how, heap)
-                : is_sample(target) ? free_sample(target, how)
-                                    : free_in_page(target, how, heap);
-        if (is_huge(target) || is_sample(target)) segment = NULL;
-        thread_leave_generic(outside);
+        freed = free_inside(target, how, in_page);
     }
     if (MOAT_UNLIKELY(!freed))
         diagnose_not_live(target->address, VERB_FREE);
     else
-        alloc_note_free(heap_of_thread(), segment);
+        alloc_note_free(heap_of_thread(), in_page ? target->found.segment : NULL);
 }
 
 void strict_free(uintptr_t address, const struct freeing *how) {
-    struct target target = find(address, VERB_FREE);
-    if (target.address != 0) free_target(&target, how);
+    struct target target;
+    if (find(&target, address, VERB_FREE)) free_target(&target, how);
 }
 
 /* --- Resizing -------------------------------------------------------------------------------- */
@@ -449,8 +462,8 @@ static void *move(struct target *target, size_t new_size) {
 }
 
 void *strict_resize(void *block, size_t new_size) {
-    struct target target = find((uintptr_t)block, VERB_RESIZE);
-    if (target.address == 0) return NULL;
+    struct target target;
+    if (!find(&target, (uintptr_t)block, VERB_RESIZE)) return NULL;
     if (target.request.family != FAMILY_MALLOC)
         diagnose_family(PHRASE_REALLOC_WRONG_FAMILY, target.address, target.request.family,
                         FAMILY_MALLOC);

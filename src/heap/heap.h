@@ -53,10 +53,13 @@ enum shortage {
 
 /* Of the strict level: see quarantine.h. */
 #define QUARANTINE_MAX 192u
+#define DRAWN_MAX 16u
 struct quarantine {
     size_t bytes;
     uint32_t count;
+    uint32_t drawn_count;
     uintptr_t blocks[QUARANTINE_MAX]; /* the first `count` of them */
+    uintptr_t drawn[DRAWN_MAX];       /* likewise: drawn, and not let go yet */
 };
 
 struct heap {
@@ -121,10 +124,10 @@ MOAT_INLINE struct random *heap_random(const struct heap *heap) {
 }
 
 /* Of the strict level, which draws often: a number below the bound, 2^16 at most, out of 16 bits
-   for small bounds and 32 for others. Each number has the same chance but for bound / 2^16 or 2^32.
+   for small bounds and 24 for others. Each number has the same chance but for bound / 2^16 or 2^24.
    */
 MOAT_INLINE uint32_t heap_draw(struct heap *heap, uint32_t bound) {
-    unsigned bits = bound <= 256 ? 16 : 32;
+    unsigned bits = bound <= 256 ? 16 : 24;
     if (heap->chances_left < bits) {
         heap->chances = random_next(heap_random(heap));
         heap->chances_left = 64;

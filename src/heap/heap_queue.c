@@ -91,6 +91,6 @@ void heap_reset(struct heap *heap) {
     __builtin_memset(heap->open, 0, sizeof heap->open);
     heap->listed = 0;
     heap->segments = heap->used = 0;
-    heap->quarantine.bytes = heap->quarantine.count = 0;
+    heap->quarantine.bytes = heap->quarantine.count = heap->quarantine.drawn_count = 0;
     heap->chances_left = 0;
 }

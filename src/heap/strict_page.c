@@ -22,7 +22,8 @@ void strict_page_open(struct page *page) {
 
 /* Blocks of the page that begin in the first `words` map words. */
 static uint32_t begun_before(const struct page *page, uint32_t words) {
-    uint32_t count = (uint32_t)((words * MAP_WORD_SPAN + page->block_size - 1) / page->block_size);
+    uint64_t bytes = words * MAP_WORD_SPAN + page->block_size - 1;
+    uint32_t count = (uint32_t)(((unsigned __int128)bytes * page->reciprocal) >> 64);
     return count < page->capacity ? count : page->capacity;
 }
 
@@ -68,6 +69,21 @@ uint64_t strict_page_released(uint64_t claim, uintptr_t first) {
     return released;
 }
 
+static void count_block(struct page *page, uintptr_t block) {
+    size_t offset = block - page->start;
+    MOAT_CHECK(offset < page->limit && offset_on_boundary(offset, page->reciprocal) &&
+                   page->free_count < page->capacity,
+               "a claim names no block in use", block);
+    page->free_count++;
+}
+
+/* Live bits first: a claim that is seen clear again must find a block that is seen free. */
+static void clear_bits(struct map_word *word, uint64_t released) {
+    map_clear_live(word, released);
+    /* pairs with the fetch_or of the next remote_claim of these blocks */
+    atomic_and_release(&word->claim, ~released);
+}
+
 static void collect_word(struct page *page, struct map_word *word, uintptr_t first) {
     uint64_t claim =
         atomic_load_seq_cst(&word->claim); /* pairs with the fetch_or of remote_claim */
@@ -76,18 +92,14 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
     uint64_t in_use = claim & atomic_load_relaxed(&word->live);
     uint64_t released = strict_page_released(in_use, first);
     if (released == 0) return;
-    for (uint64_t rest = released; rest != 0; rest &= rest - 1) {
-        uintptr_t address = first + low_bit(rest) * GRANULE;
-        size_t offset = address - page->start;
-        MOAT_CHECK(offset < page->limit && offset_on_boundary(offset, page->reciprocal) &&
-                       page->free_count < page->capacity,
-                   "a claim names no block in use", address);
-        page->free_count++;
-    }
-    /* live bits first: a claim that is seen clear again must find a block that is seen free */
-    map_clear_live(word, released);
-    /* pairs with the fetch_or of the next remote_claim of these blocks */
-    atomic_and_release(&word->claim, ~released);
+    for (uint64_t rest = released; rest != 0; rest &= rest - 1)
+        count_block(page, first + low_bit(rest) * GRANULE);
+    clear_bits(word, released);
+}
+
+void strict_page_take_in(struct page *page, uintptr_t block) {
+    count_block(page, block);
+    clear_bits(map_word_of(block), map_bit_of(block));
 }
 
 void strict_page_collect(struct page *page, enum page_kind kind) {

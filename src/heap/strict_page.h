@@ -22,6 +22,9 @@ void strict_page_open(struct page *page);
 uintptr_t strict_page_take(struct page *page, struct heap *heap);
 /* page_take_claims: takes in what is released. */
 void strict_page_collect(struct page *page, enum page_kind kind);
+/* The same of one block of the heap's own that is released, without a search: inside a generic path
+   of the heap, as every collect. */
+void strict_page_take_in(struct page *page, uintptr_t block);
 /* Those of the claims of a map word, which begins at `first`, that are released. */
 uint64_t strict_page_released(uint64_t claim, uintptr_t first);
 /* In a forked child, when no quarantine holds anything: what is claimed in a page (or in memory

@@ -54,53 +54,64 @@ uint64_t canary_of(uintptr_t block) {
     return value | zero_bytes(value) >> 7;
 }
 
-/* Byte number i of any address that is a multiple of eight is byte number i of the value. */
-static unsigned char canary_byte(uint64_t value, uintptr_t address) {
-    unsigned char bytes[sizeof value];
-    __builtin_memcpy(bytes, &value, sizeof value);
-    return bytes[address % sizeof value];
-}
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the byte at an address is the lowest");
 
-static uintptr_t whole_from(uintptr_t from, uintptr_t to) {
-    uintptr_t first = round_up(from, sizeof(uint64_t));
-    return first < to ? first : to;
+/* Of the word that an address lies in: the bytes from there on. The canary lies in whole words, of
+   which the first and the last may be others' in part. */
+static uint64_t bytes_from(uintptr_t address) {
+    return UINT64_MAX << address % sizeof(uint64_t) * 8;
+}
+static uintptr_t word_of(uintptr_t address) { return round_down(address, sizeof(uint64_t)); }
+
+static void fill_part(uintptr_t word, uint64_t value, uint64_t part) {
+    uint64_t *at = (uint64_t *)word;
+    atomic_store_unseen(at, (atomic_load_unseen(at) & ~part) | (value & part));
 }
 
 void canary_fill(uintptr_t block, uintptr_t from, uintptr_t to) {
-    uint64_t value = canary_of(block);
-    uintptr_t whole = whole_from(from, to);
-    if (IN_HARNESS && from < to) os_seam.touch(from, to - from);
-    for (; from < whole; from++)
-        atomic_store_unseen((unsigned char *)from, canary_byte(value, from));
-    for (; to - from >= sizeof value; from += sizeof value)
-        atomic_store_unseen((uint64_t *)from, value);
-    for (; from < to; from++) atomic_store_unseen((unsigned char *)from, canary_byte(value, from));
+    uint64_t value = canary_of(block), head = bytes_from(from), tail = ~bytes_from(to);
+    uintptr_t word = word_of(from), last = word_of(to);
+    if (from >= to) return;
+    if (IN_HARNESS) os_seam.touch(from, to - from);
+    if (word == last) {
+        fill_part(word, value, head & tail);
+        return;
+    }
+    fill_part(word, value, head);
+    while ((word += sizeof value) < last) atomic_store_unseen((uint64_t *)word, value);
+    if (tail != 0) fill_part(last, value, tail);
 }
 
-static uintptr_t check_bytes(uint64_t value, uintptr_t from, uintptr_t to) {
-    for (; from < to; from++)
-        if (atomic_load_unseen((const unsigned char *)from) != canary_byte(value, from))
-            return from;
-    return 0;
+/* 0: the part is right. */
+static uintptr_t check_part(uintptr_t word, uint64_t value, uint64_t part) {
+    uint64_t wrong = (atomic_load_unseen((const uint64_t *)word) ^ value) & part;
+    return MOAT_LIKELY(wrong == 0) ? 0 : word + low_bit(wrong) / 8;
 }
 
 uintptr_t canary_check(uintptr_t block, uintptr_t from, uintptr_t to) {
-    uint64_t value = canary_of(block);
-    uintptr_t whole = whole_from(from, to);
-    uintptr_t wrong = check_bytes(value, from, whole);
-    if (wrong != 0) return wrong;
-    for (; to - whole >= sizeof value; whole += sizeof value)
-        if (atomic_load_unseen((const uint64_t *)whole) != value)
-            return check_bytes(value, whole, whole + sizeof value);
-    return check_bytes(value, whole, to);
+    uint64_t value = canary_of(block), head = bytes_from(from), tail = ~bytes_from(to);
+    uintptr_t word = word_of(from), last = word_of(to);
+    if (from >= to) return 0;
+    if (word == last) return check_part(word, value, head & tail);
+    uintptr_t wrong = check_part(word, value, head);
+    while (wrong == 0 && (word += sizeof value) < last) wrong = check_part(word, value, UINT64_MAX);
+    return wrong != 0 || tail == 0 ? wrong : check_part(last, value, tail);
 }
 
+/* The last ones may be looked at twice: there is one branch for all sizes, which vary. */
 uintptr_t zero_check(uintptr_t from, uintptr_t to) {
     const volatile word_pair *pair = (const volatile word_pair *)from;
-    const volatile word_pair *end = (const volatile word_pair *)to;
+    size_t count = (to - from) / sizeof *pair;
     word_pair any = {0, 0};
-    for (; end - pair >= 4; pair += 4) any |= (pair[0] | pair[1]) | (pair[2] | pair[3]);
-    for (; pair < end; pair++) any |= *pair;
+    if (count == 0) return 0;
+    if (count <= 4) {
+        any = (pair[0] | pair[(count - 1) / 2]) | (pair[count / 2] | pair[count - 1]);
+    } else {
+        for (size_t i = 0; i < count - 4; i += 4)
+            any |= (pair[i] | pair[i + 1]) | (pair[i + 2] | pair[i + 3]);
+        pair += count - 4;
+        any |= (pair[0] | pair[1]) | (pair[2] | pair[3]);
+    }
     if (MOAT_LIKELY(either_word(any) == 0)) return 0;
     while (from < to && atomic_load_unseen((const unsigned char *)from) == 0) from++;
     return from;

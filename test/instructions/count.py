@@ -33,6 +33,7 @@ LOOSE = 0.05  # a bound that is further above the count than this is worth lower
 
 # The same on every machine: no memory goes back by the clock in the middle of a path; the memory of the machine does not choose
 # how much address space is searched, nor the kernel's version how guards are made.
+STRICT = "strict-"  # what paths of the strict level are called
 OPTIONS = "purge_delay=3600000:region=16G:guards=mprotect"
 BEGINS, ENDS = "counting_begins", "counting_ends"
 
@@ -56,7 +57,8 @@ def skip(text, missing=False):
 
 def callgrind(program, path, output):
     """Runs a path; returns its operations. What callgrind found is in the file `output`."""
-    environment = dict(os.environ, LC_ALL="C", MOAT_OPTIONS=OPTIONS)
+    level = ":level=strict" if path.startswith(STRICT) else ""
+    environment = dict(os.environ, LC_ALL="C", MOAT_OPTIONS=OPTIONS + level)
     for name in ("LD_PRELOAD", "LD_LIBRARY_PATH"):
         environment.pop(name, None)
     command = ["valgrind", "--command-line-only=yes", "--tool=callgrind", "--callgrind-out-file=" + output,

@@ -10,7 +10,7 @@
  * (--zero-before, --dump-before). This program's own instructions lie in between too; count.py
  * takes those of libmoat.so alone. The paths named -fast have their blocks put in place first, so
  * that nothing else happens in between; the others are amortised over as many operations as they
- * take. Seeds are fixed.
+ * take. Those named strict- count.py runs at that level. Seeds are fixed.
  */
 #include "prng.h"
 #include "require.h"
@@ -34,6 +34,7 @@ enum {
     STANDING = 800,
     HANDED = 4000, /* to another thread: several pages */
     FRESH_SMALL = 1000000,
+    FRESH_SOME = 40000,
     FRESH_MEDIUM = 4000,
     FRESH_LARGE = 400,
     FRESH_HUGE = 40,
@@ -225,6 +226,7 @@ static size_t count_fresh(size_t count, size_t size) {
 }
 
 static size_t fresh_small(void) { return count_fresh(FRESH_SMALL, SMALL); }
+static size_t fresh_some(void) { return count_fresh(FRESH_SOME, SMALL); }
 static size_t fresh_medium(void) { return count_fresh(FRESH_MEDIUM, MEDIUM); }
 static size_t fresh_large(void) { return count_fresh(FRESH_LARGE, LARGE); }
 static size_t fresh_huge(void) { return count_fresh(FRESH_HUGE, HUGE); }
@@ -352,6 +354,10 @@ static const struct path {
     {"collect", collect},
     {"free-abandoned", free_abandoned},
     {"thread", thread_life},
+    {"strict-pair", pair_small},
+    {"strict-mixed", pair_mixed},
+    {"strict-batch", batch},
+    {"strict-fresh", fresh_some},
 };
 
 enum { PATHS = sizeof paths / sizeof *paths };

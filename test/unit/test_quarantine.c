@@ -84,6 +84,105 @@ START_TEST(a_block_waits_with_the_thread_that_has_freed_it) {
 }
 END_TEST
 
+/* What 128 others have pushed out. */
+static unsigned draw_some(size_t size, unsigned frees) {
+    for (unsigned i = 0; i < 128 + frees; i++) blocks[i] = core_alloc(&owner, size);
+    for (unsigned i = 0; i < 128 + frees; i++) core_give(&owner, blocks[i]);
+    unsigned waiting = 0;
+    for (unsigned i = 0; i < 128 + frees; i++) waiting += waits(blocks[i]);
+    ck_assert_uint_eq(quarantine_of(&owner)->count, 128);
+    return waiting;
+}
+
+static void allocate(void *unused) {
+    (void)unused;
+    alloc_block(BLOCK);
+}
+
+START_TEST(a_few_that_were_drawn_wait_for_the_next_allocation) {
+    ck_assert_uint_eq(draw_some(BLOCK, 10), 138);
+    ck_assert_uint_eq(quarantine_of(&owner)->drawn_count, 10);
+    core_expect_free_report(REPORT_DOUBLE_FREE, (void *)quarantine_of(&owner)->drawn[9]);
+    uintptr_t drawn = quarantine_of(&owner)->drawn[0];
+    core_alloc(&owner, 5000);
+    ck_assert_uint_eq(quarantine_of(&owner)->drawn_count, 0);
+    ck_assert(!core_is_claimed((void *)drawn));
+    core_check_as(&owner);
+}
+END_TEST
+
+START_TEST(more_of_them_or_larger_ones_are_let_go) {
+    ck_assert_uint_eq(draw_some(BLOCK, 100), 128 + 16);
+    core_check_as(&owner);
+    start("level=strict:region=1G");
+    ck_assert_uint_eq(draw_some(1500, 10), 128);
+    core_check_as(&owner);
+}
+END_TEST
+
+START_TEST(what_others_own_does_not_wait) {
+    for (unsigned i = 0; i < 200; i++) blocks[i] = core_alloc(&owner, BLOCK);
+    core_alloc(&other, BLOCK);
+    for (unsigned i = 0; i < 200; i++) core_give(&other, blocks[i]);
+    ck_assert_uint_eq(quarantine_of(&other)->drawn_count, 0);
+    ck_assert_uint_eq(quarantine_of(&other)->count, 128);
+}
+END_TEST
+
+/* Of a page that is set aside: it is woken. */
+START_TEST(what_waits_is_announced_where_its_page_is_in_no_queue) {
+    unsigned count = 0;
+    do blocks[count] = core_alloc(&owner, BLOCK);
+    while (!core_page(blocks[0])->in_full && ++count < MANY);
+    struct page *page = core_page(blocks[0]);
+    ck_assert(page->in_full);
+    for (unsigned i = 0; i < 138; i++) core_give(&owner, blocks[i]);
+    ck_assert_uint_eq(quarantine_of(&owner)->drawn_count, 10);
+    for (unsigned i = 0; i < 16; i++) core_alloc(&owner, 5000);
+    ck_assert_uint_eq(quarantine_of(&owner)->drawn_count, 0);
+    ck_assert(!page->in_full);
+    ck_assert_uint_ge(page->free_count, 10);
+    core_check_as(&owner);
+}
+END_TEST
+
+START_TEST(what_waits_goes_when_its_thread_ends) {
+    ck_assert_uint_eq(draw_some(BLOCK, 10), 138);
+    core_end(&owner);
+    core_be(&other);
+    alloc_collect(true);
+    ck_assert_uint_eq(core_stats().used_blocks, 0);
+}
+END_TEST
+
+START_TEST(a_write_into_what_waits_is_reported_by_the_next_allocation) {
+    draw_some(BLOCK, 10);
+    uintptr_t drawn = quarantine_of(&owner)->drawn[4];
+    ((char *)drawn)[99] = 1;
+    core_be(&owner);
+    core_expect_report(REPORT_WRITE_AFTER_FREE, allocate, NULL);
+    ck_assert_uint_eq(core_address, drawn);
+}
+END_TEST
+
+START_TEST(a_page_that_they_empty_goes) {
+    start("level=strict:region=1G:quarantine=1");
+    unsigned count = 0; /* in the first of two pages */
+    do blocks[count] = core_alloc(&owner, 1000);
+    while (core_page(blocks[count]) == core_page(blocks[0]) && ++count < MANY);
+    ck_assert_uint_lt(count, MANY);
+    struct page *page = core_page(blocks[0]);
+    for (unsigned i = 0; i < count; i++) core_give(&owner, blocks[i]);
+    for (unsigned i = 0; i < 16; i++) blocks[i] = core_alloc(&owner, BLOCK);
+    ck_assert_int_eq(page_used(page), 1);
+    core_give(&owner, blocks[0]);
+    ck_assert_uint_eq(quarantine_of(&owner)->drawn_count, 1);
+    core_alloc(&owner, BLOCK);
+    ck_assert(has_bit(page_segment(page)->free_pages, page_slot(page)));
+    core_check_as(&owner);
+}
+END_TEST
+
 static void fill(void) {
     for (unsigned i = 0; i < 100; i++) blocks[i] = core_alloc(&owner, BLOCK);
     for (unsigned i = 0; i < 100; i++) core_give(&owner, blocks[i]);
@@ -170,6 +269,13 @@ int main(void) {
     tcase_add_test(group, nor_more_bytes);
     tcase_add_test(group, which_one_goes_is_drawn);
     tcase_add_test(group, a_block_waits_with_the_thread_that_has_freed_it);
+    tcase_add_test(group, a_few_that_were_drawn_wait_for_the_next_allocation);
+    tcase_add_test(group, more_of_them_or_larger_ones_are_let_go);
+    tcase_add_test(group, what_others_own_does_not_wait);
+    tcase_add_test(group, what_waits_is_announced_where_its_page_is_in_no_queue);
+    tcase_add_test(group, what_waits_goes_when_its_thread_ends);
+    tcase_add_test(group, a_write_into_what_waits_is_reported_by_the_next_allocation);
+    tcase_add_test(group, a_page_that_they_empty_goes);
     tcase_add_test(group, a_thread_that_ends_lets_all_go);
     tcase_add_test(group, a_trim_lets_all_go);
     tcase_add_test(group, so_does_a_trim_by_another_thread_at_the_next_call);
