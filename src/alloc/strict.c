@@ -33,8 +33,8 @@ static size_t asked_for(const struct target *target) {
     return target->size - target->request.slack;
 }
 
-/* Up to so many bytes are stored granule by granule: that begins faster. The last ones may be stored
-   twice, so that there is one branch for all sizes. */
+/* Up to so many bytes are stored granule by granule: that begins faster. The last ones may be
+   stored twice, so that there is one branch for all sizes. */
 #define BY_GRANULES_MAX 1024u
 static_assert(sizeof(word_pair) == GRANULE, "a block is so many");
 

@@ -5,8 +5,9 @@
  * when the quarantine is full (options quarantine and quarantine_size) takes the place of one drawn
  * at random, which is let go: still zero to its last byte, or a write-after-free is reported; then
  * its page's owner may collect it. A few small blocks of the heap's own pages wait from then on for
- * its thread's next allocation, which takes them in without an announcement. Of a block in quarantine both bits are set: it is freed, and
- * freeing it again is reported like any second free. A thread without a heap keeps none.
+ * its thread's next allocation, which takes them in without an announcement. Of a block in
+ * quarantine both bits are set: it is freed, and freeing it again is reported like any second free.
+ * A thread without a heap keeps none.
  *
  * A heap whose thread ends, a thread that runs out of memory or trims, and a forked child empty it.
  */
@@ -18,8 +19,8 @@
 /* A claimed block of a page, `size` bytes long and zero, goes in. `heap`: the running thread's;
    NULL: it has none, and the block is let go. Inside the allocator. */
 void quarantine_put(struct heap *heap, uintptr_t block, size_t size);
-/* Takes in what was drawn from the heap's own pages since its last allocation. Inside a generic path
-   of the heap. */
+/* Takes in what was drawn from the heap's own pages since its last allocation. Inside a generic
+   path of the heap. */
 void quarantine_take_in(struct heap *heap);
 /* Lets all go. Inside the allocator; true if there were any. */
 bool quarantine_empty(struct heap *heap);
