@@ -6,4 +6,4 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$1" "$work"
-for folder in "$work"/*/; do diff -r -x regressions "$folder" "$2/$(basename "$folder")"; done
+for folder in "$work"/*/; do diff -r -x regressions -x grown "$folder" "$2/$(basename "$folder")"; done
