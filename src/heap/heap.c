@@ -160,12 +160,9 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
     for (int adoptions = 0;;) {
         struct page *page = search_queue(heap, size_class);
         if (page != NULL) return page;
-        bool may_adopt = adoptions < ADOPTIONS_PER_SEARCH;
-        struct segment *segment = NULL;
-        bool adopted = MOAT_UNLIKELY(abandoned_is_likely(kind)) && may_adopt &&
-                       heap_adopt_page(heap, size_class);
-        if (!adopted) segment = open_segment(heap, size_class);
-        if (adopted || (segment == NULL && may_adopt && heap_adopt_one(heap, size_class))) {
+        struct segment *segment = open_segment(heap, size_class);
+        if (segment == NULL && adoptions < ADOPTIONS_PER_SEARCH &&
+            heap_adopt_one(heap, size_class)) {
             adoptions++;
             continue;
         }

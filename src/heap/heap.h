@@ -236,8 +236,6 @@ void heap_close_segment(struct heap *heap, struct segment *segment);
 void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen);
 /* Looks for one abandoned segment that has room for the class, or has no pages, and adopts it. */
 bool heap_adopt_one(struct heap *heap, uint32_t size_class);
-/* The same for one that has a page of the class with a block. */
-bool heap_adopt_page(struct heap *heap, uint32_t size_class);
 /* Everything the heap has becomes abandoned; the heap is empty afterwards. */
 void heap_abandon(struct heap *heap);
 /* Leaves all empty segments but one to whoever needs one. At the end of generic paths that may have

@@ -12,14 +12,6 @@
 /* Abandoned segments that are looked at for one with room. Where the next search goes on is the
    heap's: it looks at others. */
 #define LOOKS_PER_ADOPTION 8
-/* The same before a page is made in a segment of the heap's own. */
-#define LOOKS_FOR_PAGE 4
-
-/* What a segment must have for the class to be adopted. */
-enum adoption {
-    ADOPT_PAGE, /* a page of the class that has a block */
-    ADOPT_ROOM  /* that, or a slot for a page */
-};
 
 /* What settle_pages does with a segment's pages. */
 enum settling {
@@ -74,10 +66,9 @@ static bool next_abandoned(struct heap *heap, unsigned set, uint32_t *index) {
     return true;
 }
 
-/* Whether a segment that was just reclaimed has for the class what is looked for. */
-static bool serves(const struct segment *segment, enum page_kind kind, uint32_t size_class,
-                   enum adoption adoption) {
-    if (adoption == ADOPT_ROOM && segment->free_pages != 0) return true;
+/* Whether a segment that was just reclaimed has a block of the class, or a page for one. */
+static bool serves(const struct segment *segment, enum page_kind kind, uint32_t size_class) {
+    if (segment->free_pages != 0) return true;
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         const struct page *page = segment_page(segment, low_bit(slots));
         if (page->size_class == size_class && (page_has_room(page) || page_has_claims(page)))
@@ -88,10 +79,9 @@ static bool serves(const struct segment *segment, enum page_kind kind, uint32_t 
 
 /* One segment out of a set. What has no room for the class goes back as it was: somebody else may
    need just that. */
-static bool adopt_from_set(struct heap *heap, unsigned set, uint32_t size_class,
-                           enum adoption adoption) {
+MOAT_INLINE bool adopt_from_set(struct heap *heap, unsigned set, uint32_t size_class) {
     uint32_t index, first = 0;
-    int looks = adoption == ADOPT_PAGE ? LOOKS_FOR_PAGE : LOOKS_PER_ADOPTION;
+    int looks = LOOKS_PER_ADOPTION;
     while (looks > 0 && next_abandoned(heap, set, &index) && index != first) {
         struct segment *segment = segment_at(index);
         uint64_t seen = atomic_load_relaxed(&segment->owner);
@@ -101,7 +91,7 @@ static bool adopt_from_set(struct heap *heap, unsigned set, uint32_t size_class,
         if (!segment_reclaim(segment, &heap->owner, &seen)) continue;
         looks--;
         if (set == ABANDONED_EMPTY || (seen & OWNER_REBUILD) != 0 ||
-            serves(segment, owner_page_kind(seen), size_class, adoption)) {
+            serves(segment, owner_page_kind(seen), size_class)) {
             heap_adopt(heap, segment, seen);
             heap->adopt_from = index; /* left again, it has room again as likely as not */
             return true;
@@ -115,14 +105,8 @@ static bool adopt_from_set(struct heap *heap, unsigned set, uint32_t size_class,
 }
 
 bool heap_adopt_one(struct heap *heap, uint32_t size_class) {
-    return adopt_from_set(heap, size_class_page_kind(size_class), size_class, ADOPT_ROOM) ||
-           adopt_from_set(heap, ABANDONED_EMPTY, size_class, ADOPT_ROOM);
-}
-
-/* Pages that are there come before pages that would be made: they need no memory, and whoever
-   takes over from an ended thread frees the blocks that it left by local frees from then on. */
-bool heap_adopt_page(struct heap *heap, uint32_t size_class) {
-    return adopt_from_set(heap, size_class_page_kind(size_class), size_class, ADOPT_PAGE);
+    return adopt_from_set(heap, size_class_page_kind(size_class), size_class) ||
+           adopt_from_set(heap, ABANDONED_EMPTY, size_class);
 }
 
 /* Which set a segment belongs to that its owner is about to leave. A page without room gets the

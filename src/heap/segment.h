@@ -226,10 +226,6 @@ struct abandoned {
     uint64_t words[REGION_WORDS];        /* atomic */
 };
 void abandoned_add(unsigned set, uint32_t index);
-/* Whether the set may have a segment in the region's first 16 GiB: one load. */
-MOAT_INLINE bool abandoned_is_likely(unsigned set) {
-    return atomic_load_relaxed(&ro.abandoned[set].summary[0]) != 0;
-}
 /* The first abandoned segment of the set at or after `from`, its bit cleared; false if none was
    seen. The owner word decides. */
 bool abandoned_find(unsigned set, uint32_t from, uint32_t *index);

@@ -62,31 +62,6 @@ START_TEST(what_an_ended_thread_left_is_adopted_by_who_needs_memory) {
 }
 END_TEST
 
-/* Who has a segment with slots to spare takes over what has a page of the class with a block, and
-   frees there by local frees; of what has slots alone it has enough itself. */
-START_TEST(pages_that_were_left_are_used_before_pages_are_made) {
-    static const size_t sizes[] = {48, 2000, 20 * KIB};
-    for (size_t i = 0; i < 3; i++) {
-        setup();
-        core_alloc(&other, sizes[i] + 1000); /* a segment of its kind, with slots to spare */
-        size_t count = leave_blocks(&owner, sizes[i], 5);
-        size_t segments = core_stats().segments;
-        core_alloc(&other, sizes[i] + 3000);
-        ck_assert_uint_eq(core_stats().abandoned, 1);
-        void *block = core_alloc(&other, sizes[i]);
-        ck_assert_ptr_eq(core_page(block), core_page(blocks[0]));
-        ck_assert_uint_eq(core_stats().abandoned, 0);
-        ck_assert_uint_eq(core_stats().segments, segments);
-        expect_contents(sizes[i], count);
-        for (size_t k = 0; k < count; k++) {
-            core_give(&other, blocks[k]);
-            ck_assert(!core_is_live(blocks[k])); /* a local free */
-        }
-        check_all();
-    }
-}
-END_TEST
-
 /* However many: a thread takes segments over when it needs memory, and this one does not. */
 START_TEST(frees_leave_an_abandoned_segment_to_who_needs_memory) {
     static const size_t sizes[] = {200, 20 * KIB, 200 * KIB};
@@ -452,7 +427,6 @@ int main(void) {
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, what_an_ended_thread_left_is_adopted_by_who_needs_memory);
-    tcase_add_test(group, pages_that_were_left_are_used_before_pages_are_made);
     tcase_add_test(group, frees_leave_an_abandoned_segment_to_who_needs_memory);
     tcase_add_test(group, frees_here_and_there_leave_abandoned_segments_to_others);
     tcase_add_test(group, only_segments_of_the_kind_that_is_needed_are_adopted);
