@@ -245,13 +245,20 @@ static bool find_sample(struct target *target, enum verb verb) {
     return true;
 }
 
-static void find_huge(struct target *target) {
+/* The distance was looked at before the word, which may be of a later life of the run by now; what
+   is said of a life after that the word does not fit. */
+static bool find_huge(struct target *target, enum verb verb) {
     uintptr_t run = target->base;
     size_t lead = target->address - run, size = request_size(run);
+    if (lead != request_lead(run)) {
+        diagnose_not_live(target->address, verb);
+        return false;
+    }
     target->size = round_up(lead + size, ro.os_page) - lead;
     target->request.slack = target->size - size;
     target->request.family = request_load(run, GRANULE).family;
     target->step = 0;
+    return true;
 }
 
 /* Reports, and is false, unless it is a live block. */
@@ -265,10 +272,7 @@ static bool find(struct target *target, uintptr_t address, enum verb verb) {
     target->found = alloc_find_live(target->base, address, verb);
     if (target->found.segment == NULL) return false;
     if (MOAT_UNLIKELY(is_sample(target))) return find_sample(target, verb);
-    if (MOAT_UNLIKELY(is_huge(target))) {
-        find_huge(target);
-        return true;
-    }
+    if (MOAT_UNLIKELY(is_huge(target))) return find_huge(target, verb);
     target->size = target->found.block_size;
     target->step = target->found.size_class != SIZE_CLASS_NONE ? target->size : 0;
     target->request = request_load(address, target->size);
@@ -322,28 +326,33 @@ static bool check_freeing(const struct target *target, const struct freeing *how
     return true;
 }
 
-/* The claim came after the block was freed and taken in: a second free that overlapped the first.
-   */
-static bool is_late(uintptr_t block) {
-    struct map_word *word = map_word_of(block);
-    uint64_t bit = map_bit_of(block);
-    if ((atomic_load_relaxed(&word->live) & bit) != 0) return false;
+/* Whether the page is one of such blocks as were found. A block with a claim keeps its page. */
+static bool has_its_size(const struct target *target) {
+    uint64_t owner = atomic_load_relaxed(&target->found.segment->owner);
+    return owner_has_pages(owner) &&
+           page_of(target->base, owner_page_kind(owner))->block_size == target->found.block_size;
+}
+
+/* The claim came after the block was freed and taken in, by a second free that overlapped the first;
+   or so late that a block of another size begins there. */
+static bool is_late(const struct target *target) {
+    struct map_word *word = map_word_of(target->base);
+    uint64_t bit = map_bit_of(target->base);
+    if ((atomic_load_relaxed(&word->live) & bit) != 0 && has_its_size(target)) return false;
     atomic_and_release(&word->claim, ~bit); /* pairs with collect_word */
     return true;
 }
 
 static bool free_in_page(const struct target *target, const struct freeing *how,
                          struct heap *heap) {
-    if (remote_claim(target->base) != REMOTE_FREED || is_late(target->base)) return false;
+    if (remote_claim(target->base) != REMOTE_FREED || is_late(target)) return false;
     if (!check_freeing(target, how)) return true;
     clear(target->base, target->found.block_size);
     quarantine_put(heap, target->base, target->found.block_size);
     return true;
 }
 
-/* The distance was looked at before the word, which may be of a later life of the run by now. */
 static bool free_huge(const struct target *target, const struct freeing *how, struct heap *heap) {
-    if (target->address - target->base != request_lead(target->base)) return false;
     if (!huge_claim(target->found.segment, target->found.word)) return false;
     if (!check_freeing(target, how)) return true;
     huge_close(target->found.segment, target->found.word,

@@ -153,6 +153,109 @@ START_TEST(no_second_free_takes_the_block_that_is_made_of_the_memory) {
 }
 END_TEST
 
+/* --- A stale pointer while its address becomes another block ----------------------------------- */
+
+static struct core_thread other;
+static char *stale, *fresh;
+static size_t fresh_size;
+
+static void the_run_lives_again(void) {
+    core_be(&other);
+    alloc_free(stale);
+    (void)huge_purge(true, 0);
+    fresh = alloc_block(fresh_size);
+    memset(fresh, 'f', fresh_size);
+    core_be(&owner);
+}
+
+static void expect_fresh(void) {
+    ck_assert_uint_eq(alloc_usable_size(fresh), fresh_size);
+    for (size_t i = 0; i < fresh_size; i++) ck_assert_int_eq(fresh[i], 'f');
+}
+
+/* The two begin at other distances from the start of their run. */
+START_TEST(a_stale_pointer_says_nothing_of_a_later_life_of_its_run) {
+    static const size_t sizes[] = {GUARDED_SIZE - GRANULE, GUARDED_SIZE + GRANULE};
+    unsigned met = 0;
+    other = CORE_THREAD;
+    for (unsigned i = 0; i < 2; i++)
+        for (uint64_t step = 1;; step++) {
+            fresh_size = sizes[i];
+            stale = alloc_block(GUARDED_SIZE);
+            core_interleave(step, the_run_lives_again);
+            size_t size = alloc_usable_size(stale);
+            bool ran = core_interleave_end();
+            ck_assert(size == GUARDED_SIZE || size == 0);
+            if (!ran) break;
+            met += core_segment(fresh) == core_segment(stale);
+            expect_fresh();
+            alloc_free(fresh);
+            check_all();
+        }
+    ck_assert_uint_ge(met, 5);
+}
+END_TEST
+
+enum { OF_ONE_PAGE = 128, STALE_SIZE = 500, FRESH_SIZE = 2000, OF_A_SEGMENT = 64 * 32 };
+
+/* The first block of a page whose others are free. */
+static char *first_of_a_page(void) {
+    static void *of_one_page[OF_ONE_PAGE];
+    char *first = NULL;
+    for (unsigned i = 0; i < OF_ONE_PAGE; i++) {
+        of_one_page[i] = alloc_block(STALE_SIZE);
+        if ((uintptr_t)of_one_page[i] == core_page(of_one_page[i])->start) first = of_one_page[i];
+    }
+    for (unsigned i = 0; i < OF_ONE_PAGE; i++)
+        if (of_one_page[i] != first) alloc_free(of_one_page[i]);
+    return first;
+}
+
+static void the_page_is_of_another_size(void) {
+    core_be(&other);
+    alloc_free(stale);
+    (void)alloc_trim();
+    fresh = NULL;
+    /* slots that had no pages yet go first */
+    for (unsigned i = 0; i < 2 * OF_A_SEGMENT && fresh != stale; i++)
+        fresh = alloc_block(FRESH_SIZE);
+    memset(fresh, 'f', FRESH_SIZE);
+    core_be(&owner);
+}
+
+/* A free that saw the old block either takes the new one for what it is or leaves it alone. */
+START_TEST(a_late_claim_frees_no_block_of_another_size) {
+    unsigned met = 0, left = 0;
+    fresh_size = FRESH_SIZE;
+    for (uint64_t step = 1;; step++) {
+        core_teardown();
+        start("level=strict:region=1G:on=report:quarantine=4");
+        other = CORE_THREAD;
+        alloc_free(alloc_block(SIZE)); /* its heap */
+        core_be(&other);
+        stale = first_of_a_page();
+        core_be(&owner);
+        core_interleave(step, the_page_is_of_another_size);
+        alloc_free(stale);
+        if (!core_interleave_end()) break;
+        if (fresh != stale) continue;
+        met++;
+        struct quarantine *quarantine = &core_heap(&owner)->quarantine;
+        size_t bytes = 0;
+        for (unsigned i = 0; i < quarantine->count; i++)
+            bytes += core_page((void *)quarantine->blocks[i])->block_size;
+        ck_assert_uint_eq(quarantine->bytes, bytes);
+        if (core_is_claimed(fresh)) continue;
+        left++;
+        expect_fresh();
+        alloc_free(fresh);
+        check_all();
+    }
+    ck_assert_uint_ge(met, 5);
+    ck_assert_uint_ge(left, 3);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("strict");
     TCase *group = tcase_create("strict");
@@ -165,6 +268,8 @@ int main(void) {
     tcase_add_test(group, what_realloc_finds_overwritten_is_made_good);
     tcase_add_test(group, at_each_step_of_a_resize_a_child_finds_a_right_block);
     tcase_add_test(group, no_second_free_takes_the_block_that_is_made_of_the_memory);
+    tcase_add_test(group, a_stale_pointer_says_nothing_of_a_later_life_of_its_run);
+    tcase_add_test(group, a_late_claim_frees_no_block_of_another_size);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
