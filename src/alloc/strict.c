@@ -333,8 +333,8 @@ static bool has_its_size(const struct target *target) {
            page_of(target->base, owner_page_kind(owner))->block_size == target->found.block_size;
 }
 
-/* The claim came after the block was freed and taken in, by a second free that overlapped the first;
-   or so late that a block of another size begins there. */
+/* The claim came after the block was freed and taken in, by a second free that overlapped the
+   first; or so late that a block of another size begins there. */
 static bool is_late(const struct target *target) {
     struct map_word *word = map_word_of(target->base);
     uint64_t bit = map_bit_of(target->base);

@@ -35,8 +35,8 @@
 
 enum { BATCHES = 8, WARM_UP = 4, ROUNDS = 12, TURNS = 4, SURVIVORS = 16, GOING = 500 };
 /* A turn lasts until what those before it left has gone back, or longer than unused memory is kept:
-   a second, where it was wanted again. Processor time, whatever else the machine does: these threads
-   take turns. */
+   a second, where it was wanted again. Processor time, whatever else the machine does: these
+   threads take turns. */
 #define TURN_SECONDS 1.0
 
 /* Who allocates: a thread that goes on; one that sleeps after its work; several in turn, which come

@@ -153,7 +153,7 @@ START_TEST(no_second_free_takes_the_block_that_is_made_of_the_memory) {
 }
 END_TEST
 
-/* --- A stale pointer while its address becomes another block ----------------------------------- */
+/* --- A stale pointer while its address becomes another block ---------------------------------- */
 
 static struct core_thread other;
 static char *stale, *fresh;
