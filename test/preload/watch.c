@@ -33,7 +33,7 @@ enum { WATCH_FAILED = 125 };
 
 struct settings {
     const char *record;
-    const char *library; /* as /proc/PID/maps spells it: absolute, links resolved */
+    const char *object; /* as /proc/PID/maps spells it: absolute, links resolved */
     bool preload;
     char **command;
 };
@@ -103,7 +103,7 @@ static void record_exit(FILE *record, pid_t pid, const struct settings *settings
     ssize_t length = readlink(link, executable, sizeof executable - 1);
     executable[length > 0 ? length : 0] = '\0';
     const char *slash = strrchr(executable, '/');
-    struct proc_maps found = look_at_maps(pid, settings->library);
+    struct proc_maps found = look_at_maps(pid, settings->object);
     /* killed in the meantime: nothing is left to look at */
     if (!found.readable || length <= 0) return;
     if (ptrace(PTRACE_GETEVENTMSG, pid, NULL, &status) != 0) return;
@@ -144,7 +144,7 @@ static pid_t start(const struct settings *settings) {
     if (child == 0) {
         close(gate[1]);
         if (read(gate[0], &byte, 1) != 1) _exit(WATCH_FAILED);
-        if (settings->preload ? setenv("LD_PRELOAD", settings->library, 1) : unsetenv("LD_PRELOAD"))
+        if (settings->preload ? setenv("LD_PRELOAD", settings->object, 1) : unsetenv("LD_PRELOAD"))
             die("environment");
         execvp(settings->command[0], settings->command);
         die(settings->command[0]);
@@ -168,16 +168,16 @@ static struct settings parse(int count, char **arguments) {
         } else if (strcmp(arguments[at], "--record") == 0 && at + 1 < count) {
             settings.record = arguments[++at];
         } else if (strcmp(arguments[at], "--library") == 0 && at + 1 < count) {
-            settings.library = realpath(arguments[++at], NULL);
-            if (!settings.library) die(arguments[at]);
+            settings.object = realpath(arguments[++at], NULL);
+            if (!settings.object) die(arguments[at]);
         } else {
             usage();
         }
     }
-    if (at + 1 >= count || !settings.record || !settings.library) usage();
-    if (strpbrk(settings.library, " :")) {
+    if (at + 1 >= count || !settings.record || !settings.object) usage();
+    if (strpbrk(settings.object, " :")) {
         fprintf(stderr, "watch: LD_PRELOAD cannot carry a path with a space or a colon: %s\n",
-                settings.library);
+                settings.object);
         exit(WATCH_FAILED);
     }
     settings.command = arguments + at + 1;
