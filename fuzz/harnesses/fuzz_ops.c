@@ -6,11 +6,9 @@
  * that need several threads do nothing here. Whatever an input leaves behind is gone before the
  * next: a run begins and ends with a reset.
  */
+#define FRESH_THREADS 1
 #include "engine/dispatch.h"
-#include "engine/mutate.h"
-#include "engine/target.h"
-
-enum { FRESH_THREADS = 1 };
+#include "engine/operations.h"
 
 static struct run run;
 static struct input input;
@@ -35,22 +33,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
-    return mutate_bytes(data, size, max_size, FRESH_THREADS, seed);
-}
-
-size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2,
-                                 size_t size2, uint8_t *out, size_t max_out_size, unsigned seed) {
-    return mutate_cross_bytes(data1, size1, data2, size2, out, max_out_size, FRESH_THREADS, seed);
-}
-
-void target_make(struct input *made, uint64_t seed, unsigned operations) {
-    struct rng random = {seed};
-    if (operations != 0)
-        mutate_make(made, &random, FRESH_THREADS, operations);
-    else
-        mutate_fresh(made, &random, FRESH_THREADS);
-}
 uint64_t target_trace(void) { return run.trace; }
 int target_reported(void) { return run.reported; }
 uint64_t target_failures(void) { return run.failures; }
