@@ -59,7 +59,7 @@ struct quarantine {
     uint32_t count;
     uint32_t drawn_count;
     uintptr_t blocks[QUARANTINE_MAX]; /* the first `count` of them */
-    uintptr_t drawn[DRAWN_MAX];       /* likewise: drawn, and not let go yet */
+    uintptr_t drawn[DRAWN_MAX];       /* likewise: let go soon; none where `blocks` has none */
 };
 
 struct heap {
