@@ -331,7 +331,7 @@ static const struct {
     const char *path, *text;
 } files[] = {{"/proc/sys/vm/overcommit_memory", "0\n"},
              {"/proc/sys/vm/max_map_count", "65530\n"},
-             {"/proc/thread-self/status", ""}};
+             {"/proc/self/status", ""}};
 enum { FILES = sizeof files / sizeof files[0], FIRST_FILE = 1 << 20 };
 static size_t read_so_far[FILES];
 

@@ -31,11 +31,10 @@ static uintptr_t space_above(uintptr_t address) { return (uintptr_t)2 << high_bi
 
 void places_learn(struct places *places, size_t cap) {
     size_t page = os_page_size();
-    void *probe = os_reserve(page, page, 0);
-    if (probe != NULL) os_unreserve(probe, page);
-    places->kernel = (uintptr_t)probe;
+    /* the loader was mapped without a wish */
+    places->kernel = ro.os.loader != 0 ? ro.os.loader : os_find_hole(page, page, 0);
     uintptr_t stack = space_above((uintptr_t)__builtin_frame_address(0));
-    uintptr_t mapping = probe != NULL ? space_above(places->kernel) : 0;
+    uintptr_t mapping = places->kernel != 0 ? space_above(places->kernel) : 0;
     places->space = stack > mapping ? stack : mapping;
     size_t span =
         UNDER_THREAD_SANITIZER ? SPAN_UNDER_SANITIZER : REGION_MAX_SEGMENTS * SEGMENT_SIZE;
@@ -96,19 +95,19 @@ void places_choose(struct places *places, struct random *random) {
     shuffle_lanes(places, random);
 }
 
-uintptr_t places_table(const struct places *places, struct random *random, unsigned number,
-                       size_t size) {
+bool places_table(const struct places *places, struct random *random, unsigned number, size_t size,
+                  struct table *table) {
     size_t page = os_page_size(), hole = round_up(size, page) + page;
     if (UNDER_THREAD_SANITIZER) {
         uintptr_t found = os_find_hole(hole, page, 0);
-        return found != 0 ? found + page : 0;
+        return found != 0 && table_place(table, found + page, 0);
     }
     size_t lane = island_size(places) / PLACE_LANES;
-    if (hole + 2 * page > lane) return 0;
+    if (hole + 2 * page > lane) return false;
     uintptr_t first = places->island + places->order[number] * lane, start = 0;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        start = first + round_down(random_next(random) % (lane - hole - page), page);
-        if (os_find_hole(hole < ASKED ? hole : ASKED, page, start) != 0) break;
+        start = first + page + round_down(random_next(random) % (lane - hole - page), page);
+        if (table_place(table, start, hole < ASKED ? hole - page : ASKED)) return true;
     }
-    return start + page;
+    return table_place(table, start, 0);
 }

@@ -11,6 +11,7 @@
 #define MOAT_PLACE_H
 
 #include "meta/random.h"
+#include "meta/table.h"
 
 /* Lanes of an island, a power of two: the most tables there can be. */
 #define PLACE_LANES 8u
@@ -32,10 +33,10 @@ void places_learn(struct places *places, size_t cap);
 void places_bound_span(struct places *places, size_t bytes_per_table_byte);
 /* Chooses a base for the region, and an island; again, when something else lies there. */
 void places_choose(struct places *places, struct random *random);
-/* Where the table of that number may begin, `size` bytes at most: at least an OS page from the ends
-   of its lane. Whether something else lies at its beginning was asked of the kernel, unless a limit
-   forbids to ask. 0: the lane is too small. */
-uintptr_t places_table(const struct places *places, struct random *random, unsigned number,
-                       size_t size);
+/* Places the table of that number, `size` bytes at most, at least an OS page from the ends of its
+   lane. Whether something else lies at its beginning is asked of the kernel, unless a limit forbids
+   to ask. False: the lane is too small, or the kernel has no page for it. */
+bool places_table(const struct places *places, struct random *random, unsigned number, size_t size,
+                  struct table *table);
 
 #endif

@@ -182,16 +182,22 @@ static bool is_in_vain(struct region *region, uint32_t first, uint32_t least) {
     return !address_space_left(least) || find_tables_blocked(region, first + least);
 }
 
-/* Every table is mapped that far. The extent's page is writable for this moment only; where it
-   cannot be made read-only again, until the region grows next. */
+/* Every table is mapped that far. */
+MOAT_INLINE void set_extent(struct region *region, uint32_t extent) {
+    /* pairs with nothing: a free loads it relaxed, and whoever sees the new value finds the tables,
+       which the kernel mapped before this */
+    atomic_store_release(&moat_ro_pages.extent,
+                         (uint64_t)extent << (SEGMENT_SHIFT - GRANULE_SHIFT));
+    /* a child forked between the two goes around what it does not know */
+    atomic_store_relaxed(&region->extent, extent);
+}
+
+/* The extent's page is writable for this moment only; where it cannot be made read-only again,
+   until the region grows next. */
 static bool publish_extent(struct region *region, uint32_t extent) {
     uint64_t *page = &moat_ro_pages.extent;
     if (HARDENED_RO && !os_protect_write(page, RO_ALIGNMENT)) return false;
-    /* pairs with nothing: a free loads it relaxed, and whoever sees the new value finds the tables,
-       which the kernel mapped before this */
-    atomic_store_release(page, (uint64_t)extent << (SEGMENT_SHIFT - GRANULE_SHIFT));
-    /* a child forked between the two goes around what it does not know */
-    atomic_store_relaxed(&region->extent, extent);
+    set_extent(region, extent);
     if (HARDENED_RO) (void)os_protect_read(page, RO_ALIGNMENT);
     return true;
 }
@@ -201,24 +207,34 @@ void region_advise(uintptr_t start, size_t size) {
     os_keep_small_pages((void *)start, size);
 }
 
+/* If even that fails, the next attempt goes around it. */
+MOAT_COLD static void unmap_window(uint32_t first, uint32_t length) {
+    os_unreserve((void *)segment_address(first), (size_t)length << SEGMENT_SHIFT);
+}
+
 /* Maps a window of `length` segments and the tables for it; false: nothing is there that was not
    before. */
-static bool map_window(struct region *region, uint32_t first, uint32_t length) {
+MOAT_INLINE bool map_window(struct region *region, uint32_t first, uint32_t length) {
     uintptr_t start = segment_address(first);
     size_t size = (size_t)length << SEGMENT_SHIFT;
     if (os_reserve(size, SEGMENT_SIZE, start) == NULL) return false;
     region_advise(start, size);
-    if (extend_tables(region, first + length) && publish_extent(region, first + length))
-        return true;
-    /* if even that fails, the next attempt goes around it */
-    os_unreserve((void *)start, size);
+    if (extend_tables(region, first + length)) return true;
+    unmap_window(first, length);
+    return false;
+}
+
+static bool add_window(struct region *region, uint32_t first, uint32_t length) {
+    if (!map_window(region, first, length)) return false;
+    if (publish_extent(region, first + length)) return true;
+    unmap_window(first, length);
     return false;
 }
 
 /* Maps the longest of step, step/2, … >= least segments at `first`; 0: not even the least. */
 static uint32_t map_some(struct region *region, uint32_t first, uint32_t step, uint32_t least) {
     for (;;) {
-        if (map_window(region, first, step)) return step;
+        if (add_window(region, first, step)) return step;
         if (step == least) return 0;
         step = step / 2 > least ? step / 2 : least;
     }
@@ -274,7 +290,10 @@ bool region_start(struct region *region) {
     region_let_be(0);
     bar_segments(region, 0, 1); /* number 0 says "none" in lists */
     take_segments(region, 0, 1);
-    if (map_window(region, 1, 1)) return true;
+    if (map_window(region, 1, 1)) {
+        set_extent(region, 2); /* its page is closed when the start is over */
+        return true;
+    }
     region->extent = 0;
     os_unreserve((void *)guard, ro.os_page);
     return false;
@@ -283,7 +302,7 @@ bool region_start(struct region *region) {
 void region_remove(struct region *region) {
     uint32_t extent = region->extent;
     if (extent == 0) return;
-    (void)publish_extent(region, 0);
+    set_extent(region, 0);
     os_unreserve((void *)(segment_address(1) - ro.os_page),
                  ro.os_page + ((size_t)(extent - 1) << SEGMENT_SHIFT));
 }

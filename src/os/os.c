@@ -144,6 +144,18 @@ uintptr_t os_find_hole(size_t size, size_t alignment, uintptr_t hint) {
     return (uintptr_t)start;
 }
 
+void *os_reserve_part(size_t part, size_t size, uintptr_t hint) {
+    if (os_seam_fails(OS_RESERVE)) return NULL;
+    void *start = reserve_exactly(hint, size);
+    if (start == NULL) return NULL;
+    if (!UNDER_THREAD_SANITIZER && !unmap(hint + part, size - part)) {
+        unmap(hint, size);
+        return NULL;
+    }
+    os_seam_note(OS_CHANGE_RESERVE, start, part);
+    return start;
+}
+
 bool os_map(void *start, size_t size) {
     if (os_seam_fails(OS_RESERVE) || (IN_HARNESS && os_seam.commit_fails(start, size)))
         return false;

@@ -32,6 +32,7 @@ typedef int os_clock(int clock, struct timespec *now);
 struct os_facts {
     size_t page_size; /* bytes of an OS page, the largest of this machine when unknown; 0: unread */
     bool privileged;  /* AT_SECURE, or nobody knows */
+    uintptr_t loader; /* where the kernel has mapped the program's loader; 0: there is none */
     os_clock *clock;  /* that of the kernel's image, or one by a system call */
     bool no_advice;   /* by an option: madvise() is not called */
     bool no_files;    /* by an option: no file is opened */
@@ -66,6 +67,9 @@ size_t os_mappings_max(void);
 /* Maps inaccessible memory, which is not charged: at `hint` exactly if hint is not 0 (and nowhere
    else, nor over anything), aligned to `alignment`. */
 void *os_reserve(size_t size, size_t alignment, uintptr_t hint);
+/* The same for the first `part` bytes of a range of `size` at `hint` in which nothing was mapped a
+   moment ago; the rest is not kept. NULL: there is something, or a limit forbids to ask. */
+void *os_reserve_part(size_t part, size_t size, uintptr_t hint);
 /* An address at which nothing was mapped over `size` bytes a moment ago: `hint`, or, if that is 0,
    the kernel's choice. Nothing is kept. 0: there is something, or a limit forbids to ask. */
 uintptr_t os_find_hole(size_t size, size_t alignment, uintptr_t hint);
@@ -147,7 +151,8 @@ bool os_append(const char *path, const char *text, size_t length);
 /* Sends a datagram to the socket of that path. False: nobody takes it, or the socket stays full for
    a tenth of a second. */
 bool os_send(const char *path, const char *text, size_t length);
-/* Reads up to `size` bytes of a file from its start into buffer; returns the count, 0 on any
+/* Reads up to `size` bytes of a file from its start into buffer, at once: of what the kernel writes
+   as it is asked, and of files on a disk, that is all there is. Returns the count, 0 on any
    error. */
 size_t os_read_file(const char *path, char *buffer, size_t size);
 /* The same in pieces, for files of any length: a descriptor, -1 on failure; up to `size` bytes from

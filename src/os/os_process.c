@@ -168,12 +168,7 @@ static size_t read_some(long fd, char *buffer, size_t size) {
 size_t os_read_file(const char *path, char *buffer, size_t size) {
     long fd = open_for_reading(path);
     if (fd < 0) return 0;
-    size_t done = 0;
-    while (done < size) {
-        size_t got = read_some(fd, buffer + done, size - done);
-        if (got == 0) break;
-        done += got;
-    }
+    size_t done = read_some(fd, buffer, size);
     KERNEL(SYS_close, fd, 0, 0);
     return done;
 }

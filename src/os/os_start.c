@@ -186,17 +186,21 @@ void os_read_facts(struct os_facts *facts) {
     struct start start = {0};
     facts->no_advice = false;
     facts->no_files = false;
+    facts->loader = 0;
     facts->page_size = CPU_OS_PAGE_MAX;
     facts->privileged = true;
     facts->clock = clock_by_system_call;
     if (!read_start_from_stack(&start) && !read_auxiliary_from_proc(&start)) return;
     const Elf64_auxv_t *page = find_fact(&start, AT_PAGESZ), *secure = find_fact(&start, AT_SECURE),
-                       *vdso = find_fact(&start, AT_SYSINFO_EHDR);
+                       *vdso = find_fact(&start, AT_SYSINFO_EHDR),
+                       *loader = find_fact(&start, AT_BASE);
     if (IN_HARNESS && os_seam.page_size() != 0)
         facts->page_size = os_seam.page_size();
     else if (is_power_of_two(page->a_un.a_val) && page->a_un.a_val <= CPU_OS_PAGE_MAX)
         facts->page_size = page->a_un.a_val;
     facts->privileged = secure->a_un.a_val != 0;
+    /* a harness plays the kernel, whose choice it is, and other machines */
+    if (loader != NULL && !IN_HARNESS) facts->loader = loader->a_un.a_val;
     os_clock *clock = vdso != NULL ? os_find_clock(vdso->a_un.a_val) : NULL;
     if (clock != NULL) facts->clock = clock;
 }
@@ -214,18 +218,22 @@ bool os_is_privileged(void) { return facts_now().privileged; }
 
 /* --- Filters of system calls ----------------------------------------------------------------- */
 
-/* prctl() would say it too, and a filter may not know it; files are read by whatever loads a
-   program. A line further down than the buffer reaches is one that nobody has seen. */
-bool os_may_be_filtered(void) {
-    static const char wanted[] = "\nSeccomp:\t0\n";
-    enum { WANTED = sizeof wanted - 1 };
-    char text[4096];
-    size_t length = os_read_file("/proc/thread-self/status", text, sizeof text);
+static bool has_line(const char *text, size_t length, const char *line) {
     for (size_t at = 0, matched = 0; at < length; at++) {
-        matched = text[at] == wanted[matched] ? matched + 1 : text[at] == '\n';
-        if (matched == WANTED) return false;
+        matched = text[at] == line[matched] ? matched + 1 : text[at] == '\n';
+        if (line[matched] == '\0') return true;
     }
-    return true;
+    return false;
+}
+
+/* prctl() would say it too, and a filter may not know it; files are read by whatever loads a
+   program. The file speaks of the first thread: which this one is if there is no other, as nearly
+   always at the start, and the file that speaks of this one costs a tenth of a start. A line
+   further down than the buffer reaches is one that nobody has seen. */
+bool os_may_be_filtered(void) {
+    char text[4096];
+    size_t length = os_read_file("/proc/self/status", text, sizeof text);
+    return !has_line(text, length, "\nThreads:\t1\n") || !has_line(text, length, "\nSeccomp:\t0\n");
 }
 
 /* --- The environment ------------------------------------------------------------------------- */

@@ -42,8 +42,7 @@ static bool place_tables(struct layout *layout, struct random *random) {
     for (unsigned i = 0; i < TABLES; i++) {
         size_t most = table_most(layout, i);
         if (most == 0) continue; /* of another level */
-        uintptr_t start = places_table(&layout->places, random, i, most);
-        if (start == 0 || !table_place(&layout->tables[i], start)) return false;
+        if (!places_table(&layout->places, random, i, most, &layout->tables[i])) return false;
     }
     return table_extend(&layout->tables[TABLE_STATE], sizeof(struct state));
 }
@@ -94,15 +93,14 @@ static bool may_seal(void) {
     return ro.options.seal == SEAL_ON || (ro.options.seal == SEAL_AUTO && !os_may_be_filtered());
 }
 
-/* The whole of `ro` is read-only from here on. */
+/* The whole of `ro` is read-only from here on. The extent before others see that the start is over:
+   then they open and close its page as the region grows. */
 static void publish(void) {
     bool sealed = HARDENED_RO && may_seal();
-    atomic_store_release(&ro.heaps_max, HEAPS_MAX); /* pairs with ro_is_started */
-    if (!HARDENED_RO) return;
-    (void)os_protect_read(&moat_ro_pages.extent, RO_ALIGNMENT);
-    if (os_protect_read(moat_ro_pages.gap, RO_ALIGNMENT) && sealed)
+    if (HARDENED_RO && os_protect_read(&moat_ro_pages.extent, 2 * RO_ALIGNMENT) && sealed)
         os_seal(moat_ro_pages.gap, RO_ALIGNMENT);
-    if (os_protect_read(&ro, RO_ALIGNMENT) && sealed) os_seal(&ro, RO_ALIGNMENT);
+    atomic_store_release(&ro.heaps_max, HEAPS_MAX); /* pairs with ro_is_started */
+    if (HARDENED_RO && os_protect_read(&ro, RO_ALIGNMENT) && sealed) os_seal(&ro, RO_ALIGNMENT);
 }
 
 /* What a failed start has mapped goes back, and nothing is owned: but for the options and what the

@@ -100,12 +100,11 @@ START_TEST(what_never_changes_is_read_only) {
 }
 END_TEST
 
-/* Bases differ from start to start, by more than a few bits. */
-static const char *status_text; /* what the kernel says of the thread; NULL: nothing */
+static const char *status_text; /* what the kernel says of the process; NULL: nothing */
 
 static bool play_status(long number, const long *arguments, long *result) {
     enum { STATUS = 4000 }; /* its descriptor */
-    if (number == SYS_openat && strcmp((const char *)arguments[1], "/proc/thread-self/status") == 0)
+    if (number == SYS_openat && strcmp((const char *)arguments[1], "/proc/self/status") == 0)
         *result = status_text != NULL ? STATUS : -ENOENT;
     else if (number == SYS_read && arguments[0] == STATUS)
         *result = (long)strlen(strcpy((char *)arguments[1], status_text));
@@ -119,10 +118,15 @@ static const struct {
     const char *options, *status;
     uint64_t seals;
 } worlds[] = {
-    {"", "Name:\tx\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n", 2},
-    {"", "Name:\tx\nNoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n", 0},
-    {"", "Name:\tx\\nSeccomp:\t0\nSeccomp:\t1\n", 0}, /* a name, as the kernel escapes it */
-    {"", "Name:\tx\nSeccomp:\t0", 0},
+    {"", "Name:\tx\nThreads:\t1\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n", 2},
+    {"", "Name:\tx\nThreads:\t1\nNoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n", 0},
+    /* the first thread's is not this one's */
+    {"", "Name:\tx\nThreads:\t2\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n", 0},
+    {"", "Name:\tx\nThreads:\t12\nSeccomp:\t0\n", 0},
+    {"", "Name:\tx\nSeccomp:\t0\n", 0},
+    /* a name, as the kernel escapes it */
+    {"", "Name:\tx\\nSeccomp:\t0\nThreads:\t1\nSeccomp:\t1\n", 0},
+    {"", "Name:\tx\nThreads:\t1\nSeccomp:\t0", 0},
     {"", "", 0},
     {"", NULL, 0},
     {"seal=on", "Name:\tx\nSeccomp:\t2\n", 2},
@@ -223,7 +227,7 @@ END_TEST
 START_TEST(calls_that_fail_for_long_are_survived) {
     for (int kind = OS_RESERVE; kind <= HARNESS_ANY_CALL; kind++) {
         if (kind == OS_RANDOM) continue;
-        for (uint64_t n = 1; n < 30; n++) {
+        for (uint64_t n = 1; n < 60; n++) {
             core_start("region=1G");
             harness_fail_from((enum os_call)kind, n);
             for (int i = 0; i < 3; i++) alloc_free(alloc_block(100));
