@@ -453,9 +453,124 @@ static const struct situation threads_situations[] = {
       AT(1, MALLOC_MANY, 0, 9, SIZE_TINY, 48), END}},
 };
 
+/* What blocks do that are guarded samples; SAMPLED, below, says which. */
+static const struct situation sampled_ops[] = {
+    {"life",
+     INPUT_CHECK_OFTEN,
+     0,
+     1,
+     {MALLOC(SIZE_TINY, 0),
+      MALLOC(SIZE_TINY, 1),
+      MALLOC(SIZE_TINY, 40),
+      MALLOC(SIZE_SMALL, 4096),
+      MALLOC(SIZE_MEDIUM, 9),
+      MALLOC(SIZE_LARGE, 9),
+      MALLOC(SIZE_HUGE, 9),
+      MALLOC(SIZE_ZERO, 0),
+      DO(CALLOC, 0, 2, SIZE_TINY, 300),
+      DO(MALLOC, 0, 7, SIZE_TINY, 40),
+      DO(USABLE, 0, 0, 0, 0),
+      DO(USABLE, NEWEST, 0, 0, 0),
+      DO(OWNS, 0, 0, 0, 5),
+      FREE_OLDEST,
+      DO(FREE_SIZED, NEWEST, 0, 0, 0),
+      DO(FREE_SIZED, NEWEST, 0, 0, 0),
+      DO(FREE_SIZED, 100, 0, 0, 0),
+      DO(TRIM, 0, 0, 0, 0),
+      CHECK,
+      END}},
+    {"resized",
+     0,
+     0,
+     1,
+     {MALLOC(SIZE_TINY, 100), DO(REALLOC, NEWEST, 0, SIZE_TINY, 97),
+      DO(REALLOC, NEWEST, 0, SIZE_TINY, 112), DO(REALLOC, NEWEST, 0, SIZE_TINY, 8),
+      DO(REALLOC, NEWEST, 0, SIZE_MEDIUM, 100), DO(REALLOC, NEWEST, 0, SIZE_LARGE, 100),
+      DO(REALLOC, NEWEST, 0, SIZE_HUGE, 100), DO(REALLOC, NEWEST, 0, SIZE_HUGE, 9000000),
+      DO(REALLOC, NEWEST, 0, SIZE_LARGE, 90), DO(REALLOCARRAY, NEWEST, 3, SIZE_TINY, 90),
+      DO(REALLOC, NEWEST, 0, SIZE_ABSURD, 0), DO(REJECT, NEWEST, 7, SIZE_TINY, 3),
+      DO(FREE_SIZED, NEWEST, 0, 0, 0), MALLOC(SIZE_TINY, 4), DO(REALLOC, NEWEST, 0, SIZE_ZERO, 0),
+      DO(REALLOC, 0, 250, SIZE_TINY, 8), END}},
+    {"aligned",
+     INPUT_CHECK_OFTEN,
+     0,
+     1,
+     {DO(ALIGNED, 0, 6, SIZE_TINY, 40), DO(ALIGNED, 0, 7, SIZE_TINY, 1),
+      DO(ALIGNED, 0, 140, SIZE_TINY, 100), DO(ALIGNED, 0, 150, SIZE_TINY, 100),
+      DO(ALIGNED, 0, 152, SIZE_TINY, 100), DO(ALIGNED, 0, 241, SIZE_LARGE, 100),
+      DO(POSIX_MEMALIGN, 0, 245, SIZE_TINY, 5), DO(POSIX_MEMALIGN, 0, 5, SIZE_TINY, 50),
+      DO(ALIGNED, 0, 12, SIZE_ZERO, 0), DO(ALIGNED, 0, 6, SIZE_HUGE, 9),
+      DO(FREE_SIZED, OLDEST, 0, 0, 0), DO(FREE_SIZED, OLDEST, 0, 0, 0),
+      DO(FREE_SIZED, NEWEST, 0, 0, 0), DO(FREE_SIZED, NEWEST, 0, 0, 0),
+      DO(FREE_SIZED, NEWEST, 0, 0, 0), DO(FREE_SIZED, NEWEST, 0, 0, 0), END}},
+    /* more large blocks than there are places, then places for the second time */
+    {"places-run-out",
+     0,
+     0,
+     1,
+     {MANY(2, SIZE_LARGE, 90000), MANY(2, SIZE_TINY, 48), DO(FREE_MANY, 0, 3, 2, 0x5555), CHECK,
+      MANY(1, SIZE_LARGE, 90000), MANY(2, SIZE_TINY, 900), DO(FREE_MANY, 0, 2, 4, 0), CHECK, END}},
+    {"faults",
+     INPUT_CHECK_OFTEN,
+     8,
+     1,
+     {DO(FAULT, 0, 0, 0, 2), MALLOC(SIZE_TINY, 50), DO(FAULT, 0, 0, 0, 9), MALLOC(SIZE_TINY, 50),
+      MALLOC(SIZE_LARGE, 5000), DO(FAULT, 0, 0, 0, 3), FREE_NEWEST, DO(FAULT, 0, 0, 0, 6),
+      FREE_NEWEST, DO(FAULT, 0, 0, 0, 9), FREE_OLDEST, MALLOC(SIZE_TINY, 50),
+      MALLOC(SIZE_LARGE, 5000), DO(FAULT, 0, 0, 0, 6), MALLOC(SIZE_TINY, 50), CHECK, END}},
+    {"shortage",
+     INPUT_SHORTAGE,
+     8,
+     1,
+     {MALLOC(SIZE_TINY, 50), MALLOC(SIZE_LARGE, 50), DO(FAULT, 0, 0, 0, 6), FREE_NEWEST,
+      FREE_NEWEST, MALLOC(SIZE_TINY, 50), DO(FAULT, 0, 0, 0, 0), MANY(2, SIZE_TINY, 50),
+      DO(FAULT, 0, 8, 0, 4096), MANY(3, SIZE_TINY, 50), MALLOC(SIZE_LARGE, 50), CHECK, END}},
+    {"by-the-kernel",
+     INPUT_KERNEL,
+     0,
+     1,
+     {MALLOC(SIZE_TINY, 40), MALLOC(SIZE_LARGE, 40), MANY(3, SIZE_TINY, 200),
+      DO(REALLOC, NEWEST, 0, SIZE_MEDIUM, 5), DO(FREE_MANY, 0, 3, 0, 5), MANY(3, SIZE_TINY, 90),
+      DO(TRIM, 0, 0, 0, 0), CHECK, END}},
+};
+
+static const struct situation sampled_threads[] = {
+    {"freed-elsewhere",
+     INPUT_CHECK_OFTEN,
+     0,
+     3,
+     {AT(0, MALLOC, 0, 0, SIZE_TINY, 48), AT(1, FREE, NEWEST, 0, 0, 0),
+      AT(1, MALLOC, 0, 0, SIZE_MEDIUM, 48), AT(2, FREE_SIZED, NEWEST, 0, 0, 0),
+      AT(2, MALLOC_MANY, 0, 3, SIZE_TINY, 48), AT(0, REALLOC, NEWEST, 0, SIZE_TINY, 700),
+      AT(1, FREE_MANY, 0, 2, 0, 0), AT(0, MALLOC, 0, 0, SIZE_LARGE, 48),
+      AT(1, REALLOC, NEWEST, 0, SIZE_HUGE, 48), AT(2, TRIM, 0, 0, 0, 0), END}},
+    {"thread-ends",
+     0,
+     0,
+     3,
+     {AT(1, MALLOC_MANY, 0, 3, SIZE_TINY, 48), AT(1, MALLOC, 0, 0, SIZE_LARGE, 48),
+      AT(1, THREAD_END, 0, 0, 0, 0), AT(0, CHECK, 0, 0, 0, 0), AT(0, FREE_MANY, 0, 2, 0, 0),
+      AT(0, THREAD_START, 0, 0, 0, 0), AT(2, FREE_MANY, 0, 3, 0, 0),
+      AT(2, MALLOC_MANY, 0, 3, SIZE_TINY, 90), AT(1, THREAD_END, 0, 4, 1, 0x00640000),
+      AT(1, THREAD_END, 0, 2, 0, 0x00640080), AT(0, TRIM, 0, 0, 0, 0), END}},
+    {"fork",
+     INPUT_FORK,
+     0,
+     3,
+     {AT(0, MALLOC_MANY, 0, 3, SIZE_TINY, 48), AT(1, MALLOC_MANY, 0, 3, SIZE_TINY, 700),
+      AT(1, MALLOC, 0, 0, SIZE_LARGE, 48), AT(1, FORK, 0, 0, 0, 3), AT(1, THREAD_END, 0, 0, 0, 0),
+      AT(0, FORK, 0, 0, 0, 4), AT(1, FREE_MANY, 0, 3, 2, 0),
+      AT(0, MALLOC_MANY, 0, 2, SIZE_TINY, 48), AT(1, CHECK, 0, 0, 0, 0), END}},
+};
+
+/* Seeds of inputs: all blocks are samples, or one of some: see is_sampled() of engine/run.c and
+   options_of() of engine/subject_moat.c. */
+enum { PLAIN_SEED = 1 };
+#define SAMPLED(way) ((uint64_t)7 << 40 | (uint64_t)(way) << 32 | PLAIN_SEED)
+
 /* As it is, and at the strict level: at the end of its name, or behind the mark of a report. */
 static void write_seed(const char *folder, const char *harness, const struct situation *situation,
-                       bool is_strict) {
+                       bool is_strict, uint64_t seed) {
     static const char mark[] = "report-";
     bool reports = strncmp(situation->name, mark, sizeof mark - 1) == 0;
     static struct input input;
@@ -466,19 +581,31 @@ static void write_seed(const char *folder, const char *harness, const struct sit
     input.scheduler = SCHEDULER_TAPE;
     input.flags = (uint8_t)(situation->flags | (is_strict ? INPUT_STRICT : 0));
     input.fault_budget = situation->fault_budget;
-    input.seed = 1;
+    input.seed = seed;
     for (const struct step *step = situation->steps; step->op.code != OP_CODES; step++) {
         if (situation->threads > 1) input.schedule[input.schedule_length++] = step->thread;
         input.ops[input.op_count++] = step->op;
     }
     size_t size = input_encode(&input, bytes, sizeof bytes);
-    snprintf(path, sizeof path, "%s/%s/%s%s%s", folder, harness, is_strict && reports ? mark : "",
+    static const char *const sampled[] = {"", "sampled-", "", "sampled-some-"};
+    bool is_sampled = seed != PLAIN_SEED;
+    snprintf(path, sizeof path, "%s/%s/%s%s%s%s", folder, harness, is_strict && reports ? mark : "",
+             sampled[is_sampled | (is_sampled && seed != SAMPLED(0)) << 1],
              is_strict ? "strict-" : "",
              situation->name + (is_strict && reports ? sizeof mark - 1 : 0));
     FILE *file = fopen(path, "wb");
     if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
         perror(path);
         exit(1);
+    }
+}
+
+/* All of the blocks, or every second at the strict level; and few, beside others. */
+static void write_sampled(const char *folder, const char *harness,
+                          const struct situation *situation) {
+    for (unsigned way = 0; way < 2; way++) {
+        write_seed(folder, harness, situation, false, SAMPLED(way));
+        write_seed(folder, harness, situation, true, SAMPLED(way));
     }
 }
 
@@ -532,21 +659,30 @@ int main(int argc, char **argv) {
         TEXTS = 12,
         OPS = sizeof ops_situations / sizeof ops_situations[0],
         THREADS = sizeof threads_situations / sizeof threads_situations[0],
-        STRICT = sizeof strict_situations / sizeof strict_situations[0]
+        STRICT = sizeof strict_situations / sizeof strict_situations[0],
+        SAMPLED_OPS = sizeof sampled_ops / sizeof sampled_ops[0],
+        SAMPLED_THREADS = sizeof sampled_threads / sizeof sampled_threads[0],
+        SAMPLED_WAYS = 4
     };
     make_folder(argv[1], "ops");
     make_folder(argv[1], "threads");
     make_folder(argv[1], "interleave");
     make_folder(argv[1], "options");
     for (unsigned strict = 0; strict < 2; strict++) {
-        for (unsigned i = 0; i < OPS; i++) write_seed(argv[1], "ops", &ops_situations[i], strict);
+        for (unsigned i = 0; i < OPS; i++)
+            write_seed(argv[1], "ops", &ops_situations[i], strict, PLAIN_SEED);
         for (unsigned i = 0; i < THREADS; i++)
-            write_seed(argv[1], "threads", &threads_situations[i], strict);
+            write_seed(argv[1], "threads", &threads_situations[i], strict, PLAIN_SEED);
     }
-    for (unsigned i = 0; i < STRICT; i++) write_seed(argv[1], "ops", &strict_situations[i], true);
+    for (unsigned i = 0; i < STRICT; i++)
+        write_seed(argv[1], "ops", &strict_situations[i], true, PLAIN_SEED);
+    for (unsigned i = 0; i < SAMPLED_OPS; i++) write_sampled(argv[1], "ops", &sampled_ops[i]);
+    for (unsigned i = 0; i < SAMPLED_THREADS; i++)
+        write_sampled(argv[1], "threads", &sampled_threads[i]);
     for (unsigned i = 1; i <= PROGRAMS; i++) write_program(argv[1], i);
     for (unsigned i = 1; i <= TEXTS; i++) write_text(argv[1], i);
     printf("%d seeds for ops, %d for threads, %d for interleave, %d for options\n",
-           2 * OPS + STRICT, 2 * THREADS, PROGRAMS, TEXTS);
+           2 * OPS + STRICT + SAMPLED_WAYS * SAMPLED_OPS,
+           2 * THREADS + SAMPLED_WAYS * SAMPLED_THREADS, PROGRAMS, TEXTS);
     return 0;
 }
