@@ -258,12 +258,16 @@ bool sample_claim(uintptr_t address) {
 }
 
 /* The pages of a block that is freed are empty and inaccessible; what the kernel refuses now it is
-   asked for again before the place is used. */
+   asked for again before the place is used. So is the rest of the place when these were closed by
+   other means than it: what opens pages by the new means leaves the old ones' markers in. */
 static void close_pages(struct sample_record *sample, uint32_t place) {
-    if (sample->is_spoiled)
+    if (sample->is_spoiled) {
         (void)hide_all(sample, place);
-    else
-        sample->is_spoiled = !hide(sample, sample->pages, sample->bytes);
+        return;
+    }
+    uint8_t means = sample->means;
+    bool hidden = hide(sample, sample->pages, sample->bytes);
+    sample->is_spoiled = !hidden || sample->means != means;
 }
 
 MOAT_NOINLINE void sample_close(uintptr_t address) {
