@@ -12,6 +12,7 @@
 #include "harness/arena.h"
 #include "meta/ro.h"
 #include "base/thread.h"
+#include "report/trace.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -598,6 +599,7 @@ void harness_reset(void) {
     virtual_word = NULL;
     own_word = THREAD_NEW;
     moat_thread_frees = 0;
+    trace_recover(); /* what it knows of modules saves system calls, each a place to switch */
     played_kernel = NULL;
     played_page_size = 0;
     state_release();
