@@ -228,7 +228,7 @@ static bool has_line(const char *text, size_t length, const char *line) {
 
 /* prctl() would say it too, and a filter may not know it; files are read by whatever loads a
    program. The file speaks of the first thread: which this one is if there is no other, as nearly
-   always at the start, and the file that speaks of this one costs a tenth of a start. A line
+   always at the start, and the file that speaks of this one costs half as much again. A line
    further down than the buffer reaches is one that nobody has seen. */
 bool os_may_be_filtered(void) {
     char text[4096];

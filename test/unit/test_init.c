@@ -110,7 +110,6 @@ static bool play_status(long number, const long *arguments, long *result) {
         *result = (long)strlen(strcpy((char *)arguments[1], status_text));
     else
         return false;
-    if (number == SYS_read) status_text = ""; /* its end */
     return true;
 }
 
@@ -142,6 +141,28 @@ START_TEST(what_never_changes_is_sealed_where_no_filter_may_be) {
     harness_set_kernel(play_status);
     ck_assert(init_once());
     ck_assert_uint_eq(harness_call_count(OS_SEAL), worlds[_i].seals);
+}
+END_TEST
+
+static unsigned closed_before, closed_after; /* the extent's page: before, and after the start */
+
+static bool watch_extent(long number, const long *arguments, long *result) {
+    uintptr_t page = (uintptr_t)&moat_ro_pages.extent, start = (uintptr_t)arguments[0];
+    (void)result;
+    if (number != SYS_mprotect || arguments[2] != PROT_READ) return false;
+    if (start <= page && page - start < (uintptr_t)arguments[1])
+        *(ro_is_started() ? &closed_after : &closed_before) += 1;
+    return false;
+}
+
+/* Once others can see that the start is over, they open the page to grow: it must not be closed
+   before their eyes. */
+START_TEST(the_extent_is_closed_before_the_start_is_over) {
+    closed_before = closed_after = 0;
+    harness_set_kernel(watch_extent);
+    ck_assert(init_once());
+    ck_assert_uint_eq(closed_before, 1);
+    ck_assert_uint_eq(closed_after, 0);
 }
 END_TEST
 
@@ -367,6 +388,7 @@ int main(void) {
     tcase_add_test_raise_signal(group, what_never_changes_is_read_only, SIGSEGV);
     tcase_add_loop_test(group, what_never_changes_is_sealed_where_no_filter_may_be, 0,
                         sizeof worlds / sizeof *worlds);
+    tcase_add_test(group, the_extent_is_closed_before_the_start_is_over);
     tcase_add_test(group, without_files_none_is_opened);
     tcase_add_test(group, every_start_has_its_own_layout);
     tcase_add_test(group, each_system_call_failing_in_turn_is_survived);
