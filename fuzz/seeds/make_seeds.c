@@ -453,7 +453,7 @@ static const struct situation threads_situations[] = {
       AT(1, MALLOC_MANY, 0, 9, SIZE_TINY, 48), END}},
 };
 
-/* What blocks do that are guarded samples; SAMPLED, below, says which. */
+/* What blocks do that are guarded samples: all of them, at the strict level every second. */
 static const struct situation sampled_ops[] = {
     {"life",
      INPUT_CHECK_OFTEN,
@@ -563,14 +563,13 @@ static const struct situation sampled_threads[] = {
       AT(0, MALLOC_MANY, 0, 2, SIZE_TINY, 48), AT(1, CHECK, 0, 0, 0, 0), END}},
 };
 
-/* Seeds of inputs: all blocks are samples, or one of some: see is_sampled() of engine/run.c and
-   options_of() of engine/subject_moat.c. */
-enum { PLAIN_SEED = 1 };
-#define SAMPLED(way) ((uint64_t)7 << 40 | (uint64_t)(way) << 32 | PLAIN_SEED)
+/* Seeds of inputs: is_sampled() of engine/run.c tells them apart. */
+#define PLAIN_SEED ((uint64_t)1)
+#define SAMPLED_SEED ((uint64_t)7 << 40 | PLAIN_SEED)
 
 /* As it is, and at the strict level: at the end of its name, or behind the mark of a report. */
 static void write_seed(const char *folder, const char *harness, const struct situation *situation,
-                       bool is_strict, uint64_t seed) {
+                       bool is_strict, bool is_sampled) {
     static const char mark[] = "report-";
     bool reports = strncmp(situation->name, mark, sizeof mark - 1) == 0;
     static struct input input;
@@ -581,31 +580,19 @@ static void write_seed(const char *folder, const char *harness, const struct sit
     input.scheduler = SCHEDULER_TAPE;
     input.flags = (uint8_t)(situation->flags | (is_strict ? INPUT_STRICT : 0));
     input.fault_budget = situation->fault_budget;
-    input.seed = seed;
+    input.seed = is_sampled ? SAMPLED_SEED : PLAIN_SEED;
     for (const struct step *step = situation->steps; step->op.code != OP_CODES; step++) {
         if (situation->threads > 1) input.schedule[input.schedule_length++] = step->thread;
         input.ops[input.op_count++] = step->op;
     }
     size_t size = input_encode(&input, bytes, sizeof bytes);
-    static const char *const sampled[] = {"", "sampled-", "", "sampled-some-"};
-    bool is_sampled = seed != PLAIN_SEED;
     snprintf(path, sizeof path, "%s/%s/%s%s%s%s", folder, harness, is_strict && reports ? mark : "",
-             sampled[is_sampled | (is_sampled && seed != SAMPLED(0)) << 1],
-             is_strict ? "strict-" : "",
+             is_sampled ? "sampled-" : "", is_strict ? "strict-" : "",
              situation->name + (is_strict && reports ? sizeof mark - 1 : 0));
     FILE *file = fopen(path, "wb");
     if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
         perror(path);
         exit(1);
-    }
-}
-
-/* All of the blocks, or every second at the strict level; and few, beside others. */
-static void write_sampled(const char *folder, const char *harness,
-                          const struct situation *situation) {
-    for (unsigned way = 0; way < 2; way++) {
-        write_seed(folder, harness, situation, false, SAMPLED(way));
-        write_seed(folder, harness, situation, true, SAMPLED(way));
     }
 }
 
@@ -661,8 +648,7 @@ int main(int argc, char **argv) {
         THREADS = sizeof threads_situations / sizeof threads_situations[0],
         STRICT = sizeof strict_situations / sizeof strict_situations[0],
         SAMPLED_OPS = sizeof sampled_ops / sizeof sampled_ops[0],
-        SAMPLED_THREADS = sizeof sampled_threads / sizeof sampled_threads[0],
-        SAMPLED_WAYS = 4
+        SAMPLED_THREADS = sizeof sampled_threads / sizeof sampled_threads[0]
     };
     make_folder(argv[1], "ops");
     make_folder(argv[1], "threads");
@@ -670,19 +656,19 @@ int main(int argc, char **argv) {
     make_folder(argv[1], "options");
     for (unsigned strict = 0; strict < 2; strict++) {
         for (unsigned i = 0; i < OPS; i++)
-            write_seed(argv[1], "ops", &ops_situations[i], strict, PLAIN_SEED);
+            write_seed(argv[1], "ops", &ops_situations[i], strict, false);
         for (unsigned i = 0; i < THREADS; i++)
-            write_seed(argv[1], "threads", &threads_situations[i], strict, PLAIN_SEED);
+            write_seed(argv[1], "threads", &threads_situations[i], strict, false);
+        for (unsigned i = 0; i < SAMPLED_OPS; i++)
+            write_seed(argv[1], "ops", &sampled_ops[i], strict, true);
+        for (unsigned i = 0; i < SAMPLED_THREADS; i++)
+            write_seed(argv[1], "threads", &sampled_threads[i], strict, true);
     }
     for (unsigned i = 0; i < STRICT; i++)
-        write_seed(argv[1], "ops", &strict_situations[i], true, PLAIN_SEED);
-    for (unsigned i = 0; i < SAMPLED_OPS; i++) write_sampled(argv[1], "ops", &sampled_ops[i]);
-    for (unsigned i = 0; i < SAMPLED_THREADS; i++)
-        write_sampled(argv[1], "threads", &sampled_threads[i]);
+        write_seed(argv[1], "ops", &strict_situations[i], true, false);
     for (unsigned i = 1; i <= PROGRAMS; i++) write_program(argv[1], i);
     for (unsigned i = 1; i <= TEXTS; i++) write_text(argv[1], i);
     printf("%d seeds for ops, %d for threads, %d for interleave, %d for options\n",
-           2 * OPS + STRICT + SAMPLED_WAYS * SAMPLED_OPS,
-           2 * THREADS + SAMPLED_WAYS * SAMPLED_THREADS, PROGRAMS, TEXTS);
+           2 * (OPS + SAMPLED_OPS) + STRICT, 2 * (THREADS + SAMPLED_THREADS), PROGRAMS, TEXTS);
     return 0;
 }
