@@ -53,7 +53,7 @@ static void trim_if_asked(struct heap *heap) {
 }
 
 void heap_tick(struct heap *heap) {
-    if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_poll(heap);
+    heap_poll(heap);
     trim_if_asked(heap);
     /* While a purge walk finds what to give back, its steps, which are short for the sake of the
        caller, follow at each call. */

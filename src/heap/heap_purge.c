@@ -196,7 +196,7 @@ static bool glean(struct heap *heap, bool *found) {
 /* The heap's own part of heap_scour. */
 static bool scour_own(struct heap *heap) {
     bool found = atomic_load_relaxed(&heap->owner.wake) != 0;
-    if (found) heap_poll(heap);
+    if (found) heap_follow_wakes(heap);
     if (heap->shortage != SHORTAGE_SCOURED || !glean(heap, &found)) {
         heap->shortage = SHORTAGE_MET; /* for the pages set aside */
         heap_purge_lists(heap, WALK_ALL | WALK_NOW, &found);
@@ -258,7 +258,7 @@ void heap_keep_house(struct heap *heap) {
         heap_enter(heap);
     else if ((heap = heap_try_late()) == NULL)
         return;
-    if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_poll(heap);
+    heap_poll(heap);
     heap->now = os_milliseconds();
     if (heap->purge_list != PURGE_IDLE || heap->now >= heap->purge_at)
         heap_purge(heap, false);

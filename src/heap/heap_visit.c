@@ -95,7 +95,7 @@ static void end_page(struct heap *heap, struct segment *segment, struct page *pa
     page_take_claims(page, size_class_page_kind(page->size_class));
     if (page_used(page) != 0) {
         if (!page->in_full) return;
-        /* pairs with heap_poll */
+        /* pairs with heap_follow_wakes */
         atomic_or_acq_rel(&segment->woken, bit64(page_slot(page)));
         wake_segment(&heap->owner, segment_index(segment));
         return;

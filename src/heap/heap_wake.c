@@ -9,20 +9,42 @@
  */
 #include "heap/heap.h"
 
-static void poll_segment(struct heap *heap, struct segment *segment) {
-    /* pairs with wake_owner */
-    uint64_t slots = atomic_exchange_acquire(&segment->woken, 0);
-    for (; slots != 0; slots &= slots - 1) {
-        struct page *page = segment_page(segment, low_bit(slots));
+/* Pages that are looked at together. What is known of them was last written by other cores, or in a
+   large heap by nobody for long: it is asked for while the rest is gathered. One by one, each page
+   waited for memory in four places, and its locked instructions for the stores to the page before
+   (doc/benchmarks.md, Remote frees in a large heap). */
+struct woken {
+    unsigned count;
+    struct page *pages[SLOTS_PER_SEGMENT];
+};
+
+/* An empty page leaves a segment empty at most: the segments of the others stay. */
+static void rejoin_all(struct heap *heap, struct woken *woken) {
+    for (unsigned i = 0; i < woken->count; i++) page_expect_words(woken->pages[i]);
+    for (unsigned i = 0; i < woken->count; i++) page_expect_blocks(woken->pages[i]);
+    for (unsigned i = 0; i < woken->count; i++) {
+        struct page *page = woken->pages[i];
         if (!page->in_full) continue; /* spurious, or of an earlier life */
         heap_queue_rejoin(heap, page);
         if (page_used(page) == 0 && !heap_queue_keeps(heap, page)) heap_release_page(heap, page);
+    }
+    woken->count = 0;
+}
+
+static void poll_segment(struct heap *heap, struct segment *segment, struct woken *woken) {
+    /* pairs with wake_owner */
+    uint64_t slots = atomic_exchange_acquire(&segment->woken, 0);
+    if (woken->count + popcount64(slots) > SLOTS_PER_SEGMENT) rejoin_all(heap, woken);
+    for (; slots != 0; slots &= slots - 1) {
+        struct page *page = segment_page(segment, low_bit(slots));
+        page_expect(page);
+        woken->pages[woken->count++] = page;
     }
 }
 
 /* The segment's bit goes before what it leads to is looked at, or a wake-up between would be
    lost. */
-static void poll_word(struct heap *heap, uint32_t word) {
+static void poll_word(struct heap *heap, uint32_t word, struct woken *woken) {
     uint64_t *bits = &ro.woken_segments[word];
     uint64_t rest = atomic_load_acquire(bits); /* pairs with wake_segment */
     for (; rest != 0; rest &= rest - 1) {
@@ -30,15 +52,30 @@ static void poll_word(struct heap *heap, uint32_t word) {
         uint64_t owner = atomic_load_relaxed(&segment->owner); /* ours stays what it is */
         if (!owner_has_pages(owner) || owner_heap(owner) != &heap->owner) continue;
         atomic_and_acq_rel(bits, ~(rest & -rest)); /* pairs with wake_segment */
-        poll_segment(heap, segment);
+        poll_segment(heap, segment, woken);
     }
 }
 
-void heap_poll(struct heap *heap) {
+static void expect_segments(uint32_t word) {
+    uint64_t rest = atomic_load_unseen(&ro.woken_segments[word]);
+    for (; rest != 0; rest &= rest - 1) {
+        const struct segment *segment = segment_at(word * 64 + low_bit(rest));
+        __builtin_prefetch(segment, 0);
+        __builtin_prefetch(&segment->woken, 1);
+    }
+}
+
+void heap_follow_wakes(struct heap *heap) {
+    struct woken woken;
+    woken.count = 0;
     uint64_t groups = atomic_exchange_acquire(&heap->owner.wake, 0); /* pairs with wake_segment */
     uint32_t words = (atomic_load_relaxed(&ro.region->extent) + 63) / 64;
+    for (uint64_t rest = groups; rest != 0; rest &= rest - 1)
+        for (uint32_t word = low_bit(rest); word < words; word += 64) expect_segments(word);
     for (; groups != 0; groups &= groups - 1)
-        for (uint32_t word = low_bit(groups); word < words; word += 64) poll_word(heap, word);
+        for (uint32_t word = low_bit(groups); word < words; word += 64)
+            poll_word(heap, word, &woken);
+    rejoin_all(heap, &woken);
 }
 
 void heap_forget_wakes(struct segment *segment) {

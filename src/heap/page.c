@@ -206,18 +206,46 @@ static void collect_word(struct page *page, struct map_word *word, uintptr_t fir
     if (MOAT_UNLIKELY(HARDENED_MAP && twice != 0))
         page_report_bad_block(page, first + low_bit(twice) * GRANULE);
     map_clear_live(word, claim);
-    for (uint64_t rest = claim; rest != 0; rest &= rest - 1) {
+    /* Nobody follows the last link, but malloc asks memory for what it names: near by, then. */
+    uintptr_t head = page_returned(page) != 0 ? page->local_free : first + low_bit(claim) * GRANULE;
+    const uint64_t secret = page->secret, limit = page->limit, reciprocal = page->reciprocal;
+    const uintptr_t start = page->start;
+    const int32_t used = page_used(page);
+    int32_t taken = 0;
+    for (uint64_t rest = claim; rest != 0; rest &= rest - 1, taken++) {
         uintptr_t address = first + low_bit(rest) * GRANULE;
-        size_t offset = address - page->start;
-        MOAT_CHECK(offset < page->limit && offset_on_boundary(offset, page->reciprocal) &&
-                       page_used(page) > 0,
+        size_t offset = address - start;
+        MOAT_CHECK(offset < limit && offset_on_boundary(offset, reciprocal) && taken < used,
                    "a claim names no block in use", address);
-        freelist_store(address, freelist_encode(page->local_free, page->secret, address));
-        page->local_free = address;
-        (void)returns_add(&page->returns); /* whoever collects looks at the count */
+        freelist_store(address, freelist_encode(head, secret, address));
+        head = address;
     }
+    page->local_free = head;
+    returns_add_some(&page->returns, taken); /* whoever collects looks at the count */
     /* pairs with the fetch_or of the next remote_free of these blocks */
     atomic_and_release(&word->claim, ~claim);
+}
+
+/* The first map word of the first group with claims; NULL: the page has none. Not a place where
+   threads are switched: nothing is done by what is read. */
+static const struct map_word *first_claimed(const struct page *page) {
+    uint64_t groups = atomic_load_unseen(&page->pending) & ~PENDING_FULL;
+    if (!page->in_full || groups == 0) return NULL;
+    unsigned shift = page_kind_shift(size_class_page_kind(page->size_class));
+    return map_word_of(page->start) + ((size_t)low_bit(groups) << shift);
+}
+
+void page_expect_words(const struct page *page) {
+    const struct map_word *word = first_claimed(page);
+    if (word != NULL) __builtin_prefetch(word, 1);
+}
+
+void page_expect_blocks(const struct page *page) {
+    const struct map_word *word = first_claimed(page);
+    if (word == NULL) return;
+    uint64_t claims = atomic_load_unseen(&word->claim);
+    uintptr_t first = page->start + (uintptr_t)(word - map_word_of(page->start)) * MAP_WORD_SPAN;
+    if (claims != 0) __builtin_prefetch((const void *)(first + low_bit(claims) * GRANULE), 1);
 }
 
 void page_take_claims(struct page *page, enum page_kind kind) {

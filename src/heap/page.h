@@ -235,6 +235,15 @@ MOAT_INLINE void page_collect(struct page *page, enum page_kind kind) {
     if (page->free_count == 0 && page_returned(page) != 0) page_take_returned(page);
 }
 
+/* Hints, for pages whose claims will be taken in: memory is asked for the record; then, by what the
+   record says, for the first map word with claims; then, by what that says, for the blocks. */
+MOAT_INLINE void page_expect(const struct page *page) {
+    __builtin_prefetch(page, 1);
+    __builtin_prefetch(&page->pending, 1);
+}
+void page_expect_words(const struct page *page);
+void page_expect_blocks(const struct page *page);
+
 /* The same for a page that changes hands: drops PENDING_FULL in any case. */
 void page_settle(struct page *page, enum page_kind kind);
 /* Sets a page aside if no claim has come: pending {none, -} -> {none, FULL}. False: collect

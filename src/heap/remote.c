@@ -20,13 +20,14 @@ static bool is_live(const struct map_word *word, uint64_t bit) {
 /* From below: who sees the heap's bit finds the segment's. */
 void wake_segment(struct owner *heap, uint32_t index) {
     atomic_or_release(&ro.woken_segments[index / 64], bit64(index)); /* pairs with poll_word */
-    atomic_or_release(&heap->wake, bit64(index / 64));               /* pairs with heap_poll */
+    /* pairs with heap_follow_wakes */
+    atomic_or_release(&heap->wake, bit64(index / 64));
 }
 
 /* A full page has its first claim: tell its owner, or those who look for an abandoned segment with
    room. Repeated and spurious wake-ups are harmless. */
 static void wake_owner(struct segment *segment, const struct page *page) {
-    /* pairs with the exchange of woken by heap_poll, and with the second look of leave_segment */
+    /* pairs with the exchange of poll_segment, and with the second look of leave_segment */
     atomic_or_acq_rel(&segment->woken, bit64(page_slot(page)));
     /* pairs with the stores of abandon and reclaim */
     uint64_t word = atomic_load_acquire(&segment->owner);

@@ -50,6 +50,11 @@ MOAT_INLINE void returns_expect(struct returns *returns, int32_t event_above) {
 /* One more block was returned. True: this is an event. */
 MOAT_INLINE bool returns_add(struct returns *returns) { return --returns->countdown < 0; }
 
+/* More blocks were returned at once; whether that is an event, the caller sees by the count. */
+MOAT_INLINE void returns_add_some(struct returns *returns, int32_t blocks) {
+    returns->countdown -= blocks;
+}
+
 /* All of them were taken. The same number of further ones is an event. */
 MOAT_INLINE void returns_take(struct returns *returns) {
     returns->countdown = returns->event_above;

@@ -57,6 +57,20 @@ START_TEST(the_count_survives_any_change_of_what_is_expected) {
 }
 END_TEST
 
+START_TEST(some_at_once_count_as_one_by_one) {
+    returns = (struct returns){RETURNS_NEVER, RETURNS_NEVER};
+    returns_expect(&returns, 4);
+    returns_add_some(&returns, 3);
+    ck_assert_uint_eq(returns_count(&returns), 3);
+    ck_assert(!returns_add(&returns));
+    returns_add_some(&returns, 0);
+    ck_assert_uint_eq(returns_count(&returns), 4);
+    ck_assert(returns_add(&returns));
+    returns_take(&returns);
+    ck_assert_uint_eq(returns_count(&returns), 0);
+}
+END_TEST
+
 /* Who looks while the owner writes one word after the other. */
 START_TEST(a_mixture_gives_some_number) {
     returns = (struct returns){.countdown = -1, .event_above = RETURNS_NEVER};
@@ -70,6 +84,7 @@ int main(void) {
     tcase_add_test(group, a_page_of_four_blocks_as_its_header_tells_it);
     tcase_add_test(group, nothing_is_an_event_that_nobody_expects);
     tcase_add_test(group, the_count_survives_any_change_of_what_is_expected);
+    tcase_add_test(group, some_at_once_count_as_one_by_one);
     tcase_add_test(group, a_mixture_gives_some_number);
     suite_add_tcase(suite, group);
     return suite_run(suite);
