@@ -280,16 +280,16 @@ static void plant_no_progress(void) {
     planted.free = locking_free;
 }
 
-/* A collect takes the announcement of claims relaxed, and may see none of them: found only where a
-   load may be given an old value. */
+/* Claims are announced relaxed, and who collects may see none of them: found only where a load may
+   be given an old value. */
 static void plant_weak_order(void) {
-    const struct atomic_site *first = NULL, *site = __start_atomic_sites;
+    const struct atomic_site *last = NULL, *site = __start_atomic_sites;
     for (; site < __stop_atomic_sites; site++)
-        if (strstr(site->file, "heap/page.c") != NULL && site->kind == ATOMIC_CHANGE &&
-            site->order == __ATOMIC_SEQ_CST && (first == NULL || site->line < first->line))
-            first = site;
-    if (first == NULL) abort(); /* it has another order by now */
-    views_weaken(first, __ATOMIC_RELAXED);
+        if (strstr(site->file, "heap/remote.c") != NULL && site->kind == ATOMIC_CHANGE &&
+            site->order == __ATOMIC_ACQ_REL && (last == NULL || site->line > last->line))
+            last = site;
+    if (last == NULL) abort(); /* it has another order by now */
+    views_weaken(last, __ATOMIC_RELAXED);
 }
 
 /* Who takes a lock next does not know what was done under it: seen by plain data alone. */

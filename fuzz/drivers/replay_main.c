@@ -2,7 +2,7 @@
  * replay_main: runs a harness over the inputs it is given, without a fuzzer.
  *
  *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
- *   fuzz_<harness>_replay --torture FILE-OR-FOLDER…
+ *   fuzz_<harness>_replay --torture [--every N] FILE-OR-FOLDER…
  *   fuzz_<harness>_replay [--kernel] [--single] --speed SECONDS
  *   fuzz_<harness>_replay [--audit] [--scheduler NAME] --search SECONDS [SEED]
  *
@@ -15,7 +15,8 @@
  * after the name of the input.
  *
  * --torture runs each input again and again: of each kind of system call the first fails, then the
- * second, and so on until no call of that number is made. Folders named grown are left out.
+ * second, and so on until no call of that number is made. Folders named grown are left out; with
+ * --every all inputs but each N-th are.
  *
  * --speed prints how many fresh inputs, of 50 operations where the harness lets that be chosen, run
  * in a second of processor time: as the mutator makes them, and without those operations that stand
@@ -40,6 +41,7 @@
 #include "engine/target.h"
 #include "harness/harness.h"
 
+static unsigned torture_every = 1, offered;
 static bool only_single, is_audited, is_tortured;
 static unsigned ran, reported, silent, unread, unstable, repeat = 2;
 static unsigned long faults;
@@ -81,6 +83,7 @@ static bool replay_file(const char *path) {
     }
     uint64_t trace = 0;
     fprintf(stderr, "replay: %s\n", path); /* before it runs: a failure ends the process */
+    if (is_tortured && offered++ % torture_every != 0) return true;
     if (is_tortured) {
         ran++;
         torture(bytes, size);
@@ -245,6 +248,9 @@ int main(int argc, char **argv) {
             only_single = true;
         } else if (strcmp(argv[i], "--torture") == 0) {
             is_tortured = true;
+        } else if (strcmp(argv[i], "--every") == 0 && i + 1 < argc) {
+            torture_every = (unsigned)strtoul(argv[++i], NULL, 10);
+            if (torture_every == 0) torture_every = 1;
         } else if (strcmp(argv[i], "--audit") == 0) {
             is_audited = true;
         } else if (strcmp(argv[i], "--speed") == 0 && i + 1 < argc) {

@@ -327,9 +327,22 @@ static void reject_aligned_alloc(struct run *run, size_t alignment, size_t size)
     expect_errno(run, is_power_of_two(alignment) ? ENOMEM : EINVAL, "aligned_alloc");
 }
 
+/* Two factors whose product does not fit into a size; every other time what is left of it would be
+   a size like any other. */
+static void overflowing(const struct input_op *op, size_t *big, size_t *factor) {
+    unsigned shift = 1 + op->other % 32;
+    if (op->value % 2 == 0) {
+        *factor = (size_t)1 << shift;
+        *big = ((size_t)1 << (64 - shift)) + op->value % 512;
+    } else {
+        *factor = 3 + op->other % 100;
+        *big = SIZE_MAX / 2 - op->value;
+    }
+}
+
 void verb_reject(struct run *run, const struct input_op *op) {
-    size_t size = size_decode(op->kind, op->value), big = SIZE_MAX / 2 - op->value,
-           factor = 3 + op->other % 100;
+    size_t size = size_decode(op->kind, op->value), big, factor;
+    overflowing(op, &big, &factor);
     uint16_t index = run_pick_live(run, op->pick);
     errno = ERRNO_MARK;
     switch (op->other % 9) {

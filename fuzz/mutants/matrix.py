@@ -2,7 +2,7 @@
 """matrix.py TREE [--check]: the tables and the picture of doc/fuzzing.md, from what was measured.
 
 doc/benchmarks/fuzz-power.csv (scripts/fuzz power) becomes the kill matrix and fuzz-power.svg,
-fuzz-orders.csv (fuzz_weaken --csv) the table of weaker orders. Each replaces what stands between
+fuzz-sweep.csv (fuzz_sweep --csv) the table of bugs by rule. Each replaces what stands between
 its two marks in the document. --check: compares instead, and says what differs. The picture needs
 gnuplot and is left alone without.
 """
@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 
+KINDS = ["branch", "try", "order"]
 WAYS = ["ops", "threads", "interleave", "ordering", "random", "explore", "unit"]
 
 
@@ -56,15 +57,20 @@ def matrix(rows):
     return "\n".join(lines)
 
 
-def orders(rows):
-    lines = ["| place | order | weaker | found after | seen as |", "|---|---|---|---|---|"]
-    for row in rows:
-        said = re.sub(r" at 0x.*| \(offset.*|, expected.*|: 0x.*", "", row["said"])
-        lines.append("| %s | %s | %s | %s | %s |" % (
-            row["place"], row["order"], row["weaker"],
-            row["seconds"] + " s" if row["found"] == "1" else "-", said))
-    found = sum(row["found"] == "1" for row in rows)
-    return "\n".join(lines + ["", "%d of %d found." % (found, len(rows))])
+def sweep(rows):
+    """A row for each file and kind: how many were found, how soon, and the lines of those that were not."""
+    lines = ["| file | kind | found | median s | not found, line |", "|---|---|---|---|---|"]
+    for kind in KINDS:
+        for file in sorted({row["place"].split(":")[0] for row in rows if row["kind"] == kind}):
+            mine = [row for row in rows if row["kind"] == kind and row["place"].split(":")[0] == file]
+            times = [float(row["seconds"]) for row in mine if row["found"] == "1"]
+            left = [row["place"].split(":")[1] for row in mine if row["found"] == "0"]
+            lines.append("| %s | %s | %d of %d | %s | %s |" % (
+                file, kind, len(times), len(mine), "%.2f" % statistics.median(times) if times else "-",
+                ", ".join(dict.fromkeys(left))))
+    sums = ["%s %d of %d" % (kind, sum(row["found"] == "1" for row in rows if row["kind"] == kind),
+                             sum(row["kind"] == kind for row in rows)) for kind in KINDS]
+    return "\n".join(lines + ["", "Found: %s." % ", ".join(sums)])
 
 
 def replaced(text, mark, content):
@@ -102,7 +108,7 @@ def main():
     with open(document) as file:
         old = file.read()
     new = replaced(old, "kill matrix", matrix(power))
-    new = replaced(new, "weaker orders", orders(rows_of(os.path.join(folder, "fuzz-orders.csv"))))
+    new = replaced(new, "sweep", sweep(rows_of(os.path.join(folder, "fuzz-sweep.csv"))))
     if "--check" in sys.argv:
         if new != old:
             sys.exit("doc/fuzzing.md is not what was measured: run fuzz/mutants/matrix.py")

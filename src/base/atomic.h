@@ -27,7 +27,7 @@
 #define ATOMIC_LOAD_OF(p, order)                                                                   \
     ({                                                                                             \
         uint64_t seen_;                                                                            \
-        if (MOAT_UNLIKELY(base_seam_sees_loads)) {                                                 \
+        if (__builtin_expect(base_seam_sees_loads, 0)) { /* no branch of src/ */                   \
             ATOMIC_STEP(p, ATOMIC_LOAD, order);                                                    \
             seen_ = base_seam.atomic_loaded((uint64_t)__atomic_load_n((p), order));                \
         } else {                                                                                   \

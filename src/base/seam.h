@@ -33,13 +33,32 @@ struct atomic_site {
 /* All of them, by the linker. */
 extern const struct atomic_site __start_atomic_sites[], __stop_atomic_sites[];
 
+/* A place of the source where something is rare: MOAT_LIKELY, MOAT_UNLIKELY, and so each
+   MOAT_CHECK. */
+struct branch_site {
+    const char *file;
+    uint32_t line;
+};
+
+#ifdef MOAT_SWEPT
+/* Where the rare thing has come about: whether the program goes on as if it had not. */
+#define BRANCH_IS_OUT()                                                                            \
+    ({                                                                                             \
+        static const struct branch_site site_                                                      \
+            __attribute__((section("branch_sites"), used)) = {__FILE__, __LINE__};                 \
+        base_seam.branch_is_out(&site_);                                                           \
+    })
+extern const struct branch_site __start_branch_sites[], __stop_branch_sites[];
+#endif
+
 struct base_seam {
     /* Before every access through atomic.h; may switch to another virtual thread. */
     void (*atomic_step)(const struct atomic_site *site, const volatile void *word, unsigned size);
     /* After a load: what the thread shall see, given what the word has. */
     uint64_t (*atomic_loaded)(uint64_t newest);
-    /* After a compare-and-exchange; returns its argument. */
+    /* After a compare-and-exchange; returns its argument, or a lie. */
     bool (*atomic_tried)(bool exchanged);
+    bool (*branch_is_out)(const struct branch_site *site);
     /* Where the word of the thread that runs now lies; the same for its whole life. */
     uintptr_t *(*word_of_thread)(void);
 };

@@ -507,6 +507,11 @@ uintptr_t *harness_thread_word(void) { return virtual_word != NULL ? virtual_wor
 
 void harness_set_thread_word(uintptr_t *word) { virtual_word = word; }
 
+bool (*harness_on_branch)(const struct branch_site *site);
+bool (*harness_on_failed_try)(const struct atomic_site *site);
+/* Of the access that was announced last. */
+static const struct atomic_site *last_site;
+
 static void choose_what_is_seen(void) {
     base_seam_sees_loads = atomic_hook != NULL || scheduler != NULL || arena_is_audited;
 }
@@ -540,6 +545,7 @@ void harness_atomic_step(const struct atomic_site *site, const volatile void *wo
     }
     /* again: another thread may have emptied the unit meanwhile */
     arena_step((uintptr_t)word);
+    last_site = site;
 }
 
 static uint64_t atomic_loaded(uint64_t newest) {
@@ -548,7 +554,12 @@ static uint64_t atomic_loaded(uint64_t newest) {
 
 static bool atomic_tried(bool exchanged) {
     if (scheduler != NULL) scheduler->tried(exchanged);
-    return exchanged;
+    if (exchanged || harness_on_failed_try == NULL) return exchanged;
+    return harness_on_failed_try(last_site);
+}
+
+static bool branch_is_out(const struct branch_site *site) {
+    return harness_on_branch != NULL && harness_on_branch(site);
 }
 
 /* Asked by who is about to wait for another thread. */
@@ -654,5 +665,6 @@ const struct base_seam base_seam = {
     .atomic_step = harness_atomic_step,
     .atomic_loaded = atomic_loaded,
     .atomic_tried = atomic_tried,
+    .branch_is_out = branch_is_out,
     .word_of_thread = harness_thread_word,
 };

@@ -112,6 +112,11 @@ void harness_set_scheduler(const struct harness_scheduler *scheduler);
    real one. */
 void harness_set_atomic_hook(void (*hook)(const volatile void *word));
 
+/* For who sweeps over src/ (MOAT_SWEPT): whether a rare branch is left out of the program; and
+   whether a compare-and-exchange that failed says that it did not. NULL: none. */
+extern bool (*harness_on_branch)(const struct branch_site *site);
+extern bool (*harness_on_failed_try)(const struct atomic_site *site);
+
 /* While it is on, harness_reset() and each call that unmaps look for words that were written
    although the arena does not know of it, and end the process at one; and loads must be of memory
    that may be read. Slow. */

@@ -2,6 +2,7 @@
 # limits.sh TREE: files and functions stay as short as CONTRIBUTING.md asks, say what they are for, go through the one door to
 # shared words, and hide no unfinished work.
 set -euo pipefail
+export LC_ALL=C # gawk knows no ranges of bytes in other locales
 cd -- "$1"
 mapfile -d '' files < <(find src include tools fuzz test bench \( -name '*.[chS]' -o -name '*.def' \) -print0 | sort -z)
 [ ${#files[@]} -gt 20 ] || { echo "found only ${#files[@]} sources: looked in the wrong place?" && exit 1; }

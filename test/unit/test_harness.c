@@ -424,6 +424,27 @@ START_TEST(the_hook_sees_the_word_before_each_access) {
 }
 END_TEST
 
+static const struct atomic_site *tried_at;
+static bool tells_a_lie(const struct atomic_site *site) {
+    tried_at = site;
+    return true;
+}
+
+START_TEST(a_failed_try_can_be_told_as_done) {
+    uint64_t word = 5, expected = 4;
+    ck_assert(!atomic_cas_acquire(&word, &expected, 6));
+    harness_on_failed_try = tells_a_lie;
+    expected = 4;
+    ck_assert(atomic_cas_acquire(&word, &expected, 6));
+    ck_assert_uint_eq(tried_at->kind, ATOMIC_TRY);
+    ck_assert_uint_eq(word, 5);
+    tried_at = NULL; /* what comes true is not asked about */
+    ck_assert(atomic_cas_acquire(&word, &expected, 6));
+    ck_assert_ptr_null((const void *)tried_at);
+    harness_on_failed_try = NULL;
+}
+END_TEST
+
 /* --- The reset ------------------------------------------------------------------------------- */
 
 START_TEST(a_reset_leaves_nothing) {
@@ -526,6 +547,7 @@ int main(void) {
     tcase_add_test(group, the_clock_moves_only_when_told);
     tcase_add_test(group, each_thread_has_its_word_and_may_be_given_another);
     tcase_add_test(group, the_hook_sees_the_word_before_each_access);
+    tcase_add_test(group, a_failed_try_can_be_told_as_done);
     tcase_add_test(group, a_reset_leaves_nothing);
     tcase_add_test(group, a_child_can_use_the_seam);
     suite_add_tcase(suite, group);
