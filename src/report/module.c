@@ -24,7 +24,7 @@
 void module_table_reset(struct module_table *table) {
     table->peek = (struct peek){0, 0};
     table->count = 0;
-    table->in_vain = 0;
+    table->in_vain_count = 0;
     table->by_headers = false;
 }
 
@@ -187,14 +187,23 @@ static bool find_by_mappings(struct module_table *table, uintptr_t address, stru
     return false;
 }
 
-static bool find_by_scan(struct module_table *table, uintptr_t address, struct module *module) {
+static bool scan(struct module_table *table, uintptr_t address, size_t most,
+                 struct module *module) {
     size_t step = os_page_size();
     uintptr_t page = round_down(address, step);
-    size_t most = table->by_headers ? SHORT_SCAN_BYTES : SCAN_BYTES;
-    if (table->by_headers && round_down(address, SEARCHED_AT_ONCE) == table->in_vain) return false;
     for (size_t back = 0; back < most && back < page; back += step)
         if (read_header(&table->peek, page - back, address, module)) return true;
-    table->in_vain = round_down(address, SEARCHED_AT_ONCE);
+    return false;
+}
+
+/* A search in vain is some thousand system calls. */
+static bool find_by_header(struct module_table *table, uintptr_t address, struct module *module) {
+    uintptr_t area = round_down(address, SEARCHED_AT_ONCE);
+    if (table->in_vain_count == MODULE_IN_VAIN) return false;
+    for (unsigned i = 0; i < table->in_vain_count; i++)
+        if (table->in_vain[i] == area) return false;
+    if (scan(table, address, SHORT_SCAN_BYTES, module)) return true;
+    table->in_vain[table->in_vain_count++] = area;
     return false;
 }
 
@@ -205,11 +214,13 @@ const struct module *module_find(struct module_table *table, uintptr_t address) 
             return &table->modules[i];
     struct module *module = &table->modules[table->count % MODULE_TABLE];
     bool found = false;
-    if (!table->by_headers && proc_maps_open(&table->mappings)) {
+    if (table->by_headers) {
+        found = find_by_header(table, address, module);
+    } else if (proc_maps_open(&table->mappings)) {
         found = find_by_mappings(table, address, module);
         proc_maps_close(&table->mappings);
     } else {
-        found = find_by_scan(table, address, module);
+        found = scan(table, address, SCAN_BYTES, module);
     }
     if (!found) {
         *module = (struct module){.start = 0, .end = 0};

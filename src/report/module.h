@@ -16,6 +16,8 @@
 #include "os/peek.h"
 
 #define MODULE_TABLE 16
+/* Searches in vain among headers, until the table is reset. */
+#define MODULE_IN_VAIN 8
 #define MODULE_PATH 256
 #define BUILD_ID_MAX 32
 
@@ -43,7 +45,10 @@ struct module_table {
     struct proc_maps mappings; /* while one list is read */
     /* No file is opened: modules are found by their headers alone, a few MiB below the code. */
     bool by_headers;
-    uintptr_t in_vain; /* where none was found so, a multiple of SEARCHED_AT_ONCE; 0: nowhere yet */
+    unsigned in_vain_count;
+    /* Where none was found so, multiples of SEARCHED_AT_ONCE: not searched again. When the list is
+       full nothing is: a program may have generated code in any number of places. */
+    uintptr_t in_vain[MODULE_IN_VAIN];
 };
 
 /* Before the first use. */
