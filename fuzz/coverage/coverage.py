@@ -26,7 +26,8 @@ import tempfile
 FOLDERS = ["base", "meta", "heap", "process", "alloc", "api", "os", "report"]
 BARRED = ["base", "meta", "heap", "process", "alloc"]
 BAR_LINES, BAR_BRANCHES = 95, 85
-HARNESSES = ["ops", "threads", "interleave", "options"]
+HARNESSES = ["ops", "threads", "interleave", "options", "units", "modules"]
+WITHOUT_FAULTS = ["options", "units", "modules"]
 BEGIN, END = "<!-- coverage -->\n", "<!-- end of coverage -->\n"
 
 
@@ -52,7 +53,7 @@ def replay(tree, build, harness, folder):
     """Runs the corpus; what was counted is in a file of `folder`."""
     program = os.path.join(build, "fuzz", f"fuzz_{harness}_replay")
     corpus = os.path.join(tree, "corpus", harness)
-    ways = [["--repeat", "1"]] + ([["--torture"]] if harness != "options" else [])
+    ways = [["--repeat", "1"]] + ([["--torture"]] if harness not in WITHOUT_FAULTS else [])
     for number, way in enumerate(ways):
         environment = dict(os.environ,
                            LLVM_PROFILE_FILE=f"{folder}/{harness}-{number}%c.profraw")

@@ -19,12 +19,16 @@
 
 #include "base/atomic.h"
 #include "engine/dispatch.h"
+#include "engine/modules.h"
 #include "engine/mutate.h"
 #include "engine/program.h"
 #include "engine/target.h"
 #include "engine/team.h"
 #include "engine/texts.h"
+#include "engine/units.h"
+#include "heap/freelist.h"
 #include "heap/heap.h"
+#include "meta/canary.h"
 
 enum { NOW_AND_THEN = 7, INPUTS_MAX = 20000, SECONDS_MAX = 60 };
 
@@ -334,6 +338,127 @@ static void boasting_load(struct options *options) {
 }
 static void plant_boasting(void) { parser.load = boasting_load; }
 
+/* --- Units ----------------------------------------------------------------------------------- */
+
+static struct units_subject units;
+
+static bool moving_take(struct map_word *word, uint64_t place) {
+    uint64_t before = word->live;
+    bool taken = map_take(word, place);
+    if (taken && is_time()) word->live ^= before & (before - 1) ? before & -before : 0;
+    return taken;
+}
+static void plant_neighbour(void) { units.map_take = moving_take; }
+
+static uint32_t tight_class(size_t size) { return size_class_of(size > 1 ? size - 1 : size); }
+static void plant_class(void) { units.size_class_of = tight_class; }
+
+static bool any_boundary(uint64_t offset, uint64_t reciprocal) {
+    return offset_on_boundary(offset & ~(uint64_t)1, reciprocal);
+}
+static void plant_boundary(void) { units.offset_on_boundary = any_boundary; }
+
+/* A bit that no address has is not looked at. */
+static uint64_t narrow_decode(uint64_t link, uint64_t secret, uintptr_t address) {
+    return freelist_decode(link, secret, address) & ~bit64(47);
+}
+static void plant_link_bit(void) { units.freelist_decode = narrow_decode; }
+
+static bool late_add(struct returns *returns) {
+    return returns_add(returns) && returns->countdown < -1;
+}
+static void plant_event(void) { units.returns_add = late_add; }
+
+static void stale_remove(struct list *list, struct list_table table, uint32_t index) {
+    uint32_t last = list_last(list, table);
+    list_remove(list, table, index);
+    if (last == index && list->first != 0) list_node(table, list->first)->prev = last;
+}
+static void plant_last(void) { units.list_remove = stale_remove; }
+
+static uint32_t inclusive_below(struct random *random, uint32_t bound) {
+    return random_below(random, bound) + (bound < 16);
+}
+static void plant_bound(void) { units.random_below = inclusive_below; }
+
+static uintptr_t short_check(uintptr_t block, uintptr_t from, uintptr_t to) {
+    return canary_check(block, from, to > from ? to - 1 : to);
+}
+static void plant_canary(void) { units.canary_check = short_check; }
+
+/* --- Readers of a damaged process ------------------------------------------------------------ */
+
+static struct modules_subject readers;
+
+static bool late_symbol(struct peek *peek, const struct module *module, uintptr_t address,
+                        struct symbol *symbol) {
+    bool found = symbol_find(peek, module, address, symbol);
+    symbol->start += found && is_time();
+    return found;
+}
+static void plant_symbol(void) { readers.symbol_find = late_symbol; }
+
+static bool curious_symbol(struct peek *peek, const struct module *module, uintptr_t address,
+                           struct symbol *symbol) {
+    uintptr_t word = 0;
+    if (is_time()) (void)peek_word(peek, module->end, &word);
+    return symbol_find(peek, module, address, symbol);
+}
+static void plant_outside(void) { readers.symbol_find = curious_symbol; }
+
+static const struct module *last_module(struct module_table *table, uintptr_t address) {
+    const struct module *module = module_find(table, address);
+    return module == NULL && table->count != 0 ? &table->modules[0] : module;
+}
+static const struct module *any_module(struct module_table *table, uintptr_t address) {
+    (void)module_find(table, address - 1);
+    return last_module(table, address);
+}
+static void plant_module(void) { readers.module_find = any_module; }
+
+static bool early_run(struct cfi_workspace *cfi, struct cfi_entry *entry, uintptr_t address) {
+    return cfi_run(cfi, entry, address > entry->start ? address - 1 : address);
+}
+static void plant_row(void) { readers.cfi_run = early_run; }
+
+static bool hasty_apply(struct peek *peek, const struct cfi_workspace *cfi,
+                        const struct cfi_entry *entry, struct cfi_registers *registers) {
+    bool done = cfi_apply(peek, cfi, entry, registers);
+    registers->pc += !done;
+    return done;
+}
+static void plant_half(void) { readers.cfi_apply = hasty_apply; }
+
+static bool narrow_expression(struct peek *peek, uintptr_t address, uintptr_t base,
+                              const struct cfi_registers *registers, uintptr_t *value) {
+    bool done = cfi_expression(peek, address, base, registers, value);
+    *value &= UINT64_MAX >> 1;
+    return done;
+}
+static void plant_expression(void) { readers.cfi_expression = narrow_expression; }
+
+static void short_walk(struct backtrace_workspace *workspace, struct cfi_registers *registers,
+                       struct backtrace *backtrace, struct backtrace_memo *memos) {
+    backtrace_walk(workspace, registers, backtrace, memos);
+    if (backtrace->count != 0 && is_time()) backtrace->count--;
+}
+static void plant_walk(void) { readers.backtrace_walk = short_walk; }
+
+static bool skipping_next(struct proc_maps *maps, struct mapping *mapping) {
+    return proc_maps_next(maps, mapping) && (!is_time() || proc_maps_next(maps, mapping));
+}
+static void plant_skipped(void) { readers.proc_maps_next = skipping_next; }
+
+/* An entry that leads to itself. */
+static bool circling_find(struct peek *peek, const struct module *module, uintptr_t address,
+                          struct cfi_entry *entry) {
+    uintptr_t word = 1;
+    bool found = cfi_find(peek, module, address, entry);
+    while (!found && peek_word(peek, module->start, &word) && word != 0) continue;
+    return found;
+}
+static void plant_circle(void) { readers.cfi_find = circling_find; }
+
 /* --- What must be found ---------------------------------------------------------------------- */
 
 enum {
@@ -341,7 +466,9 @@ enum {
     NEWEST = 2,  /* and by loads that see the newest value */
     MISUSE = 4,  /* and by programs that free twice */
     STRICT = 8,  /* at the strict level */
-    TEXTS = 16   /* by texts of options */
+    TEXTS = 16,  /* by texts of options */
+    UNITS = 32,  /* by steps of units */
+    READERS = 64 /* by questions to readers */
 };
 static const struct control {
     const char *name;
@@ -384,6 +511,23 @@ static const struct control {
     {"warnings", plant_talking, "lines were printed", "at the text", TEXTS},
     {"old list", plant_keeping, "the list of report is", "at the text", TEXTS},
     {"settings", plant_boasting, "by the line of verbose=1", "at the text", TEXTS},
+    {"neighbour", plant_neighbour, "the live bits of word", "(map)", UNITS},
+    {"class", plant_class, "bytes do not fit their class", "(classes)", UNITS},
+    {"boundary", plant_boundary, "boundaries: offset", "(boundaries)", UNITS},
+    {"link bit", plant_link_bit, "does not count", "(links)", UNITS},
+    {"event", plant_event, "an event or none", "(returns)", UNITS},
+    {"last of a list", plant_last, "lists: another last", "(lists)", UNITS},
+    {"bound", plant_bound, "is not below", "(random)", UNITS},
+    {"canary", plant_canary, "a changed byte is not seen", "(canary)", UNITS},
+    {"function", plant_symbol, "the function begins elsewhere", "(symbol)", READERS},
+    {"outside", plant_outside, "a symbol was looked for outside", "(symbol)", READERS},
+    {"module", plant_module, "a module that is elsewhere", "", READERS},
+    {"row", plant_row, "a row: another", "(frame)", READERS},
+    {"half a caller", plant_half, "registers without a caller", "", READERS},
+    {"expression", plant_expression, "an expression is 0x", "(expression)", READERS},
+    {"walk", plant_walk, "frames, not", "(walk)", READERS},
+    {"skipped line", plant_skipped, "of the list is another", "(maps)", READERS},
+    {"no end", plant_circle, "it does not end", "(frame)", READERS},
 };
 enum { CONTROLS = sizeof controls / sizeof controls[0] };
 
@@ -398,6 +542,8 @@ static void free_of_size(void *block, size_t size) {
 static void plant(const struct control *control) {
     planted = subject_moat;
     parser = texts_moat;
+    units = units_moat;
+    readers = modules_moat;
     control->plant();
     if (planted.free != subject_moat.free) planted.free_sized = free_of_size;
 }
@@ -410,6 +556,12 @@ static void search(const struct control *control) {
         if (control->how & TEXTS) {
             mutate_fresh(&input, &random, 1);
             (void)texts_run(&parser, &input);
+        } else if (control->how & UNITS) {
+            mutate_fresh(&input, &random, 1);
+            (void)units_run(&units, &input);
+        } else if (control->how & READERS) {
+            mutate_fresh(&input, &random, 1);
+            (void)modules_run(&readers, &input);
         } else if (control->how & AT_ONCE) {
             program_make(&input, &random);
             input.flags &= (uint8_t)~INPUT_STALE;

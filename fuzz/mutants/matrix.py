@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 KINDS = ["branch", "try", "order"]
-WAYS = ["ops", "threads", "interleave", "ordering", "random", "explore", "unit"]
+WAYS = ["ops", "threads", "interleave", "ordering", "units", "modules", "random", "explore", "unit"]
 
 
 def rows_of(path):

@@ -596,7 +596,8 @@ static void write_seed(const char *folder, const char *harness, const struct sit
     }
 }
 
-/* Programs whose threads run at once, and texts of options, are not told: they are drawn. */
+/* Programs whose threads run at once, texts of options, steps of units and questions to readers are
+   not told: they are drawn. */
 static void write_drawn(const char *folder, const char *name, const struct input *input) {
     static uint8_t bytes[INPUT_MAX_SIZE];
     char path[4096];
@@ -618,13 +619,14 @@ static void write_program(const char *folder, unsigned number) {
     write_drawn(folder, name, &input);
 }
 
-static void write_text(const char *folder, unsigned number) {
-    enum { ITEMS = 24 };
+/* Operations as they are drawn: items of texts, steps of units, questions to readers. */
+static void write_operations(const char *folder, const char *path, unsigned number,
+                             unsigned count) {
     static struct input input;
     char name[64];
     struct rng random = {number};
-    mutate_make(&input, &random, 1, ITEMS);
-    snprintf(name, sizeof name, "options/items-%02u", number);
+    mutate_make(&input, &random, 1, count);
+    snprintf(name, sizeof name, "%s-%02u", path, number);
     write_drawn(folder, name, &input);
 }
 
@@ -644,6 +646,10 @@ int main(int argc, char **argv) {
     enum {
         PROGRAMS = 32,
         TEXTS = 12,
+        ITEMS = 24,
+        UNITS = 8,
+        MODULES = 12,
+        STEPS = 64,
         OPS = sizeof ops_situations / sizeof ops_situations[0],
         THREADS = sizeof threads_situations / sizeof threads_situations[0],
         STRICT = sizeof strict_situations / sizeof strict_situations[0],
@@ -654,6 +660,8 @@ int main(int argc, char **argv) {
     make_folder(argv[1], "threads");
     make_folder(argv[1], "interleave");
     make_folder(argv[1], "options");
+    make_folder(argv[1], "units");
+    make_folder(argv[1], "modules");
     for (unsigned strict = 0; strict < 2; strict++) {
         for (unsigned i = 0; i < OPS; i++)
             write_seed(argv[1], "ops", &ops_situations[i], strict, false);
@@ -667,8 +675,13 @@ int main(int argc, char **argv) {
     for (unsigned i = 0; i < STRICT; i++)
         write_seed(argv[1], "ops", &strict_situations[i], true, false);
     for (unsigned i = 1; i <= PROGRAMS; i++) write_program(argv[1], i);
-    for (unsigned i = 1; i <= TEXTS; i++) write_text(argv[1], i);
-    printf("%d seeds for ops, %d for threads, %d for interleave, %d for options\n",
-           2 * (OPS + SAMPLED_OPS) + STRICT, 2 * (THREADS + SAMPLED_THREADS), PROGRAMS, TEXTS);
+    for (unsigned i = 1; i <= TEXTS; i++) write_operations(argv[1], "options/items", i, ITEMS);
+    for (unsigned i = 1; i <= UNITS; i++) write_operations(argv[1], "units/steps", i, STEPS);
+    for (unsigned i = 1; i <= MODULES; i++)
+        write_operations(argv[1], "modules/questions", i, STEPS);
+    printf("%d seeds for ops, %d for threads, %d for interleave, %d for options, %d for units, "
+           "%d for modules\n",
+           2 * (OPS + SAMPLED_OPS) + STRICT, 2 * (THREADS + SAMPLED_THREADS), PROGRAMS, TEXTS,
+           UNITS, MODULES);
     return 0;
 }

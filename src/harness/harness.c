@@ -75,6 +75,7 @@ static struct {
 static int state_lock;
 static const struct harness_scheduler *scheduler;
 static harness_kernel *played_kernel;
+static harness_peek *played_peek;
 static size_t played_page_size;
 static void (*atomic_hook)(const volatile void *word);
 bool base_seam_sees_loads;
@@ -612,6 +613,7 @@ void harness_reset(void) {
     moat_thread_frees = 0;
     trace_recover(); /* what it knows of modules saves system calls, each a place to switch */
     played_kernel = NULL;
+    played_peek = NULL;
     played_page_size = 0;
     state_release();
     errno = saved;
@@ -622,6 +624,7 @@ void harness_set_page_size(size_t bytes) { played_page_size = bytes; }
 static size_t page_size(void) { return played_page_size; }
 
 void harness_set_kernel(harness_kernel *kernel) { played_kernel = kernel; }
+void harness_set_peek(harness_peek *peek) { played_peek = peek; }
 
 /* A system call is a scheduling point too. A thread that yields waits for another. True: that was
    all. */
@@ -634,6 +637,10 @@ static bool answer_by_scheduler(long number, long *result) {
     scheduler->step(NULL, NULL, 0);
     if (number == SYS_membarrier) scheduler->barrier();
     return number == SYS_futex || number == SYS_membarrier;
+}
+
+static uintptr_t shift_of_peek(uintptr_t address, size_t size) {
+    return played_peek != NULL ? played_peek(address, size) : 0;
 }
 
 static bool answer_kernel(long number, const long *arguments, long *result) {
@@ -656,6 +663,7 @@ const struct os_seam os_seam = {
     .memory_is_played = arena_is_used,
     .page_size = page_size,
     .kernel = answer_kernel,
+    .peek = shift_of_peek,
     .clear = arena_clear,
     .copy = arena_copy,
     .touch = arena_touch,

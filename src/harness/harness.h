@@ -46,6 +46,10 @@ void harness_set_page_size(size_t bytes);
    ends it. */
 typedef bool harness_kernel(long number, const long *arguments, long *result);
 void harness_set_kernel(harness_kernel *kernel);
+/* NULL: none. Told of each look at memory that may not be there, it says how much further up what
+   is played lies, as os_seam.peek does. harness_reset() ends it. */
+typedef uintptr_t harness_peek(uintptr_t address, size_t size);
+void harness_set_peek(harness_peek *peek);
 /* Calls of a kind, and calls that a plan made fail, since harness_reset(). */
 uint64_t harness_call_count(enum os_call kind);
 uint64_t harness_failures(void);

@@ -67,6 +67,9 @@ struct os_seam {
        than that. False: the caller shall do it. */
     bool (*clear)(void *start, size_t size);
     bool (*copy)(void *to, const void *from, size_t size);
+    /* Memory that may not be there is about to be looked at. How much further up what is played
+       lies; 0: where it is. */
+    uintptr_t (*peek)(uintptr_t address, size_t size);
     /* The library is about to write into a block by other means. */
     void (*touch)(uintptr_t start, size_t size);
 };

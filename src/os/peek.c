@@ -8,8 +8,13 @@
 #include "os/peek.h"
 
 #include "os/os.h"
+#include "os/os_seam.h"
 
 #define PEEK_UNCHECKED __attribute__((no_sanitize("address"), no_sanitize("thread")))
+
+static uintptr_t shift_of(uintptr_t address, size_t size) {
+    return IN_HARNESS ? os_seam.peek(address, size) : 0;
+}
 
 static bool page_is_readable(struct peek *peek, uintptr_t address) {
     if (peek->page_size == 0) peek->page_size = os_page_size();
@@ -23,19 +28,20 @@ static bool page_is_readable(struct peek *peek, uintptr_t address) {
 
 PEEK_UNCHECKED bool peek_bytes(struct peek *peek, uintptr_t address, void *out, size_t size) {
     volatile char *to = out;
-    uintptr_t end = 0;
+    uintptr_t end = 0, shift = shift_of(address, size);
     if (__builtin_add_overflow(address, size, &end)) return false;
     for (uintptr_t at = address; at < end; at++) {
         if ((at == address || (at & (peek->page_size - 1)) == 0) && !page_is_readable(peek, at))
             return false;
-        *to++ = *(const volatile char *)at;
+        *to++ = *(const volatile char *)(at + shift);
     }
     return true;
 }
 
 PEEK_UNCHECKED bool peek_word(struct peek *peek, uintptr_t address, uintptr_t *out) {
     if (address % sizeof *out != 0) return peek_bytes(peek, address, out, sizeof *out);
+    uintptr_t shift = shift_of(address, sizeof *out);
     if (!page_is_readable(peek, address)) return false;
-    *out = *(const volatile uintptr_t *)address;
+    *out = *(const volatile uintptr_t *)(address + shift);
     return true;
 }

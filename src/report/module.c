@@ -74,8 +74,9 @@ static void note_load(struct module *module, const Elf64_Phdr *load, uintptr_t a
     /* The first one tells the bias: the header at `start` is byte 0 of the file. */
     if (!seen->any) module->bias = module->start - (load->p_vaddr - load->p_offset);
     seen->any = true;
-    uintptr_t start = module->bias + load->p_vaddr;
-    if (start + load->p_memsz > module->end) module->end = start + load->p_memsz;
+    uintptr_t start = module->bias + load->p_vaddr, end = 0;
+    if (__builtin_add_overflow(start, load->p_memsz, &end)) return; /* nothing goes on at 0 */
+    if (end > module->end) module->end = end;
     if ((load->p_flags & PF_X) != 0 && address - start < load->p_memsz) seen->covers_address = true;
 }
 
