@@ -84,7 +84,7 @@ struct moat_stats {
     size_t committed;      /* bytes that may be touched */
     size_t huge_bytes;     /* of these, by huge allocations */
     size_t pages;          /* pages in use */
-    size_t used_blocks;    /* blocks handed out */
+    size_t used_blocks;    /* blocks with bytes handed out */
     size_t used_bytes;     /* bytes of these blocks */
     size_t guards_missing; /* guard pages the kernel refused */
     size_t heaps;          /* thread heaps ever made */

@@ -18,9 +18,11 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "engine/calls.h"
 #include "engine/dispatch.h"
 #include "engine/modules.h"
 #include "engine/mutate.h"
+#include "engine/named.h"
 #include "engine/program.h"
 #include "engine/target.h"
 #include "engine/team.h"
@@ -459,16 +461,82 @@ static bool circling_find(struct peek *peek, const struct module *module, uintpt
 }
 static void plant_circle(void) { readers.cfi_find = circling_find; }
 
+/* --- Calls by public names ------------------------------------------------------------------- */
+
+static struct calls calls_planted;
+
+/* The verb of that name, to be replaced. */
+static union verb_function *function_of(const char *name) {
+    struct contract *contract = &calls_planted.contract;
+    for (unsigned i = 0; i < CONTRACT_GIVERS; i++)
+        if (strcmp(contract->give[i].name, name) == 0) return &contract->give[i].function;
+    for (unsigned i = 0; i < CONTRACT_RESIZERS; i++)
+        if (strcmp(contract->resize[i].name, name) == 0) return &contract->resize[i].function;
+    abort(); /* it has another name by now */
+}
+
+static void *mute_calloc(size_t count, size_t size) {
+    int before = errno;
+    void *block = named_calloc(count, size);
+    errno = before;
+    return block;
+}
+static void plant_mute(void) { function_of("calloc")->of_two = mute_calloc; }
+
+static int writing_memalign(void **result, size_t alignment, size_t size) {
+    int error = named_posix_memalign(result, alignment, size);
+    if (error != 0) *result = NULL;
+    return error;
+}
+static void plant_writing(void) { function_of("posix_memalign")->into = writing_memalign; }
+
+static void *unchecked_reallocarray(void *block, size_t count, size_t size) {
+    size_t total;
+    return __builtin_mul_overflow(count, size, &total) ? named_realloc(block, GRANULE)
+                                                       : named_realloc(block, total);
+}
+static void plant_unchecked(void) {
+    function_of("reallocarray")->resize_product = unchecked_reallocarray;
+}
+
+static void *lenient_memalign(size_t alignment, size_t size) {
+    bool is_right = is_power_of_two(alignment) || alignment > ALIGN_MAX;
+    return named_memalign(is_right ? alignment : GRANULE, size);
+}
+static void plant_lenient(void) { function_of("memalign")->of_two = lenient_memalign; }
+
+static void *hasty_new(size_t size) {
+    if (size > PTRDIFF_MAX) named_throw_bad_alloc();
+    return named_new(size);
+}
+static void plant_hasty(void) { function_of("new")->of_size = hasty_new; }
+
+static void *silent_new(size_t size) { return size > PTRDIFF_MAX ? NULL : named_new_array(size); }
+static void plant_silent(void) { function_of("new[]")->of_size = silent_new; }
+
+static int knowing_mallopt(int parameter, int value) {
+    return parameter == M_MXFAST ? 1 : named_mallopt(parameter, value);
+}
+static void plant_knowing(void) { calls_planted.asks.mallopt = knowing_mallopt; }
+
+static struct mallinfo2 other_mallinfo2(void) {
+    struct mallinfo2 info = named_mallinfo2();
+    info.uordblks += is_time();
+    return info;
+}
+static void plant_other(void) { calls_planted.asks.mallinfo2 = other_mallinfo2; }
+
 /* --- What must be found ---------------------------------------------------------------------- */
 
 enum {
-    AT_ONCE = 1, /* found by threads that run at once */
-    NEWEST = 2,  /* and by loads that see the newest value */
-    MISUSE = 4,  /* and by programs that free twice */
-    STRICT = 8,  /* at the strict level */
-    TEXTS = 16,  /* by texts of options */
-    UNITS = 32,  /* by steps of units */
-    READERS = 64 /* by questions to readers */
+    AT_ONCE = 1,  /* found by threads that run at once */
+    NEWEST = 2,   /* and by loads that see the newest value */
+    MISUSE = 4,   /* and by programs that free twice */
+    STRICT = 8,   /* at the strict level */
+    TEXTS = 16,   /* by texts of options */
+    UNITS = 32,   /* by steps of units */
+    READERS = 64, /* by questions to readers */
+    CALLS = 128   /* by calls of public names */
 };
 static const struct control {
     const char *name;
@@ -528,6 +596,15 @@ static const struct control {
     {"walk", plant_walk, "frames, not", "(walk)", READERS},
     {"skipped line", plant_skipped, "of the list is another", "(maps)", READERS},
     {"no end", plant_circle, "it does not end", "(frame)", READERS},
+    {"errno of a refusal", plant_mute, "calloc left errno", "at operation", CALLS},
+    {"result of a refusal", plant_writing, "posix_memalign failed and changed its result",
+     "at operation", CALLS},
+    {"product", plant_unchecked, "reallocarray with alignment", "gave a block", CALLS},
+    {"rounded alignment", plant_lenient, "the block is not aligned", "at operation", CALLS},
+    {"new-handler", plant_hasty, "new called the new-handler 0 times", "at operation", CALLS},
+    {"exception", plant_silent, "did not throw", "at operation", CALLS},
+    {"C library", plant_knowing, "where the C library gives 0", "at operation", CALLS},
+    {"statistics", plant_other, "mallinfo2.uordblks says", "at operation", CALLS},
 };
 enum { CONTROLS = sizeof controls / sizeof controls[0] };
 
@@ -544,6 +621,7 @@ static void plant(const struct control *control) {
     parser = texts_moat;
     units = units_moat;
     readers = modules_moat;
+    calls_of_moat(&calls_planted);
     control->plant();
     if (planted.free != subject_moat.free) planted.free_sized = free_of_size;
 }
@@ -562,6 +640,9 @@ static void search(const struct control *control) {
         } else if (control->how & READERS) {
             mutate_fresh(&input, &random, 1);
             (void)modules_run(&readers, &input);
+        } else if (control->how & CALLS) {
+            mutate_fresh(&input, &random, 1);
+            calls_run(&run, &calls_planted, &input);
         } else if (control->how & AT_ONCE) {
             program_make(&input, &random);
             input.flags &= (uint8_t)~INPUT_STALE;

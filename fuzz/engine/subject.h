@@ -20,7 +20,8 @@ struct life {
     uint64_t seed;
     bool by_kernel; /* memory is the kernel's, with its protection and what it costs */
     bool is_strict;
-    bool is_sampled; /* some of the blocks have OS pages of their own */
+    bool is_sampled;    /* some of the blocks have OS pages of their own */
+    bool zero_is_block; /* what a resize to no bytes gives is a block, and not NULL */
 };
 
 struct subject {

@@ -7,6 +7,8 @@
  */
 #include "engine/subject.h"
 
+#include <stdio.h>
+
 #include "alloc/alloc.h"
 #include "alloc/sampling.h"
 #include "alloc/strict.h"
@@ -86,6 +88,11 @@ static void begin(struct life life, void (*on_report)(enum report_kind kind, uin
     bool by_kernel = life.by_kernel;
     if (arena_is_used() == by_kernel && !arena_use(!by_kernel)) by_kernel = true;
     options = options_of(life, by_kernel);
+    if (life.zero_is_block) {
+        static char more[128];
+        snprintf(more, sizeof more, "%s%szero_realloc=alloc", options, *options ? ":" : "");
+        options = more;
+    }
     harness_set_seed(life.seed);
     /* where the arena has been the kernel has nothing to give */
     harness_fix_layout(layout_of(life.seed) + (by_kernel ? LAYOUTS : 0));

@@ -87,12 +87,11 @@ static bool is_judgeable(struct run *run, uintptr_t start, size_t size) {
     return !run->over;
 }
 
-/* Takes a new block into the model and fills it. */
-static void take(struct run *run, uintptr_t start, size_t requested, size_t alignment,
-                 enum block_origin origin, bool zeroed) {
-    if (!is_judgeable(run, start, requested)) return;
+uint16_t verb_take(struct run *run, uintptr_t start, size_t requested, size_t alignment,
+                   enum block_origin origin, bool zeroed) {
+    if (!is_judgeable(run, start, requested)) return SHADOW_NONE;
     size_t usable = run->subject->usable_size((void *)start), wrong = 0;
-    if (!is_judgeable(run, start, usable)) return; /* other threads ran meanwhile */
+    if (!is_judgeable(run, start, usable)) return SHADOW_NONE; /* other threads ran meanwhile */
     if (requested >= SIZE_IMPOSSIBLE)
         run_fail(run, "an impossible size of %zu bytes was allocated", requested);
     if (run->is_strict && usable != requested)
@@ -116,9 +115,10 @@ static void take(struct run *run, uintptr_t start, size_t requested, size_t alig
         run_fail(run, "byte %zu of a zeroed block of %zu bytes is set", wrong, requested);
     shadow_fill(&run->shadow, index);
     if (run_block_hook != NULL) run_block_hook(index, true);
-    (void)is_judgeable(run, start, usable);
+    bool goes_on = is_judgeable(run, start, usable);
     run_trace(run, run_offset(run, start));
     run_trace(run, usable);
+    return goes_on ? index : SHADOW_NONE;
 }
 
 static void allocate_aligned(struct run *run, const struct input_op *op, size_t size) {
@@ -131,7 +131,7 @@ static void allocate_aligned(struct run *run, const struct input_op *op, size_t 
             return;
         }
         expect_errno(run, ERRNO_MARK, "aligned_alloc");
-        take(run, (uintptr_t)block, size, alignment, ORIGIN_ALIGNED, false);
+        verb_take(run, (uintptr_t)block, size, alignment, ORIGIN_ALIGNED, false);
         return;
     }
     if (alignment < sizeof(void *)) alignment = sizeof(void *);
@@ -139,7 +139,7 @@ static void allocate_aligned(struct run *run, const struct input_op *op, size_t 
     int result = run->subject->posix_memalign(&block, alignment, size);
     expect_errno(run, ERRNO_MARK, "posix_memalign");
     if (result == 0) {
-        take(run, (uintptr_t)block, size, alignment, ORIGIN_POSIX_MEMALIGN, false);
+        verb_take(run, (uintptr_t)block, size, alignment, ORIGIN_POSIX_MEMALIGN, false);
         return;
     }
     if (block != mark) run_fail(run, "posix_memalign failed and changed its result");
@@ -176,7 +176,7 @@ void verb_allocate(struct run *run, const struct input_op *op) {
         return;
     }
     expect_errno(run, ERRNO_MARK, zeroed ? "calloc" : "malloc");
-    take(run, (uintptr_t)block, size, 1, by_new ? ORIGIN_NEW : ORIGIN_MALLOC, zeroed);
+    verb_take(run, (uintptr_t)block, size, 1, by_new ? ORIGIN_NEW : ORIGIN_MALLOC, zeroed);
 }
 
 void verb_allocate_many(struct run *run, const struct input_op *op) {
@@ -193,7 +193,8 @@ void verb_allocate_many(struct run *run, const struct input_op *op) {
 }
 
 /* The block moved, or stayed, and has a new size: what it held must still be there. */
-static void resized(struct run *run, const struct shadow_block *old, uintptr_t start, size_t size) {
+uint16_t verb_take_resized(struct run *run, const struct shadow_block *old, uintptr_t start,
+                           size_t size) {
     size_t wrong = 0, kept = old->usable < size ? old->usable : size;
     if (!shadow_compare(old, start, kept, &wrong))
         run_fail(run, "realloc from %zu to %zu bytes lost byte %zu", old->usable, size, wrong);
@@ -204,7 +205,7 @@ static void resized(struct run *run, const struct shadow_block *old, uintptr_t s
         !shadow_is_zero(&run->shadow, start + kept, size - kept, &wrong))
         run_fail(run, "realloc from %zu to %zu bytes left byte %zu set", old->usable, size,
                  kept + wrong);
-    take(run, start, size, 1, ORIGIN_REALLOC, false);
+    return verb_take(run, start, size, 1, ORIGIN_REALLOC, false);
 }
 
 static void *call_resize(struct run *run, const struct input_op *op, void *old, size_t size) {
@@ -234,11 +235,11 @@ void verb_resize(struct run *run, const struct input_op *op) {
     if (block) {
         expect_errno(run, ERRNO_MARK, "realloc");
         if (index == SHADOW_NONE)
-            take(run, (uintptr_t)block, size, 1, ORIGIN_REALLOC, false);
+            verb_take(run, (uintptr_t)block, size, 1, ORIGIN_REALLOC, false);
         else if (size == 0)
             run_fail(run, "realloc to no bytes gave a block");
         else
-            resized(run, &old, (uintptr_t)block, size);
+            verb_take_resized(run, &old, (uintptr_t)block, size);
         return;
     }
     if (index != SHADOW_NONE && size == 0) {

@@ -25,6 +25,13 @@ void verb_trim(struct run *run, const struct input_op *op);
 void verb_clock(struct run *run, const struct input_op *op);
 void verb_fault(struct run *run, const struct input_op *op);
 
+/* A new block, or one that a resize gave, is judged, taken into the model and filled. Its index;
+   SHADOW_NONE: the run is over. */
+uint16_t verb_take(struct run *run, uintptr_t start, size_t requested, size_t alignment,
+                   enum block_origin origin, bool zeroed);
+/* The same of what a resize gave for that block, which is out of the model. */
+uint16_t verb_take_resized(struct run *run, const struct shadow_block *old, uintptr_t start,
+                           size_t size);
 /* Compares and frees one live block; `sized`: with its size, where its origin allows that. */
 void verb_free_block(struct run *run, uint16_t index, bool sized);
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 KINDS = ["branch", "try", "order"]
-WAYS = ["ops", "threads", "interleave", "ordering", "units", "modules", "random", "explore", "unit"]
+WAYS = ["ops", "threads", "interleave", "ordering", "api", "units", "modules", "random", "explore", "unit"]
 
 
 def rows_of(path):
@@ -84,7 +84,7 @@ def draw(rows, path):
     if shutil.which("gnuplot") is None:
         return
     lines, data = [], ""
-    for way in WAYS[:5]:
+    for way in WAYS[:6]:
         best = {}
         for row in rows:
             if row["way"] == way and row["killed"] == "1":

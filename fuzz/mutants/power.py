@@ -4,7 +4,7 @@
 Run by scripts/fuzz power. Each of fuzz/mutants/*.patch (or those named) is applied to a copy of
 TREE, which is built, and each way of looking for bugs runs on it:
 
-  ops, threads, interleave, ordering   the harness with fresh inputs, no corpus, no coverage
+  ops, threads, interleave, ordering, api   the harness with fresh inputs, no corpus, no coverage
   units, modules             the same, of parts by themselves
   random                     interleave by coin tosses alone
   explore                    every interleaving of the programs of fuzz_explore
@@ -42,13 +42,14 @@ SEARCHES = {
     "threads": ["fuzz_threads_replay"],
     "interleave": ["fuzz_interleave_replay"],
     "ordering": ["fuzz_ordering_replay"],
+    "api": ["fuzz_api_replay"],
     "units": ["fuzz_units_replay"],
     "modules": ["fuzz_modules_replay"],
     "random": ["fuzz_interleave_replay", "--scheduler", "random"],
 }
 PROGRAMS = ["fuzz_ops_replay", "fuzz_threads_replay", "fuzz_interleave_replay",
-            "fuzz_ordering_replay", "fuzz_units_replay", "fuzz_modules_replay",
-            "fuzz_explore"]
+            "fuzz_ordering_replay", "fuzz_api_replay", "fuzz_units_replay",
+            "fuzz_modules_replay", "fuzz_explore"]
 BATCH = 8
 EXPLORE_SECONDS = 60
 UNIT_SECONDS = 300

@@ -567,6 +567,14 @@ static const struct situation sampled_threads[] = {
 #define PLAIN_SEED ((uint64_t)1)
 #define SAMPLED_SEED ((uint64_t)7 << 40 | PLAIN_SEED)
 
+static void write_file(const char *path, const uint8_t *bytes, size_t size) {
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
+        perror(path);
+        exit(1);
+    }
+}
+
 /* As it is, and at the strict level: at the end of its name, or behind the mark of a report. */
 static void write_seed(const char *folder, const char *harness, const struct situation *situation,
                        bool is_strict, bool is_sampled) {
@@ -589,25 +597,17 @@ static void write_seed(const char *folder, const char *harness, const struct sit
     snprintf(path, sizeof path, "%s/%s/%s%s%s%s", folder, harness, is_strict && reports ? mark : "",
              is_sampled ? "sampled-" : "", is_strict ? "strict-" : "",
              situation->name + (is_strict && reports ? sizeof mark - 1 : 0));
-    FILE *file = fopen(path, "wb");
-    if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
-        perror(path);
-        exit(1);
-    }
+    write_file(path, bytes, size);
 }
 
-/* Programs whose threads run at once, texts of options, steps of units and questions to readers are
-   not told: they are drawn. */
+/* Programs whose threads run at once, texts of options, calls by public names, steps of units and
+   questions to readers are not told: they are drawn. */
 static void write_drawn(const char *folder, const char *name, const struct input *input) {
     static uint8_t bytes[INPUT_MAX_SIZE];
     char path[4096];
     size_t size = input_encode(input, bytes, sizeof bytes);
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "wb");
-    if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
-        perror(path);
-        exit(1);
-    }
+    write_file(path, bytes, size);
 }
 
 static void write_program(const char *folder, unsigned number) {
@@ -627,6 +627,19 @@ static void write_operations(const char *folder, const char *path, unsigned numb
     struct rng random = {number};
     mutate_make(&input, &random, 1, count);
     snprintf(name, sizeof name, "%s-%02u", path, number);
+    write_drawn(folder, name, &input);
+}
+
+/* At both levels, and each third with system calls that fail. */
+static void write_calls(const char *folder, unsigned number) {
+    enum { CALLS = 40, FAULTS = 8 };
+    static struct input input;
+    char name[64];
+    struct rng random = {number};
+    mutate_make(&input, &random, 1, CALLS);
+    if (number % 2 == 0) input.flags |= INPUT_STRICT;
+    if (number % 3 == 0) input.fault_budget = FAULTS;
+    snprintf(name, sizeof name, "api/calls-%02u", number);
     write_drawn(folder, name, &input);
 }
 
@@ -650,18 +663,17 @@ int main(int argc, char **argv) {
         UNITS = 8,
         MODULES = 12,
         STEPS = 64,
+        CALLS = 16,
         OPS = sizeof ops_situations / sizeof ops_situations[0],
         THREADS = sizeof threads_situations / sizeof threads_situations[0],
         STRICT = sizeof strict_situations / sizeof strict_situations[0],
         SAMPLED_OPS = sizeof sampled_ops / sizeof sampled_ops[0],
         SAMPLED_THREADS = sizeof sampled_threads / sizeof sampled_threads[0]
     };
-    make_folder(argv[1], "ops");
-    make_folder(argv[1], "threads");
-    make_folder(argv[1], "interleave");
-    make_folder(argv[1], "options");
-    make_folder(argv[1], "units");
-    make_folder(argv[1], "modules");
+    static const char *const folders[] = {"ops",   "threads", "interleave", "options",
+                                          "units", "modules", "api"};
+    for (unsigned i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        make_folder(argv[1], folders[i]);
     for (unsigned strict = 0; strict < 2; strict++) {
         for (unsigned i = 0; i < OPS; i++)
             write_seed(argv[1], "ops", &ops_situations[i], strict, false);
@@ -676,12 +688,13 @@ int main(int argc, char **argv) {
         write_seed(argv[1], "ops", &strict_situations[i], true, false);
     for (unsigned i = 1; i <= PROGRAMS; i++) write_program(argv[1], i);
     for (unsigned i = 1; i <= TEXTS; i++) write_operations(argv[1], "options/items", i, ITEMS);
+    for (unsigned i = 1; i <= CALLS; i++) write_calls(argv[1], i);
     for (unsigned i = 1; i <= UNITS; i++) write_operations(argv[1], "units/steps", i, STEPS);
     for (unsigned i = 1; i <= MODULES; i++)
         write_operations(argv[1], "modules/questions", i, STEPS);
-    printf("%d seeds for ops, %d for threads, %d for interleave, %d for options, %d for units, "
-           "%d for modules\n",
+    printf("%d seeds for ops, %d for threads, %d for interleave, %d for options, %d for api, "
+           "%d for units, %d for modules\n",
            2 * (OPS + SAMPLED_OPS) + STRICT, 2 * (THREADS + SAMPLED_THREADS), PROGRAMS, TEXTS,
-           UNITS, MODULES);
+           CALLS, UNITS, MODULES);
     return 0;
 }

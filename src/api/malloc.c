@@ -135,13 +135,11 @@ MOAT_WEAK int malloc_trim(size_t keep) {
     return alloc_trim() ? 1 : 0;
 }
 
-/* Tuning parameters mean nothing here: MOAT_OPTIONS is the way to set moat. The answers are
-   glibc's, for programs that insist on success: 1, also for a parameter it does not know, and 0 for
-   two values that it refuses. */
+/* Tuning parameters mean nothing here: MOAT_OPTIONS is the way to set moat. The answers are those
+   of glibc since 2.35, for programs that insist on success: 1, also for a parameter it does not
+   know, and 0 for a value that it refuses. */
 MOAT_WEAK int mallopt(int parameter, int value) {
-    if (parameter == M_MXFAST) return (unsigned)value <= 80 * sizeof(size_t) / 4;
-    if (parameter == M_MMAP_THRESHOLD) return (unsigned)value <= 32 * MIB;
-    return 1;
+    return parameter != M_MXFAST || (unsigned)value <= 80 * sizeof(size_t) / 4;
 }
 
 MOAT_WEAK struct mallinfo2 mallinfo2(void) {

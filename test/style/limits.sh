@@ -6,7 +6,7 @@ export LC_ALL=C # gawk knows no ranges of bytes in other locales
 cd -- "$1"
 mapfile -d '' files < <(find src include tools fuzz test bench \( -name '*.[chS]' -o -name '*.def' \) -print0 | sort -z)
 [ ${#files[@]} -gt 20 ] || { echo "found only ${#files[@]} sources: looked in the wrong place?" && exit 1; }
-awk '
+LC_ALL=C awk '
     function complain(text) { print FILENAME ":" FNR ": " text; bad = 1 }
     FNR == 1 {
         start = 0
