@@ -74,7 +74,7 @@ struct verb {
         void (*take_tag)(void *block, const void *tag);
         void (*take_aligned_tag)(void *block, size_t alignment, const void *tag);
     } function;
-    const char *library; /* the C library's name of the same; NULL: it has none */
+    const char *counterpart; /* the C library's name of the same; NULL: it has none */
 };
 
 enum {

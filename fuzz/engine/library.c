@@ -74,7 +74,7 @@ static const struct difference {
 static bool may_differ(const struct call *call, const struct duty *duty) {
     for (size_t i = 0; i < sizeof differences / sizeof differences[0]; i++) {
         const struct difference *one = &differences[i];
-        if (strcmp(one->name, call->verb->library) != 0 || !one->applies(call, duty)) continue;
+        if (strcmp(one->name, call->verb->counterpart) != 0 || !one->applies(call, duty)) continue;
         if (!one->is_of_old_libraries || minor_version < MINOR_OF_CHECKED_ALIGNMENT) return true;
     }
     return false;
@@ -112,15 +112,15 @@ static void *address_of(const char *name) {
 
 /* No more than it could have without using it, or so much that nobody has it. */
 static bool is_askable(const struct call *call, const struct duty *duty) {
-    if (duty->error != 0) return call->verb->library != NULL;
-    return call->verb->library != NULL && duty->alignment < ALIGNMENT_MAY_FAIL &&
+    if (duty->error != 0) return call->verb->counterpart != NULL;
+    return call->verb->counterpart != NULL && duty->alignment < ALIGNMENT_MAY_FAIL &&
            duty->bytes <= SIZE_SANE_MAX;
 }
 
 /* A product that does not wrap is asked of realloc: the library's reallocarray calls whatever
    stands in front of that. */
 static struct call ask_same(const struct call *call) {
-    static const struct verb as_realloc = {"realloc", RESIZE, .library = "realloc"};
+    static const struct verb as_realloc = {"realloc", RESIZE, .counterpart = "realloc"};
     struct call same = *call;
     if (call->verb->form != RESIZE_PRODUCT ||
         __builtin_mul_overflow(call->count, call->size, &same.size))
@@ -134,7 +134,7 @@ const char *library_compare(const struct call *call, const struct duty *duty, in
     if (!is_askable(call, duty) || may_differ(call, duty)) return NULL;
     union verb_function function;
     struct call same = ask_same(call);
-    void *address = address_of(same.verb->library);
+    void *address = address_of(same.verb->counterpart);
     memcpy(&function, &address, sizeof address);
     if (call->block != NULL) same.block = make_block(old < OLD_MAX ? old : OLD_MAX);
     errno = CONTRACT_ERRNO;

@@ -1,0 +1,32 @@
+/*
+ * parts: what target.h asks for, of a harness that drives a part of the library and no verbs.
+ *
+ * The harness defines before what a run is, PARTS_RUN(input), which returns its trace; the rest is
+ * here and the same for all: nothing is reported, and no system call fails.
+ */
+#ifndef ENGINE_PARTS_H
+#define ENGINE_PARTS_H
+
+#define FRESH_THREADS 1
+#include "engine/operations.h"
+
+static struct input input;
+static uint64_t trace;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc;
+    (void)argv;
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (!input_decode(&input, data, size)) return -1;
+    trace = PARTS_RUN(&input);
+    return 0;
+}
+
+uint64_t target_trace(void) { return trace; }
+int target_reported(void) { return -1; }
+uint64_t target_failures(void) { return 0; }
+
+#endif
