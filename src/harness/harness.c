@@ -510,7 +510,7 @@ void harness_set_thread_word(uintptr_t *word) { virtual_word = word; }
 
 bool (*harness_on_branch)(const struct branch_site *site);
 bool (*harness_on_failed_try)(const struct atomic_site *site);
-/* Of the access that was announced last. */
+/* Of the access that was announced last, for harness_on_failed_try: one thread runs at a time. */
 static const struct atomic_site *last_site;
 
 static void choose_what_is_seen(void) {
@@ -546,7 +546,7 @@ void harness_atomic_step(const struct atomic_site *site, const volatile void *wo
     }
     /* again: another thread may have emptied the unit meanwhile */
     arena_step((uintptr_t)word);
-    last_site = site;
+    if (harness_on_failed_try != NULL) last_site = site;
 }
 
 static uint64_t atomic_loaded(uint64_t newest) {

@@ -266,9 +266,9 @@ MOAT_COLD void fork_free_heap(struct heap *heap);
    one that allocates. Waits for nobody. heap: the running thread's, or NULL. Outside every heap. */
 MOAT_COLD void heap_keep_house(struct heap *heap);
 
-/* heap_wake.c: the same, when there are any. */
+/* heap_wake.c: pages set aside that have claims join their queues. Inside enter/leave. */
 void heap_follow_wakes(struct heap *heap);
-/* Pages set aside that have claims join their queues. Inside enter/leave. */
+/* The same, if there is a wake-up at all. */
 MOAT_INLINE void heap_poll(struct heap *heap) {
     if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_follow_wakes(heap);
 }
