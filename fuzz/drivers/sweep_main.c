@@ -14,7 +14,9 @@
  *   branch   the program goes on as if the rare thing had not come about: a check that is gone
  *   try      a compare-and-exchange that failed says that it did not: a retry that is gone
  *
- * For each, a child process runs fresh inputs for S seconds of processor time (10) until one fails:
+ * Of an order, a child process first runs each program of fuzz_explore that comes by its place, in
+ * all interleavings with 2 preemptions and one old value, plain data watched. Then, and for all
+ * else at once, a child runs fresh inputs for S seconds of processor time (10) until one fails:
  * those of `interleave`, with stale reads and plain data watched; for branches and tries by turns
  * with those of `ops` and of `threads`. Places that a few thousand inputs do not come by are left
  * out: --list names them. PLACE is part of a file and line, as "heap_pool.c:74". Prints a line for
@@ -33,8 +35,10 @@
 
 #include "engine/crew.h"
 #include "engine/dispatch.h"
+#include "engine/explore.h"
 #include "engine/mutate.h"
 #include "engine/program.h"
+#include "engine/scenarios.h"
 #include "engine/team.h"
 #include "harness/harness.h"
 
@@ -42,7 +46,11 @@ enum {
     BUGS_MAX = 1024,
     SAID_MAX = 90,
     WARM_UP_INPUTS = 3000,
+    WARM_UP_RUNS = 300, /* of each scenario */
+    RUNS_MAX = 30000,
     CREW_THREADS = 3,
+    /* Beyond its processor time, for the scenarios, or one run that does not end. */
+    EXPLORE_SECONDS = 120,
     /* Beyond its processor time, for a child that waits for what never comes. */
     PATIENCE_SECONDS = 60
 };
@@ -57,6 +65,7 @@ struct bug {
     const struct atomic_site *site; /* of an order */
     uint8_t weaker;
     bool reached;
+    uint32_t scenarios; /* of an order: a bit for each that comes by */
 };
 
 static struct bug bugs[BUGS_MAX];
@@ -99,7 +108,7 @@ static void add(enum bug_kind kind, const char *file, uint32_t line, const struc
         if (is_at(&bugs[i], kind, file, line) && bugs[i].weaker == weaker &&
             (kind != BUG_ORDER || bugs[i].site->kind == site->kind))
             return;
-    if (count < BUGS_MAX) bugs[count++] = (struct bug){kind, file, line, site, weaker, false};
+    if (count < BUGS_MAX) bugs[count++] = (struct bug){kind, file, line, site, weaker, false, 0};
 }
 
 static const char *place_of(const struct bug *bug) { return strstr(bug->file, "src/"); }
@@ -154,11 +163,35 @@ static void plant(const struct bug *bug) {
     harness_on_failed_try = lies;
 }
 
+/* --- Small programs, whole ------------------------------------------------------------------- */
+
+/* Returns whether that were all runs. */
+static bool explore_scenario(unsigned number, struct explore_bounds bounds) {
+    scenario_make(&scenarios[number], &input);
+    return explore(&run, &subject_moat, &input, bounds).complete;
+}
+
+/* Those that come by the place, which says less of the others than of it. */
+static void explore_bug(const struct bug *bug) {
+    static const struct explore_bounds bounds = {.preemptions = 2, .old = 1, .runs = RUNS_MAX};
+    team_is_watched = true;
+    for (unsigned i = 0; i < scenarios_count; i++) {
+        if (!(bug->scenarios >> i & 1)) continue;
+        fprintf(stderr, "sweep: scenario %s\n", scenarios[i].name);
+        if (!explore_scenario(i, bounds)) fprintf(stderr, "sweep: not all\n");
+    }
+}
+
 /* --- Which of them are ever come by ---------------------------------------------------------- */
 
+static uint32_t scenario_bit; /* of the one that runs; 0: it is a fresh input */
+
 static void note(enum bug_kind kind, const char *file, uint32_t line) {
-    for (unsigned i = 0; i < count; i++)
-        if (is_at(&bugs[i], kind, file, line)) bugs[i].reached = true;
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_at(&bugs[i], kind, file, line)) continue;
+        bugs[i].reached = true;
+        bugs[i].scenarios |= scenario_bit;
+    }
 }
 static void note_order(const struct atomic_site *site) {
     if (site != NULL && site->order != __ATOMIC_RELAXED) note(BUG_ORDER, site->file, site->line);
@@ -204,6 +237,12 @@ static void find_reached(void) {
     harness_on_branch = note_branch;
     harness_on_failed_try = note_try;
     for (unsigned i = 0; i < WARM_UP_INPUTS; i++) run_one(i, i % 2 == 0 ? BUG_ORDER : BUG_BRANCH);
+    team_is_watched = false;
+    for (unsigned i = 0; i < scenarios_count; i++) {
+        scenario_bit = 1u << i;
+        (void)explore_scenario(i, (struct explore_bounds){.preemptions = 1, .runs = WARM_UP_RUNS});
+    }
+    scenario_bit = 0;
     views_on_site = NULL;
     harness_on_branch = NULL;
     harness_on_failed_try = NULL;
@@ -218,12 +257,13 @@ static double processor_seconds(int who) {
 
 /* A bug may let it run or wait for ever: it dies of that, and a group of its own dies with it. */
 static void search(const struct bug *bug, double seconds, uint64_t seed, int said) {
-    struct rlimit most = {(rlim_t)seconds + 20, (rlim_t)seconds + 20};
+    struct rlimit most = {(rlim_t)seconds + EXPLORE_SECONDS, (rlim_t)seconds + EXPLORE_SECONDS};
     setpgid(0, 0);
     dup2(said, STDERR_FILENO);
     setrlimit(RLIMIT_CPU, &most);
     alarm((unsigned)seconds * 4 + PATIENCE_SECONDS);
     plant(bug);
+    explore_bug(bug);
     double start = processor_seconds(RUSAGE_SELF);
     for (uint64_t number = 0; processor_seconds(RUSAGE_SELF) - start < seconds; number++)
         run_one(seed << 32 | number, bug->kind);
@@ -333,6 +373,7 @@ int main(int argc, char **argv) {
     unsigned tried = 0, found = 0, reached = 0;
     for (unsigned i = 0; i < count; i++) {
         bugs[i].reached |= least != 0;
+        if (least != 0) bugs[i].scenarios = UINT32_MAX;
         reached += bugs[i].reached;
         if (!is_wanted(&bugs[i], only, argv + first)) continue;
         tried++;
