@@ -48,6 +48,7 @@ static struct team {
     unsigned threads, self;
     uint64_t steps, points;
     struct view views[SHADOW_BLOCKS]; /* with which each block was handed out */
+    unsigned views_used;              /* the first of these, in the run before */
     struct {
         unsigned from, to;
         const struct atomic_site *site;
@@ -248,7 +249,9 @@ static void on_block(uint16_t index, bool taken) {
     if (!team.at_once) return;
     if (!taken) views_receive(team.self, &team.views[index]);
     use_block(block, taken);
-    if (taken) views_publish(team.self, &team.views[index]);
+    if (!taken) return;
+    views_publish(team.self, &team.views[index]);
+    if (index >= team.views_used) team.views_used = index + 1u;
 }
 
 static const char *name_place(const void *place, char *text, size_t size) {
@@ -452,7 +455,9 @@ void team_run_with(struct run *run, const struct subject *subject, const struct 
     team.freed_twice = team.settled = 0;
     team.unseen = team.forked = team.is_undisturbed = false;
     team.at_once = false;
-    memset(team.views, 0, sizeof team.views); /* everybody knows of blocks of the prologue */
+    /* everybody knows of blocks of the prologue */
+    memset(team.views, 0, team.views_used * sizeof team.views[0]);
+    team.views_used = 0;
     dispatch_begin(run, subject, input);
     run->threads_most = input->threads + 1u; /* and who measured the baseline */
     watch_begin(on_race);

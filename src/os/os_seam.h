@@ -56,7 +56,9 @@ struct os_seam {
     uint64_t (*milliseconds)(void);
     /* All threads share one real one: waiting for another would wait for ever. */
     bool (*threads_are_virtual)(void);
-    /* Memory is played: what empties a table that others may be writing to is left out. */
+    /* Memory is played: what empties a table that others may be writing to is left out. So is what
+       looks for names of calls and threads, which are the harness's own: with where its code lies
+       the steps of a run would change, and a walk over a stack takes as many as all the rest. */
     bool (*memory_is_played)(void);
     /* The bytes of an OS page, larger than the machine's; 0: the machine's. */
     size_t (*page_size)(void);

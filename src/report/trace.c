@@ -5,6 +5,7 @@
 
 #include "report/backtrace.h"
 #include "os/os.h"
+#include "os/os_seam.h"
 
 /* Milliseconds that what is known of modules is believed. */
 #define BELIEVED 1000u
@@ -35,6 +36,10 @@ MOAT_NOINLINE void trace_take(struct trace *trace, uintptr_t return_address, uin
     struct cfi_registers registers = {.pc_is_exact = true};
     trace->thread = os_thread_id();
     trace->count = 0;
+    if (IN_HARNESS && os_seam.memory_is_played()) {
+        trace->frames[trace->count++] = return_address;
+        return;
+    }
     begin(now);
     stack.count = 0;
     if (!registers_take(&registers)) return;
