@@ -2,14 +2,14 @@
  * harness: the seams as a test or a fuzzer sees them (see harness.h). In harness builds only.
  *
  * One state structure under one spin lock, which no scheduling point lies inside (plain builtins,
- * not atomic.h). The records are a sorted array of disjoint ranges; neighbours with equal bits are
- * one record. The array is mapped on first use and stays. The lock is taken around fork, so that a
+ * not atomic.h); the records of ranges.h are under it too. The lock is taken around fork, so that a
  * child never inherits it held. Keeps errno; allocates nothing.
  */
 #define _GNU_SOURCE
 #include "harness/harness.h"
 
 #include "harness/arena.h"
+#include "harness/ranges.h"
 #include "meta/ro.h"
 #include "base/thread.h"
 #include "report/trace.h"
@@ -18,28 +18,13 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 
 #ifndef MOAT_HARNESS
 #error "harness.c belongs to harness builds"
 #endif
 
-/* What a range is. None of READ, WRITE and CLOSED: inaccessible and uncharged. */
-enum range_bits {
-    RANGE_READ = 1,
-    RANGE_WRITE = 2,
-    RANGE_CLOSED = 4, /* protected from access, contents kept */
-    RANGE_MARKER = 8, /* guard marker of the kernel */
-    RANGE_ACCESS = RANGE_READ | RANGE_WRITE | RANGE_CLOSED
-};
-
-struct range {
-    uintptr_t start;
-    size_t size; /* bytes, never 0 */
-    unsigned bits;
-};
-
-#define RANGES_MAX 65536
 #define PLANS (OS_CALLS + 1)
 #define CLOCK_START 1000
 
@@ -53,6 +38,7 @@ struct plan {
 static struct {
     struct range *ranges; /* RANGES_MAX, sorted by start */
     size_t count;
+    size_t last;              /* a record that was looked for; may be none any more */
     struct plan plans[PLANS]; /* the last is for any memory call */
     uint64_t calls[PLANS];
     uint64_t failures;
@@ -83,6 +69,7 @@ static __thread uintptr_t own_word = THREAD_NEW;
 static __thread uintptr_t *virtual_word;
 
 static void state_acquire(void) {
+    if (__libc_single_threaded) return; /* an exchange takes as long as what it guards */
     while (__atomic_exchange_n(&state_lock, 1, __ATOMIC_ACQUIRE) != 0) os_yield();
 }
 
@@ -214,138 +201,11 @@ bool harness_os_fails(enum os_call kind) {
 
 /* --- Ranges ---------------------------------------------------------------------------------- */
 
-static void need_table(void) {
-    if (state.ranges != NULL) return;
-    size_t size = RANGES_MAX * sizeof(struct range);
-    void *table = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (table == MAP_FAILED) harness_complain("no memory for the records");
-    state.ranges = table;
-}
-
-/* Index of the first record that ends above the address; `count` when there is none. */
-static size_t first_above(uintptr_t address) {
-    size_t low = 0;
-    size_t high = state.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct range *range = &state.ranges[middle];
-        if (range->start + range->size > address) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return low;
-}
-
-static void insert_at(size_t index, struct range range) {
-    if (state.count == RANGES_MAX) harness_complain("too many ranges to record");
-    memmove(&state.ranges[index + 1], &state.ranges[index], (state.count - index) * sizeof range);
-    state.ranges[index] = range;
-    state.count++;
-}
-
-static void remove_between(size_t first, size_t end) {
-    memmove(&state.ranges[first], &state.ranges[end], (state.count - end) * sizeof(struct range));
-    state.count -= end - first;
-}
-
-/* Makes the address a boundary between records, if one holds it in its middle. */
-static void split_at(uintptr_t address) {
-    size_t index = first_above(address);
-    if (index == state.count || state.ranges[index].start >= address) return;
-    struct range rest = state.ranges[index];
-    size_t kept = address - rest.start;
-    state.ranges[index].size = kept;
-    rest.start = address;
-    rest.size -= kept;
-    insert_at(index + 1, rest);
-}
-
-/* Joins neighbours of equal bits among the records first..end and the one on either side. */
-static void merge_around(size_t first, size_t end) {
-    size_t at = first > 0 ? first - 1 : 0;
-    while (at + 1 < state.count && at <= end) {
-        struct range *range = &state.ranges[at];
-        const struct range *next = &state.ranges[at + 1];
-        if (range->start + range->size == next->start && range->bits == next->bits) {
-            range->size += next->size;
-            remove_between(at + 1, at + 2);
-        } else {
-            at++;
-        }
-    }
-}
-
-static enum harness_state state_of_bits(unsigned bits) {
-    if ((bits & (RANGE_MARKER | RANGE_CLOSED)) != 0) return HARNESS_GUARDED;
-    if ((bits & RANGE_WRITE) != 0) return HARNESS_COMMITTED;
-    return (bits & RANGE_READ) != 0 ? HARNESS_READABLE : HARNESS_RESERVED;
-}
-
-/* Sets of states, for bytes_between(). */
-#define ONLY(wanted) (1u << (wanted))
-#define ANY_STATE (~0u)
-
-/* Bytes of [start, end) that the records say are in one of those states. */
-static size_t bytes_between(uintptr_t start, uintptr_t end, unsigned states) {
-    size_t sum = 0;
-    for (size_t i = first_above(start); i < state.count && state.ranges[i].start < end; i++) {
-        const struct range *range = &state.ranges[i];
-        uintptr_t range_end = range->start + range->size;
-        uintptr_t low = range->start > start ? range->start : start;
-        uintptr_t high = range_end < end ? range_end : end;
-        if ((ONLY(state_of_bits(range->bits)) & states) != 0) sum += high - low;
-    }
-    return sum;
-}
-
-static unsigned bits_after(enum os_change change, unsigned bits) {
-    switch (change) {
-    case OS_CHANGE_COMMIT: return (bits & RANGE_MARKER) | RANGE_READ | RANGE_WRITE;
-    case OS_CHANGE_PROTECT_READ: return (bits & RANGE_MARKER) | RANGE_READ;
-    case OS_CHANGE_PROTECT_NONE: return (bits & RANGE_MARKER) | RANGE_CLOSED;
-    case OS_CHANGE_GUARD_INSTALL: return bits | RANGE_MARKER;
-    case OS_CHANGE_GUARD_REMOVE: return bits & ~(unsigned)RANGE_MARKER;
-    case OS_CHANGE_RESERVE:
-    case OS_CHANGE_UNRESERVE:
-    case OS_CHANGE_DECOMMIT: break;
-    }
-    return 0;
-}
-
-static void record(enum os_change change, uintptr_t start, size_t size) {
-    size_t held = bytes_between(start, start + size, ANY_STATE);
-    if (change == OS_CHANGE_RESERVE) {
-        if (held != 0) harness_complain("a reservation overlaps a range that is held");
-        size_t index = first_above(start);
-        insert_at(index, (struct range){start, size, 0});
-        merge_around(index, index + 1);
-        return;
-    }
-    /* the read-only structure, which lies in the program's data */
-    if (held == 0 && change != OS_CHANGE_UNRESERVE) return;
-    if (held != size) harness_complain("a call over a range that is not all held");
-    split_at(start);
-    split_at(start + size);
-    size_t first = first_above(start);
-    size_t end = first_above(start + size - 1) + 1;
-    if (change == OS_CHANGE_UNRESERVE) {
-        remove_between(first, end);
-        return;
-    }
-    for (size_t i = first; i < end; i++)
-        state.ranges[i].bits = bits_after(change, state.ranges[i].bits);
-    merge_around(first, end);
-}
-
 void harness_os_note(enum os_change change, const void *start, size_t size) {
     if (size == 0) return;
     state_acquire();
-    need_table();
     state.allowed_size = 0;
-    record(change, (uintptr_t)start, size);
+    ranges_note(change, (uintptr_t)start, size);
     state_release();
 }
 
@@ -355,8 +215,8 @@ bool harness_commit_fails(const void *start, size_t size) {
     state_acquire();
     bool fails = false;
     if (state.commit_limit != SIZE_MAX) {
-        size_t before = bytes_between(0, UINTPTR_MAX, ONLY(HARNESS_COMMITTED));
-        size_t added = size - bytes_between(first, first + size, ONLY(HARNESS_COMMITTED));
+        size_t before = ranges_bytes(0, UINTPTR_MAX, RANGES_ONLY(HARNESS_COMMITTED));
+        size_t added = size - ranges_bytes(first, first + size, RANGES_ONLY(HARNESS_COMMITTED));
         fails = added > 0 && before + added > state.commit_limit;
     }
     if (fails) state.failures++;
@@ -366,9 +226,8 @@ bool harness_commit_fails(const void *start, size_t size) {
 
 enum harness_state harness_range_state(uintptr_t address) {
     state_acquire();
-    size_t index = first_above(address);
-    bool held = index < state.count && state.ranges[index].start <= address;
-    enum harness_state found = held ? state_of_bits(state.ranges[index].bits) : HARNESS_FOREIGN;
+    const struct range *range = ranges_find(address);
+    enum harness_state found = range != NULL ? ranges_state(range->bits) : HARNESS_FOREIGN;
     state_release();
     return found;
 }
@@ -376,43 +235,46 @@ enum harness_state harness_range_state(uintptr_t address) {
 bool harness_expect_access(uintptr_t address) {
     /* mostly near the last one: what changed since has cleared this */
     if (address - state.allowed_start < state.allowed_size) return true;
-    enum harness_state found = harness_range_state(address);
-    if (found == HARNESS_FOREIGN) return false;
-    if (found != HARNESS_COMMITTED && found != HARNESS_READABLE)
+    state_acquire();
+    const struct range *range = ranges_find(address);
+    if (range != NULL && (range->bits & (RANGE_MARKER | RANGE_CLOSED | RANGE_READ)) != RANGE_READ)
         harness_complain("a shared word is accessed where memory is not accessible");
-    const struct range *range = &state.ranges[first_above(address)];
-    state.allowed_start = range->start;
-    state.allowed_size = range->size;
-    return true;
+    if (range != NULL) {
+        state.allowed_start = range->start;
+        state.allowed_size = range->size;
+    }
+    state_release();
+    return range != NULL;
 }
 
-static size_t locked_bytes_between(uintptr_t start, uintptr_t end, unsigned states) {
+static size_t locked_bytes(uintptr_t start, uintptr_t end, unsigned states) {
     state_acquire();
-    size_t bytes = bytes_between(start, end, states);
+    size_t bytes = ranges_bytes(start, end, states);
     state_release();
     return bytes;
 }
 
 bool harness_range_is(uintptr_t start, size_t size, enum harness_state wanted) {
-    if (wanted == HARNESS_FOREIGN) return locked_bytes_between(start, start + size, ANY_STATE) == 0;
-    return locked_bytes_between(start, start + size, ONLY(wanted)) == size;
+    if (wanted == HARNESS_FOREIGN) return locked_bytes(start, start + size, RANGES_ANY) == 0;
+    return locked_bytes(start, start + size, RANGES_ONLY(wanted)) == size;
 }
 
-size_t harness_reserved_bytes(void) { return locked_bytes_between(0, UINTPTR_MAX, ANY_STATE); }
+size_t harness_reserved_bytes(void) { return locked_bytes(0, UINTPTR_MAX, RANGES_ANY); }
 
 size_t harness_committed_bytes(void) {
-    return locked_bytes_between(0, UINTPTR_MAX, ONLY(HARNESS_COMMITTED));
+    return locked_bytes(0, UINTPTR_MAX, RANGES_ONLY(HARNESS_COMMITTED));
 }
 
 size_t harness_guarded_bytes(void) {
-    return locked_bytes_between(0, UINTPTR_MAX, ONLY(HARNESS_GUARDED));
+    return locked_bytes(0, UINTPTR_MAX, RANGES_ONLY(HARNESS_GUARDED));
 }
 
 size_t harness_mapping_count(void) {
-    size_t mappings = 0;
+    size_t mappings = 0, count = 0;
     state_acquire();
-    for (size_t i = 0; i < state.count; i++) {
-        const struct range *range = &state.ranges[i];
+    const struct range *ranges = ranges_all(&count);
+    for (size_t i = 0; i < count; i++) {
+        const struct range *range = &ranges[i];
         const struct range *before = i > 0 ? range - 1 : NULL;
         bool joins = before != NULL && before->start + before->size == range->start &&
                      (before->bits & RANGE_ACCESS) == (range->bits & RANGE_ACCESS);
@@ -425,14 +287,15 @@ size_t harness_mapping_count(void) {
 void harness_visit_ranges(void (*visit)(void *context, uintptr_t start, size_t size,
                                         enum harness_state found),
                           void *context) {
+    size_t count = 0;
     state_acquire();
-    for (size_t i = 0; i < state.count; i++) {
-        struct range whole = state.ranges[i];
-        enum harness_state found = state_of_bits(whole.bits);
-        for (; i + 1 < state.count; i++) {
-            const struct range *next = &state.ranges[i + 1];
-            if (whole.start + whole.size != next->start || state_of_bits(next->bits) != found)
-                break;
+    const struct range *ranges = ranges_all(&count);
+    for (size_t i = 0; i < count; i++) {
+        struct range whole = ranges[i];
+        enum harness_state found = ranges_state(whole.bits);
+        for (; i + 1 < count; i++) {
+            const struct range *next = &ranges[i + 1];
+            if (whole.start + whole.size != next->start || ranges_state(next->bits) != found) break;
             whole.size += next->size;
         }
         visit(context, whole.start, whole.size, found);
@@ -576,16 +439,18 @@ bool harness_threads_are_virtual(void) {
 
 /* Through the C library, not os.c: sanitizers that watch mappings shall see the memory go. */
 static void give_all_back(void) {
+    size_t count = 0;
+    const struct range *ranges = ranges_all(&count);
     if (arena_is_used()) {
-        for (size_t i = 0; arena_is_audited && i < state.count; i++)
-            if (state_of_bits(state.ranges[i].bits) == HARNESS_COMMITTED &&
-                arena_missed(state.ranges[i].start, state.ranges[i].size) != 0)
+        for (size_t i = 0; arena_is_audited && i < count; i++)
+            if (ranges_state(ranges[i].bits) == HARNESS_COMMITTED &&
+                arena_missed(ranges[i].start, ranges[i].size) != 0)
                 harness_complain("memory was written that the arena does not know of");
         arena_reset();
         return;
     }
-    for (size_t i = 0; i < state.count; i++)
-        if (munmap((void *)state.ranges[i].start, state.ranges[i].size) != 0)
+    for (size_t i = 0; i < count; i++)
+        if (munmap((void *)ranges[i].start, ranges[i].size) != 0)
             harness_complain("a range cannot be given back");
     if (mprotect(&moat_ro_pages, sizeof moat_ro_pages, PROT_READ | PROT_WRITE) != 0)
         harness_complain("the read-only structure cannot be made writable");
@@ -595,7 +460,7 @@ void harness_reset(void) {
     int saved = errno;
     state_acquire();
     give_all_back();
-    state.count = 0;
+    ranges_forget();
     state.allowed_size = 0;
     memset(&ro, 0, sizeof ro);
     moat_ro_pages.extent = 0;
