@@ -50,6 +50,9 @@ static struct {
     /* apart from random_state, so that a plan does not shift the library's numbers */
     uint64_t chance_state;
     uint64_t layout; /* seed of the first bytes asked for, if layout_is_fixed */
+    /* What the clock says to who makes seeds, once these are: the bytes after the first are asked
+       for by nobody, and all seeds come from one that they make. */
+    uint64_t drawn_otherwise;
     uintptr_t next_reservation;
     /* of the last address that harness_expect_access() looked up */
     uintptr_t allowed_start;
@@ -324,8 +327,11 @@ void harness_fix_layout(uint64_t seed) {
     state_acquire();
     state.layout_is_fixed = true;
     state.layout = seed;
+    state.drawn_otherwise = state.random_state;
     state_release();
 }
+
+static uint64_t harness_nanoseconds(void) { return state.drawn_otherwise; }
 
 uintptr_t harness_reservation_hint(size_t size, size_t alignment) {
     uintptr_t hint = 0;
@@ -471,6 +477,7 @@ void harness_reset(void) {
     state.seeded = false;
     state.layout_is_fixed = false;
     state.random_state = 0;
+    state.drawn_otherwise = 0;
     state.chance_state = 0;
     state.next_reservation = 0;
     virtual_word = NULL;
@@ -524,6 +531,7 @@ const struct os_seam os_seam = {
     .ignores_markers = harness_ignores_markers,
     .random = harness_random,
     .milliseconds = harness_milliseconds,
+    .nanoseconds = harness_nanoseconds,
     .threads_are_virtual = harness_threads_are_virtual,
     .memory_is_played = arena_is_used,
     .page_size = page_size,

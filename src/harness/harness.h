@@ -87,8 +87,9 @@ void harness_visit_ranges(void (*visit)(void *context, uintptr_t start, size_t s
    addresses that depend only on the calls made since (where the machine lets them). harness_reset()
    ends it. */
 void harness_set_seed(uint64_t seed);
-/* The first bytes that os_random() gives come from this seed instead: they say where tables and
-   segments lie. harness_reset() ends it. */
+/* After harness_set_seed(). The first bytes that os_random() gives come from this seed instead:
+   they say where tables and segments lie. All that heaps draw depends on the other seed as well, by
+   way of the clock that makes their seeds. harness_reset() ends it. */
 void harness_fix_layout(uint64_t seed);
 /* The virtual clock that os_milliseconds() reads; starts at 1000 after a reset. */
 void harness_clock_advance(uint64_t milliseconds);

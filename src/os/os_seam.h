@@ -54,6 +54,8 @@ struct os_seam {
     /* Random bytes that repeat; false: the kernel's are wanted. */
     bool (*random)(void *buffer, size_t size);
     uint64_t (*milliseconds)(void);
+    /* For seeds alone: the same all along. */
+    uint64_t (*nanoseconds)(void);
     /* All threads share one real one: waiting for another would wait for ever. */
     bool (*threads_are_virtual)(void);
     /* Memory is played: what empties a table that others may be writing to is left out. So is what
