@@ -26,8 +26,9 @@ import tempfile
 FOLDERS = ["base", "meta", "heap", "process", "alloc", "api", "os", "report"]
 BARRED = ["base", "meta", "heap", "process", "alloc"]
 BAR_LINES, BAR_BRANCHES = 95, 85
-HARNESSES = ["ops", "threads", "interleave", "options", "api", "units", "modules"]
-WITHOUT_FAULTS = ["options", "units", "modules"]
+HARNESSES = ["ops", "threads", "interleave", "options", "api", "units", "modules",
+             "attacker"]
+WITHOUT_FAULTS = ["options", "units", "modules", "attacker"]
 BEGIN, END = "<!-- coverage -->\n", "<!-- end of coverage -->\n"
 
 

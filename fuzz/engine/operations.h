@@ -11,6 +11,11 @@
 #include "engine/mutate.h"
 #include "engine/target.h"
 
+/* What a search tries; a harness may have better things to try. */
+#ifndef FRESH_INPUT
+#define FRESH_INPUT(made, random) mutate_fresh((made), (random), FRESH_THREADS)
+#endif
+
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
     return mutate_bytes(data, size, max_size, FRESH_THREADS, seed);
 }
@@ -25,7 +30,7 @@ void target_make(struct input *made, uint64_t seed, unsigned operations) {
     if (operations != 0)
         mutate_make(made, &random, FRESH_THREADS, operations);
     else
-        mutate_fresh(made, &random, FRESH_THREADS);
+        FRESH_INPUT(made, &random);
 }
 
 #endif

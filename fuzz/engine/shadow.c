@@ -112,6 +112,10 @@ uint16_t shadow_find_live(const struct shadow *shadow, uintptr_t start, size_t l
     return tree_find(shadow, shadow->live_root, start, length);
 }
 
+uint16_t shadow_find_grave(const struct shadow *shadow, uintptr_t start, size_t length) {
+    return tree_find(shadow, shadow->grave_root, start, length);
+}
+
 static void remove_from(struct shadow *shadow, uint16_t *list, unsigned *count, uint16_t index) {
     uint16_t last = list[--*count];
     list[shadow->blocks[index].position] = last;
@@ -131,20 +135,24 @@ static uint64_t word_at(uint64_t pattern, size_t offset) {
     return (pattern + offset * 0x9fb21c651e98df25u) | 0x0100000000000001u;
 }
 
+enum { SECOND = 8, WORD = 8 };
+
+bool shadow_remains(const struct shadow_block *dead) {
+    return dead->usable >= SECOND + WORD &&
+           *(const uint64_t *)(dead->start + SECOND) == word_at(dead->pattern, SECOND);
+}
+
 /* Pages meet zeros where a page of another class was, and have a secret of their own: what is left
-   of such a page's block, or NULL. Its first word was a link since. */
+   of such a page's block, or NULL. */
 static const char *what_is_left(const struct shadow_block *dead, const struct shadow_block *facts) {
-    enum { SECOND = 8, WORD = 8 };
     uintptr_t place = dead->start + SECOND;
     bool in_pages = dead->cell != 0 && dead->cell <= LARGE_MAX && facts->cell != 0 &&
                     facts->cell <= LARGE_MAX && dead->cell != facts->cell;
     if (!in_pages) return NULL;
     if (dead->secret != 0 && dead->secret == facts->secret)
         return "the page has the secret of the one that was there before";
-    bool covers = dead->usable >= SECOND + WORD && place >= facts->start &&
-                  place + WORD <= facts->start + facts->usable;
-    if (covers && *(const uint64_t *)place == word_at(dead->pattern, SECOND))
-        return "the block has in it what one of another size held";
+    bool covers = place >= facts->start && place + WORD <= facts->start + facts->usable;
+    if (covers && shadow_remains(dead)) return "the block has in it what one of another size held";
     return NULL;
 }
 

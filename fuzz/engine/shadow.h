@@ -74,6 +74,11 @@ void shadow_forget(struct shadow *shadow, uint16_t index);
 
 /* The live block that covers any of [start, start + length), or SHADOW_NONE. */
 uint16_t shadow_find_live(const struct shadow *shadow, uintptr_t start, size_t length);
+/* The same of graves. */
+uint16_t shadow_find_grave(const struct shadow *shadow, uintptr_t start, size_t length);
+/* Whether a dead block's contents are still where it was, as far as its second word tells: the
+   first was a link since. Its memory can be read. */
+bool shadow_remains(const struct shadow_block *dead);
 /* Whether the page of a grave has surely been in use, with the same block size, since the grave's
    block was alive: because another block of it was born before that death and lives now. */
 bool shadow_page_survives(const struct shadow *shadow, uint16_t grave);

@@ -2,7 +2,8 @@
 """matrix.py TREE [--check]: the tables and the picture of doc/fuzzing.md, from what was measured.
 
 doc/benchmarks/fuzz-power.csv (scripts/fuzz power) becomes the kill matrix and fuzz-power.svg,
-fuzz-sweep.csv (fuzz_sweep --csv) the table of bugs by rule. Each replaces what stands between
+fuzz-sweep.csv (fuzz_sweep --csv) the table of bugs by rule, fuzz-attacker.csv (fuzz_score --csv) the
+scores of attackers. Each replaces what stands between
 its two marks in the document. --check: compares instead, and says what differs. The picture needs
 gnuplot and is left alone without.
 """
@@ -16,7 +17,9 @@ import subprocess
 import sys
 
 KINDS = ["branch", "try", "order"]
-WAYS = ["ops", "threads", "interleave", "ordering", "api", "units", "modules", "random", "explore", "unit"]
+WAYS = ["ops", "threads", "interleave", "ordering", "api", "attacker", "score", "units", "modules",
+        "random", "explore", "unit"]
+DRAWN = ["ops", "threads", "interleave", "ordering", "api", "attacker", "units"]
 
 
 def rows_of(path):
@@ -73,6 +76,34 @@ def sweep(rows):
     return "\n".join(lines + ["", "Found: %s." % ", ".join(sums)])
 
 
+def chance(row):
+    """In hundredths, with the interval where it is no certainty."""
+    tried, reached = int(row["tried"]), int(row["reached"])
+    if reached == tried:
+        return "always"
+    low, high = (100 * float(row[end]) for end in ("low", "high"))
+    return "never (to %.2f)" % high if reached == 0 else "%.1f (%.1f to %.1f)" % (
+        100 * reached / tried, low, high)
+
+
+def scores(rows):
+    """A row for each way to an aim: how often it got there at both levels, and how it was stopped."""
+    lines = ["| way | aim | default, % | stopped, % | after | strict, % | stopped, % | after |",
+             "|---" * 8 + "|"]
+    for key in dict.fromkeys((row["exploit"], row["aim"]) for row in rows):
+        cells = []
+        for level in ("default", "strict"):
+            row = next(row for row in rows
+                       if (row["exploit"], row["aim"], row["level"]) == key + (level,))
+            stopped = int(row["stopped"])
+            bound = float(row["promised"])
+            text = chance(row) + (", at most %.2g" % (100 * bound) if 0 < bound < 1 else "")
+            cells += [text, "%.0f" % (100 * stopped / int(row["tried"])),
+                      row["moves"] if stopped else "-"]
+        lines.append("| `%s` | %s | %s |" % (*key, " | ".join(cells)))
+    return "\n".join(lines)
+
+
 def replaced(text, mark, content):
     begin, end = "<!-- %s -->\n" % mark, "<!-- end of %s -->" % mark
     before, rest = text.split(begin, 1)
@@ -84,7 +115,7 @@ def draw(rows, path):
     if shutil.which("gnuplot") is None:
         return
     lines, data = [], ""
-    for way in WAYS[:6]:
+    for way in DRAWN:
         best = {}
         for row in rows:
             if row["way"] == way and row["killed"] == "1":
@@ -109,6 +140,7 @@ def main():
         old = file.read()
     new = replaced(old, "kill matrix", matrix(power))
     new = replaced(new, "sweep", sweep(rows_of(os.path.join(folder, "fuzz-sweep.csv"))))
+    new = replaced(new, "scores", scores(rows_of(os.path.join(folder, "fuzz-attacker.csv"))))
     if "--check" in sys.argv:
         if new != old:
             sys.exit("doc/fuzzing.md is not what was measured: run fuzz/mutants/matrix.py")

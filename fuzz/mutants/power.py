@@ -5,7 +5,8 @@ Run by scripts/fuzz power. Each of fuzz/mutants/*.patch (or those named) is appl
 TREE, which is built, and each way of looking for bugs runs on it:
 
   ops, threads, interleave, ordering, api   the harness with fresh inputs, no corpus, no coverage
-  units, modules             the same, of parts by themselves
+  attacker, units, modules   the same
+  score                      fuzz_score: known ways to an attacker's aims, and their chances
   random                     interleave by coin tosses alone
   explore                    every interleaving of the programs of fuzz_explore
   unit                       the unit tests, until one fails (only if asked for)
@@ -43,13 +44,14 @@ SEARCHES = {
     "interleave": ["fuzz_interleave_replay"],
     "ordering": ["fuzz_ordering_replay"],
     "api": ["fuzz_api_replay"],
+    "attacker": ["fuzz_attacker_replay"],
     "units": ["fuzz_units_replay"],
     "modules": ["fuzz_modules_replay"],
     "random": ["fuzz_interleave_replay", "--scheduler", "random"],
 }
 PROGRAMS = ["fuzz_ops_replay", "fuzz_threads_replay", "fuzz_interleave_replay",
-            "fuzz_ordering_replay", "fuzz_api_replay", "fuzz_units_replay",
-            "fuzz_modules_replay", "fuzz_explore"]
+            "fuzz_ordering_replay", "fuzz_api_replay", "fuzz_attacker_replay",
+            "fuzz_units_replay", "fuzz_modules_replay", "fuzz_explore", "fuzz_score"]
 BATCH = 8
 EXPLORE_SECONDS = 60
 UNIT_SECONDS = 300
@@ -61,14 +63,14 @@ def options(arguments):
     parser.add_argument("tree")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--ways", default=",".join([*SEARCHES, "explore"]))
+    parser.add_argument("--ways", default=",".join([*SEARCHES, "explore", "score"]))
     parser.add_argument("--csv")
     parser.add_argument("--anew", action="store_true")
     parser.add_argument("patches", nargs="*")
     chosen = parser.parse_intermixed_args(arguments)
     chosen.ways = chosen.ways.split(",")
     for way in chosen.ways:
-        if way not in [*SEARCHES, "explore", "unit"]:
+        if way not in [*SEARCHES, "explore", "score", "unit"]:
             parser.error("no way '%s'" % way)
     chosen.csv = chosen.csv or os.path.join(chosen.tree, "doc/benchmarks/fuzz-power.csv")
     chosen.patches = chosen.patches or sorted(
@@ -188,6 +190,8 @@ def first_words(path):
             for mark in ("fuzz: failure: ", "moat harness: ", "moat: "):
                 if line.startswith(mark):
                     return line[len(mark):].strip()[:80]
+            if "MORE THAN PROMISED" in line:
+                return "%s: more than promised" % line.split()[0]
             if ":F:" in line or ":E:" in line:
                 return line.split(":")[4].strip()[:80]
     return ""
@@ -198,6 +202,10 @@ def measure(place, bug, way, seed, seconds):
     if way == "explore":
         status, took, said = place.run(os.path.join(folder, "fuzz_explore"), [], EXPLORE_SECONDS)
         return status < 0, took, said
+    if way == "score":
+        status, took, said = place.run(os.path.join(folder, "fuzz_score"),
+                                       ["--runs", "200", "--drawn", "0", "--seed", str(seed)], 60)
+        return status != 0, took, said
     if way == "unit":
         total = 0.0
         for test in sorted(os.listdir(folder)):

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "engine/exploits.h"
 #include "engine/input.h"
 #include "engine/mutate.h"
 #include "engine/program.h"
@@ -563,6 +564,8 @@ static const struct situation sampled_threads[] = {
       AT(0, MALLOC_MANY, 0, 2, SIZE_TINY, 48), AT(1, CHECK, 0, 0, 0, 0), END}},
 };
 
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
 /* Seeds of inputs: is_sampled() of engine/run.c tells them apart. */
 #define PLAIN_SEED ((uint64_t)1)
 #define SAMPLED_SEED ((uint64_t)7 << 40 | PLAIN_SEED)
@@ -619,28 +622,31 @@ static void write_program(const char *folder, unsigned number) {
     write_drawn(folder, name, &input);
 }
 
-/* Operations as they are drawn: items of texts, steps of units, questions to readers. */
-static void write_operations(const char *folder, const char *path, unsigned number,
-                             unsigned count) {
+/* Operations as they are drawn: items of texts, steps of units, questions to readers, calls. The
+   last at both levels, and each third with system calls that fail. */
+static void write_operations(const char *folder, const char *path, unsigned number, unsigned count,
+                             bool are_calls) {
+    enum { FAULTS = 8 };
     static struct input input;
     char name[64];
     struct rng random = {number};
     mutate_make(&input, &random, 1, count);
+    if (are_calls && number % 2 == 0) input.flags |= INPUT_STRICT;
+    if (are_calls && number % 3 == 0) input.fault_budget = FAULTS;
     snprintf(name, sizeof name, "%s-%02u", path, number);
     write_drawn(folder, name, &input);
 }
 
-/* At both levels, and each third with system calls that fail. */
-static void write_calls(const char *folder, unsigned number) {
-    enum { CALLS = 40, FAULTS = 8 };
+/* At both levels. */
+static void write_exploits(const char *folder) {
     static struct input input;
     char name[64];
-    struct rng random = {number};
-    mutate_make(&input, &random, 1, CALLS);
-    if (number % 2 == 0) input.flags |= INPUT_STRICT;
-    if (number % 3 == 0) input.fault_budget = FAULTS;
-    snprintf(name, sizeof name, "api/calls-%02u", number);
-    write_drawn(folder, name, &input);
+    for (unsigned i = 0; i < 2 * exploit_count; i++) {
+        const struct exploit *exploit = &exploits[i / 2];
+        exploit_make(&input, exploit, i % 2, 1);
+        snprintf(name, sizeof name, "attacker/%s%s", i % 2 ? "strict-" : "", exploit->name);
+        write_drawn(folder, name, &input);
+    }
 }
 
 static void make_folder(const char *folder, const char *harness) {
@@ -656,45 +662,36 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s CORPUS-FOLDER\n", argv[0]);
         return 2;
     }
-    enum {
-        PROGRAMS = 32,
-        TEXTS = 12,
-        ITEMS = 24,
-        UNITS = 8,
-        MODULES = 12,
-        STEPS = 64,
-        CALLS = 16,
-        OPS = sizeof ops_situations / sizeof ops_situations[0],
-        THREADS = sizeof threads_situations / sizeof threads_situations[0],
-        STRICT = sizeof strict_situations / sizeof strict_situations[0],
-        SAMPLED_OPS = sizeof sampled_ops / sizeof sampled_ops[0],
-        SAMPLED_THREADS = sizeof sampled_threads / sizeof sampled_threads[0]
-    };
+    enum { PROGRAMS = 32, TEXTS = 12, ITEMS = 24, UNITS = 8, MODULES = 12, STEPS = 64 };
+    enum { LISTS_OF_CALLS = 16, CALLS = 40 };
     static const char *const folders[] = {"ops",   "threads", "interleave", "options",
-                                          "units", "modules", "api"};
-    for (unsigned i = 0; i < sizeof folders / sizeof folders[0]; i++)
-        make_folder(argv[1], folders[i]);
+                                          "units", "modules", "api",        "attacker"};
+    for (unsigned i = 0; i < COUNT(folders); i++) make_folder(argv[1], folders[i]);
     for (unsigned strict = 0; strict < 2; strict++) {
-        for (unsigned i = 0; i < OPS; i++)
+        for (unsigned i = 0; i < COUNT(ops_situations); i++)
             write_seed(argv[1], "ops", &ops_situations[i], strict, false);
-        for (unsigned i = 0; i < THREADS; i++)
+        for (unsigned i = 0; i < COUNT(threads_situations); i++)
             write_seed(argv[1], "threads", &threads_situations[i], strict, false);
-        for (unsigned i = 0; i < SAMPLED_OPS; i++)
+        for (unsigned i = 0; i < COUNT(sampled_ops); i++)
             write_seed(argv[1], "ops", &sampled_ops[i], strict, true);
-        for (unsigned i = 0; i < SAMPLED_THREADS; i++)
+        for (unsigned i = 0; i < COUNT(sampled_threads); i++)
             write_seed(argv[1], "threads", &sampled_threads[i], strict, true);
     }
-    for (unsigned i = 0; i < STRICT; i++)
+    for (unsigned i = 0; i < COUNT(strict_situations); i++)
         write_seed(argv[1], "ops", &strict_situations[i], true, false);
     for (unsigned i = 1; i <= PROGRAMS; i++) write_program(argv[1], i);
-    for (unsigned i = 1; i <= TEXTS; i++) write_operations(argv[1], "options/items", i, ITEMS);
-    for (unsigned i = 1; i <= CALLS; i++) write_calls(argv[1], i);
-    for (unsigned i = 1; i <= UNITS; i++) write_operations(argv[1], "units/steps", i, STEPS);
+    for (unsigned i = 1; i <= TEXTS; i++)
+        write_operations(argv[1], "options/items", i, ITEMS, false);
+    for (unsigned i = 1; i <= LISTS_OF_CALLS; i++)
+        write_operations(argv[1], "api/calls", i, CALLS, true);
+    for (unsigned i = 1; i <= UNITS; i++) write_operations(argv[1], "units/steps", i, STEPS, false);
     for (unsigned i = 1; i <= MODULES; i++)
-        write_operations(argv[1], "modules/questions", i, STEPS);
-    printf("%d seeds for ops, %d for threads, %d for interleave, %d for options, %d for api, "
-           "%d for units, %d for modules\n",
-           2 * (OPS + SAMPLED_OPS) + STRICT, 2 * (THREADS + SAMPLED_THREADS), PROGRAMS, TEXTS,
-           CALLS, UNITS, MODULES);
+        write_operations(argv[1], "modules/questions", i, STEPS, false);
+    write_exploits(argv[1]);
+    printf("%zu seeds for ops, %zu for threads, %d for interleave, %d for options, %d for api, "
+           "%d for units, %d for modules, %u for attacker\n",
+           2 * (COUNT(ops_situations) + COUNT(sampled_ops)) + COUNT(strict_situations),
+           2 * (COUNT(threads_situations) + COUNT(sampled_threads)), PROGRAMS, TEXTS,
+           LISTS_OF_CALLS, UNITS, MODULES, 2 * exploit_count);
     return 0;
 }
