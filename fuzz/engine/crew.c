@@ -14,6 +14,7 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "engine/child.h"
 #include "engine/dispatch.h"
@@ -21,6 +22,7 @@
 enum {
     NOBODY = INPUT_MAX_THREADS,
     STACK_SIZE = 512 * 1024,
+    GUARD_SIZE = 64 * 1024,
     FORKS_MAX = 2,
     LATE_ROUNDS_MAX = 4 /* as many as the C library makes */
 };
@@ -53,6 +55,9 @@ static _Thread_local unsigned me;
 /* Destructors run in the order of their keys: one before the allocator's own in each round, one
    behind it. */
 static pthread_key_t late_keys[2];
+/* Each member's own: of one that the C library made the kernel would take the pages back at each
+   end, and give them again at each start. */
+static pthread_attr_t on_stack[INPUT_MAX_THREADS];
 
 static void fatal(const char *what, int error) {
     fprintf(stderr, "fuzz: %s: error %d\n", what, error);
@@ -170,12 +175,8 @@ static void start_member(struct run *run) {
     if (free_place == INPUT_MAX_THREADS) return;
     struct member *member = &crew.members[free_place];
     *member = (struct member){.alive = true};
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    int error = pthread_create(&member->thread, &attributes, worker, member);
+    int error = pthread_create(&member->thread, &on_stack[free_place], worker, member);
     if (error != 0) fatal("pthread_create", error);
-    pthread_attr_destroy(&attributes);
     crew.alive++;
     if (crew.alive > run->threads_most) run->threads_most = crew.alive;
     run_trace(run, free_place);
@@ -241,6 +242,15 @@ static void dismiss(void) {
     }
 }
 
+static void make_stack(pthread_attr_t *attributes) {
+    char *memory = mmap(NULL, STACK_SIZE + GUARD_SIZE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED || mprotect(memory, GUARD_SIZE, PROT_NONE) != 0) fatal("mmap", errno);
+    int error = pthread_attr_init(attributes);
+    if (error == 0) error = pthread_attr_setstack(attributes, memory + GUARD_SIZE, STACK_SIZE);
+    if (error != 0) fatal("pthread_attr_setstack", error);
+}
+
 /* Once in a process. The C library gives the lowest key that is free: what lies between the two is
    for the allocator. */
 static void prepare(void) {
@@ -252,8 +262,10 @@ static void prepare(void) {
     if (error == 0) error = pthread_key_create(&late_keys[1], late_work);
     if (error == 0) error = pthread_key_delete(between);
     if (error != 0) fatal("pthread_key_create", error);
-    for (unsigned i = 0; i < INPUT_MAX_THREADS; i++)
+    for (unsigned i = 0; i < INPUT_MAX_THREADS; i++) {
         if (sem_init(&turns[i], 0, 0) != 0) fatal("sem_init", errno);
+        make_stack(&on_stack[i]);
+    }
     made = true;
 }
 

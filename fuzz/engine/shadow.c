@@ -130,9 +130,11 @@ static void release_grave(struct shadow *shadow, uint16_t index) {
 }
 
 /* The eight bytes that belong at `offset` (a multiple of 8) of a block. A sum, which loops carry
-   along. */
+   along, and bits that all words have. */
+#define WORD_STEP 0x9fb21c651e98df25u
+#define WORD_BITS 0x0100000000000001u
 static uint64_t word_at(uint64_t pattern, size_t offset) {
-    return (pattern + offset * 0x9fb21c651e98df25u) | 0x0100000000000001u;
+    return (pattern + offset * WORD_STEP) | WORD_BITS;
 }
 
 enum { SECOND = 8, WORD = 8 };
@@ -262,27 +264,68 @@ static void walk_tail(struct walk *walk, size_t offset, size_t length) {
     }
 }
 
+/* Any processor takes two words in one step: sums that go on together. */
+typedef uint64_t two_words __attribute__((vector_size(16), aligned(8), may_alias));
+enum { TWO = sizeof(two_words) };
+
+/* Where it stopped: less than a word is left. */
+static size_t fill_words(uint64_t pattern, uintptr_t start, size_t from, size_t to) {
+    uint64_t first = pattern + from * WORD_STEP;
+    two_words sums = {first, first + 8 * WORD_STEP}, next = sums + TWO * WORD_STEP;
+    for (; from + 2 * TWO <= to; from += 2 * TWO) {
+        two_words *place = (two_words *)(start + from);
+        place[0] = sums | WORD_BITS;
+        place[1] = next | WORD_BITS;
+        sums += 2 * TWO * WORD_STEP;
+        next += 2 * TWO * WORD_STEP;
+    }
+    for (; from + 8 <= to; from += 8) *(uint64_t *)(start + from) = word_at(pattern, from);
+    return from;
+}
+
+/* The first word that is not what belongs there, or where less than a word is left. */
+static size_t first_wrong(uint64_t pattern, uintptr_t start, size_t from, size_t to) {
+    uint64_t first = pattern + from * WORD_STEP;
+    two_words sums = {first, first + 8 * WORD_STEP}, next = sums + TWO * WORD_STEP, wrong = {0};
+    size_t at = from; /* without a branch for each */
+    for (; at + 2 * TWO <= to; at += 2 * TWO) {
+        const two_words *place = (const two_words *)(start + at);
+        wrong |= (place[0] ^ (sums | WORD_BITS)) | (place[1] ^ (next | WORD_BITS));
+        sums += 2 * TWO * WORD_STEP;
+        next += 2 * TWO * WORD_STEP;
+    }
+    if ((wrong[0] | wrong[1]) == 0) from = at;
+    while (from + 8 <= to && *(const uint64_t *)(start + from) == word_at(pattern, from)) from += 8;
+    return from;
+}
+
 static void walk_words(struct walk *walk, size_t from, size_t to) {
     if (!walk->same) return;
     if (to > walk->limit) to = walk->limit;
     if (from >= to) return;
-    if (walk->shadow != NULL && walk->shadow->touch != NULL)
-        walk->shadow->touch(walk->start + from, to - from);
-    size_t offset = from;
-    uint64_t pattern = walk->pattern, *words = (uint64_t *)walk->start;
+    size_t end = 0;
     if (walk->shadow != NULL) {
-        for (; offset + 8 <= to; offset += 8) words[offset / 8] = word_at(pattern, offset);
+        if (walk->shadow->touch != NULL) walk->shadow->touch(walk->start + from, to - from);
+        end = fill_words(walk->pattern, walk->start, from, to);
     } else {
-        uint64_t wrong = 0; /* without a branch the compiler takes several words at once */
-        for (; offset + 8 <= to; offset += 8) wrong |= words[offset / 8] ^ word_at(pattern, offset);
-        if (wrong != 0) {
-            for (offset = from; words[offset / 8] == word_at(pattern, offset);) offset += 8;
-            walk->same = false;
-            walk->wrong = offset;
-            return;
-        }
+        end = first_wrong(walk->pattern, walk->start, from, to);
+        walk->same = end + 8 > to;
+        walk->wrong = end;
     }
-    if (offset < to) walk_tail(walk, offset, to - offset);
+    if (walk->same && end < to) walk_tail(walk, end, to - end);
+}
+
+static void walk_word(struct walk *walk, size_t offset) {
+    uint64_t *place = (uint64_t *)(walk->start + offset), word = word_at(walk->pattern, offset);
+    if (offset + 8 > walk->limit) {
+        walk_words(walk, offset, offset + 8);
+    } else if (walk->shadow != NULL) {
+        if (walk->shadow->touch != NULL) walk->shadow->touch((uintptr_t)place, 8);
+        *place = word;
+    } else if (walk->same && *place != word) {
+        walk->same = false;
+        walk->wrong = offset;
+    }
 }
 
 static void walk_block(struct walk *walk, size_t usable, bool whole) {
@@ -293,8 +336,7 @@ static void walk_block(struct walk *walk, size_t usable, bool whole) {
     enum { END = 64, SAMPLES = 32, STEP = 4096 };
     size_t stride = round_up(usable / SAMPLES, STEP);
     walk_words(walk, 0, END);
-    for (size_t offset = stride; offset + END < usable; offset += stride)
-        walk_words(walk, offset, offset + 8);
+    for (size_t offset = stride; offset + END < usable; offset += stride) walk_word(walk, offset);
     walk_words(walk, round_down(usable - END, 8), usable);
 }
 

@@ -26,10 +26,7 @@ enum { SWITCHES_KEPT = 64 };
 /* Lots that are drawn for one program: what is shared was found out for all of them. */
 enum { SCHEDULES_PER_PROGRAM = 4 };
 
-enum member_state { MEMBER_READY, MEMBER_WAITS, MEMBER_DONE };
-
 struct member {
-    enum member_state state;
     struct team_access pending;
     const struct atomic_site *site; /* of its last access */
     unsigned size;                  /* of that word, bytes */
@@ -46,6 +43,7 @@ static struct team {
     const struct team_plan *plan;
     struct member members[VIEWS_THREADS];
     unsigned threads, self;
+    unsigned ready, waiting; /* a bit for each member that is so; the others are done */
     uint64_t steps, points;
     struct view views[SHADOW_BLOCKS]; /* with which each block was handed out */
     unsigned views_used;              /* the first of these, in the run before */
@@ -72,13 +70,6 @@ struct team_access team_pending(unsigned number) {
     return team.members[number].pending;
 }
 uint64_t team_points(void) { return team.points; }
-
-static unsigned ready_set(void) {
-    unsigned ready = 0;
-    for (unsigned i = 0; i < team.threads; i++)
-        if (team.members[i].state == MEMBER_READY) ready |= 1u << i;
-    return ready;
-}
 
 /* --- Switches -------------------------------------------------------------------------------- */
 
@@ -112,44 +103,48 @@ static void switch_to(unsigned to) {
     fiber_switch(to + 1);
 }
 
+static void make_ready(unsigned thread) {
+    team.ready |= 1u << thread;
+    team.waiting &= ~(1u << thread);
+}
+
 /* Who waits for a word goes on when it has another value: a lock that is taken over and over by
    those who wait for it tells them nothing. */
 static void wake_waiters(void) {
-    for (unsigned i = 0; i < team.threads; i++) {
-        struct member *member = &team.members[i];
-        if (member->state == MEMBER_WAITS && i != team.self &&
-            views_native(member->pending.word, member->size) != member->waits_while)
-            member->state = MEMBER_READY;
+    for (unsigned rest = team.waiting & ~(1u << team.self); rest != 0; rest &= rest - 1) {
+        unsigned thread = (unsigned)__builtin_ctz(rest);
+        const struct member *member = &team.members[thread];
+        if (views_native(member->pending.word, member->size) != member->waits_while)
+            make_ready(thread);
     }
 }
 
 /* It may be no waiting at all, but a walk that comes by the same word again and again. */
 static void wake_who_only_looks(void) {
     for (unsigned i = 0; i < team.threads; i++)
-        if (team.members[i].state == MEMBER_WAITS && team.members[i].only_looks)
-            team.members[i].state = MEMBER_READY;
+        if ((team.waiting >> i & 1) != 0 && team.members[i].only_looks) make_ready(i);
 }
 
 /* The thread that runs cannot go on. */
 static void stop_for_others(void) {
     wake_waiters();
-    if (ready_set() == 0) wake_who_only_looks();
-    unsigned ready = ready_set();
-    if (ready == 0) run_fail(team.run, "every thread waits for another");
-    switch_to(team.plan->yield(team.plan->context, team.self, ready));
+    if (team.ready == 0) wake_who_only_looks();
+    if (team.ready == 0) run_fail(team.run, "every thread waits for another");
+    switch_to(team.plan->yield(team.plan->context, team.self, team.ready));
 }
 
 static void wait_for_word(struct member *member, bool only_looks) {
     member->only_looks = only_looks;
     if (member->pending.word != NULL) {
-        member->state = MEMBER_WAITS;
+        team.ready &= ~(1u << team.self);
+        team.waiting |= 1u << team.self;
         member->waits_while = views_native(member->pending.word, member->size);
     }
     stop_for_others();
 }
 
 static void consider(void) {
-    unsigned ready = ready_set();
+    unsigned ready = team.ready;
     team.points++;
     team.members[team.self].points++;
     if (team.is_undisturbed) return;
@@ -195,7 +190,7 @@ static void on_step(const struct atomic_site *site, const volatile void *word, u
     member->pending = (struct team_access){word, site->kind != ATOMIC_LOAD};
     member->site = site;
     member->size = size;
-    if (waits && (ready_set() & ~(1u << team.self)) != 0) {
+    if (waits && (team.ready & ~(1u << team.self)) != 0) {
         member->looks = 0;
         wait_for_word(member, true);
     } else if (team.plan->everywhere || views_is_shared(known, team.self)) {
@@ -393,10 +388,9 @@ static void thread_main(unsigned number) {
     for (unsigned i = input->prologue; i < input->op_count && !team.run->over; i++)
         if (program_thread_of(input, &input->ops[i]) == team.self) carry_out(i);
     if (team.run->over) fiber_switch(0);
-    member->state = MEMBER_DONE;
+    team.ready &= ~(1u << team.self);
     member->pending = (struct team_access){NULL, false};
-    for (unsigned i = 0; i < team.threads; i++)
-        if (team.members[i].state != MEMBER_DONE) stop_for_others();
+    while ((team.ready | team.waiting) != 0) stop_for_others();
     fiber_switch(0);
 }
 
@@ -411,6 +405,8 @@ static void run_at_once(struct run *run) {
         team.members[i] = (struct member){.turn = {.thread = i}};
         fiber_make(i + 1, thread_main);
     }
+    team.ready = (1u << team.threads) - 1;
+    team.waiting = 0;
     team.at_once = true;
     be(0);
     watch_on(team_is_watched);

@@ -77,21 +77,18 @@ bool arena_use(bool on) {
 
 bool arena_is_used(void) { return arena.on; }
 
+static size_t unit_of(uintptr_t address) { return (address - ARENA_START) >> UNIT_SHIFT; }
 static bool has_unit(const uint64_t *bits, size_t unit) {
     return (bits[unit / 64] >> (unit % 64) & 1) != 0;
 }
-static void add_unit(size_t unit) {
-    arena.touched[unit / 64] |= (uint64_t)1 << unit % 64;
-    arena.summary[unit / 4096] |= (uint64_t)1 << unit / 64 % 64;
-}
-static void drop_unit(size_t unit) { arena.touched[unit / 64] &= ~((uint64_t)1 << unit % 64); }
 
 static void note_unit(size_t unit) {
     if (arena.count == LIST_MAX) {
         arena.overflowed = true;
         return;
     }
-    add_unit(unit);
+    arena.touched[unit / 64] |= (uint64_t)1 << unit % 64;
+    arena.summary[unit / 4096] |= (uint64_t)1 << unit / 64 % 64;
     arena.list[arena.count++] = unit;
 }
 
@@ -102,8 +99,10 @@ void arena_touch_unit(size_t unit) {
 
 void arena_touch(uintptr_t start, size_t size) {
     if (!arena.on || size == 0 || start - ARENA_START >= ARENA_SIZE) return;
-    for (uintptr_t at = round_down(start, UNIT_BYTES); at < start + size; at += UNIT_BYTES)
-        arena_step(at);
+    size_t unit = unit_of(start), last = unit_of(start + size - 1);
+    do
+        if (MOAT_UNLIKELY(!has_unit(arena.touched, unit))) arena_touch_unit(unit);
+    while (++unit <= last);
 }
 
 /* The first unit from `unit` on that was touched; `end` if there is none before it. Words of bits
@@ -128,8 +127,6 @@ static size_t next_touched(size_t unit, size_t end) {
 static bool holds(uintptr_t start, size_t size) {
     return arena.on && !arena.overflowed && start - ARENA_START < ARENA_SIZE && size >= UNIT_BYTES;
 }
-
-static size_t unit_of(uintptr_t address) { return (address - ARENA_START) >> UNIT_SHIFT; }
 
 /* Of the range [start, end), the part that lies in the unit. */
 static uintptr_t clipped_start(size_t unit, uintptr_t start) {
@@ -176,13 +173,17 @@ static void let_kernel_empty(uintptr_t start, size_t size) {
     (void)madvise((void *)start, size, MADV_DONTNEED);
 }
 
-/* The units from `first` on that were touched, up to `end` or one that was not; at least one. */
-static size_t empty_run(size_t first, size_t end) {
-    size_t unit = first;
-    do drop_unit(unit++);
-    while (unit < end && has_unit(arena.touched, unit));
-    memset((void *)(ARENA_START + first * UNIT_BYTES), 0, (unit - first) * UNIT_BYTES);
-    return unit;
+/* Of the 64 units that a word of bits stands for, those of the set that were touched. */
+static void empty_units(size_t word, uint64_t set) {
+    uint64_t rest = arena.touched[word] & set;
+    arena.touched[word] &= ~set;
+    while (rest != 0) {
+        unsigned first = (unsigned)__builtin_ctzll(rest);
+        uint64_t others = ~(rest >> first); /* from the first that lies behind these */
+        unsigned count = others != 0 ? (unsigned)__builtin_ctzll(others) : 64;
+        memset((void *)(ARENA_START + (word * 64 + first) * UNIT_BYTES), 0, count * UNIT_BYTES);
+        rest = count + first < 64 ? rest >> (first + count) << (first + count) : 0;
+    }
 }
 
 static bool is_touched(uintptr_t address) {
@@ -204,16 +205,26 @@ uintptr_t arena_missed(uintptr_t start, size_t size) {
     return 0;
 }
 
+/* Those of a word's 64 units that lie in [first, end), of which the word has some. */
+static uint64_t units_between(size_t word, size_t first, size_t end) {
+    uint64_t set = UINT64_MAX;
+    if (first > word * 64) set <<= first - word * 64;
+    if (end < (word + 1) * 64) set &= UINT64_MAX >> ((word + 1) * 64 - end);
+    return set;
+}
+
 static void empty(uintptr_t start, size_t size) {
     size_t first = (start - ARENA_START) >> UNIT_SHIFT, end = first + (size >> UNIT_SHIFT);
     if (size > GIB) {
-        for (size_t i = 0; i < arena.count; i++)
-            if (arena.list[i] >= first && arena.list[i] < end &&
-                has_unit(arena.touched, arena.list[i]))
-                empty_run(arena.list[i], end);
+        for (size_t i = 0; i < arena.count; i++) {
+            size_t word = arena.list[i] / 64;
+            if (arena.list[i] >= first && arena.list[i] < end && arena.touched[word] != 0)
+                empty_units(word, units_between(word, first, end));
+        }
     } else {
-        for (size_t unit = next_touched(first, end); unit < end; unit = next_touched(unit, end))
-            unit = empty_run(unit, end);
+        for (size_t unit = next_touched(first, end); unit < end;
+             unit = next_touched(round_down(unit, 64) + 64, end))
+            empty_units(unit / 64, units_between(unit / 64, first, end));
     }
     if (arena.overflowed) let_kernel_empty(start, size);
     if (arena_is_audited && start != HOLE && arena_missed(start, size) != 0)
@@ -233,7 +244,7 @@ static size_t resident_bytes(void) {
 void arena_reset(void) {
     if (!arena.on) return;
     for (size_t i = 0; i < arena.count; i++)
-        if (has_unit(arena.touched, arena.list[i])) empty_run(arena.list[i], UNITS);
+        if (arena.touched[arena.list[i] / 64] != 0) empty_units(arena.list[i] / 64, UINT64_MAX);
     bool overflowed = arena.overflowed;
     arena.count = 0;
     arena.overflowed = false;

@@ -133,7 +133,7 @@ static void record_reserve(uintptr_t start, size_t size) {
 
 static void record(enum os_change change, uintptr_t start, size_t size) {
     uintptr_t stop = start + size;
-    size_t first = first_above(start), end = first;
+    size_t first = first_above(start);
     if (!is_held(first, start, stop)) {
         /* the read-only structure, which lies in the program's data */
         if (change != OS_CHANGE_UNRESERVE && ranges_bytes(start, stop, RANGES_ANY) == 0) return;
@@ -144,7 +144,8 @@ static void record(enum os_change change, uintptr_t start, size_t size) {
         change != OS_CHANGE_UNRESERVE)
         return;
     if (table.ranges[first].start < start) split_at(first++, start);
-    for (end = first; end_of(&table.ranges[end]) < stop;) end++;
+    size_t end = first;
+    while (end_of(&table.ranges[end]) < stop) end++;
     if (end_of(&table.ranges[end]) > stop) split_at(end, stop);
     end++;
     if (change == OS_CHANGE_UNRESERVE) {
