@@ -18,6 +18,9 @@
 #define ISLAND_MAX (512 * GIB)
 /* Nothing is chosen nearer than this to where the kernel puts mappings. */
 #define CLEARANCE_SHARE 64u
+/* Places that are drawn before one is taken that has a neighbour: up to two in three are passed
+   over, where addresses are few. */
+#define DRAWS 64
 /* ThreadSanitizer maps only some address ranges: there a hole is the kernel's own choice, and the
    span small enough for it. */
 #define SPAN_UNDER_SANITIZER (64 * GIB)
@@ -25,6 +28,17 @@
 /* The kernel is asked about so much of a place alone: what was mapped for a moment shows as the
    peak of the process for ever. */
 #define ASKED (16 * MIB)
+
+/* What programs map at addresses that are written into them, of what lies where the region or an
+   island could: they warn or end if something is there. Most such places lie below an eighth of 47
+   bits (test_place.c). */
+static const struct claim {
+    uintptr_t start;
+    size_t size;
+} claims[] = {
+    {16 * 1024 * GIB, 16 * 1024 * GIB}, /* GNU clisp; a view of the heap of Java's ZGC */
+    {48 * 1024 * GIB, 512 * GIB},       /* Clozure CL */
+};
 
 /* The highest address that a process shows without being asked leads to the number of bits. */
 static uintptr_t space_above(uintptr_t address) { return (uintptr_t)2 << high_bit(address); }
@@ -50,6 +64,17 @@ static bool overlap(uintptr_t one, size_t size, uintptr_t other, size_t other_si
 static bool is_near_kernel(const struct places *places, uintptr_t start, size_t size) {
     uintptr_t clearance = places->space / CLEARANCE_SHARE;
     return places->kernel != 0 && overlap(start, size, places->kernel - clearance, 2 * clearance);
+}
+
+static bool is_claimed(uintptr_t start, size_t size) {
+    for (size_t i = 0; i < sizeof claims / sizeof *claims; i++)
+        if (overlap(start, size, claims[i].start, claims[i].size)) return true;
+    return false;
+}
+
+/* Neither the kernel nor the program goes there by himself. */
+static bool is_quiet(const struct places *places, uintptr_t start, size_t size) {
+    return !is_near_kernel(places, start, size) && !is_claimed(start, size);
 }
 
 static uintptr_t island_size(const struct places *places) {
@@ -81,14 +106,14 @@ void places_choose(struct places *places, struct random *random) {
         places->region = os_find_hole(places->span, SEGMENT_SIZE, 0);
         return;
     }
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+    for (int draw = 0; draw < DRAWS; draw++) {
         places->region = somewhere(places, random, SEGMENT_SIZE);
-        if (!is_near_kernel(places, places->region, places->span)) break;
+        if (is_quiet(places, places->region, places->span)) break;
     }
     uintptr_t size = island_size(places);
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+    for (int draw = 0; draw < DRAWS; draw++) {
         places->island = somewhere(places, random, size);
-        if (!is_near_kernel(places, places->island, size) &&
+        if (is_quiet(places, places->island, size) &&
             !overlap(places->island, size, places->region, places->span))
             break;
     }

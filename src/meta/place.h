@@ -3,9 +3,9 @@
  *
  * Nothing is reserved over their spans, so all that keeps others out is that nobody goes there by
  * himself: the kernel puts mappings without a wish near stack or program, and nothing of moat's is
- * chosen near that. The region has a random base. The tables share a random *island*, each in a
- * lane of its own, in random order, at a random place of the lane. The figures for guessing are in
- * SECURITY.md.
+ * chosen near that, nor where programs are known to insist on addresses. The region has a random
+ * base. The tables share a random *island*, each in a lane of its own, in random order, at a random
+ * place of the lane. The figures for guessing are in SECURITY.md.
  */
 #ifndef MOAT_PLACE_H
 #define MOAT_PLACE_H
