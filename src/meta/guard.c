@@ -10,6 +10,9 @@
 /* Of the mappings that a process may have, a split run takes two; half of them are for others. */
 #define SPLIT_SHARE 4u
 
+/* Beyond one of so many, what need not be split is not: each thread's stack takes two, too. */
+#define SPLITS_FEW_SHARE 64u
+
 static uintptr_t end_of(uintptr_t start, const struct guarded *guarded) {
     return start + ((uintptr_t)guarded->run << SEGMENT_SHIFT);
 }
@@ -112,6 +115,12 @@ bool guard_hide(uintptr_t start, size_t size, uint8_t *means) {
 
 bool guard_charge_matters(void) {
     return ro.overcommit == OVERCOMMIT_NEVER || os_data_limit() != SIZE_MAX;
+}
+
+bool guard_may_open_parts(void) {
+    bool merge_as_a_whole = ro.options.guards == GUARDS_OFF || may_use_markers();
+    return !merge_as_a_whole || guard_charge_matters() ||
+           atomic_load_relaxed(&ro.region->splits) < ro.mappings_max / SPLITS_FEW_SHARE;
 }
 
 /* A segment's tail is its guard alone. */

@@ -80,6 +80,11 @@ bool guard_hide(uintptr_t start, size_t size, uint8_t *means);
    counts each page. */
 bool guard_charge_matters(void);
 
+/* Whether part of a run is opened where that is enough for now: it is charged less, and costs two
+   mappings. Not where the whole would cost none and those run short before the charge does, as with
+   very many threads. */
+bool guard_may_open_parts(void);
+
 /* Asks for a mapping of its own, which an operation costs for as long as its result lives; false:
    there are too many. */
 bool guard_take_split(void);

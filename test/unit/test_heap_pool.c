@@ -83,12 +83,46 @@ START_TEST(no_heap_is_taken_twice_however_births_and_ends_interleave) {
 }
 END_TEST
 
+/* Each takes no mapping for its segment any more, beside its stack: neighbours are as it is. */
+START_TEST(of_very_many_threads_further_ones_cost_no_mapping) {
+    enum { THREADS = 40 };
+    static struct core_thread threads[THREADS];
+    core_start("region=1G");
+    ck_assert_ptr_nonnull(core_alloc(&(struct core_thread){THREAD_NEW}, 100));
+    if (_i == 0) { /* few: each is charged for no more than it is likely to need */
+        size_t before = core_stats().committed;
+        threads[0] = CORE_THREAD;
+        ck_assert_ptr_nonnull(core_alloc(&threads[0], 100));
+        ck_assert_uint_eq(core_stats().committed - before, 256 * KIB);
+        core_be(NULL);
+        return;
+    }
+    ro.region->splits += ro.mappings_max / 64;
+    size_t before = 0, splits = ro.region->splits;
+    for (unsigned i = 0; i < THREADS; i++) {
+        threads[i] = CORE_THREAD;
+        ck_assert_ptr_nonnull(core_alloc(&threads[i], 100));
+        if (ro.region->markers != MARKERS_PROVED) { /* then the whole costs as many */
+            ck_assert_uint_eq(ro.region->splits, splits + 1);
+            return;
+        }
+        if (i == 0) before = harness_mapping_count();
+    }
+    ck_assert_uint_le(harness_mapping_count(), before + 2); /* tables grow */
+    ck_assert_uint_eq(ro.region->splits, splits);
+    ck_assert_uint_eq(ro.region->guards_missing, 0);
+    core_be(NULL);
+    check_all();
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("heap_pool");
     TCase *group = tcase_create("interleavings");
     tcase_add_checked_fixture(group, core_setup, core_teardown);
     tcase_add_test(group, no_heap_is_lost_or_returned_twice_however_ends_interleave);
     tcase_add_test(group, no_heap_is_taken_twice_however_births_and_ends_interleave);
+    tcase_add_loop_test(group, of_very_many_threads_further_ones_cost_no_mapping, 0, 2);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
