@@ -274,7 +274,8 @@ void heap_pool_recover(struct survivors survivors) {
         heap->next_free = top;
         top = index;
     }
-    pool->free_heaps = ((pool->free_heaps >> 32) + 1) << 32 | top;
+    if (anew || top != (uint32_t)pool->free_heaps)
+        pool->free_heaps = ((pool->free_heaps >> 32) + 1) << 32 | top;
     /* whoever was about to create the exit hook's key may be gone */
     if (atomic_load_relaxed(&exit_key) == KEY_COMING) atomic_store_relaxed(&exit_key, KEY_MISSING);
 }

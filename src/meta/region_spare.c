@@ -207,7 +207,7 @@ void region_recover_spare(void) {
     int64_t spare = 0;
     for (uint32_t word = 0; word * 64 < region->extent; word++)
         spare += popcount64(region->described[word] & region_free_segments(region, word));
-    region->spare = spare;
+    if (region->spare != spare) region->spare = spare;
 }
 
 /* A thread that did not come along may have been told that its move has failed, and have left a

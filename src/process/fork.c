@@ -158,11 +158,19 @@ static uint32_t settle_segment(struct walk *walk, uint32_t index) {
     return 1;
 }
 
+/* A page that a child writes to is copied, which takes longer than all that is done with it here:
+   what is as it should be is not stored again. */
+static void clear_words(uint64_t *words, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (words[i] != 0) words[i] = 0;
+}
+
 static void forget_abandoned(void) {
     size_t words = round_up(ro.region->extent, 64) / 64;
     for (unsigned set = 0; set < ABANDONED_SETS; set++) {
-        __builtin_memset(ro.abandoned[set].words, 0, words * sizeof(uint64_t));
-        __builtin_memset(ro.abandoned[set].summary, 0, sizeof ro.abandoned[set].summary);
+        struct abandoned *abandoned = &ro.abandoned[set];
+        clear_words(abandoned->words, words);
+        clear_words(abandoned->summary, sizeof abandoned->summary / sizeof *abandoned->summary);
     }
 }
 
@@ -175,10 +183,22 @@ static void recover_lock(enum lock_rank rank) {
     locks_reset(rank);
 }
 
+static void settle_counts(const struct walk *walk) {
+    struct region *region = ro.region;
+    bool known = !walk->survivors.all;
+    if (known && atomic_load_relaxed(&region->committed) != walk->committed)
+        atomic_store_relaxed(&region->committed, walk->committed);
+    if (known && atomic_load_relaxed(&region->splits) != walk->splits)
+        atomic_store_relaxed(&region->splits, walk->splits);
+    if (region->memory_is_locked || region->memory_was_locked) /* a child's is not */
+        region->memory_is_locked = region->memory_was_locked = false;
+}
+
 /* Everything that is not in the hands of a survivor. */
 MOAT_COLD static void recover_as(struct survivors survivors) {
     struct walk walk = {survivors, 0, 0, NULL};
-    atomic_store_relaxed(&moat_ending, 0); /* the parent may be in a report */
+    if (atomic_load_relaxed(&moat_ending) != 0)
+        atomic_store_relaxed(&moat_ending, 0); /* the parent is in a report */
     random_recover(ro.random_root);
     for (enum lock_rank rank = 0; rank < LOCKS; rank++) recover_lock(rank);
     region_recover_spare();
@@ -190,11 +210,7 @@ MOAT_COLD static void recover_as(struct survivors survivors) {
     }
     if (!survivors.all) for_each_taken(&walk, settle_huge);
     for_each_taken(&walk, settle_segment);
-    if (!survivors.all) {
-        atomic_store_relaxed(&ro.region->committed, walk.committed);
-        atomic_store_relaxed(&ro.region->splits, walk.splits);
-    }
-    ro.region->memory_is_locked = ro.region->memory_was_locked = false; /* a child's is not */
+    settle_counts(&walk);
     zero_size_recover();
     heap_pool_recover(survivors);
     for (uint32_t i = 0; i < ro.pool->mapped; i++)

@@ -83,10 +83,11 @@ static void compare_calls(const char *library, size_t most, char **argv) {
     REQUIRE(with <= without + most, "at most %zu more", most);
 }
 
-/* Runs until its first byte on standard output, then is measured and killed. */
+/* Runs until its first line on standard output, which says whose memory is measured; then it is
+   killed. */
 static size_t dirty_of(char **argv, const char *library) {
     int output[2], input[2], status;
-    char byte;
+    char line[32] = "";
     REQUIRE(pipe(output) == 0 && pipe(input) == 0, "pipes can be made");
     pid_t child = fork();
     REQUIRE(child >= 0, "a process can be made");
@@ -99,8 +100,8 @@ static size_t dirty_of(char **argv, const char *library) {
     }
     close(output[1]);
     close(input[0]);
-    REQUIRE(read(output[0], &byte, 1) == 1, "%s says that it is ready", argv[0]);
-    size_t dirty = process_private_dirty(child);
+    REQUIRE(read(output[0], line, sizeof line - 1) > 0, "%s says that it is ready", argv[0]);
+    size_t dirty = process_private_dirty((pid_t)strtol(line, NULL, 10));
     REQUIRE(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child, "it can be ended");
     close(output[0]);
     close(input[1]);
