@@ -155,9 +155,10 @@ bool os_send(const char *path, const char *text, size_t length);
    as it is asked, and of files on a disk, that is all there is. Returns the count, 0 on any
    error. */
 size_t os_read_file(const char *path, char *buffer, size_t size);
-/* The same in pieces, for files of any length: a descriptor, -1 on failure; up to `size` bytes from
-   `offset` on, 0 at the end. */
+/* The same in pieces, for files of any length: a descriptor, -1 on failure; up to `size` bytes that
+   come next, or from `offset` on, 0 at the end. */
 int os_open_read(const char *path);
+size_t os_read_on(int fd, void *buffer, size_t size);
 size_t os_read_at(int fd, void *buffer, size_t size, uint64_t offset);
 void os_close(int fd);
 /* Whether the word at this (8-byte aligned) address can be read now. */

@@ -178,6 +178,8 @@ int os_open_read(const char *path) {
     return fd < 0 ? -1 : (int)fd;
 }
 
+size_t os_read_on(int fd, void *buffer, size_t size) { return read_some(fd, buffer, size); }
+
 size_t os_read_at(int fd, void *buffer, size_t size, uint64_t offset) {
     long got = 0;
     do got = kernel_call(SYS_pread64, fd, (long)buffer, (long)size, (long)offset, 0, 0);

@@ -218,22 +218,46 @@ bool os_is_privileged(void) { return facts_now().privileged; }
 
 /* --- Filters of system calls ----------------------------------------------------------------- */
 
-static bool has_line(const char *text, size_t length, const char *line) {
-    for (size_t at = 0, matched = 0; at < length; at++) {
-        matched = text[at] == line[matched] ? matched + 1 : text[at] == '\n';
-        if (line[matched] == '\0') return true;
+/* A line that is looked for in a text which comes in pieces. */
+struct line {
+    const char *text; /* between the ends of lines */
+    size_t matched;   /* bytes of it */
+    bool seen;
+};
+
+static void line_feed(struct line *line, char byte) {
+    line->matched = byte == line->text[line->matched] ? line->matched + 1 : byte == '\n';
+    if (line->text[line->matched] != '\0') return;
+    line->seen = true;
+    line->matched = 1; /* its end is the next one's beginning */
+}
+
+/* In pieces: the first call of a process may come on a small stack. One holds all that matters but
+   for a process of many groups. */
+static bool is_filtered(int status) {
+    struct line one_thread = {"\nThreads:\t1\n", 0, false};
+    struct line no_filter = {"\nSeccomp:\t0\n", 0, false};
+    char piece[1024];
+    for (;;) {
+        size_t got = os_read_on(status, piece, sizeof piece);
+        for (size_t i = 0; i < got; i++) {
+            line_feed(&one_thread, piece[i]);
+            line_feed(&no_filter, piece[i]);
+        }
+        if (one_thread.seen && no_filter.seen) return false;
+        if (got == 0) return true;
     }
-    return false;
 }
 
 /* prctl() would say it too, and a filter may not know it; files are read by whatever loads a
    program. The file speaks of the first thread: which this one is if there is no other, as nearly
-   always at the start, and the file that speaks of this one costs half as much again. A line
-   further down than the buffer reaches is one that nobody has seen. */
+   always at the start, and the file that speaks of this one costs half as much again. */
 bool os_may_be_filtered(void) {
-    char text[4096];
-    size_t length = os_read_file("/proc/self/status", text, sizeof text);
-    return !has_line(text, length, "\nThreads:\t1\n") || !has_line(text, length, "\nSeccomp:\t0\n");
+    int status = os_open_read("/proc/self/status");
+    if (status < 0) return true;
+    bool filtered = is_filtered(status);
+    os_close(status);
+    return filtered;
 }
 
 /* --- The environment ------------------------------------------------------------------------- */
