@@ -29,6 +29,7 @@ enum {
 
 struct member {
     bool alive;
+    bool begun;       /* its thread is there, which its first turn makes */
     bool leaving;     /* ends when it next looks */
     bool draining;    /* and frees its share of the blocks first */
     unsigned late;    /* rounds of destructors that still call the allocator */
@@ -71,8 +72,20 @@ static void wait_turn(unsigned member) {
         if (errno != EINTR) fatal("sem_wait", errno);
 }
 
+static void *worker(void *argument);
+
+static void begin(unsigned member) {
+    struct member *self = &crew.members[member];
+    self->begun = true;
+    int error = pthread_create(&self->thread, &on_stack[member], worker, self);
+    if (error != 0) fatal("pthread_create", error);
+}
+
 static void give_turn(unsigned member) {
-    if (sem_post(&turns[member]) != 0) fatal("sem_post", errno);
+    if (!crew.members[member].begun)
+        begin(member);
+    else if (sem_post(&turns[member]) != 0)
+        fatal("sem_post", errno);
 }
 
 /* The n-th of those alive. */
@@ -158,7 +171,6 @@ static void leave(struct member *self) {
 static void *worker(void *argument) {
     struct member *self = argument;
     me = (unsigned)(self - crew.members);
-    wait_turn(me);
     for (;;) {
         while (!self->leaving && !crew.finished && crew.next == me) step();
         if (self->leaving) break;
@@ -173,10 +185,7 @@ static void start_member(struct run *run) {
     unsigned free_place = 1;
     while (free_place < INPUT_MAX_THREADS && crew.members[free_place].alive) free_place++;
     if (free_place == INPUT_MAX_THREADS) return;
-    struct member *member = &crew.members[free_place];
-    *member = (struct member){.alive = true};
-    int error = pthread_create(&member->thread, &on_stack[free_place], worker, member);
-    if (error != 0) fatal("pthread_create", error);
+    crew.members[free_place] = (struct member){.alive = true};
     crew.alive++;
     if (crew.alive > run->threads_most) run->threads_most = crew.alive;
     run_trace(run, free_place);
@@ -234,6 +243,11 @@ static void lead(void) {
 static void dismiss(void) {
     for (unsigned i = 1; i < INPUT_MAX_THREADS; i++) {
         if (!crew.members[i].alive) continue;
+        if (crew.run->over && !crew.members[i].begun) {
+            crew.members[i].alive = false;
+            crew.alive--;
+            continue;
+        }
         crew.members[i].leaving = true;
         crew.members[i].draining = true;
         give_turn(i);
@@ -274,7 +288,7 @@ void crew_run(struct run *run, const struct subject *subject, const struct input
     dispatch_hooks = (struct dispatch_hooks){start_another, end_member, fork_member};
     me = 0;
     crew.run = run;
-    crew.members[0] = (struct member){.alive = true};
+    crew.members[0] = (struct member){.alive = true, .begun = true};
     crew.alive = 1;
     crew.next = crew.keep = crew.schedule = 0;
     crew.to_join = NOBODY;
