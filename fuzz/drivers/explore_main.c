@@ -4,9 +4,9 @@
  *   fuzz_explore [--preemptions N] [--old N] [--runs N] [--list] [NAME…]
  *
  * Unless told otherwise a program is run twice: in all interleavings with 3 preemptions (2 of three
- * threads, and of samples), each load given the newest value; and in all with 2 preemptions in
- * which one load is given each older value that C11 allows. Prints for each how many runs that
- * were, over how many words. Exit status: 0; 1 when one has more runs than --runs allows (100000
+ * threads), each load given the newest value; and in all with 2 preemptions in which one load is
+ * given each older value that C11 allows. Prints for each how many runs that were, over how many
+ * words. Exit status: 0; 1 when one has more runs than --runs allows (100000
  * unless told); a failure ends the process by abort() with the switches that led to it.
  */
 #include <stdio.h>

@@ -197,7 +197,6 @@ void scenario_make(const struct scenario *scenario, struct input *input) {
     }
 }
 
-/* A sample has many places: the walk of the stack. */
 unsigned scenario_preemptions(const struct scenario *scenario) {
-    return scenario->threads == 2 && scenario->life != LIFE_SAMPLED ? 3 : 2;
+    return scenario->threads == 2 ? 3 : 2;
 }
