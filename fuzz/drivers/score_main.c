@@ -105,6 +105,7 @@ int main(int argc, char **argv) {
     uint64_t seed = 1;
     FILE *csv = NULL;
     int at = 1;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a failure's text begins a line */
     for (; at + 1 < argc && strncmp(argv[at], "--", 2) == 0; at += 2) {
         unsigned number = (unsigned)strtoul(argv[at + 1], NULL, 10);
         if (strcmp(argv[at], "--runs") == 0 && number > 0) runs = number;

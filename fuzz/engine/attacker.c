@@ -54,10 +54,15 @@ static void take_like(struct attempt *attempt, const struct input_op *op) {
     if (dead != NULL) take_count(attempt, dead->requested, 1u << op->other % 8);
 }
 
-/* He says: right above the last one. */
+/* He says: right above the last one; or, of a class of its own, at the start of its page. */
 static void take_next(struct attempt *attempt, const struct input_op *op) {
     const struct shadow_block last = attempt->last;
-    (void)op;
+    if (op->other & 1) {
+        uint16_t index = attempt_take(attempt, 1 + op->value % KIB, 0);
+        bool is_first = index != SHADOW_NONE && attempt->last.start % SLOT_SIZE == 0;
+        if (is_first) attempt_reach(attempt, AIM_NEXT);
+        return;
+    }
     if (last.cell == 0) return;
     if (attempt_take(attempt, last.requested, 0) == SHADOW_NONE) return;
     if (attempt->last.start == last.start + last.cell) attempt_reach(attempt, AIM_NEXT);

@@ -18,7 +18,7 @@ enum move {
     MOVE_TAKE = OP_MALLOC,           /* other % 8 == 7: by another thread */
     MOVE_TAKE_LIKE = OP_ALIGNED,     /* of a dangling block's size, 1 << other % 8 of them */
     MOVE_TAKE_MANY = OP_MALLOC_MANY, /* as in the other harnesses */
-    MOVE_NEXT = OP_CALLOC,           /* another like the last; he says where it will be */
+    MOVE_NEXT = OP_CALLOC,           /* like the last; or other & 1: of 1 + value bytes */
     MOVE_GIVE = OP_FREE,
     MOVE_GIVE_MANY =
         OP_FREE_MANY, /* kind % 4: all, those of pick's class, each second, the newest */

@@ -121,9 +121,12 @@ class Place:
         os.makedirs(self.runs, exist_ok=True)
         for name in COPIED:
             source, target = os.path.join(tree, name), os.path.join(self.tree, name)
-            copy = shutil.copytree if os.path.isdir(source) else shutil.copy2
             os.makedirs(self.tree, exist_ok=True)
-            copy(source, target)
+            # with times of now: what an earlier run's last bug was in is built anew
+            if os.path.isdir(source):
+                shutil.copytree(source, target, copy_function=shutil.copy)
+            else:
+                shutil.copy(source, target)
         command = ["cmake", "-S", self.tree, "-B", self.build, "-G", "Ninja",
                    "-DCMAKE_BUILD_TYPE=Release", "-DMOAT_FUZZ=replay", "-DMOAT_WERROR=OFF",
                    "-DCMAKE_C_COMPILER_LAUNCHER=" + os.environ.get("MOAT_COMPILER_LAUNCHER", "")]
