@@ -4,7 +4,7 @@
  *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
  *   fuzz_<harness>_replay --torture [--every N] FILE-OR-FOLDER…
  *   fuzz_<harness>_replay [--kernel] [--single] --speed SECONDS
- *   fuzz_<harness>_replay [--audit] [--scheduler NAME] --search SECONDS [SEED]
+ *   fuzz_<harness>_replay [--audit] [--fresh] [--scheduler NAME] --search SECONDS [SEED]
  *
  * Folders are searched to the bottom, in the order of their names. With --repeat each input runs N
  * times (2 unless told) and its runs must leave the same trace; then once with memory from the
@@ -21,10 +21,11 @@
  * --speed prints how many fresh inputs, of 50 operations where the harness lets that be chosen, run
  * in a second of processor time: as the mutator makes them, and without those operations that stand
  * for up to a thousand (--single: these alone, which is for profilers); with --kernel, with memory
- * from the kernel. --search runs fresh inputs, one after another, until so many seconds of
- * processor time have passed or one fails, which is then in the file found-SEED; --audit: as slowly
- * as inputs are replayed, with the engine looking at itself. --scheduler: raw, pct, walk or random,
- * for virtual threads.
+ * from the kernel. --search runs inputs, one after another, until so many seconds of processor time
+ * have passed or one fails, which is then in the file found-SEED: fresh ones, and as many that come
+ * of one which came by a new pair of places (engine/hunt.h), if the harness has such; --fresh: none
+ * of these. --audit: as slowly as inputs are replayed, with the engine looking at itself.
+ * --scheduler: raw, pct, walk or random, for virtual threads.
  */
 #include <dirent.h>
 #include <signal.h>
@@ -35,6 +36,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "engine/hunt.h"
 #include "engine/input.h"
 #include "engine/run.h"
 #include "engine/schedule.h"
@@ -42,7 +44,7 @@
 #include "harness/harness.h"
 
 static unsigned torture_every = 1, offered;
-static bool only_single, is_audited, is_tortured;
+static bool only_single, is_audited, is_tortured, learns = true;
 static unsigned ran, reported, silent, unread, unstable, repeat = 2;
 static unsigned long faults;
 
@@ -162,7 +164,7 @@ static void one_for_many(struct input *input) {
     }
 }
 
-static uint8_t searched[INPUT_MAX_SIZE];
+static const uint8_t *searched;
 static size_t searched_size;
 static uint64_t searched_seed;
 
@@ -178,12 +180,6 @@ static void keep_searched(int number) {
     raise(number);
 }
 
-static void run_one_of(uint64_t seed, const struct input *input) {
-    searched_seed = seed;
-    searched_size = input_encode(input, searched, sizeof searched);
-    (void)LLVMFuzzerTestOneInput(searched, searched_size);
-}
-
 static void measure(double seconds, bool single, const char *what) {
     enum { INPUTS = 512, OPERATIONS = 50 };
     static uint8_t bytes[INPUTS][INPUT_MAX_SIZE / 4];
@@ -193,7 +189,10 @@ static void measure(double seconds, bool single, const char *what) {
         target_make(&input, i, OPERATIONS);
         if (single) one_for_many(&input);
         sizes[i] = input_encode(&input, bytes[i], sizeof bytes[i]);
-        run_one_of(i, &input);
+        searched = bytes[i];
+        searched_size = sizes[i];
+        searched_seed = i;
+        (void)LLVMFuzzerTestOneInput(bytes[i], sizes[i]);
     }
     unsigned long count = 0;
     double start = processor_seconds(), passed = 0;
@@ -213,16 +212,18 @@ static void leave_replay(void) {
 }
 
 static int search(double seconds, uint64_t seed) {
-    leave_replay();
-    static struct input input;
+    static const struct hunt_source source = {target_make, LLVMFuzzerCustomMutator};
     double start = processor_seconds(), passed = 0;
     unsigned long count = 0;
+    leave_replay();
+    hunt_begin(&source, seed, learns);
     for (; passed < seconds; count++, passed = processor_seconds() - start) {
-        uint64_t number = seed << 32 | count;
-        target_make(&input, number, 0);
-        run_one_of(number, &input);
+        searched_seed = seed << 32 | count;
+        searched = hunt_next(&searched_size);
+        (void)LLVMFuzzerTestOneInput(searched, searched_size);
+        hunt_ran();
     }
-    printf("%lu inputs in %.1f s, none failed\n", count, passed);
+    printf("%lu inputs in %.1f s, %u kept, none failed\n", count, passed, hunt_kept());
     return 0;
 }
 
@@ -260,6 +261,8 @@ int main(int argc, char **argv) {
         } else if (strcmp(argv[i], "--search") == 0 && i + 1 < argc) {
             return search(strtod(argv[i + 1], NULL),
                           i + 2 < argc ? strtoull(argv[i + 2], NULL, 10) : 0);
+        } else if (strcmp(argv[i], "--fresh") == 0) {
+            learns = false;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             run_verbose = true;
         } else if (argv[i][0] == '-') {

@@ -1,7 +1,7 @@
 /*
  * sweep_main: bugs that are planted by rule, one after another, in one binary.
  *
- *   fuzz_sweep [--only KIND] [--seconds S] [--seed N] [--csv FILE] [PLACE...]
+ *   fuzz_sweep [--only KIND] [--hunt | --fresh] [--seconds S] [--seed N] [--csv FILE] [PLACE...]
  *   fuzz_sweep --least N [...] PLACE...
  *   fuzz_sweep --list
  *
@@ -15,10 +15,11 @@
  *   try      a compare-and-exchange that failed says that it did not: a retry that is gone
  *
  * Of an order, a child process first runs each program of fuzz_explore that comes by its place, in
- * all interleavings with 2 preemptions and one old value, plain data watched. Then, and for all
- * else at once, a child runs fresh inputs for S seconds of processor time (10) until one fails:
- * those of `interleave`, with stale reads and plain data watched; for branches and tries by turns
- * with those of `ops` and of `threads`. Places that a few thousand inputs do not come by are left
+ * all interleavings with 2 preemptions and one old value, plain data watched; --hunt and --fresh:
+ * it does not. Then, and for all else at once, a child runs inputs for S seconds of processor time
+ * (10) until one fails: those of `interleave`, with stale reads and plain data watched, fresh and,
+ * but for --fresh, changed; for branches and tries by turns with those of `ops` and of `threads`.
+ * Places that a few thousand inputs do not come by are left
  * out: --list names them. PLACE is part of a file and line, as "heap_pool.c:74". Prints a line for
  * each bug, and how many were found; FILE gets the same as a table: place, kind, change, found (1
  * or 0), seconds, what was said. Exit status: 0, 2 for a usage error. What survives is no failure
@@ -36,6 +37,7 @@
 #include "engine/crew.h"
 #include "engine/dispatch.h"
 #include "engine/explore.h"
+#include "engine/hunt.h"
 #include "engine/mutate.h"
 #include "engine/program.h"
 #include "engine/scenarios.h"
@@ -73,6 +75,7 @@ static unsigned count;
 static struct run run;
 static struct input input;
 static const struct bug *planted;
+static bool learns = true, explores = true;
 
 /* --- The bugs -------------------------------------------------------------------------------- */
 
@@ -207,11 +210,25 @@ static bool note_try(const struct atomic_site *site) {
 
 /* --- Looking for them ------------------------------------------------------------------------ */
 
-static void run_at_once(uint64_t seed) {
+static void make_program(struct input *made, uint64_t seed, unsigned operations) {
     struct rng random = {seed};
-    program_make(&input, &random);
+    program_make(made, &random);
+    (void)operations;
+}
+
+static size_t change_program(uint8_t *bytes, size_t size, size_t max_size, unsigned seed) {
+    return program_mutate_bytes(bytes, size, max_size, seed);
+}
+
+static const struct hunt_source programs = {make_program, change_program};
+
+static void run_at_once(void) {
+    size_t size;
+    const uint8_t *bytes = hunt_next(&size);
+    if (!input_decode(&input, bytes, size)) abort();
     program_adapt(&input);
     team_run(&run, &subject_moat, &input);
+    hunt_ran();
 }
 
 static void run_in_order(uint64_t seed, unsigned threads) {
@@ -227,7 +244,7 @@ static void run_one(uint64_t seed, enum bug_kind kind) {
     unsigned turn = kind == BUG_ORDER ? 0 : (unsigned)(seed % 3);
     team_is_watched = kind == BUG_ORDER;
     if (turn == 0)
-        run_at_once(seed);
+        run_at_once();
     else
         run_in_order(seed, turn == 1 ? 1 : CREW_THREADS);
 }
@@ -236,6 +253,7 @@ static void find_reached(void) {
     views_on_site = note_order;
     harness_on_branch = note_branch;
     harness_on_failed_try = note_try;
+    hunt_begin(&programs, 0, true);
     for (unsigned i = 0; i < WARM_UP_INPUTS; i++) run_one(i, i % 2 == 0 ? BUG_ORDER : BUG_BRANCH);
     team_is_watched = false;
     for (unsigned i = 0; i < scenarios_count; i++) {
@@ -263,7 +281,8 @@ static void search(const struct bug *bug, double seconds, uint64_t seed, int sai
     setrlimit(RLIMIT_CPU, &most);
     alarm((unsigned)seconds * 4 + PATIENCE_SECONDS);
     plant(bug);
-    explore_bug(bug);
+    if (explores) explore_bug(bug);
+    hunt_begin(&programs, seed, learns);
     double start = processor_seconds(RUSAGE_SELF);
     for (uint64_t number = 0; processor_seconds(RUSAGE_SELF) - start < seconds; number++)
         run_one(seed << 32 | number, bug->kind);
@@ -351,6 +370,14 @@ int main(int argc, char **argv) {
         const char *value = first + 1 < argc ? argv[first + 1] : "";
         if (strcmp(argv[first], "--list") == 0) {
             only_list = true;
+            continue;
+        }
+        if (strcmp(argv[first], "--fresh") == 0) {
+            learns = explores = false;
+            continue;
+        }
+        if (strcmp(argv[first], "--hunt") == 0) {
+            explores = false;
             continue;
         }
         if (strcmp(argv[first], "--seconds") == 0)

@@ -12,6 +12,7 @@
 
 #include "engine/child.h"
 #include "engine/dispatch.h"
+#include "engine/feedback.h"
 #include "engine/fiber.h"
 #include "engine/program.h"
 #include "engine/schedule.h"
@@ -94,6 +95,7 @@ static void switch_to(unsigned to) {
     team.switches[team.switch_count % SWITCHES_KEPT].from = from;
     team.switches[team.switch_count % SWITCHES_KEPT].to = to;
     team.switches[team.switch_count++ % SWITCHES_KEPT].site = team.members[from].site;
+    feedback_note(FEEDBACK_SWITCH, team.members[from].site, team.members[to].site);
     views_leave();
     run_leave(team.run, &team.members[from].turn);
     run_enter(team.run, &team.members[to].turn);
@@ -502,6 +504,7 @@ void team_run(struct run *run, const struct subject *subject, const struct input
     uint32_t expected[VIEWS_THREADS] = {0};
     unsigned kind = run_scheduler < 0 ? input->scheduler : (unsigned)run_scheduler;
     bool raw = kind == SCHEDULE_RAW;
+    feedback_begin();
     if (!raw) {
         team_run_with(run, subject, input, &show); /* a block freed twice may end it early */
         for (unsigned i = 0; i < team.threads; i++) expected[i] = team.members[i].points;

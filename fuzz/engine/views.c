@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/feedback.h"
+
 /* Who gives a page of large blocks back looks at all of its map words, 8192 and more. */
 enum { WORDS_SHIFT = 15, WORDS = 1 << WORDS_SHIFT, HISTORY = 6 };
 
@@ -26,11 +28,13 @@ struct store {
 
 struct word {
     const volatile void *address;
-    uint32_t run; /* that it was last used in */
+    const struct atomic_site *writer; /* of the newest value; NULL: it was there */
+    uint32_t run;                     /* that it was last used in */
     uint8_t size;
     uint8_t threads; /* a bit for each that touched it in this run */
     uint8_t before;  /* and in the runs that are remembered */
     uint8_t count;   /* stores kept, the newest last */
+    uint8_t by;      /* the thread of `writer` */
 };
 
 static struct {
@@ -44,6 +48,7 @@ static struct {
     struct view views[VIEWS_THREADS];
     /* The access that was announced last. */
     struct word *word;
+    const struct atomic_site *site;
     unsigned thread;
     uint8_t kind, order;
     bool is_open; /* its store's value is not known yet */
@@ -104,6 +109,7 @@ struct word *views_find(const volatile void *address, unsigned size) {
         word->before |= word->threads;
         word->threads = 0;
         word->count = 0;
+        word->writer = NULL;
     }
     word->run = state.run;
     return word;
@@ -158,6 +164,18 @@ static void add_store(bool release, bool continues) {
     state.is_open = true;
 }
 
+/* The word's newest value was read, or an old one in its place. */
+static void note_read(enum feedback_kind kind) {
+    const struct word *word = state.word;
+    if (word->writer != NULL && word->by != state.thread)
+        feedback_note(kind, word->writer, state.site);
+}
+
+static void note_write(void) {
+    state.word->writer = state.site;
+    state.word->by = (uint8_t)state.thread;
+}
+
 void views_step(unsigned thread, const struct atomic_site *site, struct word *word) {
     views_leave();
     state.word = word;
@@ -168,8 +186,11 @@ void views_step(unsigned thread, const struct atomic_site *site, struct word *wo
     }
     word->threads |= (uint8_t)(1u << thread);
     state.thread = thread;
+    state.site = site;
     state.kind = site->kind;
     state.order = site->order;
+    if (site->kind == ATOMIC_CHANGE || site->kind == ATOMIC_TRY) note_read(FEEDBACK_READ);
+    if (site->kind == ATOMIC_CHANGE || site->kind == ATOMIC_STORE) note_write();
     if (!state.tracks) return;
     if (is_weakened(site)) state.order = state.weak_order;
     uint64_t value = views_native(word->address, word->size);
@@ -199,19 +220,26 @@ static unsigned oldest_visible(const struct word *word, unsigned thread) {
 
 uint64_t views_loaded(uint64_t value) {
     struct word *word = state.word;
-    if (!state.tracks || word == NULL) return value;
+    if (word == NULL) return value;
     unsigned back = 0;
+    if (!state.tracks) {
+        note_read(FEEDBACK_READ);
+        return value;
+    }
     if (state.choose != NULL) {
         unsigned count = word->count - oldest_visible(word, state.thread);
         if (count > 1) back = state.choose(count);
     }
+    note_read(back == 0 ? FEEDBACK_READ : FEEDBACK_READ_OLD);
     struct store *store = &stores_of(word)[word->count - 1 - back];
     read_store(store, acquires(state.order));
     return back == 0 ? value : store->value;
 }
 
 void views_tried(bool exchanged) {
-    if (!state.tracks || state.word == NULL) return;
+    if (state.word == NULL) return;
+    if (exchanged) note_write();
+    if (!state.tracks) return;
     if (exchanged) {
         /* what was seen was replaced, so its value is known already */
         read_store(newest(state.word), acquires(state.order));
