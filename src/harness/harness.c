@@ -36,9 +36,6 @@ struct plan {
 };
 
 static struct {
-    struct range *ranges; /* RANGES_MAX, sorted by start */
-    size_t count;
-    size_t last;              /* a record that was looked for; may be none any more */
     struct plan plans[PLANS]; /* the last is for any memory call */
     uint64_t calls[PLANS];
     uint64_t failures;

@@ -119,8 +119,8 @@ bool guard_charge_matters(void) {
 
 bool guard_may_open_parts(void) {
     bool merge_as_a_whole = ro.options.guards == GUARDS_OFF || may_use_markers();
-    return !merge_as_a_whole || guard_charge_matters() ||
-           atomic_load_relaxed(&ro.region->splits) < ro.mappings_max / SPLITS_FEW_SHARE;
+    return atomic_load_relaxed(&ro.region->splits) < ro.mappings_max / SPLITS_FEW_SHARE ||
+           !merge_as_a_whole || guard_charge_matters(); /* asks the kernel: last */
 }
 
 /* A segment's tail is its guard alone. */
