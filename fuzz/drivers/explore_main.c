@@ -6,7 +6,7 @@
  * Unless told otherwise a program is run twice: in all interleavings with 3 preemptions (2 of three
  * threads), each load given the newest value; and in all with 2 preemptions in which one load is
  * given each older value that C11 allows. Prints for each how many runs that were, over how many
- * words. Exit status: 0; 1 when one has more runs than --runs allows (100000
+ * words. Exit status: 0; 1 when one has more runs than --runs allows (200000
  * unless told); a failure ends the process by abort() with the switches that led to it.
  */
 #include <stdio.h>
@@ -16,7 +16,7 @@
 #include "engine/explore.h"
 #include "engine/scenarios.h"
 
-enum { RUNS_MAX = 100000 };
+enum { RUNS_MAX = 200000 };
 
 static struct run run;
 static struct input input;

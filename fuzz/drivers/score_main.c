@@ -8,7 +8,8 @@
  * their aims. A line for each says how many reached the aim, the chance with its 95 % interval
  * (Wilson's), how many were stopped, and the median of the moves from the first wrong one until
  * then. Exit status: 0; 1 when even the lower end of an interval is above what SECURITY.md
- * promises; an aim that must never be reached ends the process by abort(). The test fuzz.score.
+ * promises; 2 for wrong use; an aim that must never be reached ends the process by abort(). The
+ * test fuzz.score.
  */
 #include <math.h>
 #include <stdio.h>
@@ -100,11 +101,31 @@ static bool is_wanted(const char *name, int argc, char **argv, int first) {
     return wanted;
 }
 
+static bool is_option(const char *text) {
+    static const char *const options[] = {"--runs", "--drawn", "--seed", "--csv"};
+    for (unsigned i = 0; i < sizeof options / sizeof *options; i++)
+        if (strcmp(text, options[i]) == 0) return true;
+    return false;
+}
+
+static bool is_exploit(const char *name) {
+    for (unsigned i = 0; i < exploit_count; i++)
+        if (strcmp(exploits[i].name, name) == 0) return true;
+    return false;
+}
+
+static int usage(const char *program) {
+    fprintf(stderr, "usage: %s [--runs N] [--drawn N] [--seed S] [--csv FILE] [EXPLOIT...]\n",
+            program);
+    return 2;
+}
+
 int main(int argc, char **argv) {
     unsigned runs = 200, drawn = 1000, more = 0;
     uint64_t seed = 1;
     FILE *csv = NULL;
     int at = 1;
+    bool is_right = true;
     setvbuf(stdout, NULL, _IOLBF, 0); /* a failure's text begins a line */
     for (; at + 1 < argc && strncmp(argv[at], "--", 2) == 0; at += 2) {
         unsigned number = (unsigned)strtoul(argv[at + 1], NULL, 10);
@@ -112,7 +133,10 @@ int main(int argc, char **argv) {
         if (strcmp(argv[at], "--drawn") == 0) drawn = number;
         if (strcmp(argv[at], "--seed") == 0) seed = number;
         if (strcmp(argv[at], "--csv") == 0) csv = fopen(argv[at + 1], "w");
+        is_right &= is_option(argv[at]) && (csv != NULL || strcmp(argv[at], "--csv") != 0);
     }
+    for (int i = at; i < argc; i++) is_right &= is_exploit(argv[i]);
+    if (!is_right) return usage(argv[0]);
     if (csv != NULL)
         fprintf(csv, "exploit,aim,level,tried,reached,low,high,stopped,moves,promised\n");
     for (unsigned i = 0; i < exploit_count; i++)

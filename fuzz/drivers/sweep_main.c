@@ -14,17 +14,17 @@
  *   branch   the program goes on as if the rare thing had not come about: a check that is gone
  *   try      a compare-and-exchange that failed says that it did not: a retry that is gone
  *
- * Of an order, a child process first runs each program of fuzz_explore that comes by its place, in
- * all interleavings with 2 preemptions and one old value, plain data watched; --hunt and --fresh:
- * it does not. Then, and for all else at once, a child runs inputs for S seconds of processor time
- * (10) until one fails: those of `interleave`, with stale reads and plain data watched, fresh and,
- * but for --fresh, changed; for branches and tries by turns with those of `ops` and of `threads`.
- * Places that a few thousand inputs do not come by are left
- * out: --list names them. PLACE is part of a file and line, as "heap_pool.c:74". Prints a line for
- * each bug, and how many were found; FILE gets the same as a table: place, kind, change, found (1
- * or 0), seconds, what was said. Exit status: 0, 2 for a usage error. What survives is no failure
- * of this program, and explained in doc/fuzzing.md; but with --least, which takes its places as
- * they are, it is 1 if fewer than N are found.
+ * Of an order, a child process first runs each program of fuzz_explore whose first runs come by
+ * it, in all interleavings with 2 preemptions and one old value, plain data watched; --hunt and
+ * --fresh: it does not. Then, and for all else at once, a child runs inputs for S seconds of
+ * processor time (10) until one fails: those of `interleave`, with stale reads and plain data
+ * watched, fresh and, but for --fresh, changed; for branches and tries by turns with those of `ops`
+ * and of `threads`. Places that a few thousand inputs do not come by are left out: --list names
+ * them. PLACE is part of a file and line, as "heap_pool.c:74". Prints a line for each bug, and how
+ * many were found; FILE gets the same as a table: place, kind, change, found (1 or 0), seconds,
+ * what was said. Exit status: 0, 2 for a usage error. What survives is no failure of it, and
+ * explained in doc/fuzzing.md; but with --least, which takes its places as they are, it is 1 if
+ * fewer than N are found.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -49,7 +49,8 @@ enum {
     SAID_MAX = 90,
     WARM_UP_INPUTS = 3000,
     WARM_UP_RUNS = 300, /* of each scenario */
-    RUNS_MAX = 30000,
+    RUNS_MAX = 100000,
+    EXIT_NOT_ALL = 3,
     CREW_THREADS = 3,
     /* Beyond its processor time, for the scenarios, or one run that does not end. */
     EXPLORE_SECONDS = 120,
@@ -174,15 +175,14 @@ static bool explore_scenario(unsigned number, struct explore_bounds bounds) {
     return explore(&run, &subject_moat, &input, bounds).complete;
 }
 
-/* Those that come by the place, which says less of the others than of it. */
-static void explore_bug(const struct bug *bug) {
+/* Returns whether all was run of each that comes by the place. */
+static bool explore_bug(const struct bug *bug) {
     static const struct explore_bounds bounds = {.preemptions = 2, .old = 1, .runs = RUNS_MAX};
+    bool complete = true;
     team_is_watched = true;
-    for (unsigned i = 0; i < scenarios_count; i++) {
-        if (!(bug->scenarios >> i & 1)) continue;
-        fprintf(stderr, "sweep: scenario %s\n", scenarios[i].name);
-        if (!explore_scenario(i, bounds)) fprintf(stderr, "sweep: not all\n");
-    }
+    for (unsigned i = 0; i < scenarios_count; i++)
+        if (bug->scenarios >> i & 1) complete &= explore_scenario(i, bounds);
+    return complete;
 }
 
 /* --- Which of them are ever come by ---------------------------------------------------------- */
@@ -279,14 +279,14 @@ static void search(const struct bug *bug, double seconds, uint64_t seed, int sai
     setpgid(0, 0);
     dup2(said, STDERR_FILENO);
     setrlimit(RLIMIT_CPU, &most);
-    alarm((unsigned)seconds * 4 + PATIENCE_SECONDS);
+    alarm(((unsigned)seconds + EXPLORE_SECONDS) * 4 + PATIENCE_SECONDS);
     plant(bug);
-    if (explores) explore_bug(bug);
+    bool complete = !explores || bug->kind != BUG_ORDER || explore_bug(bug);
     hunt_begin(&programs, seed, learns);
     double start = processor_seconds(RUSAGE_SELF);
     for (uint64_t number = 0; processor_seconds(RUSAGE_SELF) - start < seconds; number++)
         run_one(seed << 32 | number, bug->kind);
-    _exit(0);
+    _exit(complete ? 0 : EXIT_NOT_ALL);
 }
 
 /* What the child said first about its failure, or by which signal it ended. */
@@ -323,7 +323,9 @@ static bool try_bug(const struct bug *bug, double seconds, uint64_t seed, FILE *
     if (child < 0 || waitpid(child, &status, 0) != child) abort();
     kill(-child, SIGKILL); /* children of a fork that hang */
     double took = processor_seconds(RUSAGE_CHILDREN) - before;
-    bool found = status != 0;
+    bool not_all = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NOT_ALL;
+    bool found = status != 0 && !not_all;
+    if (not_all) snprintf(text, sizeof text, "(not all was run)");
     if (found) first_words(fileno(said), status, text);
     fclose(said);
     describe(bug, change);

@@ -1,8 +1,10 @@
 /*
  * explore: every interleaving of a small program. See the header.
  *
- * The path holds a node for each place where more than one thread could go on. What a thread that
- * has not begun, or makes a system call, will touch is unknown, so it is independent of nothing.
+ * The path holds a node for each place where more than one thread could go on, and one for each
+ * load that may be given an old value. What a thread that has not begun, makes a system call, or is
+ * between two operations, will touch is unknown, so it is independent of nothing: which block an
+ * operation is about depends on what others have returned by then.
  */
 #include "engine/explore.h"
 
@@ -98,6 +100,7 @@ static unsigned choose_value(void *context, unsigned count) {
     if (search.depth == DEPTH_MAX) return 0;
     if (search.depth == search.length) new_node()->values = (uint8_t)count;
     const struct node *node = &search.path[search.depth++];
+    if (search.depth > search.deepest) search.deepest = search.depth;
     return node->chosen < count ? node->chosen : 0;
 }
 
@@ -130,8 +133,10 @@ static bool backtrack(void) {
 
 struct explore_result explore(struct run *run, const struct subject *subject,
                               const struct input *input, struct explore_bounds bounds) {
-    struct team_plan plan = {
-        .next = choose, .yield = choose, .value = bounds.old != 0 ? choose_value : NULL};
+    struct team_plan plan = {.next = choose,
+                             .yield = choose,
+                             .value = bounds.old != 0 ? choose_value : NULL,
+                             .between = true};
     struct explore_result result = {0, 0, 0, true};
     search.bounds = bounds;
     search.length = search.deepest = 0;
@@ -152,5 +157,6 @@ struct explore_result explore(struct run *run, const struct subject *subject,
         result.shared = shared;
     }
     result.deepest = search.deepest;
+    result.complete &= search.deepest < DEPTH_MAX;
     return result;
 }

@@ -24,8 +24,8 @@ struct explore_bounds {
 struct explore_result {
     uint64_t runs;
     unsigned shared;  /* words that several threads touch */
-    unsigned deepest; /* places to switch in one run */
-    bool complete;    /* false: there were more than `bounds.runs` */
+    unsigned deepest; /* places to switch, and loads with a choice, in one run */
+    bool complete;    /* false: there were more than `bounds.runs`, or a run was too deep */
 };
 
 struct explore_result explore(struct run *run, const struct subject *subject,

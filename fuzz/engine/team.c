@@ -387,8 +387,13 @@ static void carry_out(unsigned index) {
 static void thread_main(unsigned number) {
     const struct input *input = team.run->input;
     struct member *member = &team.members[number - 1];
-    for (unsigned i = input->prologue; i < input->op_count && !team.run->over; i++)
-        if (program_thread_of(input, &input->ops[i]) == team.self) carry_out(i);
+    bool first = true;
+    for (unsigned i = input->prologue; i < input->op_count && !team.run->over; i++) {
+        if (program_thread_of(input, &input->ops[i]) != team.self) continue;
+        if (!first && team.plan->between) pause_between();
+        first = false;
+        if (!team.run->over) carry_out(i);
+    }
     if (team.run->over) fiber_switch(0);
     team.ready &= ~(1u << team.self);
     member->pending = (struct team_access){NULL, false};

@@ -32,6 +32,7 @@ struct team_plan {
     /* Which of `count` values a load is given; 0: the newest. NULL: always that. */
     unsigned (*value)(void *context, unsigned count);
     void *context;
+    bool between;    /* asked between two operations of a thread as well */
     bool everywhere; /* asked at every word, not only at those that are shared */
     bool keep;       /* which words were shared in the run before is remembered */
 };
