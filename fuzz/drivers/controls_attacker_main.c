@@ -12,6 +12,7 @@
 #include "base/base.h"
 #include "engine/control.h"
 #include "engine/exploits.h"
+#include "engine/wanted.h"
 #include "heap/freelist.h"
 
 enum { NOW_AND_THEN = 7, INPUTS_MAX = 20000, ATTEMPTS = 2, WORD = sizeof(uint64_t) };
@@ -271,9 +272,7 @@ static void search(const void *argument) {
 int main(int argc, char **argv) {
     unsigned missed = 0;
     for (unsigned i = 0; i < CONTROLS; i++) {
-        bool wanted = argc == 1;
-        for (int at = 1; at < argc; at++) wanted |= strcmp(argv[at], controls[i].name) == 0;
-        if (wanted)
+        if (is_wanted(controls[i].name, argv + 1, argc - 1))
             missed += !control_finds(controls[i].name, controls[i].says, "", search, &controls[i]);
     }
     return missed > 0;

@@ -25,6 +25,7 @@
 #include "engine/team.h"
 #include "engine/texts.h"
 #include "engine/units.h"
+#include "engine/wanted.h"
 #include "heap/freelist.h"
 #include "heap/heap.h"
 #include "meta/canary.h"
@@ -660,9 +661,7 @@ static void search(const void *argument) {
 int main(int argc, char **argv) {
     unsigned missed = 0;
     for (unsigned i = 0; i < CONTROLS; i++) {
-        bool wanted = argc == 1;
-        for (int at = 1; at < argc; at++) wanted |= strcmp(argv[at], controls[i].name) == 0;
-        if (wanted)
+        if (is_wanted(controls[i].name, argv + 1, argc - 1))
             missed += !control_finds(controls[i].name, controls[i].says, controls[i].at, search,
                                      &controls[i]);
     }

@@ -15,17 +15,12 @@
 
 #include "engine/explore.h"
 #include "engine/scenarios.h"
+#include "engine/wanted.h"
 
 enum { RUNS_MAX = 200000 };
 
 static struct run run;
 static struct input input;
-
-static bool is_wanted(const char *name, char **names, int count) {
-    for (int i = 0; i < count; i++)
-        if (strcmp(names[i], name) == 0) return true;
-    return count == 0;
-}
 
 /* Returns whether that were all runs. */
 static bool explore_scenario(const struct scenario *scenario, struct explore_bounds bounds) {

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "engine/exploits.h"
+#include "engine/wanted.h"
 
 static struct run run;
 static struct attempt attempt;
@@ -95,12 +96,6 @@ static void try_drawn(FILE *csv, bool is_strict, unsigned programs, uint64_t see
     for (enum aim aim = 0; aim < AIMS; aim++) print(csv, "drawn", aim, is_strict, EXPLOIT_MAY);
 }
 
-static bool is_wanted(const char *name, int argc, char **argv, int first) {
-    bool wanted = first == argc;
-    for (int i = first; i < argc; i++) wanted |= strcmp(argv[i], name) == 0;
-    return wanted;
-}
-
 static bool is_option(const char *text) {
     static const char *const options[] = {"--runs", "--drawn", "--seed", "--csv"};
     for (unsigned i = 0; i < sizeof options / sizeof *options; i++)
@@ -140,7 +135,7 @@ int main(int argc, char **argv) {
     if (csv != NULL)
         fprintf(csv, "exploit,aim,level,tried,reached,low,high,stopped,moves,promised\n");
     for (unsigned i = 0; i < exploit_count; i++)
-        for (unsigned strict = 0; strict < 2 && is_wanted(exploits[i].name, argc, argv, at);
+        for (unsigned strict = 0; strict < 2 && is_wanted(exploits[i].name, argv + at, argc - at);
              strict++)
             more += !try_exploit(csv, &exploits[i], strict, runs, seed);
     for (unsigned strict = 0; strict < 2 && drawn > 0 && at == argc; strict++)

@@ -9,29 +9,16 @@
 
 #include "engine/mutate.h"
 #include "engine/program.h"
-#include "engine/target.h"
 #include "engine/team.h"
 
-static struct run run;
-static struct input input;
-
-/* An empty run: what happens once in a process happens here and not in the first input. */
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    uint8_t bytes[INPUT_HEADER_SIZE];
-    team_is_watched = AT_ONCE_IS_WATCHED;
-    input = (struct input){.threads = 2};
-    LLVMFuzzerTestOneInput(bytes, input_encode(&input, bytes, sizeof bytes));
-    return 0;
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (!input_decode(&input, data, size)) return -1;
-    program_adapt(&input);
-    team_run(&run, &subject_moat, &input);
-    return 0;
-}
+#define FRESH_THREADS 2
+#define RUN_PREPARE() (void)(team_is_watched = AT_ONCE_IS_WATCHED)
+#define RUN_INPUT(run, input)                                                                      \
+    do {                                                                                           \
+        program_adapt(input);                                                                      \
+        team_run((run), &subject_moat, (input));                                                   \
+    } while (0)
+#include "engine/runs.h"
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
     return program_mutate_bytes(data, size, max_size, seed);
@@ -47,8 +34,5 @@ void target_make(struct input *made, uint64_t seed, unsigned operations) {
     program_make(made, &random);
     (void)operations; /* a program of these has as many as its threads need */
 }
-uint64_t target_trace(void) { return run.trace; }
-int target_reported(void) { return run.reported; }
-uint64_t target_failures(void) { return run.failures; }
 
 #endif

@@ -1,0 +1,42 @@
+/*
+ * runs: what target.h asks for, of a harness whose input is one `struct run`.
+ *
+ * The harness defines before how an input is run, RUN_INPUT(run, input), the threads of an empty
+ * one, FRESH_THREADS, and what comes before the first, RUN_PREPARE(), if anything does. How inputs
+ * are made is in operations.h, and for threads that run at once in at_once.h.
+ */
+#ifndef ENGINE_RUNS_H
+#define ENGINE_RUNS_H
+
+#include "engine/run.h"
+#include "engine/target.h"
+
+#ifndef RUN_PREPARE
+#define RUN_PREPARE() ((void)0)
+#endif
+
+static struct run run;
+static struct input input;
+
+/* An empty run: what happens once in a process happens here and not in the first input. */
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    uint8_t bytes[INPUT_HEADER_SIZE];
+    (void)argc;
+    (void)argv;
+    RUN_PREPARE();
+    input = (struct input){.threads = FRESH_THREADS};
+    LLVMFuzzerTestOneInput(bytes, input_encode(&input, bytes, sizeof bytes));
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (!input_decode(&input, data, size)) return -1;
+    RUN_INPUT(&run, &input);
+    return 0;
+}
+
+uint64_t target_trace(void) { return run.trace; }
+int target_reported(void) { return run.reported; }
+uint64_t target_failures(void) { return run.failures; }
+
+#endif
