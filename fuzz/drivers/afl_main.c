@@ -43,7 +43,6 @@ int main(int argc, char **argv) {
     __AFL_INIT();
     const uint8_t *bytes = __AFL_FUZZ_TESTCASE_BUF;
     while (__AFL_LOOP(INPUTS_PER_PROCESS)) {
-        feedback_begin();
         LLVMFuzzerTestOneInput(bytes, (size_t)__AFL_FUZZ_TESTCASE_LEN);
         feedback_for_each(take_edge, NULL);
     }

@@ -79,7 +79,7 @@ static void new_switch(unsigned self, unsigned ready) {
     for (unsigned i = 0; i < VIEWS_THREADS; i++) node->next[i] = team_pending(i);
     if (node->switched != 0) node->sleep = (uint8_t)sleep_after(&search.path[node->switched - 1]);
     unsigned open = open_choices(node);
-    /* nothing new lies ahead: the run goes on to its end, and nothing else is tried in it */
+    /* nothing new lies ahead, but for what the bound on preemptions has cut off elsewhere */
     if (open == 0) node->done = node->ready;
     if (open == 0) open = ready;
     node->chosen = (uint8_t)(open >> self & 1 ? self : (unsigned)__builtin_ctz(open));

@@ -5,21 +5,17 @@
 
 #include <stddef.h>
 
-/* A name that libFuzzer gives. Volatile: nothing here reads them. */
+/* A name that libFuzzer gives, which reads them and clears them before an input. */
 static volatile uint8_t counters[FEEDBACK_PAIRS]
     __attribute__((section("__libfuzzer_extra_counters"), used));
 
 static struct {
     uint16_t pairs[FEEDBACK_PAIRS];
     unsigned count;
-    uint8_t seen[FEEDBACK_PAIRS];
 } noted;
 
 void feedback_begin(void) {
-    for (unsigned i = 0; i < noted.count; i++) {
-        counters[noted.pairs[i]] = 0;
-        noted.seen[noted.pairs[i]] = 0;
-    }
+    for (unsigned i = 0; i < noted.count; i++) counters[noted.pairs[i]] = 0;
     noted.count = 0;
 }
 
@@ -33,8 +29,7 @@ void feedback_note(enum feedback_kind kind, const struct atomic_site *one,
                    const struct atomic_site *other) {
     uint64_t key = ((uint64_t)number_of(one) << 32 | number_of(other)) + (unsigned)kind;
     unsigned pair = (unsigned)(key * 0x9e3779b97f4a7c15u >> 50);
-    if (noted.seen[pair] == 0) noted.pairs[noted.count++] = (uint16_t)pair;
-    noted.seen[pair] = 1;
+    if (counters[pair] == 0) noted.pairs[noted.count++] = (uint16_t)pair;
     if (counters[pair] != UINT8_MAX) counters[pair]++;
 }
 

@@ -6,8 +6,8 @@
  * whether it was given the newest value or an old one; and of a switch the place before which one
  * thread stopped and the place before which the next goes on. Each pair has a counter, by hash.
  *
- * Whoever runs an input calls feedback_begin() first. libFuzzer finds the counters by their
- * section; whoever else drives a harness reads what feedback_for_each() names.
+ * Each run of an input begins anew (team_run). libFuzzer finds the counters by their section;
+ * whoever else drives a harness reads what feedback_for_each() names.
  */
 #ifndef ENGINE_FEEDBACK_H
 #define ENGINE_FEEDBACK_H
