@@ -1,1 +1,1 @@
-"""The real programs of run-programs: their inputs, their commands, the two servers."""
+"""The real programs of run-programs: their inputs, their commands, the servers."""

@@ -56,6 +56,66 @@ def sql(path, scale):
                    "SELECT count(*), sum(length(note)) FROM purchase;\n")
 
 
+def text_of(rng, names, most):
+    return " ".join(rng.choices(names, k=rng.randint(0, most)))
+
+
+def statements(path, scale):
+    """For a database's server, in the words that mariadb and postgres share: tables are made anew
+    and filled, rows looked up, changed and deleted by their keys."""
+    rng = dice()
+    names = words(rng, 3000)
+    rows = count(20000, scale)
+    lines = ["DROP TABLE IF EXISTS purchase;", "DROP TABLE IF EXISTS customer;",
+             "CREATE TABLE customer(id INT PRIMARY KEY, name VARCHAR(80), city VARCHAR(20));",
+             "CREATE TABLE purchase(id INT PRIMARY KEY, customer INT, item VARCHAR(20), price INT, "
+             "note VARCHAR(400));"]
+    for first in range(0, rows, 100):
+        lines.append("INSERT INTO purchase VALUES %s;" % ",".join(
+            "(%d,%d,'%s',%d,'%s')" % (number, rng.randrange(rows // 10), names[rng.randrange(400)],
+                                      rng.randrange(10000), text_of(rng, names, 30))
+            for number in range(first, first + 100)))
+    for first in range(0, rows // 10, 100):
+        lines.append("INSERT INTO customer VALUES %s;" % ",".join(
+            "(%d,'%s','%s')" % (number, text_of(rng, names, 5), names[rng.randrange(100)])
+            for number in range(first, first + 100)))
+    lines += ["CREATE INDEX by_customer ON purchase(customer);",
+              "CREATE INDEX by_item ON purchase(item, price);"]
+    for _ in range(count(8000, scale)):
+        number = rng.randrange(rows)
+        lines.append(rng.choice([
+            "SELECT name, item, note FROM customer c JOIN purchase p ON p.customer = c.id "
+            "WHERE p.id = %d;" % number,
+            "SELECT count(*), sum(price) FROM purchase WHERE customer = %d;" % (number // 10),
+            "UPDATE purchase SET note = concat('seen ', substr(note, 1, 300)) WHERE id = %d;"
+            % number,
+            "DELETE FROM purchase WHERE id = %d;" % number,
+            "INSERT INTO customer VALUES(%d,'%s','new');" % (rows + len(lines),
+                                                             text_of(rng, names, 5))]))
+    with open(path, "w") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+def questions(path, scale):
+    """Sorts, joins and groups over the tables of statements()."""
+    rng = dice()
+    lines = []
+    for _ in range(count(2, scale)):
+        least = rng.randrange(2000)
+        lines += [
+            "SELECT city, count(*), sum(price) FROM customer c "
+            "JOIN purchase p ON p.customer = c.id WHERE price > %d "
+            "GROUP BY city ORDER BY city;" % least,
+            "SELECT item, count(DISTINCT customer), max(note) FROM purchase GROUP BY item "
+            "HAVING count(*) > 3 ORDER BY item;",
+            "SELECT upper(note), replace(note, 'a', 'bb') FROM purchase WHERE price > %d "
+            "ORDER BY reverse(note), id LIMIT 500;" % least,
+            "SELECT count(*) FROM purchase a JOIN purchase b ON a.customer = b.customer "
+            "WHERE a.price < b.price;"]
+    with open(path, "w") as file:
+        file.write("\n".join(lines) + "\n")
+
+
 def c_function(rng, number, fields):
     """A function with a loop, a switch, an array of its own and calls of earlier functions."""
     lines = ["static int work_%d(struct record_%d *records, int count, int seed) {" % (

@@ -5,7 +5,7 @@ A program is run once per call of run(allocator, directory): a dictionary of mea
 cpu_s, peak_kib, mean_kib, minor_faults) and a digest of what it put out, which must be the same on
 every allocator. A run that fails, or in which the allocator's library was not mapped, ends the
 runner with a message: it is never a figure. Inputs come from inputs.py, the scripts of the
-interpreters lie beside it; the two servers are in servers.py.
+interpreters lie beside it; servers are in stores.py and web.py.
 """
 
 import hashlib
@@ -140,13 +140,13 @@ class GitGc(Program):
 
 
 def table():
-    """Every program, in the order of the tables. servers.py is imported here: its classes derive
-    from Program."""
-    from programs import servers  # pylint: disable=import-outside-toplevel
+    """Every program, in the order of the tables. The servers are imported here: their classes
+    derive from Program."""
+    from programs import stores, web  # pylint: disable=import-outside-toplevel
 
     compile_c = ["-O2", "-S", "-w", "-x", "c", "source.c", "-o", "-"]
     return [
-        servers.Redis(),
+        stores.Redis(),
         Program("sqlite3", {"sqlite3": "sqlite3"}, ["-batch", ":memory:", ".read rows.sql"],
                 [(inputs.sql, "rows.sql")]),
         Workload("python3", {"python3": "python3"}, "mix.py", 45,
@@ -166,7 +166,12 @@ def table():
         Program("z3", {"z3": "z3"}, ["-smt2", "holes.smt2"], [(inputs.pigeonholes, "holes.smt2")]),
         Program("xz", {"xz": "xz-utils"}, ["-T2", "-1", "--stdout", "--keep", "text"],
                 [(inputs.text, "text")], into="text.xz"),
-        servers.Nginx(),
+        web.Nginx(),
+        web.PhpFpm(),
+        web.Haproxy(),
+        stores.Memcached(),
+        stores.Mariadb(),
+        stores.Postgres(),
     ]
 
 
