@@ -148,11 +148,15 @@ static void prepare_run(uintptr_t run, const void *context) {
     canary_fill(run, block + request->size, run + request->bytes);
 }
 
-static void *guarded_block(size_t size, size_t alignment, enum family family) {
+/* huge_alloc_again or huge_alloc_exact. */
+typedef void *huge_source(size_t bytes, size_t alignment,
+                          void (*prepare)(uintptr_t run, const void *context), const void *context);
+
+static void *guarded_block(huge_source *source, size_t size, size_t alignment, enum family family) {
     size_t bytes = round_up(size, ro.os_page);
     size_t lead = round_down(bytes - size, alignment > GRANULE ? alignment : GRANULE);
     struct guarded_request request = {size, bytes, lead, family};
-    uintptr_t run = (uintptr_t)huge_alloc_exact(bytes, alignment, prepare_run, &request);
+    uintptr_t run = (uintptr_t)source(bytes, alignment, prepare_run, &request);
     return run != 0 ? (void *)(run + lead) : NULL;
 }
 
@@ -176,17 +180,18 @@ void *strict_block(size_t size, size_t alignment, enum family family) {
     uint32_t size_class = class_for(size, alignment);
     void *block = NULL;
     bool fits = size_class != SIZE_CLASS_NONE;
-    if (!fits || (size >= GUARDED_FROM && may_have_run()))
-        block = guarded_block(size, alignment, family);
+    if (size >= GUARDED_FROM) block = guarded_block(huge_alloc_again, size, alignment, family);
+    if (block == NULL && (!fits || (size >= GUARDED_FROM && may_have_run())))
+        block = guarded_block(huge_alloc_exact, size, alignment, family);
     if (fits && block == NULL) block = block_of_class(size, size_class, family);
     /* what was found on the way may do for a run of its own, which takes less than a page */
     if (fits && block == NULL && size >= GUARDED_FROM)
-        block = guarded_block(size, alignment, family);
+        block = guarded_block(huge_alloc_exact, size, alignment, family);
     if (fits && block == NULL) region_explain_failure(SEGMENT_SIZE);
     if (fits || block != NULL) return block;
     /* more than there are addresses for: nothing that is given back could help */
     if (size <= ro.region_span && find_more_memory())
-        block = guarded_block(size, alignment, family);
+        block = guarded_block(huge_alloc_exact, size, alignment, family);
     if (block == NULL) region_explain_failure(size);
     return block;
 }
@@ -352,11 +357,18 @@ static bool free_in_page(const struct target *target, const struct freeing *how,
     return true;
 }
 
+/* A thread without a heap has no generator: then of the block's address and life what nobody knows
+   who does not know the key. It is no block's canary, since it is of no block's address. */
+static uint64_t draw(const struct target *target, struct heap *heap) {
+    if (heap != NULL) return random_next(heap_random(heap));
+    return canary_of(target->base ^ target->found.word);
+}
+static_assert(OWNER_HUGE % GRANULE != 0, "what is hashed is no address of a block");
+
 static bool free_huge(const struct target *target, const struct freeing *how, struct heap *heap) {
     if (!huge_claim(target->found.segment, target->found.word)) return false;
     if (!check_freeing(target, how)) return true;
-    huge_close(target->found.segment, target->found.word,
-               heap != NULL ? random_next(heap_random(heap)) : 0);
+    huge_close(target->found.segment, target->found.word, draw(target, heap));
     return true;
 }
 

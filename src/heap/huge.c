@@ -75,9 +75,17 @@ static void close_run(uint32_t index, const struct guarded *guarded) {
         region_owe(index, guarded->run);
 }
 
+/* Without memory, and as what belongs to nobody is. */
+static bool is_closed(const struct guarded *guarded) {
+    return guarded->bytes == 0 && guarded->means != GUARD_COVERED;
+}
+
 MOAT_NOINLINE static void give_run(const struct huge_entry *entry) {
     count_bytes(0, entry->guarded.bytes);
-    close_run(entry->index, &entry->guarded);
+    if (is_closed(&entry->guarded))
+        region_give(entry->index, entry->guarded.run);
+    else
+        close_run(entry->index, &entry->guarded);
 }
 
 static uint32_t units_of(size_t bytes) { return (uint32_t)(bytes >> SLOT_SHIFT); }
@@ -106,6 +114,7 @@ static void update_next_purge(struct huge_state *huge, uint64_t now) {
 static struct huge_entry take_entry(struct huge_state *huge, struct huge_entry *entry) {
     struct huge_entry taken = *entry;
     huge->cached -= taken.guarded.bytes;
+    huge->covered -= taken.guarded.means == GUARD_COVERED;
     *entry = huge->cache[--huge->entries];
     return taken;
 }
@@ -159,12 +168,10 @@ static bool cache_put(struct huge_entry entry, uint64_t now) {
     return fits;
 }
 
-bool huge_purge(bool force, uint64_t now) {
+/* Takes one that is due; force: any. */
+static bool take_due(bool force, uint64_t now, struct huge_entry *due) {
     struct huge_state *huge = ro.huge;
-    uint64_t next = atomic_load_relaxed(&huge->next_purge);
-    if (next == UINT64_MAX || (!force && now < next)) return false;
-    struct huge_entry due[HUGE_CACHE_ENTRIES];
-    int count = 0;
+    bool any = false;
     /* who looks in passing waits for nobody */
     if (force)
         locks_acquire(LOCK_HUGE_CACHE);
@@ -172,15 +179,25 @@ bool huge_purge(bool force, uint64_t now) {
         return false;
     if (!force) keeping_observe(&huge->keeping, units_of(bytes_in_use(huge)), now);
     bool kept = !force && keeps(huge, now);
-    for (uint32_t i = kept ? 0 : huge->entries; i-- > 0 && (force || count == 0);) {
-        if (!force && now < huge->cache[i].purge_at) continue;
-        keeping_gave(&huge->keeping, units_of(huge->cache[i].guarded.bytes), now);
-        due[count++] = take_entry(huge, &huge->cache[i]);
+    for (uint32_t i = kept ? 0 : huge->entries; i-- > 0 && !any;) {
+        any = force || now >= huge->cache[i].purge_at;
+        if (any) *due = take_entry(huge, &huge->cache[i]);
     }
+    if (any) keeping_gave(&huge->keeping, units_of(due->guarded.bytes), now);
     update_next_purge(huge, now);
     locks_release(LOCK_HUGE_CACHE);
-    for (int i = 0; i < count; i++) give_run(&due[i]);
-    return count > 0;
+    return any;
+}
+
+/* What comes meanwhile is not waited for. */
+bool huge_purge(bool force, uint64_t now) {
+    uint64_t next = atomic_load_relaxed(&ro.huge->next_purge);
+    struct huge_entry due;
+    uint32_t count = 0;
+    if (next == UINT64_MAX || (!force && now < next)) return false;
+    for (; count < (force ? HUGE_WAITING_MAX : 1u) && take_due(force, now, &due); count++)
+        give_run(&due);
+    return count != 0;
 }
 
 /* Replaces the memory of a cached run by such as was never touched; false: it was given back. */
@@ -377,38 +394,85 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
 /* Milliseconds that the addresses of a freed block stay inaccessible. */
 #define CLOSED_TIME 1000u
 
-/* Puts a run without memory among those that wait, in place of one drawn by chance if there is no
-   room: true, and that is `entry` now. */
-static bool keep_closed(struct huge_entry *entry, uint64_t now, uint64_t chance) {
+/* Puts a closed run among those that wait, in the place of one drawn by chance; that one is last
+   now, or, if there is no room, `entry`: true. So who takes the last one takes any of the others
+   with the same chance, and not the one that has just come. */
+static bool keep_closed(struct huge_entry *entry, uint64_t chance) {
     struct huge_state *huge = ro.huge;
-    struct huge_entry out = {0};
+    struct huge_entry come = *entry;
     locks_acquire(LOCK_HUGE_CACHE);
-    bool full = huge->entries == HUGE_CACHE_ENTRIES;
-    if (full) out = take_entry(huge, &huge->cache[chance % HUGE_CACHE_ENTRIES]);
-    huge->cache[huge->entries++] = *entry;
-    update_next_purge(huge, now);
+    uint32_t others = huge->entries;
+    bool full = others == HUGE_WAITING_MAX;
+    struct huge_entry *last = full ? entry : &huge->cache[huge->entries++];
+    struct huge_entry *place = &huge->cache[others != 0 ? chance % others : 0];
+    *last = *place;
+    *place = come;
+    huge->covered += come.guarded.means == GUARD_COVERED;
+    if (full) huge->covered -= last->guarded.means == GUARD_COVERED;
+    if (come.purge_at < huge->next_purge) atomic_store_relaxed(&huge->next_purge, come.purge_at);
     locks_release(LOCK_HUGE_CACHE);
-    *entry = out;
     return full;
+}
+
+/* Takes the last covered one, if enough of them wait. */
+static bool take_covered(struct huge_entry *taken) {
+    struct huge_state *huge = ro.huge;
+    uint32_t least = ro.options.quarantine == 0 ? 0 : HUGE_WAITING_LEAST;
+    locks_acquire(LOCK_HUGE_CACHE);
+    struct huge_entry *entry = &huge->cache[huge->entries];
+    bool any = huge->covered > least;
+    if (any) {
+        do entry--;
+        while (entry->guarded.means != GUARD_COVERED);
+        *taken = take_entry(huge, entry);
+    }
+    locks_release(LOCK_HUGE_CACHE);
+    return any;
+}
+
+void *huge_alloc_again(size_t bytes, size_t alignment,
+                       void (*prepare)(uintptr_t run, const void *context), const void *context) {
+    THREAD_INSIDE();
+    struct huge_entry entry;
+    if (alignment > SEGMENT_SIZE || !guard_may_cover(bytes) || !take_covered(&entry)) return NULL;
+    uintptr_t run = segment_address(entry.index);
+    if (!guard_uncover(run, bytes, &entry.guarded)) {
+        close_run(entry.index, &entry.guarded);
+        return NULL;
+    }
+    count_bytes(bytes, 0);
+    prepare(run, context);
+    return make_live(entry.index, entry.guarded);
 }
 
 bool huge_claim(struct segment *segment, uint64_t word) { return huge_begin(segment, word, 0); }
 
+/* Without a quarantine those alone that the next block may be had from. */
+static bool may_wait(const struct huge_entry *entry) {
+    return ro.options.quarantine != 0 || entry->guarded.means == GUARD_COVERED;
+}
+
+/* By markers if that can be; else as what belongs to nobody is. */
+static bool close_whole(uintptr_t start, struct guarded *guarded) {
+    if (guard_cover(start, guarded)) return true;
+    bool closed = guard_close(start, guarded);
+    *guarded = (struct guarded){0, guarded->run, GUARD_NONE, false};
+    return closed;
+}
+
 void huge_close(struct segment *segment, uint64_t word, uint64_t chance) {
     uintptr_t start = segment_start(segment);
-    struct guarded guarded = guarded_of(segment);
     uint64_t now = os_milliseconds();
-    struct huge_entry entry = {
-        segment_index(segment), {0, guarded.run, GUARD_NONE, false}, now + CLOSED_TIME, GUARD_NONE};
+    struct huge_entry entry = {segment_index(segment), guarded_of(segment), now + CLOSED_TIME,
+                               GUARD_NONE};
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
-    count_bytes(0, guarded.bytes);
-    bool none_wait = ro.options.quarantine == 0;
-    if (!guard_close(start, &guarded))
-        region_owe(entry.index, guarded.run);
-    else if (none_wait || keep_closed(&entry, now, chance))
-        region_give(entry.index, entry.guarded.run);
+    count_bytes(0, entry.guarded.bytes);
+    if (!close_whole(start, &entry.guarded))
+        region_owe(entry.index, entry.guarded.run);
+    else if (!may_wait(&entry) || keep_closed(&entry, chance))
+        give_run(&entry);
     huge_purge(false, now);
 }
 
@@ -530,7 +594,7 @@ struct segment *huge_find(uintptr_t address) {
 /* A place of the cache may hold what another place, or a user, has too. The runs are taken back as
    what belongs to nobody. */
 void huge_recover_cache(void) {
-    ro.huge->entries = 0;
+    ro.huge->entries = ro.huge->covered = 0;
     ro.huge->cached = 0;
     ro.huge->keeping = (struct keeping){0};
     atomic_store_relaxed(&ro.huge->next_purge, UINT64_MAX);

@@ -24,6 +24,10 @@
 /* Or a quarter of what is in use, if that is more. */
 #define HUGE_CACHE_BYTES ((size_t)256 * MIB)
 #define HUGE_CACHE_SHARE 4
+/* At the strict level runs wait without memory: at most so many, and one of so many at least is
+   drawn for the next block. */
+#define HUGE_WAITING_MAX 128
+#define HUGE_WAITING_LEAST 64
 
 struct huge_entry {
     uint32_t index; /* first segment */
@@ -33,8 +37,9 @@ struct huge_entry {
 };
 
 struct huge_state {
-    struct huge_entry cache[HUGE_CACHE_ENTRIES]; /* the first `entries` of them */
+    struct huge_entry cache[HUGE_WAITING_MAX]; /* the first `entries` of them */
     uint32_t entries;
+    uint32_t covered;       /* of them those that are covered: strict level alone */
     size_t cached;          /* bytes committed in the cache */
     struct keeping keeping; /* under the lock; in use is all that is committed but the cache */
     /* milliseconds: when a run that was used again had been written to in all parts, 0: never, or
@@ -59,9 +64,13 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t byte
    block that is not what it will be. */
 void *huge_alloc_exact(size_t bytes, size_t alignment,
                        void (*prepare)(uintptr_t run, const void *context), const void *context);
+/* The same in a run that has waited, which takes no memory that is not the process's. NULL: there
+   are too few, or none for it. */
+void *huge_alloc_again(size_t bytes, size_t alignment,
+                       void (*prepare)(uintptr_t run, const void *context), const void *context);
 /* A free in two parts: who wins the first looks at the block; the second makes it inaccessible at
-   once. Its addresses wait a second, or until one drawn by `chance` of the many that wait has to
-   make room. Inside the allocator. */
+   once. Its addresses wait a second, or until it is the one, drawn by `chance` of the many that
+   wait, that is used again or has to make room. Inside the allocator. */
 bool huge_claim(struct segment *segment, uint64_t word);
 void huge_close(struct segment *segment, uint64_t word, uint64_t chance);
 /* Bytes the block of this size has. */

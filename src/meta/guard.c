@@ -179,6 +179,8 @@ static bool shrink_open(uintptr_t start, const struct guarded *old, const struct
     return true;
 }
 
+static bool has_markers(uint8_t means) { return means == GUARD_MARKER || means == GUARD_COVERED; }
+
 bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32_t run) {
     struct guarded new = {bytes, run, guarded->means, guarded->apart};
     uint8_t old_means = guarded->means;
@@ -191,8 +193,7 @@ bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32
     } else {
         bool ok = grows ? grow_open(start, guarded, &new) : shrink_open(start, guarded, &new);
         if (!ok) return false;
-        guard_tail(start, &new, may_use_markers(),
-                   old_means == GUARD_MARKER && run == guarded->run);
+        guard_tail(start, &new, may_use_markers(), has_markers(old_means) && run == guarded->run);
     }
     *guarded = new;
     return true;
@@ -203,6 +204,27 @@ void guard_reopen(uintptr_t start, size_t bytes, uint32_t run) {
     (void)os_commit((void *)start, bytes);
     if (may_use_markers()) (void)os_guard_remove((void *)start, bytes);
     (void)region_decommit(start + bytes, size - bytes);
+}
+
+/* Where each byte is charged, address space that nobody uses is none to keep. */
+bool guard_may_cover(size_t bytes) {
+    return bytes <= GUARD_COVERED_MAX && may_use_markers() && ro.overcommit != OVERCOMMIT_NEVER;
+}
+
+bool guard_cover(uintptr_t start, struct guarded *guarded) {
+    bool again = guarded->means == GUARD_COVERED;
+    if (!has_markers(guarded->means) || guarded->apart || !guard_may_cover(guarded->bytes))
+        return false;
+    size_t size = again ? guarded->bytes : GUARD_COVERED_MAX + ro.os_page;
+    if (!os_guard_install((void *)start, size)) return false;
+    guarded->bytes = 0;
+    guarded->means = GUARD_COVERED;
+    return true;
+}
+
+bool guard_uncover(uintptr_t start, size_t bytes, struct guarded *guarded) {
+    guarded->bytes = bytes;
+    return os_guard_remove((void *)start, bytes);
 }
 
 uint8_t guard_close_front(uintptr_t start) {

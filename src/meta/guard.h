@@ -19,7 +19,8 @@
 enum guard_means {
     GUARD_NONE, /* nothing: by option; or it could not be had, and counts as missing */
     GUARD_MARKER,
-    GUARD_SPLIT
+    GUARD_SPLIT,
+    GUARD_COVERED /* markers, in all that a covered run can have and nobody uses */
 };
 
 /* Part of an accessible run. */
@@ -42,6 +43,19 @@ void guard_reopen(uintptr_t start, size_t bytes, uint32_t run);
 /* Makes an open run inaccessible. False: the kernel cannot split its mapping; the contents are gone
    all the same. */
 bool guard_close(uintptr_t start, const struct guarded *guarded);
+
+/* Covered runs, of blocks up to this size, are closed and opened by one call each, without a change
+   of any mapping: markers lie in all that is not used of their first bytes, so many and an OS page
+   more, and in the run's last OS page. Each page takes some time, so larger ones are not. */
+#define GUARD_COVERED_MAX LARGE_MAX
+/* Makes an open run that has markers, and no mapping of its own, inaccessible and empty; what it
+   has is 0 bytes then. Its address space stays charged, and so do tables of the kernel's. False: it
+   has none, or the kernel refuses; guard_close is what is left. */
+bool guard_cover(uintptr_t start, struct guarded *guarded);
+/* The first `bytes` of a covered run become usable, and are zero. False: some may be. */
+bool guard_uncover(uintptr_t start, size_t bytes, struct guarded *guarded);
+/* Whether there are covered runs now, of blocks of that size. */
+bool guard_may_cover(size_t bytes);
 
 /* Makes the first OS page of an open run inaccessible that nobody uses for a while: by a marker,
    and the page is zero later; else by protection, which is not counted as a split: few runs wait

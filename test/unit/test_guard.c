@@ -145,6 +145,82 @@ START_TEST(splits_end_at_a_quarter_of_what_a_process_may_have) {
 }
 END_TEST
 
+/* --- Covered runs ----------------------------------------------------------------------------- */
+
+static void expect_covered(uintptr_t start) {
+    size_t size = GUARD_COVERED_MAX + ro.os_page;
+    core_require(harness_range_is(start, size, HARNESS_GUARDED));
+    for (size_t at = 0; at < size; at += ro.os_page) core_require(!can_touch(start + at));
+    core_require(!can_touch(start + SEGMENT_SIZE - ro.os_page));
+}
+
+/* Between its lives the guard lies behind any size, and a resize leaves it as good as another. */
+START_TEST(a_covered_run_is_opened_and_covered_by_one_call_each) {
+    uint64_t random = 7;
+    uint32_t index = 0;
+    size_t most = GUARD_COVERED_MAX / ro.os_page;
+    struct guarded guarded = {3 * ro.os_page, 1, GUARD_NONE, false};
+    start_in_world(0);
+    ck_assert(region_take(1, 1, &index));
+    uintptr_t start = segment_address(index);
+    ck_assert(guard_open(start, 0, &guarded));
+    if (guarded.means != GUARD_MARKER) return;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        write_ends(start, &guarded, 7);
+        core_require(guard_cover(start, &guarded));
+        core_require(guarded.means == GUARD_COVERED && guarded.bytes == 0);
+        expect_covered(start);
+        uint64_t calls = harness_call_count(OS_GUARD);
+        core_require(guard_uncover(start, (1 + core_below(&random, most)) * ro.os_page, &guarded));
+        core_require(harness_call_count(OS_GUARD) == calls + 1);
+        expect_open(start, &guarded);
+        for (size_t at = 0; at < guarded.bytes; at += 8)
+            core_require(*(const uint64_t *)(start + at) == 0);
+        for (unsigned i = round % 3; i < 2; i++) {
+            size_t bytes = (1 + core_below(&random, most)) * ro.os_page;
+            core_require(guard_resize(start, &guarded, bytes, 1));
+            expect_open(start, &guarded);
+        }
+    }
+    ck_assert(guard_close(start, &guarded));
+    ck_assert_uint_eq(ro.region->splits, 0);
+}
+END_TEST
+
+/* Its memory is as it was, or the caller closes it by other means. */
+static void expect_no_cover(struct guarded guarded) {
+    struct guarded before = guarded;
+    ck_assert(!guard_cover(segment_address(1), &guarded));
+    ck_assert_mem_eq(&before, &guarded, sizeof before);
+}
+
+START_TEST(what_cannot_be_covered_is_left_alone) {
+    struct guarded guarded = {MIB, 1, GUARD_MARKER, false};
+    start_in_world(_i);
+    if (means_of_world(_i) != GUARD_MARKER) {
+        guarded.means = means_of_world(_i); /* as such a run is open */
+        expect_no_cover(guarded);
+        return;
+    }
+    guarded.apart = true;
+    expect_no_cover(guarded);
+    guarded = (struct guarded){MIB + ro.os_page, 1, GUARD_MARKER, false};
+    expect_no_cover(guarded);
+    guarded = (struct guarded){MIB, 1, GUARD_SPLIT, false};
+    expect_no_cover(guarded);
+    guarded.means = GUARD_NONE;
+    expect_no_cover(guarded);
+    guarded.means = GUARD_MARKER;
+    ro.region->memory_is_locked = true;
+    expect_no_cover(guarded);
+    ro.region->memory_is_locked = false;
+    harness_fail_from(OS_GUARD, 1);
+    expect_no_cover(guarded);
+}
+END_TEST
+
+/* --- Limits ----------------------------------------------------------------------------------- */
+
 /* A limit on data counts what may be written: a block's tail must not. */
 START_TEST(under_a_data_limit_only_what_is_used_is_charged) {
     struct guarded guarded = {MIB, 1, GUARD_NONE, false};
@@ -257,6 +333,9 @@ int main(void) {
                         sizeof worlds / sizeof *worlds);
     tcase_add_test(group, with_markers_many_runs_are_one_mapping);
     tcase_add_test(group, splits_end_at_a_quarter_of_what_a_process_may_have);
+    tcase_add_test(group, a_covered_run_is_opened_and_covered_by_one_call_each);
+    tcase_add_loop_test(group, what_cannot_be_covered_is_left_alone, 0,
+                        sizeof worlds / sizeof *worlds);
     tcase_add_test(group, under_a_data_limit_only_what_is_used_is_charged);
     tcase_add_test(group, each_call_that_fails_leaves_a_run_as_it_was_or_as_it_should_be);
     tcase_add_test(group, a_marker_that_is_not_proved_is_none);
