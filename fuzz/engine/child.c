@@ -4,13 +4,16 @@
 #include "engine/child.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/dispatch.h"
+#include "harness/harness.h"
 
 /* A thread that did not come along may have been about to hand a block out, and to free another. */
 enum { KEPT_PER_CALL = 2 };
@@ -36,19 +39,23 @@ static void judge_rest(struct run *run, unsigned calls) {
 }
 
 /* Only this thread is left; blocks of all threads are there. */
-_Noreturn static void run_child(struct run *run, const struct input_op *op, unsigned thread,
-                                unsigned calls) {
-    enum { SECONDS_MAX = 20 };
-    signal(SIGALRM, SIG_DFL);
-    alarm(SECONDS_MAX);
-    run->subject->fail_none();
+static void live_on(struct run *run, const struct input_op *op, unsigned thread, unsigned calls) {
     struct input_op check = {.code = OP_CHECK};
+    run->subject->fail_none();
     dispatch_op(run, &check, thread);
     work(run, op, thread);
     if (!run->over) dispatch_op(run, &check, thread);
     if (!run->over) dispatch_drain(run, 0, 1, thread);
     if (!run->over) dispatch_op(run, &check, thread);
     if (!run->over) judge_rest(run, calls);
+}
+
+_Noreturn static void run_child(struct run *run, const struct input_op *op, unsigned thread,
+                                unsigned calls) {
+    enum { SECONDS_MAX = 20 };
+    signal(SIGALRM, SIG_DFL);
+    alarm(SECONDS_MAX);
+    live_on(run, op, thread, calls);
     _exit(0); /* a report that was expected: of a list that was damaged before the fork */
 }
 
@@ -80,4 +87,34 @@ void child_fork(struct run *run, const struct input_op *op, unsigned thread, uns
     if (WIFSIGNALED(status)) run_fail(run, "the forked child died of signal %d", WTERMSIG(status));
     if (WEXITSTATUS(status) != 0)
         run_fail(run, "the forked child ended with status %d", WEXITSTATUS(status));
+}
+
+/* --- Without a fork -------------------------------------------------------------------------- */
+
+static struct run *played;
+
+/* Who waits yields or sleeps. */
+static bool answer_kernel(long number, const long *arguments, long *result) {
+    bool sleeps = number == SYS_futex && (arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT;
+    if (number == SYS_sched_yield || sleeps)
+        run_fail(played, "a forked child waits for a thread that is gone");
+    *result = 0;
+    return number == SYS_futex || number == SYS_membarrier;
+}
+
+static void be_child(struct run *run, const void *argument) {
+    (void)argument;
+    run->subject->be_child();
+}
+
+bool child_play(struct run *run, const struct input_op *op, unsigned thread, unsigned calls) {
+    if (!run_keep(run, LIFE_OF_PARENT)) return false;
+    played = run;
+    run->subject->set_scheduler(NULL);
+    harness_set_kernel(answer_kernel);
+    run_until_report(run, be_child, NULL);
+    if (!run->over) live_on(run, op, thread, calls);
+    harness_set_kernel(NULL);
+    run_bring_back(run, LIFE_OF_PARENT);
+    return true;
 }

@@ -147,7 +147,7 @@ struct explore_result explore(struct run *run, const struct subject *subject,
         }
         search.depth = 0;
         team_run_with(run, subject, input, &plan);
-        plan.keep = true;
+        plan.keep = plan.again = true;
         result.runs++;
         unsigned shared = views_shared_words();
         if (shared != result.shared)
@@ -156,6 +156,7 @@ struct explore_result explore(struct run *run, const struct subject *subject,
             more = backtrack();
         result.shared = shared;
     }
+    team_leave(run);
     result.deepest = search.deepest;
     result.complete &= search.deepest < DEPTH_MAX;
     return result;

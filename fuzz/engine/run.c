@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void (*run_failure_handler)(const char *text);
 bool run_verbose;
@@ -120,10 +121,30 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     if (run_fault.n != 0) subject->fail_nth(run_fault.kind, run_fault.n, false);
 }
 
-void run_end(struct run *run) {
+void run_pause(struct run *run) {
     run->failures = run->subject->failures();
-    run->subject->end();
     current = NULL;
+}
+
+void run_end(struct run *run) {
+    run_pause(run);
+    run->subject->end();
+}
+
+static struct run kept[LIFE_PLACES];
+
+bool run_keep(const struct run *run, enum life_place place) {
+    if (run->over || run->subject->keep == NULL || !run->subject->keep(place)) return false;
+    memcpy(&kept[place], run, offsetof(struct run, shadow));
+    shadow_copy(&kept[place].shadow, &run->shadow);
+    return true;
+}
+
+void run_bring_back(struct run *run, enum life_place place) {
+    kept[place].subject->bring_back(place);
+    memcpy(run, &kept[place], offsetof(struct run, shadow));
+    shadow_copy(&run->shadow, &kept[place].shadow);
+    current = run;
 }
 
 bool run_is_kept_back(const struct run *run, uint16_t grave) {

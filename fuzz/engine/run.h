@@ -61,7 +61,7 @@ struct run {
     struct expectation expect;
     /* A block that is freed twice while threads run: any of them may report it, at any time. */
     struct expectation racing;
-    struct shadow shadow;
+    struct shadow shadow; /* last: run_keep() copies of it what is in use */
 };
 
 /* Called by dispatch_begin() alone. */
@@ -74,6 +74,11 @@ void run_until_report(struct run *run, void (*step)(struct run *run, const void 
    report. */
 void run_at_rest(struct run *run);
 void run_end(struct run *run);
+/* Between two operations: keeps the run and its subject as they are, and makes them that again;
+   false: they cannot be kept. run_pause(): a run is over, and its subject may be brought back. */
+bool run_keep(const struct run *run, enum life_place place);
+void run_bring_back(struct run *run, enum life_place place);
+void run_pause(struct run *run);
 
 /* Another thread's operation goes on: what belongs to the one in hand is kept, and taken up
    again. */

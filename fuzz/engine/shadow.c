@@ -25,6 +25,15 @@ void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit) {
     shadow->evict = 0;
 }
 
+void shadow_copy(struct shadow *to, const struct shadow *from) {
+    enum { COUNTS = offsetof(struct shadow, live_count) }; /* from there on */
+    memcpy((char *)to + COUNTS, (const char *)from + COUNTS, sizeof *to - COUNTS);
+    memcpy(to->blocks, from->blocks, from->fresh * sizeof from->blocks[0]);
+    memcpy(to->live, from->live, from->live_count * sizeof from->live[0]);
+    memcpy(to->graves, from->graves, from->grave_count * sizeof from->graves[0]);
+    memcpy(to->unused, from->unused, from->unused_count * sizeof from->unused[0]);
+}
+
 bool shadow_can_take(const struct shadow *shadow, unsigned blocks) {
     return shadow->unused_count + SHADOW_BLOCKS - shadow->fresh >= blocks + 1;
 }

@@ -60,6 +60,8 @@ struct shadow {
 };
 
 void shadow_reset(struct shadow *shadow, uint64_t seed, size_t full_limit);
+/* Makes one the same as the other, at the cost of what that has in it. */
+void shadow_copy(struct shadow *to, const struct shadow *from);
 bool shadow_can_take(const struct shadow *shadow, unsigned blocks);
 
 /* Records a block. NULL and its index in *index, or a text that says what is wrong with it; it is

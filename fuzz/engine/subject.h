@@ -24,6 +24,9 @@ struct life {
     bool zero_is_block; /* what a resize to no bytes gives is a block, and not NULL */
 };
 
+/* What a life is kept for. */
+enum life_place { LIFE_AFTER_PROLOGUE, LIFE_OF_PARENT, LIFE_PLACES };
+
 struct subject {
     void *(*malloc)(size_t size);
     void *(*calloc)(size_t count, size_t size);
@@ -44,6 +47,12 @@ struct subject {
     void (*begin)(struct life life, void (*on_report)(enum report_kind kind, uintptr_t address));
     /* Forgets everything and gives all memory back. */
     void (*end)(void);
+    /* Keeps the life as it is now, in one of two places, and makes it that again. False: it cannot
+       be kept. NULL: none can. */
+    bool (*keep)(enum life_place place);
+    void (*bring_back)(enum life_place place);
+    /* The thread that calls is all that is left, as after a fork in the child. */
+    void (*be_child)(void);
     /* The engine is about to write there. */
     void (*touch)(uintptr_t start, size_t size);
     /* The calling thread is about to end and its exit hook shall do nothing: the allocator was left

@@ -8,6 +8,7 @@
 #include "engine/subject.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "alloc/alloc.h"
 #include "alloc/sampling.h"
@@ -18,6 +19,7 @@
 #include "meta/region.h"
 #include "meta/size_class.h"
 #include "moat.h"
+#include "process/init.h"
 #include "process/state.h"
 
 /* Kinds of call that may fail under a right allocator without ending the process; the kernel's
@@ -101,6 +103,30 @@ static void begin(struct life life, void (*on_report)(enum report_kind kind, uin
 }
 
 static void end(void) { reset(); }
+
+static uintptr_t kept_words[LIFE_PLACES][THREADS];
+_Static_assert((int)LIFE_PLACES <= (int)HARNESS_PLACES, "a life is kept in a place of the harness");
+
+static bool keep(enum life_place place) {
+    if (!arena_is_used()) return false;
+    touch_records();
+    memcpy(kept_words[place], thread_words, sizeof thread_words);
+    return harness_keep(place);
+}
+
+static void bring_back(enum life_place place) {
+    touch_records();
+    harness_bring_back(place);
+    memcpy(thread_words, kept_words[place], sizeof thread_words);
+}
+
+/* As the handler of process/fork.c, which is called outside the allocator, after what the kernel
+   wipes. */
+static void be_child(void) {
+    arena_touch((uintptr_t)ro.fork_mark, sizeof *ro.fork_mark);
+    *(volatile uint64_t *)ro.fork_mark = FORK_WIPED;
+    fork_recover();
+}
 
 static void be_thread(unsigned number) { harness_set_thread_word(&thread_words[number]); }
 static void be_nobody(void) { harness_set_thread_word(NULL); }
@@ -192,6 +218,9 @@ const struct subject subject_moat = {
     .begin = begin,
     .touch = arena_touch,
     .end = end,
+    .keep = keep,
+    .bring_back = bring_back,
+    .be_child = be_child,
     .abandon_thread = abandon_thread,
     .be_thread = be_thread,
     .be_nobody = be_nobody,

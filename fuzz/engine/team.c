@@ -39,6 +39,11 @@ struct member {
     struct run_turn turn;
 };
 
+struct death {
+    uint64_t step; /* at which the block was about to be freed */
+    unsigned by;
+};
+
 static struct team {
     struct run *run;
     const struct team_plan *plan;
@@ -57,10 +62,7 @@ static struct team {
     uint64_t settled;     /* step at which all that went on beside it was over; 0: not yet */
     bool is_undisturbed;  /* nobody else goes on unless this thread waits */
     bool unseen;          /* it should have been reported, unless the block lived again by then */
-    struct {
-        uint64_t step; /* at which the block was about to be freed */
-        unsigned by;
-    } died[SHADOW_BLOCKS];
+    struct death died[SHADOW_BLOCKS];
     bool at_once; /* the threads run */
     bool forked;  /* once in a run */
 } team;
@@ -288,7 +290,10 @@ static void fork_here(struct run *run, const struct input_op *op) {
         calls += i != team.self && at_once && team.members[i].began != 0;
     team.at_once = false; /* the child begins with what it has to put in order */
     watch_on(false);
-    child_fork(run, op, team.self, calls, leave_others);
+    run_block_hook = NULL; /* what it does with blocks is nothing to the others */
+    if (!child_play(run, op, team.self, calls)) child_fork(run, op, team.self, calls, leave_others);
+    if (at_once) run->subject->set_scheduler(&seams);
+    run_block_hook = on_block;
     team.at_once = at_once;
     watch_on(at_once && team_is_watched);
 }
@@ -444,6 +449,50 @@ static void come_to_rest(struct run *run) {
     run_at_rest(run);
 }
 
+/* The program that ran before, at the end of its prologue. */
+static struct {
+    bool is_there;
+    bool is_paused; /* its last run is over, and has left the subject as it was */
+    bool forked;
+    uint64_t steps;
+    struct death died[SHADOW_BLOCKS];
+} kept;
+
+static void keep(const struct run *run) {
+    kept.is_there = run_keep(run, LIFE_AFTER_PROLOGUE);
+    kept.forked = team.forked;
+    kept.steps = team.steps;
+    if (kept.is_there) memcpy(kept.died, team.died, run->shadow.fresh * sizeof kept.died[0]);
+}
+
+static void bring_back(struct run *run) {
+    run_bring_back(run, LIFE_AFTER_PROLOGUE);
+    team.forked = kept.forked;
+    team.steps = kept.steps;
+    memcpy(team.died, kept.died, run->shadow.fresh * sizeof kept.died[0]);
+}
+
+void team_leave(struct run *run) {
+    if (kept.is_paused) run_end(run);
+    kept.is_there = kept.is_paused = false;
+}
+
+/* Everything up to where the threads run at once. */
+static void begin(struct run *run, const struct subject *subject, const struct input *input) {
+    if (team.plan->again && kept.is_there) {
+        bring_back(run);
+        return;
+    }
+    team_leave(run);
+    dispatch_begin(run, subject, input);
+    run->threads_most = input->threads + 1u; /* and who measured the baseline */
+    for (; run->op_index < input->prologue && !run->over; run->op_index++) {
+        be(program_thread_of(input, &input->ops[run->op_index]));
+        carry_out(run->op_index);
+    }
+    if (!team.plan->everywhere) keep(run);
+}
+
 void team_run_with(struct run *run, const struct subject *subject, const struct input *input,
                    const struct team_plan *plan) {
     dispatch_hooks = (struct dispatch_hooks){.thread_end = end_thread, .fork = fork_here};
@@ -461,22 +510,21 @@ void team_run_with(struct run *run, const struct subject *subject, const struct 
     /* everybody knows of blocks of the prologue */
     memset(team.views, 0, team.views_used * sizeof team.views[0]);
     team.views_used = 0;
-    dispatch_begin(run, subject, input);
-    run->threads_most = input->threads + 1u; /* and who measured the baseline */
+    begin(run, subject, input);
     watch_begin(on_race);
     views_begin(plan->keep, plan->value != NULL || team_is_watched,
                 plan->value != NULL ? choose_value : NULL);
-    for (; run->op_index < input->prologue && !run->over; run->op_index++) {
-        be(program_thread_of(input, &input->ops[run->op_index]));
-        carry_out(run->op_index);
-    }
     subject->set_scheduler(&seams);
     if (!run->over) run_at_once(run);
     subject->set_scheduler(NULL);
     run->op_index = input->op_count;
     subject->fail_none();
     if (!run->over) come_to_rest(run);
-    run_end(run);
+    kept.is_paused = kept.is_there;
+    if (kept.is_paused)
+        run_pause(run);
+    else
+        run_end(run);
     run_fork_is_played = false;
     dispatch_hooks = (struct dispatch_hooks){NULL, NULL, NULL};
     run_block_hook = NULL;
@@ -503,8 +551,18 @@ static unsigned chosen_value(void *context, unsigned count) {
     return schedule_choose_value(context, count);
 }
 
+static const struct team_plan show = {.next = stay, .yield = stay};
+
+/* What begins where a prologue has ended is the same run as one that begins at the start. */
+static void audit(struct run *run, const struct subject *subject, const struct input *input) {
+    static const struct team_plan again = {.next = stay, .yield = stay, .again = true};
+    uint64_t trace = run->trace, points = team.points;
+    team_run_with(run, subject, input, &again);
+    if (run->trace != trace || team.points != points)
+        run_fail(run, "the engine itself is broken: a run that was brought back is another one");
+}
+
 void team_run(struct run *run, const struct subject *subject, const struct input *input) {
-    static const struct team_plan show = {.next = stay, .yield = stay};
     struct schedule schedule;
     uint32_t expected[VIEWS_THREADS] = {0};
     unsigned kind = run_scheduler < 0 ? input->scheduler : (unsigned)run_scheduler;
@@ -512,6 +570,7 @@ void team_run(struct run *run, const struct subject *subject, const struct input
     feedback_begin();
     if (!raw) {
         team_run_with(run, subject, input, &show); /* a block freed twice may end it early */
+        if (run_is_audited) audit(run, subject, input);
         for (unsigned i = 0; i < team.threads; i++) expected[i] = team.members[i].points;
     }
     struct team_plan plan = {.next = chosen_next,
@@ -519,7 +578,8 @@ void team_run(struct run *run, const struct subject *subject, const struct input
                              .value = input->flags & INPUT_STALE ? chosen_value : NULL,
                              .context = &schedule,
                              .everywhere = raw,
-                             .keep = !raw};
+                             .keep = !raw,
+                             .again = !raw};
     uint64_t traces = 0;
     for (unsigned round = 0; round < (raw ? 1 : SCHEDULES_PER_PROGRAM); round++) {
         schedule_begin(&schedule, input, kind, round, expected);
@@ -527,4 +587,5 @@ void team_run(struct run *run, const struct subject *subject, const struct input
         run_trace(run, traces);
         traces = run->trace;
     }
+    team_leave(run);
 }

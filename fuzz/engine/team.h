@@ -35,12 +35,15 @@ struct team_plan {
     bool between;    /* asked between two operations of a thread as well */
     bool everywhere; /* asked at every word, not only at those that are shared */
     bool keep;       /* which words were shared in the run before is remembered */
+    bool again;      /* the program ran before: it begins where its prologue ended */
 };
 
 /* One run with a plan. False: a limit on steps or threads that wait ended it, which is a failure
    that was reported already unless a handler took it. */
 void team_run_with(struct run *run, const struct subject *subject, const struct input *input,
                    const struct team_plan *plan);
+/* Those that begin again are over: nothing is kept of the program. */
+void team_leave(struct run *run);
 /* A whole input: the run that shows, and the one that its scheduler decides. */
 void team_run(struct run *run, const struct subject *subject, const struct input *input);
 

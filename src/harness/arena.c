@@ -253,6 +253,45 @@ void arena_reset(void) {
         let_kernel_empty(arena.chunks[i].start, arena.chunks[i].end - arena.chunks[i].start);
 }
 
+/* --- What it was ----------------------------------------------------------------------------- */
+
+enum { KEPT_MAX = 1 << 14 }; /* units */
+static struct kept {
+    size_t units[KEPT_MAX];
+    unsigned char contents[KEPT_MAX][UNIT_BYTES];
+    size_t count;
+} kept[HARNESS_PLACES];
+
+static void forget_unit(size_t unit) { arena.touched[unit / 64] &= ~((uint64_t)1 << unit % 64); }
+
+bool arena_keep(unsigned place) {
+    struct kept *here = &kept[place];
+    if (!arena.on || arena.overflowed || arena.count > KEPT_MAX) return false;
+    here->count = 0;
+    for (size_t i = 0; i < arena.count; i++) { /* some are listed in vain, or twice */
+        size_t unit = arena.list[i];
+        if (!has_unit(arena.touched, unit)) continue;
+        forget_unit(unit);
+        memcpy(here->contents[here->count], (const void *)(ARENA_START + unit * UNIT_BYTES),
+               UNIT_BYTES);
+        here->units[here->count++] = unit;
+    }
+    arena.count = 0;
+    for (size_t i = 0; i < here->count; i++) note_unit(here->units[i]);
+    return true;
+}
+
+void arena_bring_back(unsigned place) {
+    const struct kept *here = &kept[place];
+    /* what is written over as a whole need not be emptied */
+    for (size_t i = 0; i < here->count; i++) forget_unit(here->units[i]);
+    arena_reset();
+    for (size_t i = 0; i < here->count; i++) {
+        memcpy((void *)(ARENA_START + here->units[i] * UNIT_BYTES), here->contents[i], UNIT_BYTES);
+        note_unit(here->units[i]);
+    }
+}
+
 /* --- The calls ------------------------------------------------------------------------------- */
 
 /* The first chunk that ends above the address; chunk_count when there is none. */

@@ -48,6 +48,9 @@ MOAT_INLINE void arena_step(uintptr_t address) {
 bool arena_kernel(long number, const long *arguments, long *result);
 /* Empties all that was touched. */
 void arena_reset(void);
+/* As harness_keep(). */
+bool arena_keep(unsigned place);
+void arena_bring_back(unsigned place);
 /* The first word in [start, start + size) that is not zero although its unit was not touched, or 0:
    what would be left for the next life. Looks at resident pages alone. */
 uintptr_t arena_missed(uintptr_t start, size_t size);

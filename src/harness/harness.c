@@ -35,7 +35,7 @@ struct plan {
     unsigned permille;
 };
 
-static struct {
+static struct state {
     struct plan plans[PLANS]; /* the last is for any memory call */
     uint64_t calls[PLANS];
     uint64_t failures;
@@ -440,15 +440,21 @@ bool harness_threads_are_virtual(void) {
 
 /* --- Starting afresh ------------------------------------------------------------------------- */
 
+static void audit(void) {
+    size_t count = 0;
+    const struct range *ranges = ranges_all(&count);
+    for (size_t i = 0; arena_is_audited && i < count; i++)
+        if (ranges_state(ranges[i].bits) == HARNESS_COMMITTED &&
+            arena_missed(ranges[i].start, ranges[i].size) != 0)
+            harness_complain("memory was written that the arena does not know of");
+}
+
 /* Through the C library, not os.c: sanitizers that watch mappings shall see the memory go. */
 static void give_all_back(void) {
     size_t count = 0;
     const struct range *ranges = ranges_all(&count);
     if (arena_is_used()) {
-        for (size_t i = 0; arena_is_audited && i < count; i++)
-            if (ranges_state(ranges[i].bits) == HARNESS_COMMITTED &&
-                arena_missed(ranges[i].start, ranges[i].size) != 0)
-                harness_complain("memory was written that the arena does not know of");
+        audit();
         arena_reset();
         return;
     }
@@ -486,6 +492,40 @@ void harness_reset(void) {
     played_page_size = 0;
     state_release();
     errno = saved;
+}
+
+static struct kept {
+    struct state state;
+    struct ro_pages pages;
+    uintptr_t own_word, *virtual_word;
+    uint32_t thread_frees;
+} kept[HARNESS_PLACES];
+
+bool harness_keep(unsigned place) {
+    struct kept *here = &kept[place];
+    state_acquire();
+    bool keeps = arena_is_used() && ranges_keep(place) && arena_keep(place);
+    if (keeps) {
+        state.allowed_size = 0;
+        *here = (struct kept){state, moat_ro_pages, own_word, virtual_word, moat_thread_frees};
+    }
+    state_release();
+    return keeps;
+}
+
+void harness_bring_back(unsigned place) {
+    const struct kept *here = &kept[place];
+    state_acquire();
+    audit();
+    arena_bring_back(place);
+    ranges_bring_back(place);
+    state = here->state;
+    moat_ro_pages = here->pages;
+    own_word = here->own_word;
+    virtual_word = here->virtual_word;
+    moat_thread_frees = here->thread_frees;
+    trace_recover();
+    state_release();
 }
 
 void harness_set_page_size(size_t bytes) { played_page_size = bytes; }

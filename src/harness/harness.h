@@ -134,6 +134,14 @@ void harness_audit(bool on);
    the atomic hook. No other thread may be inside the library, and none may hold a block. */
 void harness_reset(void);
 
+/* Keeps what the library and the seams hold now, in one of some places; false: memory is not
+   played, or there is too much of it. harness_bring_back() makes all that again what it was then,
+   as often as wanted. Who has hooks, words of virtual threads or memory of his own keeps those
+   himself. The same conditions, but that threads may be inside the library if they are virtual. */
+enum { HARNESS_PLACES = 2 };
+bool harness_keep(unsigned place);
+void harness_bring_back(unsigned place);
+
 /* --- What the tables of the seams lead to ---------------------------------------------------- */
 
 /* See os/os_seam.h and base/seam.h. Here for the tests of the harness itself. */

@@ -177,3 +177,23 @@ const struct range *ranges_all(size_t *count) {
 }
 
 void ranges_forget(void) { table.count = 0; }
+
+enum { KEPT_MAX = 4096 };
+static struct kept {
+    struct range ranges[KEPT_MAX];
+    size_t count;
+} kept[HARNESS_PLACES];
+
+bool ranges_keep(unsigned place) {
+    struct kept *here = &kept[place];
+    if (table.count > KEPT_MAX) return false;
+    here->count = table.count;
+    memcpy(here->ranges, table.ranges, table.count * sizeof(struct range));
+    return true;
+}
+
+void ranges_bring_back(unsigned place) {
+    const struct kept *here = &kept[place];
+    table.count = here->count;
+    memcpy(table.ranges, here->ranges, here->count * sizeof(struct range));
+}

@@ -38,5 +38,8 @@ size_t ranges_bytes(uintptr_t start, uintptr_t end, unsigned states);
 /* All of them, and how many. */
 const struct range *ranges_all(size_t *count);
 void ranges_forget(void);
+/* As harness_keep(). */
+bool ranges_keep(unsigned place);
+void ranges_bring_back(unsigned place);
 
 #endif
