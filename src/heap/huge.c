@@ -114,7 +114,6 @@ static void update_next_purge(struct huge_state *huge, uint64_t now) {
 static struct huge_entry take_entry(struct huge_state *huge, struct huge_entry *entry) {
     struct huge_entry taken = *entry;
     huge->cached -= taken.guarded.bytes;
-    huge->covered -= taken.guarded.means == GUARD_COVERED;
     *entry = huge->cache[--huge->entries];
     return taken;
 }
@@ -183,6 +182,7 @@ static bool take_due(bool force, uint64_t now, struct huge_entry *due) {
         any = force || now >= huge->cache[i].purge_at;
         if (any) *due = take_entry(huge, &huge->cache[i]);
     }
+    if (any) huge->covered -= due->guarded.means == GUARD_COVERED;
     if (any) keeping_gave(&huge->keeping, units_of(due->guarded.bytes), now);
     update_next_purge(huge, now);
     locks_release(LOCK_HUGE_CACHE);
@@ -190,14 +190,17 @@ static bool take_due(bool force, uint64_t now, struct huge_entry *due) {
 }
 
 /* What comes meanwhile is not waited for. */
+MOAT_NOINLINE static bool give_due(bool force, uint64_t now) {
+    uint32_t most = force ? HUGE_WAITING_MAX : 1, count = 0;
+    struct huge_entry due;
+    for (; count < most && take_due(force, now, &due); count++) give_run(&due);
+    return count != 0;
+}
+
 bool huge_purge(bool force, uint64_t now) {
     uint64_t next = atomic_load_relaxed(&ro.huge->next_purge);
-    struct huge_entry due;
-    uint32_t count = 0;
     if (next == UINT64_MAX || (!force && now < next)) return false;
-    for (; count < (force ? HUGE_WAITING_MAX : 1u) && take_due(force, now, &due); count++)
-        give_run(&due);
-    return count != 0;
+    return give_due(force, now);
 }
 
 /* Replaces the memory of a cached run by such as was never touched; false: it was given back. */
@@ -425,6 +428,7 @@ static bool take_covered(struct huge_entry *taken) {
         do entry--;
         while (entry->guarded.means != GUARD_COVERED);
         *taken = take_entry(huge, entry);
+        huge->covered--;
     }
     locks_release(LOCK_HUGE_CACHE);
     return any;
