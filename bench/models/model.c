@@ -15,6 +15,7 @@
  *   leavers      threads that end, and leave blocks up to 128 KiB behind
  *   handover     blocks of 8 to 16 000 bytes, a third of them handed to another thread
  *   bulk         blocks of one size, freed in batches by other threads
+ *   requests     one thread: text is built, joined, encoded and taken apart, and all is dropped
  *
  * Prints CSV: a line `allocator,FILE`, a heading `measure,value`, then rows: NAME (nanoseconds of
  * the whole run per operation), operations (allocations, each with its free), checksum (the same on
@@ -26,9 +27,10 @@
 
 #include <inttypes.h>
 
-static const struct model *const models[] = {
-    &model_server,  &model_pipeline, &model_trees,   &model_interpreter, &model_cache, &model_churn,
-    &model_buffers, &model_lists,    &model_leavers, &model_handover,    &model_bulk};
+static const struct model *const models[] = {&model_server,      &model_pipeline, &model_trees,
+                                             &model_interpreter, &model_cache,    &model_churn,
+                                             &model_buffers,     &model_lists,    &model_leavers,
+                                             &model_handover,    &model_bulk,     &model_requests};
 enum { MODELS = sizeof models / sizeof *models };
 
 static int usage(void) {

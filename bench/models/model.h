@@ -53,7 +53,8 @@ struct model {
 enum { MOST_THREADS = 256 };
 
 extern const struct model model_server, model_pipeline, model_trees, model_interpreter, model_cache,
-    model_churn, model_buffers, model_lists, model_leavers, model_handover, model_bulk;
+    model_churn, model_buffers, model_lists, model_leavers, model_handover, model_bulk,
+    model_requests;
 
 /* Says what went wrong, and ends the program with status 1. */
 _Noreturn void give_up(const char *what);

@@ -90,19 +90,59 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
     return NULL;
 }
 
-/* Empty segments that are looked at. */
-#define LOOKS_FOR_KIND 4u
+bool heap_is_limited(void) {
+    return guard_charge_matters() || os_address_space_limit() != SIZE_MAX;
+}
 
-/* Of the first few empty segments one that had pages of the kind: another is emptied first. */
-static struct segment *choose_empty(const struct heap *heap, uint64_t word) {
+/* Empty segments that are looked at. */
+#define LOOKS_FOR_CLASS 8u
+
+/* Of the first few empty segments one that had pages of the class, or of the kind at least: another
+   is emptied first. */
+MOAT_NOINLINE static struct segment *choose_empty(const struct heap *heap, uint64_t word,
+                                                  uint32_t size_class) {
     uint32_t index = heap->open[OPEN_EMPTY].first;
-    struct segment *first = segment_at(index);
-    for (unsigned looks = LOOKS_FOR_KIND; index != 0 && looks > 0; looks--) {
+    struct segment *first = segment_at(index), *of_kind = NULL;
+    for (unsigned looks = LOOKS_FOR_CLASS; index != 0 && looks > 0; looks--) {
         struct segment *segment = segment_at(index);
-        if (atomic_load_relaxed(&segment->owner) == word) return segment;
+        index = segment->in_open.next;
+        if (atomic_load_relaxed(&segment->owner) != word) continue;
+        if (segment_remembers(segment, size_class)) return segment;
+        if (of_kind == NULL) of_kind = segment;
+    }
+    return of_kind != NULL ? of_kind : first;
+}
+
+/* Units that the heap's first empty segments keep. */
+static uint32_t kept_by_empty(const struct heap *heap) {
+    uint32_t kept = 0, index = heap->open[OPEN_EMPTY].first;
+    for (unsigned looks = LOOKS_FOR_CLASS; index != 0 && looks > 0; looks--) {
+        const struct segment *segment = segment_at(index);
+        kept += segment_slots(segment, popcount64(segment->dirty));
         index = segment->in_open.next;
     }
-    return first;
+    return kept;
+}
+
+/* Whether an empty segment of another kind stays as it is: the program will want its pages again,
+   as it lately has, and there is memory for another segment. */
+MOAT_NOINLINE static bool stays_as_it_is(const struct heap *heap, const struct segment *segment) {
+    uint32_t kept = kept_by_empty(heap);
+    if (kept < heap->kept) kept = heap->kept;
+    return keeping_allows(&heap->keeping, heap->used, kept, heap->now) && !heap->cannot_grow &&
+           segment_is_worn(segment) && !heap_is_limited();
+}
+
+/* The empty segment takes pages of another kind; it is given up if it cannot. */
+MOAT_NOINLINE static bool retype(struct heap *heap, struct segment *segment, uint64_t word) {
+    uint32_t slots = segment_slots(segment, popcount64(segment->dirty));
+    if (!segment_retype(segment, word)) {
+        heap_list_remove(heap, segment);
+        segment_destroy(segment);
+        return false;
+    }
+    if (segment->dirty == 0) keeping_gave(&heap->keeping, slots, heap->now);
+    return true;
 }
 
 /* A segment of the heap that can take a page of the kind: an open one, else an empty one. */
@@ -112,17 +152,13 @@ static struct segment *open_segment(struct heap *heap, uint32_t size_class) {
     if (open != NULL) return open;
     uint64_t word = owner_word((uintptr_t)heap, kind);
     while (!list_is_empty(&heap->open[OPEN_EMPTY])) {
-        struct segment *segment = choose_empty(heap, word);
-        if (atomic_load_relaxed(&segment->owner) == word || segment_retype(segment, word))
-            return segment;
-        heap_list_remove(heap, segment);
-        segment_destroy(segment);
+        struct segment *segment = segment_at(heap->open[OPEN_EMPTY].first);
+        if (segment->in_open.next != 0) segment = choose_empty(heap, word, size_class);
+        if (atomic_load_relaxed(&segment->owner) == word) return segment;
+        if (stays_as_it_is(heap, segment)) return NULL;
+        if (retype(heap, segment, word)) return segment;
     }
     return NULL;
-}
-
-bool heap_is_limited(void) {
-    return guard_charge_matters() || os_address_space_limit() != SIZE_MAX;
 }
 
 /* Where a limit may end it, the heap that all threads share gets a segment while there is one. */

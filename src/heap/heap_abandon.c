@@ -177,7 +177,8 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
         segment_destroy(segment);
         return true;
     }
-    bool gave = due && segment->dirty != 0 && segment_purge(segment);
+    bool gave = due && segment_trim(segment);
+    if (due && segment->dirty != 0) gave |= segment_purge(segment);
     leave_segment(segment, kind, used, due ? heap_purge_time(now) : segment->purge_at);
     return gave;
 }

@@ -59,10 +59,15 @@ static bool is_kept_for_all(const struct heap *heap) {
     return heap == heap_at(HEAP_LATE) && heap->segments == 1 && heap_is_limited();
 }
 
+/* What of the segment could go back. */
+static uint32_t unused_slots(const struct segment *segment) {
+    return segment_slots(segment, popcount64(segment->dirty)) +
+           (uint32_t)(segment_surplus(segment) >> SLOT_SHIFT);
+}
+
 /* Whether what is due stays: the program has lately wanted again what went back. Not where its
    thread sleeps. */
-static bool is_kept(struct heap *heap, const struct segment *segment) {
-    uint32_t slots = segment_slots(segment, popcount64(segment->dirty));
+static bool is_kept(struct heap *heap, uint32_t slots) {
     if (!keeping_allows(&heap->keeping, heap->used, (uint64_t)heap->kept + slots, heap->now))
         return false;
     heap->kept += slots;
@@ -86,14 +91,17 @@ static bool purge_segment(struct heap *heap, struct segment *segment, unsigned w
     else
         purge_pages(heap, segment, force);
     if (!force && heap->now < segment->purge_at) return false;
-    if (!force && !visit && is_kept(heap, segment)) return false;
-    keeping_gave(&heap->keeping, segment_slots(segment, popcount64(segment->dirty)), heap->now);
+    uint32_t unused = unused_slots(segment);
+    if (unused == 0 && segment->pages_used != 0) return false;
+    if (!force && !visit && is_kept(heap, unused)) return false;
+    keeping_gave(&heap->keeping, unused, heap->now);
     if (segment->pages_used == 0 && !visit && !is_kept_for_all(heap)) {
         heap_list_remove(heap, segment);
         segment_destroy(segment);
         return true;
     }
-    return segment->dirty != 0 && segment_purge(segment);
+    bool trimmed = segment_trim(segment);
+    return (segment->dirty != 0 && segment_purge(segment)) || trimmed;
 }
 
 static void begin_walk(struct heap *heap) {

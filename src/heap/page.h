@@ -67,11 +67,13 @@ struct MOAT_LINE page {
        only rare paths touch. */
     struct returns returns;
     struct list_node in_queue; /* of the class; owner only */
-    uint16_t carved;           /* blocks put on a list so far; owner only */
-    uint16_t capacity;         /* blocks that fit; owner only */
     /* Bytes from the start that pages which ended here had carved, since the memory last came from
        the kernel or was cleared; owner only. */
     uint32_t touched;
+    /* Bytes from the start that may be resident though they are cleared; owner only. */
+    uint32_t resident;
+    uint16_t carved;   /* blocks put on a list so far; owner only */
+    uint16_t capacity; /* blocks that fit; owner only */
     /* Any thread. */
     uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
 };

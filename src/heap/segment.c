@@ -188,10 +188,11 @@ static void fill_with_zeros(void *start, size_t size) {
     __builtin_memset(start, 0, size);
 }
 
-/* Up to this, a medium page, what a page has left is cleared, which takes a fifth of the time of
-   fetching it anew; above it, where the next page will hardly need all of it at once, it goes back
-   to the kernel. */
-#define CLEARED_MOST (512 * KIB)
+/* Up to this what a page has left is cleared, which takes a fifth of the time of fetching it anew.
+   What the next page does not need of it goes back after the delay: segment_trim(). */
+#define CLEARED_MOST (2 * MIB)
+/* Of a whole segment, which hardly needs all of it at once. */
+#define CLEARED_MOST_OF_ALL (512 * KIB)
 
 /* Nothing is left of the pages that have ended in the slot. The kernel may take nothing back, as of
    locked memory. A page may have reached over where the slot has a guard by now. */
@@ -199,22 +200,26 @@ static void empty_page(const struct segment *segment, enum page_kind kind, unsig
     struct page *page = segment_page(segment, slot);
     void *start = (void *)(segment_start(segment) + slot * SLOT_SIZE);
     size_t bytes = segment_page_bytes(segment, kind, slot);
-    if (page->touched <= CLEARED_MOST || !os_purge(start, bytes))
+    if (page->touched > CLEARED_MOST && os_purge(start, bytes)) {
+        page->resident = 0;
+    } else {
         fill_with_zeros(start, page->touched < bytes ? page->touched : bytes);
+        if (page->resident < page->touched) page->resident = page->touched;
+    }
     page->touched = 0;
 }
 
-static size_t touched_bytes(const struct segment *segment) {
-    size_t sum = 0;
+bool segment_is_worn(const struct segment *segment) {
+    size_t touched = 0;
     for (uint64_t slots = segment->dirty; slots != 0; slots &= slots - 1)
-        sum += segment_page(segment, low_bit(slots))->touched;
-    return sum;
+        touched += segment_page(segment, low_bit(slots))->touched;
+    return touched > CLEARED_MOST_OF_ALL;
 }
 
 /* The same for all of a segment without pages. What is cleared here stays dirty: it is to go back
    some time. */
 static void empty_pages(struct segment *segment, enum page_kind kind) {
-    if (touched_bytes(segment) > CLEARED_MOST && segment_purge(segment)) return;
+    if (segment_is_worn(segment) && segment_purge(segment)) return;
     for (uint64_t slots = segment->dirty; slots != 0; slots &= slots - 1)
         empty_page(segment, kind, low_bit(slots));
 }
@@ -256,8 +261,10 @@ bool segment_retype(struct segment *segment, uint64_t owner_word) {
     segment->untouched = segment->untouched == segment->free_pages ? slots : 0;
     segment->dirty = segment->dirty == 0 ? 0 : usable_pages(segment, slots, kind);
     segment->free_pages = slots;
-    for (uint64_t rest = segment->dirty; rest != 0; rest &= rest - 1)
-        segment_page(segment, low_bit(rest))->touched = 0;
+    for (uint64_t rest = segment->dirty; rest != 0; rest &= rest - 1) {
+        struct page *page = segment_page(segment, low_bit(rest));
+        page->touched = page->resident = 0;
+    }
     segment->classes = 0;
     atomic_store_release(&segment->owner, owner_word); /* pairs as in segment_create */
     return true;
@@ -304,7 +311,7 @@ struct page *segment_page_create(struct segment *segment, uint32_t size_class,
     unsigned slot = choose_slot(segment, ready, size_class, random);
     if (slot == NO_SLOT) return NULL;
     struct page *page = segment_page(segment, slot);
-    if ((segment->dirty & bit64(slot)) == 0) page->touched = 0;
+    if ((segment->dirty & bit64(slot)) == 0) page->touched = page->resident = 0;
     page_init(page, segment_start(segment) + slot * SLOT_SIZE, guard_page(segment, kind, slot),
               size_class, (segment->untouched & bit64(slot)) != 0, random);
     segment->free_pages &= ~bit64(slot);
@@ -339,6 +346,32 @@ bool segment_purge(struct segment *segment) {
         dirty &= ~run;
     }
     return segment->dirty == 0;
+}
+
+/* Where what a large page does not use begins, by its first bytes, and where it ends that may be
+   resident. */
+static size_t surplus_from(const struct page *page) { return round_up(page->limit, ro.os_page); }
+static size_t surplus_to(const struct segment *segment, const struct page *page) {
+    size_t bytes = segment_page_bytes(segment, PAGE_LARGE, page_slot(page));
+    size_t most = page->resident > page->touched ? page->resident : page->touched;
+    return round_up(most < bytes ? most : bytes, ro.os_page);
+}
+
+size_t segment_surplus(const struct segment *segment) {
+    if (owner_page_kind(segment->owner) != PAGE_LARGE || segment->pages_used == 0) return 0;
+    const struct page *page = segment_page(segment, 0);
+    size_t from = surplus_from(page), to = surplus_to(segment, page);
+    return to > from ? to - from : 0;
+}
+
+bool segment_trim(struct segment *segment) {
+    size_t surplus = segment_surplus(segment);
+    if (surplus == 0) return false;
+    struct page *page = segment_page(segment, 0);
+    size_t from = surplus_from(page);
+    if (!os_purge((void *)(segment_start(segment) + from), surplus)) return false;
+    page->resident = page->touched = (uint32_t)from;
+    return true;
 }
 
 void abandoned_add(unsigned set, uint32_t index) {

@@ -182,6 +182,9 @@ size_t segment_page_bytes(const struct segment *segment, enum page_kind kind, un
 struct segment *segment_create(uint64_t owner_word, bool sparing, struct random *random);
 /* Gives an empty segment back to the region. Owner only. */
 void segment_destroy(struct segment *segment);
+/* Whether an empty segment's memory would go back to the kernel for pages of another kind, rather
+   than be cleared. */
+bool segment_is_worn(const struct segment *segment);
 /* An empty segment takes pages of another kind; nothing is left in its memory. False: guards of its
    pages stand in the way. Owner only. */
 bool segment_retype(struct segment *segment, uint64_t owner_word);
@@ -213,6 +216,11 @@ MOAT_INLINE struct page *segment_page(const struct segment *segment, unsigned sl
 }
 /* Gives the memory of dirty pages back to the kernel. Owner only. True if there was any. */
 bool segment_purge(struct segment *segment);
+/* Of a large page in use: what a larger one has left behind its blocks, bytes, resident though it
+   was cleared. Owner only. */
+size_t segment_surplus(const struct segment *segment);
+/* Gives that back. True if there was any. */
+bool segment_trim(struct segment *segment);
 
 /* Abandoned segments: bitmaps of hints beside the owner words. One for each kind of page, the first
    three values being enum page_kind, so that who needs pages of one kind takes no segments away

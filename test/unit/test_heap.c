@@ -173,7 +173,7 @@ START_TEST(an_empty_segment_serves_another_kind_of_page) {
         alloc_collect(false); /* the unused page goes back to its segment */
         core_give(&owner, core_alloc(&owner, 30 * KIB));
         alloc_collect(false);
-        core_give(&owner, core_alloc(&owner, MIB));
+        core_give(&owner, core_alloc(&owner, 300 * KIB));
         alloc_collect(false);
     }
     ck_assert_uint_eq(core_stats().segments, 1);

@@ -166,6 +166,49 @@ START_TEST(who_wants_again_what_went_back_keeps_it) {
 }
 END_TEST
 
+/* Small blocks and large ones by turns: a segment does not change its kind, which would give its
+   memory back, where it is wanted again. */
+START_TEST(who_goes_up_and_down_with_blocks_of_two_kinds_keeps_them_apart) {
+    enum { SMALL = 8000, SMALLS = 5000, LARGE = 500 * KIB, LARGES = 2 };
+    void *large[LARGES];
+    uint64_t calls = 0;
+    for (unsigned round = 0; round < 6; round++) {
+        if (round == 3) calls = harness_call_count(OS_PURGE);
+        for (size_t i = 0; i < SMALLS; i++) blocks[i] = core_alloc(&owner, SMALL);
+        for (size_t i = 0; i < SMALLS; i++) core_give(&owner, blocks[i]);
+        for (size_t i = 0; i < LARGES; i++) large[i] = core_alloc(&owner, LARGE);
+        for (size_t i = 0; i < LARGES; i++) core_give(&owner, large[i]);
+        harness_clock_advance(1);
+        be_active(&owner);
+        check_all();
+    }
+    ck_assert_uint_eq(harness_call_count(OS_PURGE), calls);
+    alloc_collect(true);
+    ck_assert_uint_gt(harness_call_count(OS_PURGE), calls);
+    check_all();
+}
+END_TEST
+
+/* What a large page does not use of what another left goes back after the delay. */
+START_TEST(what_a_page_in_use_does_not_use_goes_back_after_the_delay) {
+    for (unsigned abandoned = 0; abandoned < 2; abandoned++) {
+        struct core_thread *thread = abandoned ? &other : &owner;
+        core_give(thread, core_alloc(thread, MIB));
+        void *block = core_alloc(thread, 100 * KIB);
+        const struct segment *segment = core_segment(block);
+        ck_assert_uint_gt(segment_surplus(segment), MIB / 2);
+        if (abandoned) core_end(thread);
+        for (unsigned i = 0; i < 4; i++) {
+            be_active(&owner);
+            harness_clock_advance(ro.options.purge_delay_ms);
+        }
+        ck_assert_uint_eq(segment_surplus(segment), 0);
+        core_give(&owner, block);
+        check_all();
+    }
+}
+END_TEST
+
 /* By force all of it goes back at once. */
 START_TEST(what_is_kept_goes_back_when_it_is_asked_for) {
     alloc_collect(true);
@@ -312,6 +355,8 @@ int main(void) {
     tcase_add_test(group, a_step_of_the_purge_walk_looks_at_few_segments);
     tcase_add_test(group, what_is_due_goes_back_in_short_steps_that_follow_at_each_call);
     tcase_add_test(group, who_wants_again_what_went_back_keeps_it);
+    tcase_add_test(group, who_goes_up_and_down_with_blocks_of_two_kinds_keeps_them_apart);
+    tcase_add_test(group, what_a_page_in_use_does_not_use_goes_back_after_the_delay);
     tcase_add_test(group, what_is_kept_goes_back_when_it_is_asked_for);
     tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);

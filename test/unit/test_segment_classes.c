@@ -114,19 +114,56 @@ END_TEST
 /* Little is cleared, and costs no call; more goes back to the kernel. */
 START_TEST(little_is_cleared_and_more_goes_back) {
     for (unsigned much = 0; much < 2; much++) {
-        enum page_kind kind = much ? PAGE_LARGE : PAGE_MEDIUM;
+        enum page_kind kind = _i == 0 ? PAGE_MEDIUM : PAGE_LARGE;
         struct segment *segment = make_segment(kind);
         struct page *page = NULL;
         while (segment->free_pages != 0) page = make_page(segment, size_class_of(sizes[kind][1]));
-        fill(page, 7);
+        if (kind == PAGE_MEDIUM || much)
+            fill(page, 7);
+        else
+            for (; page->limit < MIB; page_carve(page, &generator)) page->free_count = 0;
         size_t size = page->limit;
         memset((void *)page->start, 7, size);
         end_page(segment, page);
         uint64_t calls = harness_call_count(OS_PURGE);
         ck_assert_ptr_eq(make_page(segment, size_class_of(sizes[kind][0])), page);
-        ck_assert_uint_eq(harness_call_count(OS_PURGE), calls + much);
+        ck_assert_uint_eq(harness_call_count(OS_PURGE), calls + (kind == PAGE_LARGE && much));
         ck_assert(is_filled(page, 0, size));
     }
+}
+END_TEST
+
+/* What a large page does not use of what another left goes back: the rest of what was cleared, and,
+   of its own class, of what was not. */
+START_TEST(what_a_large_page_does_not_use_goes_back) {
+    struct segment *segment = make_segment(PAGE_LARGE);
+    struct page *page = make_page(segment, size_class_of(MIB));
+    page_carve(page, &generator);
+    memset((void *)page->start, 7, page->limit);
+    ck_assert_uint_eq(segment_surplus(segment), 0);
+    ck_assert(!segment_trim(segment));
+    end_page(segment, page);
+    ck_assert_uint_eq(segment_surplus(segment), 0); /* all of it is: segment_purge() */
+    ck_assert_ptr_eq(make_page(segment, size_class_of(_i == 0 ? 100 * KIB : MIB)), page);
+    ck_assert_uint_eq(segment_surplus(segment), MIB);
+    if (_i == 0) page_carve(page, &generator);
+    size_t used = page->limit;
+    memset((void *)page->start, 8, used);
+    uint64_t calls = harness_call_count(OS_PURGE);
+    harness_fail_from(OS_PURGE, 1);
+    ck_assert(!segment_trim(segment));
+    harness_fail_none();
+    ck_assert(segment_trim(segment));
+    ck_assert_uint_eq(harness_call_count(OS_PURGE), calls + 2);
+    ck_assert(is_filled(page, 8, used));
+    for (size_t i = round_up(used, ro.os_page); i < MIB; i++)
+        ck_assert_int_eq(((const char *)page->start)[i], 0);
+    ck_assert_uint_eq(segment_surplus(segment), 0);
+    ck_assert(!segment_trim(segment));
+    end_page(segment, page);
+    ck_assert(segment_purge(segment));
+    ck_assert_ptr_eq(make_page(segment, size_class_of(200 * KIB)), page);
+    ck_assert_uint_eq(segment_surplus(segment), 0); /* it has gone back */
 }
 END_TEST
 
@@ -411,7 +448,8 @@ int main(void) {
     tcase_add_test(group, a_purged_slot_remembers_its_class);
     tcase_add_test(group, another_class_comes_last_and_meets_zeros);
     tcase_add_test(group, purged_slots_come_before_dirty_ones);
-    tcase_add_test(group, little_is_cleared_and_more_goes_back);
+    tcase_add_loop_test(group, little_is_cleared_and_more_goes_back, 0, 2);
+    tcase_add_loop_test(group, what_a_large_page_does_not_use_goes_back, 0, 2);
     tcase_add_test(group, what_earlier_pages_had_is_cleared_too);
     tcase_add_test(group, memory_that_cannot_go_back_is_cleared);
     tcase_add_test(group, what_lies_under_a_guard_is_not_cleared);
