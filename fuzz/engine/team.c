@@ -570,7 +570,7 @@ void team_run(struct run *run, const struct subject *subject, const struct input
     feedback_begin();
     if (!raw) {
         team_run_with(run, subject, input, &show); /* a block freed twice may end it early */
-        if (run_is_audited) audit(run, subject, input);
+        if (run_is_audited && kept.is_there) audit(run, subject, input);
         for (unsigned i = 0; i < team.threads; i++) expected[i] = team.members[i].points;
     }
     struct team_plan plan = {.next = chosen_next,
