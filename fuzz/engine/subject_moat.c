@@ -85,8 +85,16 @@ static void reset(void) {
     harness_reset();
 }
 
+/* A process asks for membarrier once: not in the middle of an input. */
+static void ask_for_barriers(void) {
+    static bool asked;
+    if (!asked) os_membarrier();
+    asked = true;
+}
+
 static void begin(struct life life, void (*on_report)(enum report_kind kind, uintptr_t address)) {
     reset();
+    ask_for_barriers();
     bool by_kernel = life.by_kernel;
     if (arena_is_used() == by_kernel && !arena_use(!by_kernel)) by_kernel = true;
     options = options_of(life, by_kernel);
