@@ -68,7 +68,7 @@ static void *hand_out(uintptr_t block, size_t block_size, size_t size, enum fami
 }
 
 /* Room for a byte of canary at least. */
-static uint32_t class_for(size_t size, size_t alignment) {
+MOAT_INLINE uint32_t class_for(size_t size, size_t alignment) {
     if (size >= LARGE_MAX || alignment > LARGE_MAX) return SIZE_CLASS_NONE;
     return size_class_of_aligned(alignment, size + 1);
 }
@@ -200,7 +200,7 @@ void *strict_block(size_t size, size_t alignment, enum family family) {
 
 /* Of an address in a huge block's first segment, or in one that was: where its run begins. 0: there
    is no block, or the address is not the one that was handed out. */
-static uintptr_t base_of(uintptr_t address) {
+MOAT_INLINE uintptr_t base_of(uintptr_t address) {
     struct segment *segment = segment_of(address);
     uintptr_t run = segment_start(segment);
     switch (owner_kind(atomic_load_relaxed(&segment->owner))) {
@@ -219,7 +219,7 @@ static uintptr_t base_of(uintptr_t address) {
 
 /* Without total store order what was stored before the block was handed over may not have arrived.
    */
-static uintptr_t find_base(uintptr_t address) {
+MOAT_INLINE uintptr_t find_base(uintptr_t address) {
     uintptr_t base = base_of(address);
     if (base != 0 || CPU_HAS_TOTAL_STORE_ORDER) return base;
     os_membarrier(); /* pairs with every store of other threads before it */
@@ -267,7 +267,7 @@ static bool find_huge(struct target *target, enum verb verb) {
 }
 
 /* Reports, and is false, unless it is a live block. */
-static bool find(struct target *target, uintptr_t address, enum verb verb) {
+MOAT_INLINE bool find(struct target *target, uintptr_t address, enum verb verb) {
     target->address = target->base = address;
     if (region_may_hold(address)) target->base = find_base(address);
     if (target->base == 0) {
@@ -296,7 +296,7 @@ size_t strict_usable_size(uintptr_t address) {
 /* --- Freeing --------------------------------------------------------------------------------- */
 
 /* What lies around the bytes that were asked for; 0: it is as it was left. */
-static uintptr_t check_canaries(const struct target *target) {
+MOAT_INLINE uintptr_t check_canaries(const struct target *target) {
     uintptr_t end = target->address + target->size;
     if (is_sample(target))
         return sample_damage(
@@ -316,7 +316,7 @@ static void check_alignment(const struct target *target, size_t alignment) {
 }
 
 /* Of a block that this thread has won. False: it is damaged, and stays as it is for good. */
-static bool check_freeing(const struct target *target, const struct freeing *how) {
+MOAT_INLINE bool check_freeing(const struct target *target, const struct freeing *how) {
     if (how->family != FAMILY_ANY && how->family != target->request.family)
         diagnose_family(PHRASE_WRONG_FAMILY, target->address, target->request.family, how->family);
     uintptr_t wrong = check_canaries(target);

@@ -8,12 +8,12 @@
 #include "meta/canary.h"
 #include "meta/request.h"
 
-static enum page_kind kind_of(uintptr_t block) {
+MOAT_INLINE enum page_kind kind_of(uintptr_t block) {
     /* its page has a block in use: the kind stays, whoever owns the segment */
     return owner_page_kind(atomic_load_relaxed(&segment_of(block)->owner));
 }
 
-static struct page *page_at_block(uintptr_t block) { return page_of(block, kind_of(block)); }
+MOAT_INLINE struct page *page_at_block(uintptr_t block) { return page_of(block, kind_of(block)); }
 
 /* What was written to is nobody's any more. */
 static bool was_written(uintptr_t block, size_t size) {
@@ -36,12 +36,12 @@ static void let_go(uintptr_t block, size_t size) {
     if ((atomic_load_acquire(&segment->owner) & OWNER_ABANDONED) != 0) heap_note_abandoned();
 }
 
-static bool is_own(const struct heap *heap, uintptr_t block) {
+MOAT_INLINE bool is_own(const struct heap *heap, uintptr_t block) {
     return owner_heap(atomic_load_relaxed(&segment_of(block)->owner)) == &heap->owner;
 }
 
 /* Takes number `i` out; the last one moves into its place. `size` receives its size. */
-static uintptr_t draw(struct quarantine *quarantine, uint32_t i, size_t *size) {
+MOAT_INLINE uintptr_t draw(struct quarantine *quarantine, uint32_t i, size_t *size) {
     uintptr_t block = quarantine->blocks[i];
     quarantine->blocks[i] = quarantine->blocks[--quarantine->count];
     *size = page_at_block(block)->block_size;

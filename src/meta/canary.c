@@ -38,7 +38,9 @@ MOAT_INLINE uint64_t sip_hash(const uint64_t key[2], uint64_t message) {
     sip_round(&v);
     v.a ^= length;
     v.c ^= 0xff;
-    for (unsigned i = 0; i < 3; i++) sip_round(&v);
+    sip_round(&v);
+    sip_round(&v);
+    sip_round(&v);
     return v.a ^ v.b ^ v.c ^ v.d;
 }
 
@@ -49,10 +51,12 @@ static uint64_t zero_bytes(uint64_t word) {
     return (word - EACH_BYTE(1)) & ~word & EACH_BYTE(0x80);
 }
 
-uint64_t canary_of(uintptr_t block) {
+MOAT_INLINE uint64_t value_of(uintptr_t block) {
     uint64_t value = sip_hash(ro.canary_key, block);
     return value | zero_bytes(value) >> 7;
 }
+
+uint64_t canary_of(uintptr_t block) { return value_of(block); }
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the byte at an address is the lowest");
 
@@ -69,7 +73,7 @@ static void fill_part(uintptr_t word, uint64_t value, uint64_t part) {
 }
 
 void canary_fill(uintptr_t block, uintptr_t from, uintptr_t to) {
-    uint64_t value = canary_of(block), head = bytes_from(from), tail = ~bytes_from(to);
+    uint64_t value = value_of(block), head = bytes_from(from), tail = ~bytes_from(to);
     uintptr_t word = word_of(from), last = word_of(to);
     if (from >= to) return;
     if (IN_HARNESS) os_seam.touch(from, to - from);
@@ -89,7 +93,7 @@ static uintptr_t check_part(uintptr_t word, uint64_t value, uint64_t part) {
 }
 
 uintptr_t canary_check(uintptr_t block, uintptr_t from, uintptr_t to) {
-    uint64_t value = canary_of(block), head = bytes_from(from), tail = ~bytes_from(to);
+    uint64_t value = value_of(block), head = bytes_from(from), tail = ~bytes_from(to);
     uintptr_t word = word_of(from), last = word_of(to);
     if (from >= to) return 0;
     if (word == last) return check_part(word, value, head & tail);
