@@ -212,7 +212,7 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
             heap_close_segment(heap, segment);
             continue;
         }
-        heap_note_page(heap, segment, has_bit(dirty, page_slot(page)));
+        heap_note_page(heap, segment, kind, has_bit(dirty, page_slot(page)));
         heap_own_page(heap, page);
         heap_update_open(heap, segment);
         heap_queue_push(heap, page, true);

@@ -46,6 +46,9 @@ enum shortage {
     SHORTAGE_SCOURED
 };
 
+/* Slots in use that a heap may have more, and not have told. */
+#define USED_UNTOLD 16u
+
 /* Where a purge walk stands: 0..63 a list of the heap's segments, then what is abandoned, then
    nowhere. */
 #define PURGE_ABANDONED 64u
@@ -96,6 +99,9 @@ struct heap {
     struct keeping keeping;       /* of unused pages and empty segments */
     uint32_t kept;                /* units of it that the purge walk has left */
     uint32_t used;                /* slots of its segments' pages in use */
+    uint32_t told;                /* of these what pool->used has */
+    uint32_t tell_from;           /* so many are told at once */
+    uint32_t fresh;               /* slots taken since whose memory was not at hand */
     uint32_t segments;            /* owned */
     uint32_t purge_set;           /* of what is abandoned: enum abandoned_set */
     uint32_t purge_from;          /* where the purge walk over what is abandoned stands */
@@ -290,7 +296,16 @@ bool heap_purge_shared(bool force, uint64_t now);
    fail. */
 bool heap_scour(struct heap *heap);
 /* A page was made in a segment of the heap: out of memory that waited to go back, or not. */
-void heap_note_page(struct heap *heap, const struct segment *segment, bool was_dirty);
+void heap_note_page(struct heap *heap, const struct segment *segment, enum page_kind kind,
+                    bool was_dirty);
+/* pool->used learns of what the heap uses; now and then, since all threads write there. */
+void heap_tell(struct heap *heap);
+/* The heap is about to leave everything. */
+void heap_tell_end(struct heap *heap);
+/* Whether the unused memory of a segment that an ended thread left, or leaves, is kept, though it
+   is due: with it no more than seven eighths of what lately was are in use. `heap`: the walk is
+   its. If not, it is given back. */
+bool heap_keeps_left(struct heap *heap, const struct segment *segment, uint64_t now);
 /* The part of the walk over the heap's own segments; false when it stopped before the end, to go on
    another time. */
 bool heap_purge_lists(struct heap *heap, unsigned walk, bool *gave);
@@ -317,6 +332,10 @@ struct heap_pool {
     /* atomic: 1: what ended threads left has been swept by force, and nothing has changed there
        since, neither by an abandoned segment more nor by a free into one */
     uint32_t swept;
+    struct keeping keeping; /* of what ended threads left */
+    /* atomic: slots of pages in use, of all heaps, as told; those in what is nobody's do not
+       count */
+    uint64_t used;
     uint32_t visit_next; /* the heap to visit next; under LOCK_VISITS */
     size_t lock_count;
 };

@@ -57,13 +57,10 @@ void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
     heap_list_add(heap, segment);
 }
 
-/* The next abandoned segment, going around from where the heap looked last. */
+/* The next abandoned segment, going around from where the heap has looked in vain. */
 static bool next_abandoned(struct heap *heap, unsigned set, uint32_t *index) {
-    if (!abandoned_find(set, heap->adopt_from, index) &&
-        (heap->adopt_from == 0 || !abandoned_find(set, 0, index)))
-        return false;
-    heap->adopt_from = *index + 1 < ro.region->span ? *index + 1 : 0;
-    return true;
+    return abandoned_find(set, heap->adopt_from, index) ||
+           (heap->adopt_from != 0 && abandoned_find(set, 0, index));
 }
 
 /* Whether a segment that was just reclaimed has a block of the class, or a page for one. */
@@ -93,10 +90,13 @@ MOAT_INLINE bool adopt_from_set(struct heap *heap, unsigned set, uint32_t size_c
         if (set == ABANDONED_EMPTY || (seen & OWNER_REBUILD) != 0 ||
             serves(segment, owner_page_kind(seen), size_class)) {
             heap_adopt(heap, segment, seen);
-            heap->adopt_from = index; /* left again, it has room again as likely as not */
+            /* the lowest first: what nobody needs is the same few, and what is taken up is what was
+               in use a moment ago */
+            heap->adopt_from = 0;
             return true;
         }
         if (first == 0) first = index;
+        heap->adopt_from = index + 1;
         atomic_store_release(&segment->owner, seen); /* pairs with segment_reclaim */
         abandoned_add(set, index);
     }
@@ -130,7 +130,6 @@ static void leave_segment(struct segment *segment, enum page_kind kind, int64_t 
     uint32_t index = segment_index(segment);
     unsigned set = set_of(segment, kind);
     segment->purge_at = purge_at;
-    segment->open_list = OPEN_NONE;
     atomic_store_relaxed(&segment->remaining, remaining);
     /* pairs with segment_reclaim */
     atomic_store_release(&segment->owner, owner_word(OWNER_ABANDONED, kind));
@@ -142,16 +141,17 @@ static void leave_segment(struct segment *segment, enum page_kind kind, int64_t 
 
 void heap_abandon(struct heap *heap) {
     bool kept_empty = false;
+    if (heap->told != 0) heap_tell_end(heap);
     while (heap->listed != 0) {
         struct segment *segment = segment_at(heap->lists[low_bit(heap->listed)].first);
         enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
         /* One segment without blocks in use stays for the next thread, its pages with it, until the
-           purge delay has passed. */
+           purge delay has passed; others where such memory is wanted again. */
         bool keep = !kept_empty && ro.options.purge_delay_ms != 0;
         heap_list_remove(heap, segment);
         int64_t used =
             settle_pages(segment, kind, keep ? SETTLE_KEEP : SETTLE_RELEASE, heap_random(heap));
-        if (used == 0 && !keep) {
+        if (used == 0 && !keep && !heap_keeps_left(heap, segment, heap->now)) {
             segment_destroy(segment);
             continue;
         }
@@ -172,8 +172,11 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     bool due = force || now >= segment->purge_at;
     int64_t used = settle_pages(
         segment, kind, settling_of(seen, due ? SETTLE_RELEASE : SETTLE_KEEP), heap_random(heap));
+    if (due && !force && heap_keeps_left(heap, segment, now)) {
+        leave_segment(segment, kind, used, segment->purge_at);
+        return false;
+    }
     if (segment->pages_used == 0 && due) {
-        keeping_gave(&heap->keeping, popcount64(segment->dirty) << page_kind_shift(kind), now);
         segment_destroy(segment);
         return true;
     }

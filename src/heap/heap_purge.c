@@ -74,14 +74,53 @@ static bool is_kept(struct heap *heap, uint32_t slots) {
     return true;
 }
 
-void heap_note_page(struct heap *heap, const struct segment *segment, bool was_dirty) {
-    uint32_t slots = segment_slots(segment, 1);
-    heap->used += slots;
-    keeping_observe(&heap->keeping, heap->used, heap->now);
-    if (!was_dirty)
-        keeping_missed(&heap->keeping, slots, heap->now);
-    else if (heap->now >= segment->purge_at)
-        keeping_served(&heap->keeping, heap->now);
+void heap_tell(struct heap *heap) {
+    struct heap_pool *pool = ro.pool;
+    uint64_t more = (uint64_t)heap->used - heap->told;
+    uint64_t used = atomic_add_relaxed(&pool->used, more) + more;
+    heap->told = heap->used;
+    heap->tell_from = heap->used + USED_UNTOLD;
+    keeping_observe(&pool->keeping, (uint32_t)used, heap->now);
+    keeping_missed(&pool->keeping, heap->fresh, heap->now);
+    heap->fresh = 0;
+}
+
+void heap_tell_end(struct heap *heap) {
+    heap->kept = 0;
+    heap_tell(heap);
+    atomic_add_relaxed(&ro.pool->used, -(uint64_t)heap->told);
+    heap->told = 0;
+    heap->tell_from = USED_UNTOLD;
+}
+
+bool heap_keeps_left(struct heap *heap, const struct segment *segment, uint64_t now) {
+    struct heap_pool *pool = ro.pool;
+    uint32_t slots = unused_slots(segment), used = (uint32_t)atomic_load_relaxed(&pool->used);
+    keeping_observe(&pool->keeping, used, now);
+    uint64_t most = keeping_most(&pool->keeping);
+    bool fits = (uint64_t)used + heap->kept + slots <= most - most / 8;
+    if (ro.options.purge_delay_ms == 0 || !fits || !keeping_is_on(&pool->keeping, now)) {
+        keeping_gave(&pool->keeping, slots, now);
+        return false;
+    }
+    heap->kept += slots;
+    return true;
+}
+
+void heap_note_page(struct heap *heap, const struct segment *segment, enum page_kind kind,
+                    bool was_dirty) {
+    uint32_t slots = 1u << page_kind_shift(kind), used = heap->used + slots;
+    uint64_t now = heap->now;
+    heap->used = used;
+    keeping_observe(&heap->keeping, used, now);
+    if (!was_dirty) {
+        keeping_missed(&heap->keeping, slots, now);
+        heap->fresh += slots;
+    } else if (now >= segment->purge_at) {
+        keeping_served(&heap->keeping, now);
+        keeping_served(&ro.pool->keeping, now);
+    }
+    if (used >= heap->tell_from) heap_tell(heap);
 }
 
 static bool purge_segment(struct heap *heap, struct segment *segment, unsigned walk) {
@@ -108,6 +147,7 @@ static void begin_walk(struct heap *heap) {
     heap->purge_list = heap->purge_segment = heap->purge_set = heap->purge_from = 0;
     heap->kept = 0;
     keeping_observe(&heap->keeping, heap->used, heap->now);
+    if (heap->used + USED_UNTOLD <= heap->told) heap_tell(heap);
 }
 
 /* Nobody comes by the late heap when threads have stopped ending: a walk by any other heap takes a

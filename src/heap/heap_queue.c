@@ -90,7 +90,8 @@ void heap_reset(struct heap *heap) {
     __builtin_memset(heap->lists, 0, sizeof heap->lists);
     __builtin_memset(heap->open, 0, sizeof heap->open);
     heap->listed = 0;
-    heap->segments = heap->used = 0;
+    heap->segments = heap->used = heap->told = heap->fresh = 0;
+    heap->tell_from = USED_UNTOLD;
     heap->quarantine.bytes = heap->quarantine.count = heap->quarantine.drawn_count = 0;
     heap->chances_left = 0;
 }

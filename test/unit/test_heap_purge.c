@@ -134,12 +134,15 @@ static void go_up(void) {
         be_active(&owner);
     }
 }
-static void go_down(unsigned milliseconds) {
-    for (size_t i = 0; i < ROUND; i++) core_give(&owner, blocks[i]);
+static void be_active_for(struct core_thread *thread, unsigned milliseconds) {
     for (unsigned i = 0; i < milliseconds; i += 10) {
         harness_clock_advance(10);
-        be_active(&owner);
+        be_active(thread);
     }
+}
+static void go_down(unsigned milliseconds) {
+    for (size_t i = 0; i < ROUND; i++) core_give(&owner, blocks[i]);
+    be_active_for(&owner, milliseconds);
 }
 
 /* A program that goes up and down keeps its memory, once what went back was wanted again: until it
@@ -242,6 +245,37 @@ START_TEST(abandoned_memory_goes_back_after_the_delay) {
     for (size_t i = 0; i < 200; i += 40) core_give(&other, blocks[i]);
     alloc_collect(true);
     ck_assert_uint_eq(core_stats().segments, 0);
+    check_all();
+}
+END_TEST
+
+/* A thread makes blocks of ten segments, frees all and ends. Returns what was accessible. */
+static size_t live_and_end(void) {
+    struct core_thread maker = CORE_THREAD;
+    for (size_t i = 0; i < ROUND; i++) blocks[i] = core_alloc(&maker, 20000);
+    size_t peak = harness_committed_bytes();
+    for (size_t i = 0; i < ROUND; i++) core_give(&maker, blocks[i]);
+    core_end(&maker);
+    return peak;
+}
+
+/* Likewise where threads follow each other, and each wants what the one before it left. */
+START_TEST(what_ended_threads_left_is_kept_where_it_is_wanted_again) {
+    be_active(&owner);
+    alloc_collect(true);
+    size_t baseline = harness_committed_bytes();
+    size_t peak = live_and_end();
+    be_active_for(&owner, 100);
+    ck_assert_uint_le(harness_committed_bytes(), baseline + 3 * SEGMENT_SIZE);
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_uint_le(live_and_end(), peak + 2 * SEGMENT_SIZE);
+        be_active_for(&owner, 100);
+        ck_assert_uint_ge(harness_committed_bytes(), peak - 3 * SEGMENT_SIZE);
+        check_all();
+    }
+    be_active_for(&owner, 600);
+    ck_assert_uint_le(harness_committed_bytes(), baseline + 3 * SEGMENT_SIZE);
+    ck_assert_uint_eq(ro.pool->used, core_heap(&owner)->told);
     check_all();
 }
 END_TEST
@@ -359,6 +393,7 @@ int main(void) {
     tcase_add_test(group, what_a_page_in_use_does_not_use_goes_back_after_the_delay);
     tcase_add_test(group, what_is_kept_goes_back_when_it_is_asked_for);
     tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
+    tcase_add_test(group, what_ended_threads_left_is_kept_where_it_is_wanted_again);
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
     tcase_add_test(group, what_others_freed_in_the_heap_of_a_sleeping_thread_goes_back);
     tcase_add_test(group, a_visitor_ends_no_page_that_its_thread_may_touch);

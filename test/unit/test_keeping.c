@@ -88,6 +88,18 @@ START_TEST(a_peak_counts_for_two_windows_at_most) {
 }
 END_TEST
 
+/* What threads share is told of by clocks that they read at different times. */
+START_TEST(a_clock_that_lags_forgets_nothing) {
+    need(KEEPING_NEED, NOW);
+    keeping_observe(&keeping, 1000, NOW);
+    keeping_observe(&keeping, 10, NOW - 1);
+    ck_assert(keeping_allows(&keeping, 10, 1000, NOW - 1));
+    keeping_gave(&keeping, 100, NOW);
+    keeping_gave(&keeping, 1, NOW - 1);
+    ck_assert_uint_eq(keeping.given, 101);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("keeping");
     TCase *group = tcase_create("keeping");
@@ -98,6 +110,7 @@ int main(void) {
     tcase_add_test(group, what_was_kept_and_taken_goes_on_being_kept);
     tcase_add_test(group, use_and_keeping_are_nine_eighths_of_the_latest_peak);
     tcase_add_test(group, a_peak_counts_for_two_windows_at_most);
+    tcase_add_test(group, a_clock_that_lags_forgets_nothing);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
