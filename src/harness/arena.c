@@ -425,8 +425,8 @@ bool arena_kernel(long number, const long *arguments, long *result) {
     case SYS_mremap: *result = play_mremap(start, size, (uintptr_t)arguments[4]); return true;
     case SYS_madvise: *result = play_madvise(start, size, arguments[2]); return true;
     case SYS_munmap: *result = play_munmap(start, size); return true;
-    case SYS_mprotect: *result = 0; return true;   /* the read-only structure stays writable */
-    case SYS_membarrier: *result = 0; return true; /* one thread at a time */
+    case SYS_mprotect: /* the read-only structure stays writable */
+    case SYS_membarrier: /* one thread at a time */ *result = 0; return true;
     case SYS_openat: return play_open((const char *)arguments[1], result);
     case SYS_read:
         if (is_played_file(arguments[0]))
