@@ -176,7 +176,7 @@ MOAT_INLINE void *ready_block(size_t size, bool zero) {
 
 MOAT_COLD static void *block_otherwise(size_t size, bool zero) {
     enum readiness ready = make_ready();
-    if (ready == READY_STRICT) return strict_block(size, GRANULE, FAMILY_MALLOC);
+    if (ready == READY_STRICT) return strict_block(size, GRANULE, FAMILY_MALLOC, zero);
     if (ready == NOT_READY) return NULL;
     void *sample = ro_is_sampling() ? sampling_take(size, GRANULE) : NULL;
     return sample != NULL ? sample : ready_block(size, zero);
@@ -223,7 +223,7 @@ MOAT_INLINE void *ready_aligned(size_t alignment, size_t size) {
 
 MOAT_COLD static void *aligned_otherwise(size_t alignment, size_t size) {
     enum readiness ready = make_ready();
-    if (ready == READY_STRICT) return strict_block(size, alignment, FAMILY_MALLOC);
+    if (ready == READY_STRICT) return strict_block(size, alignment, FAMILY_MALLOC, false);
     if (ready == NOT_READY) return NULL;
     void *sample = ro_is_sampling() ? sampling_take(size, alignment) : NULL;
     return sample != NULL ? sample : ready_aligned(alignment, size);

@@ -172,7 +172,7 @@ static void *sample_block(size_t size, size_t alignment, enum family family) {
     return block;
 }
 
-void *strict_block(size_t size, size_t alignment, enum family family) {
+void *strict_block(size_t size, size_t alignment, enum family family, bool zero) {
     if (size > PTRDIFF_MAX) return NULL;
     if (size == 0) return empty_block(alignment, family);
     void *sample = ro_is_sampling() ? sample_block(size, alignment, family) : NULL;
@@ -180,7 +180,8 @@ void *strict_block(size_t size, size_t alignment, enum family family) {
     uint32_t size_class = class_for(size, alignment);
     void *block = NULL;
     bool fits = size_class != SIZE_CLASS_NONE;
-    if (size >= GUARDED_FROM) block = guarded_block(huge_alloc_again, size, alignment, family);
+    if (size >= GUARDED_FROM && !zero)
+        block = guarded_block(huge_alloc_again, size, alignment, family);
     if (block == NULL && (!fits || (size >= GUARDED_FROM && may_have_run())))
         block = guarded_block(huge_alloc_exact, size, alignment, family);
     if (fits && block == NULL) block = block_of_class(size, size_class, family);
@@ -469,7 +470,7 @@ static void *resize_huge(const struct target *target, size_t new_size) {
 static void *move(struct target *target, size_t new_size) {
     size_t old_size = asked_for(target);
     size_t copied = old_size < new_size ? old_size : new_size;
-    void *moved = strict_block(new_size, GRANULE, target->request.family);
+    void *moved = strict_block(new_size, GRANULE, target->request.family, false);
     if (moved == NULL) return NULL;
     const void *from = (const void *)target->address;
     if (!IN_HARNESS || !os_seam.copy(moved, from, copied)) {

@@ -8,6 +8,7 @@
 #include "heap/huge.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -221,6 +222,27 @@ START_TEST(a_run_that_is_used_again_is_as_good_as_new) {
 }
 END_TEST
 
+/* What the program has mapped over a block is no memory that markers empty: calloc takes none that
+   was used before. */
+START_TEST(calloc_is_zero_where_the_program_had_mapped_something_else) {
+    enum { SIZE = 40000, ROUNDS = 40 };
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        char *block = make(SIZE);
+        char *inside = (char *)round_up((uintptr_t)block, ro.os_page);
+        core_require(mmap(inside, 4 * ro.os_page, PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == inside);
+        memset(inside, 'S', 4 * ro.os_page);
+        alloc_free(block);
+    }
+    for (unsigned i = 0; i < 3 * HUGE_WAITING_MAX; i++) {
+        char *block = alloc_zeroed(SIZE);
+        core_require(block != NULL);
+        expect_right(block, SIZE);
+        write_and_free(block, SIZE);
+    }
+}
+END_TEST
+
 START_TEST(a_second_free_is_known_while_it_waits_and_when_it_is_used_again) {
     char *block = make(20000);
     alloc_free(block);
@@ -346,6 +368,7 @@ int main(void) {
     tcase_add_test(group, no_more_wait_than_may_and_what_is_due_goes_back);
     tcase_add_test(group, without_a_quarantine_the_next_block_may_have_it);
     tcase_add_loop_test(group, a_run_that_is_used_again_is_as_good_as_new, 0, 3);
+    tcase_add_test(group, calloc_is_zero_where_the_program_had_mapped_something_else);
     tcase_add_test(group, a_second_free_is_known_while_it_waits_and_when_it_is_used_again);
     tcase_add_test(group, a_forked_child_uses_them_again_too);
     tcase_add_test(group, nothing_is_drawn_from_a_cache_that_was_given_up);
