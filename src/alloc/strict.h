@@ -26,8 +26,8 @@ struct freeing {
     size_t alignment, size;
 };
 
-/* `alignment`: a power of two up to ALIGN_MAX. The block is zero; `zero`: even where the program had
-   laid another mapping over an earlier block. NULL: out of memory, or above PTRDIFF_MAX. */
+/* `alignment`: a power of two up to ALIGN_MAX. The block is zero; `zero`: even where the program
+   had laid another mapping over an earlier block. NULL: out of memory, or above PTRDIFF_MAX. */
 void *strict_block(size_t size, size_t alignment, enum family family, bool zero);
 /* Of a block that was just handed out by strict_block. */
 void strict_set_family(void *block, enum family family);

@@ -302,10 +302,15 @@ void heap_note_page(struct heap *heap, const struct segment *segment, enum page_
 void heap_tell(struct heap *heap);
 /* The heap is about to leave everything. */
 void heap_tell_end(struct heap *heap);
+/* pool->left learns of a segment that is about to be abandoned, or was taken up. Most are of a short
+   thread, and have nothing that could go back. */
+void heap_count_left(const struct segment *segment, bool taken);
+MOAT_INLINE void heap_note_left(const struct segment *segment, enum page_kind kind, bool taken) {
+    if (MOAT_UNLIKELY(segment->dirty != 0 || kind == PAGE_LARGE)) heap_count_left(segment, taken);
+}
 /* Whether the unused memory of a segment that an ended thread left, or leaves, is kept, though it
-   is due: with it no more than seven eighths of what lately was are in use. `heap`: the walk is
-   its. If not, it is given back. */
-bool heap_keeps_left(struct heap *heap, const struct segment *segment, uint64_t now);
+   is due. If not, it is given back. */
+bool heap_keeps_left(const struct segment *segment, uint64_t now);
 /* The part of the walk over the heap's own segments; false when it stopped before the end, to go on
    another time. */
 bool heap_purge_lists(struct heap *heap, unsigned walk, bool *gave);
@@ -336,6 +341,7 @@ struct heap_pool {
     /* atomic: slots of pages in use, of all heaps, as told; those in what is nobody's do not
        count */
     uint64_t used;
+    int64_t left; /* atomic: slots that could go back in what is nobody's; a child begins at 0 */
     uint32_t visit_next; /* the heap to visit next; under LOCK_VISITS */
     size_t lock_count;
 };

@@ -44,6 +44,9 @@ static unsigned settling_of(uint64_t seen, unsigned settling) {
 /* An empty page is welcome where the class has none: it saves making one. */
 void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
     enum page_kind kind = owner_page_kind(seen);
+    heap_note_left(segment, kind, true);
+    /* it was kept */
+    if (heap->now >= segment->purge_at) keeping_served(&ro.pool->keeping, heap->now);
     settle_pages(segment, kind, settling_of(seen, SETTLE_KEEP), heap_random(heap));
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
@@ -90,9 +93,9 @@ MOAT_INLINE bool adopt_from_set(struct heap *heap, unsigned set, uint32_t size_c
         if (set == ABANDONED_EMPTY || (seen & OWNER_REBUILD) != 0 ||
             serves(segment, owner_page_kind(seen), size_class)) {
             heap_adopt(heap, segment, seen);
-            /* the lowest first: what nobody needs is the same few, and what is taken up is what was
-               in use a moment ago */
-            heap->adopt_from = 0;
+            /* The lowest first: what nobody needs is the same few, and what is taken up is what was
+               in use a moment ago. Not those again that were looked at in vain. */
+            if (first == 0) heap->adopt_from = 0;
             return true;
         }
         if (first == 0) first = index;
@@ -130,6 +133,7 @@ static void leave_segment(struct segment *segment, enum page_kind kind, int64_t 
     uint32_t index = segment_index(segment);
     unsigned set = set_of(segment, kind);
     segment->purge_at = purge_at;
+    heap_note_left(segment, kind, false);
     atomic_store_relaxed(&segment->remaining, remaining);
     /* pairs with segment_reclaim */
     atomic_store_release(&segment->owner, owner_word(OWNER_ABANDONED, kind));
@@ -151,7 +155,7 @@ void heap_abandon(struct heap *heap) {
         heap_list_remove(heap, segment);
         int64_t used =
             settle_pages(segment, kind, keep ? SETTLE_KEEP : SETTLE_RELEASE, heap_random(heap));
-        if (used == 0 && !keep && !heap_keeps_left(heap, segment, heap->now)) {
+        if (used == 0 && !keep && !heap_keeps_left(segment, heap->now)) {
             segment_destroy(segment);
             continue;
         }
@@ -170,9 +174,10 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     if (!segment_reclaim(segment, &heap->owner, &seen)) return false;
     enum page_kind kind = owner_page_kind(seen);
     bool due = force || now >= segment->purge_at;
+    heap_note_left(segment, kind, true);
     int64_t used = settle_pages(
         segment, kind, settling_of(seen, due ? SETTLE_RELEASE : SETTLE_KEEP), heap_random(heap));
-    if (due && !force && heap_keeps_left(heap, segment, now)) {
+    if (due && !force && heap_keeps_left(segment, now)) {
         leave_segment(segment, kind, used, segment->purge_at);
         return false;
     }

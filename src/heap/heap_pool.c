@@ -279,6 +279,7 @@ void heap_pool_recover(struct survivors survivors) {
     if (anew || top != (uint32_t)pool->free_heaps)
         pool->free_heaps = ((pool->free_heaps >> 32) + 1) << 32 | top;
     if (pool->used != used) pool->used = used;
+    if (pool->left != 0) pool->left = 0;
     /* whoever was about to create the exit hook's key may be gone */
     if (atomic_load_relaxed(&exit_key) == KEY_COMING) atomic_store_relaxed(&exit_key, KEY_MISSING);
 }

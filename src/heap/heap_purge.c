@@ -62,7 +62,7 @@ static bool is_kept_for_all(const struct heap *heap) {
 /* What of the segment could go back. */
 static uint32_t unused_slots(const struct segment *segment) {
     return segment_slots(segment, popcount64(segment->dirty)) +
-           (uint32_t)(segment_surplus(segment) >> SLOT_SHIFT);
+           (uint32_t)((segment_surplus(segment) + SLOT_SIZE - 1) >> SLOT_SHIFT);
 }
 
 /* Whether what is due stays: the program has lately wanted again what went back. Not where its
@@ -86,25 +86,30 @@ void heap_tell(struct heap *heap) {
 }
 
 void heap_tell_end(struct heap *heap) {
-    heap->kept = 0;
+    heap->now = os_milliseconds(); /* the thread may have slept for long */
     heap_tell(heap);
     atomic_add_relaxed(&ro.pool->used, -(uint64_t)heap->told);
     heap->told = 0;
     heap->tell_from = USED_UNTOLD;
 }
 
-bool heap_keeps_left(struct heap *heap, const struct segment *segment, uint64_t now) {
+void heap_count_left(const struct segment *segment, bool taken) {
+    int64_t slots = unused_slots(segment);
+    atomic_add_relaxed(&ro.pool->left, taken ? -slots : slots);
+}
+
+bool heap_keeps_left(const struct segment *segment, uint64_t now) {
     struct heap_pool *pool = ro.pool;
     uint32_t slots = unused_slots(segment), used = (uint32_t)atomic_load_relaxed(&pool->used);
+    int64_t left = atomic_load_relaxed(&pool->left);
     keeping_observe(&pool->keeping, used, now);
-    uint64_t most = keeping_most(&pool->keeping);
-    bool fits = (uint64_t)used + heap->kept + slots <= most - most / 8;
-    if (ro.options.purge_delay_ms == 0 || !fits || !keeping_is_on(&pool->keeping, now)) {
-        keeping_gave(&pool->keeping, slots, now);
-        return false;
-    }
-    heap->kept += slots;
-    return true;
+    uint64_t most = keeping_most(&pool->keeping), all = (uint64_t)used + slots;
+    if (left > 0) all += (uint64_t)left;
+    /* where all threads end no walk may come by any more */
+    bool fits = used != 0 && all <= most - most / 8;
+    if (fits && ro.options.purge_delay_ms != 0 && keeping_is_on(&pool->keeping, now)) return true;
+    keeping_gave(&pool->keeping, slots, now);
+    return false;
 }
 
 void heap_note_page(struct heap *heap, const struct segment *segment, enum page_kind kind,
@@ -118,7 +123,6 @@ void heap_note_page(struct heap *heap, const struct segment *segment, enum page_
         heap->fresh += slots;
     } else if (now >= segment->purge_at) {
         keeping_served(&heap->keeping, now);
-        keeping_served(&ro.pool->keeping, now);
     }
     if (used >= heap->tell_from) heap_tell(heap);
 }

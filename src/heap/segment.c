@@ -263,7 +263,9 @@ bool segment_retype(struct segment *segment, uint64_t owner_word) {
     segment->free_pages = slots;
     for (uint64_t rest = segment->dirty; rest != 0; rest &= rest - 1) {
         struct page *page = segment_page(segment, low_bit(rest));
-        page->touched = page->resident = 0;
+        page->touched = 0;
+        /* of whatever lay there; of smaller ones nobody asks: segment_surplus() */
+        page->resident = kind == PAGE_LARGE ? (uint32_t)page_kind_size(kind) : 0;
     }
     segment->classes = 0;
     atomic_store_release(&segment->owner, owner_word); /* pairs as in segment_create */

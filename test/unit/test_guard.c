@@ -187,6 +187,30 @@ START_TEST(a_covered_run_is_opened_and_covered_by_one_call_each) {
 }
 END_TEST
 
+/* A resize after which no guard was to be had leaves markers further up: the next one that grows
+   takes them away. */
+START_TEST(a_run_without_guard_has_no_marker_in_what_it_grows_to) {
+    uint32_t index = 0;
+    struct guarded guarded = {3 * ro.os_page, 1, GUARD_NONE, false};
+    start_in_world(0);
+    ck_assert(region_take(1, 1, &index));
+    uintptr_t start = segment_address(index);
+    ck_assert(guard_open(start, 0, &guarded));
+    if (guarded.means != GUARD_MARKER) return;
+    ck_assert(guard_cover(start, &guarded));
+    ck_assert(guard_uncover(start, 4 * ro.os_page, &guarded));
+    ro.region->memory_is_locked = true;
+    harness_fail_from(OS_DECOMMIT, 1);
+    ck_assert(guard_resize(start, &guarded, 8 * ro.os_page, 1));
+    ck_assert_int_eq(guarded.means, GUARD_NONE);
+    ck_assert(guard_resize(start, &guarded, 20 * ro.os_page, 1));
+    for (size_t at = 0; at < guarded.bytes; at += ro.os_page) ck_assert(can_touch(start + at));
+    harness_fail_none();
+    ro.region->memory_is_locked = false;
+    ck_assert(guard_close(start, &guarded));
+}
+END_TEST
+
 /* Its memory is as it was, or the caller closes it by other means. */
 static void expect_no_cover(struct guarded guarded) {
     struct guarded before = guarded;
@@ -334,6 +358,7 @@ int main(void) {
     tcase_add_test(group, with_markers_many_runs_are_one_mapping);
     tcase_add_test(group, splits_end_at_a_quarter_of_what_a_process_may_have);
     tcase_add_test(group, a_covered_run_is_opened_and_covered_by_one_call_each);
+    tcase_add_test(group, a_run_without_guard_has_no_marker_in_what_it_grows_to);
     tcase_add_loop_test(group, what_cannot_be_covered_is_left_alone, 0,
                         sizeof worlds / sizeof *worlds);
     tcase_add_test(group, under_a_data_limit_only_what_is_used_is_charged);

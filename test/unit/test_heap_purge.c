@@ -262,6 +262,7 @@ static size_t live_and_end(void) {
 /* Likewise where threads follow each other, and each wants what the one before it left. */
 START_TEST(what_ended_threads_left_is_kept_where_it_is_wanted_again) {
     be_active(&owner);
+    void *held = core_alloc(&owner, MIB); /* by whom walks come by */
     alloc_collect(true);
     size_t baseline = harness_committed_bytes();
     size_t peak = live_and_end();
@@ -276,7 +277,34 @@ START_TEST(what_ended_threads_left_is_kept_where_it_is_wanted_again) {
     be_active_for(&owner, 600);
     ck_assert_uint_le(harness_committed_bytes(), baseline + 3 * SEGMENT_SIZE);
     ck_assert_uint_eq(ro.pool->used, core_heap(&owner)->told);
+    core_give(&owner, held);
     check_all();
+}
+END_TEST
+
+/* Where all threads end no walk comes by any more: each leaves a segment, as ever. And who has
+   slept keeps nothing by what was so before. */
+START_TEST(where_all_threads_end_nothing_is_kept) {
+    enum { THREADS = 4, EACH = BLOCKS / THREADS };
+    struct core_thread threads[THREADS];
+    alloc_collect(true);
+    size_t baseline = harness_committed_bytes();
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned t = 0; t < THREADS; t++) {
+            threads[t] = CORE_THREAD;
+            for (size_t i = 0; i < EACH; i++) blocks[t * EACH + i] = core_alloc(&threads[t], 20000);
+        }
+        harness_clock_advance(ro.options.purge_delay_ms);
+        for (unsigned t = 0; t < THREADS; t++)
+            for (size_t i = 0; i < EACH; i++) core_give(&threads[t], blocks[t * EACH + i]);
+        if (round == 2) harness_clock_advance(30000);
+        for (unsigned t = 0; t < THREADS; t++) core_end(&threads[t]);
+        ck_assert_int_ge(ro.pool->left, 0);
+        check_all();
+    }
+    ck_assert_uint_le(harness_committed_bytes(), baseline + (THREADS + 2) * SEGMENT_SIZE);
+    alloc_collect(true);
+    ck_assert_int_eq(ro.pool->left, 0);
 }
 END_TEST
 
@@ -394,6 +422,7 @@ int main(void) {
     tcase_add_test(group, what_is_kept_goes_back_when_it_is_asked_for);
     tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
     tcase_add_test(group, what_ended_threads_left_is_kept_where_it_is_wanted_again);
+    tcase_add_test(group, where_all_threads_end_nothing_is_kept);
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
     tcase_add_test(group, what_others_freed_in_the_heap_of_a_sleeping_thread_goes_back);
     tcase_add_test(group, a_visitor_ends_no_page_that_its_thread_may_touch);
