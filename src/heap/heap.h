@@ -302,8 +302,8 @@ void heap_note_page(struct heap *heap, const struct segment *segment, enum page_
 void heap_tell(struct heap *heap);
 /* The heap is about to leave everything. */
 void heap_tell_end(struct heap *heap);
-/* pool->left learns of a segment that is about to be abandoned, or was taken up. Most are of a short
-   thread, and have nothing that could go back. */
+/* pool->left learns of a segment that is about to be abandoned, or was taken up. Most are of a
+   short thread, and have nothing that could go back. */
 void heap_count_left(const struct segment *segment, bool taken);
 MOAT_INLINE void heap_note_left(const struct segment *segment, enum page_kind kind, bool taken) {
     if (MOAT_UNLIKELY(segment->dirty != 0 || kind == PAGE_LARGE)) heap_count_left(segment, taken);
