@@ -162,7 +162,8 @@ static bool grow_open(uintptr_t start, const struct guarded *old, const struct g
     uintptr_t old_end = end_of(start, old), usable_end = start + new->bytes;
     size_t more = end_of(start, new) - old_end;
     if (!add_segments(old_end, more)) return false;
-    if (old->means == GUARD_NONE && ro.region->markers != MARKERS_PROVED) return true;
+    bool proved = atomic_load_relaxed(&ro.region->markers) == MARKERS_PROVED;
+    if (old->means == GUARD_NONE && !proved) return true;
     /* what is usable now, or was once, has no marker left inside */
     uintptr_t behind = start + old->bytes, to = usable_end < old_end ? usable_end : old_end;
     if (os_guard_remove((void *)behind, to - behind)) return true;
