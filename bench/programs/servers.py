@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -60,6 +61,14 @@ def peak_kib(processes):
         found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.M)
         total += int(found.group(1)) if found else 0
     return total
+
+
+def listens(path):
+    """Whether a server takes connections at a Unix socket."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(path)
+        return True
+    return False
 
 
 class Running:

@@ -1,12 +1,10 @@
 """Stores and databases for bench/run-programs: redis, memcached, mariadb and postgres. What is
 common to servers is in servers.py."""
 
-import contextlib
 import glob
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 
@@ -83,10 +81,7 @@ class Memcached(servers.Server):
             self.command += ["-u", "root"]
 
     def is_ready(self, directory):
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(os.path.join(directory, "memcached", "socket"))
-            return True
-        return False
+        return servers.listens(os.path.join(directory, "memcached", "socket"))
 
     def client_commands(self):
         return [[real_programs.find("python3"), os.path.join(real_programs.HERE, "cache_client.py"),

@@ -177,10 +177,7 @@ class PhpFpm(servers.Server):
             self.command.append("-R")
 
     def is_ready(self, directory):
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(os.path.join(directory, "php-fpm", "socket"))
-            return True
-        return False
+        return servers.listens(os.path.join(directory, "php-fpm", "socket"))
 
     def client_commands(self):
         return [[real_programs.find("python3"), os.path.join(real_programs.HERE, "fastcgi.py"),

@@ -29,8 +29,9 @@ def count_calls(arguments, row, pairs):
     """All calls of a run, and whether it has set a marker."""
     command = [arguments.program, row["least"], row["most"], row["live"], str(pairs)]
     with tempfile.NamedTemporaryFile(mode="r", prefix="moat-pairs-") as trace:
-        strace = ["strace", "-f", "-X", "raw", "-o", trace.name, "-E", "LD_PRELOAD=" + os.path.realpath(arguments.library), "-E",
-                  "MOAT_OPTIONS=" + row["options"]]
+        library = os.path.realpath(arguments.library)
+        strace = ["strace", "-f", "-X", "raw", "-o", trace.name,
+                  "-E", "LD_PRELOAD=" + library, "-E", "MOAT_OPTIONS=" + row["options"]]
         result = subprocess.run(strace + command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if result.returncode in (1, 2) and "strace:" in result.stderr:
             skip("strace cannot follow a process here: %s" % result.stderr.strip())

@@ -154,17 +154,23 @@ static void expect_covered(uintptr_t start) {
     core_require(!can_touch(start + SEGMENT_SIZE - ro.os_page));
 }
 
+/* Where a run of three OS pages lies that markers guard; 0: the kernel has none. */
+static uintptr_t open_to_be_covered(struct guarded *guarded) {
+    uint32_t index = 0;
+    start_in_world(0);
+    *guarded = (struct guarded){3 * ro.os_page, 1, GUARD_NONE, false};
+    ck_assert(region_take(1, 1, &index));
+    ck_assert(guard_open(segment_address(index), 0, guarded));
+    return guarded->means == GUARD_MARKER ? segment_address(index) : 0;
+}
+
 /* Between its lives the guard lies behind any size, and a resize leaves it as good as another. */
 START_TEST(a_covered_run_is_opened_and_covered_by_one_call_each) {
     uint64_t random = 7;
-    uint32_t index = 0;
     size_t most = GUARD_COVERED_MAX / ro.os_page;
-    struct guarded guarded = {3 * ro.os_page, 1, GUARD_NONE, false};
-    start_in_world(0);
-    ck_assert(region_take(1, 1, &index));
-    uintptr_t start = segment_address(index);
-    ck_assert(guard_open(start, 0, &guarded));
-    if (guarded.means != GUARD_MARKER) return;
+    struct guarded guarded;
+    uintptr_t start = open_to_be_covered(&guarded);
+    if (start == 0) return;
     for (unsigned round = 0; round < ROUNDS; round++) {
         write_ends(start, &guarded, 7);
         core_require(guard_cover(start, &guarded));
@@ -190,13 +196,9 @@ END_TEST
 /* A resize after which no guard was to be had leaves markers further up: the next one that grows
    takes them away. */
 START_TEST(a_run_without_guard_has_no_marker_in_what_it_grows_to) {
-    uint32_t index = 0;
-    struct guarded guarded = {3 * ro.os_page, 1, GUARD_NONE, false};
-    start_in_world(0);
-    ck_assert(region_take(1, 1, &index));
-    uintptr_t start = segment_address(index);
-    ck_assert(guard_open(start, 0, &guarded));
-    if (guarded.means != GUARD_MARKER) return;
+    struct guarded guarded;
+    uintptr_t start = open_to_be_covered(&guarded);
+    if (start == 0) return;
     ck_assert(guard_cover(start, &guarded));
     ck_assert(guard_uncover(start, 4 * ro.os_page, &guarded));
     ro.region->memory_is_locked = true;
