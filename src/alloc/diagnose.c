@@ -57,6 +57,14 @@ static void describe_request(struct report_facts *facts) {
         facts->asked_for = facts->block_size - request.slack;
 }
 
+/* Of one with a run of its own, likewise. */
+static void describe_run_request(struct report_facts *facts) {
+    uintptr_t run = facts->page_start;
+    facts->asked_by = maker(request_load(run, GRANULE).family);
+    if (facts->asked_by != NULL && request_size(run) <= facts->block_size)
+        facts->asked_for = request_size(run);
+}
+
 static enum finding find_in_page(uintptr_t address, uint64_t word, struct report_facts *facts) {
     enum page_kind kind = owner_page_kind(word);
     const struct page *page = page_of(address, kind);
@@ -87,10 +95,7 @@ static enum finding find_huge(uintptr_t address, struct report_facts *facts) {
     facts->block_start = facts->page_start + lead;
     facts->block_size = facts->page_size - lead;
     facts->block_state = live ? "in use" : "free";
-    if (ro_is_strict() && live && request_size(facts->page_start) <= facts->block_size) {
-        facts->asked_for = request_size(facts->page_start);
-        facts->asked_by = maker(request_load(facts->page_start, GRANULE).family);
-    }
+    if (ro_is_strict()) describe_run_request(facts);
     if (facts->block_start == address) return FOUND_FREE;
     return live ? FOUND_INSIDE : FOUND_NO_BLOCK;
 }
@@ -135,6 +140,13 @@ static enum finding find(uintptr_t address, struct report_facts *facts) {
     return finding;
 }
 
+/* Of a live block. The strict level has claimed it by now, to free it, and what its words say then
+   is said of freed ones. */
+static void find_live(uintptr_t address, struct report_facts *facts) {
+    (void)find(address, facts);
+    if (ro_is_strict() && facts->block_state != NULL) facts->block_state = "in use";
+}
+
 void diagnose_not_live(uintptr_t address, enum verb verb) {
     struct report_facts facts = {0};
     enum report_phrase phrase = phrases[verb][find(address, &facts)];
@@ -150,7 +162,7 @@ void diagnose_reentry(void) {
 void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t given,
                        size_t expected) {
     struct report_facts facts = {0};
-    (void)find(address, &facts);
+    find_live(address, &facts);
     facts.size_given = given;
     facts.size_expected = expected;
     if (ro.options.sized == SIZED_REPORT)
@@ -165,7 +177,7 @@ void diagnose_family(enum report_phrase phrase, uintptr_t address, enum family m
                      enum family freed) {
     static const char *const freers[] = {"", "free", "delete", "delete[]", ""};
     struct report_facts facts = {0};
-    (void)find(address, &facts);
+    find_live(address, &facts);
     facts.made_by = maker(made) != NULL ? maker(made) : "nobody";
     facts.freed_by = phrase == PHRASE_REALLOC_WRONG_FAMILY ? "realloc" : freers[freed];
     if (!report_goes_on(phrase)) report_fatal(phrase, address, &facts);

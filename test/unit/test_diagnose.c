@@ -283,6 +283,37 @@ static void free_inside_strict_huge(void *unused) {
     alloc_free((char *)strict_block_of(3 * MIB + 5) + 64);
 }
 
+/* A free claims its block before it looks at family and size: it is in use all the same. */
+static void free_strict_mismatched(size_t size, const char *options, bool sized) {
+    core_start_ready(options);
+    owner = other = CORE_THREAD;
+    void *block = alloc_mark_family(core_alloc(&owner, size), FAMILY_NEW);
+    dprintf(2, "0x%lx\n", (unsigned long)(uintptr_t)block);
+    if (sized)
+        alloc_free_aligned_sized(block, GRANULE, size + 1, FAMILY_NEW);
+    else
+        alloc_free(block);
+}
+#define STRICT "level=strict:region=1G"
+static void size_of_small(void *unused) {
+    (void)unused, free_strict_mismatched(41, STRICT, true);
+}
+static void size_of_huge(void *unused) {
+    (void)unused, free_strict_mismatched(3 * MIB + 5, STRICT, true);
+}
+static void size_of_sample(void *unused) {
+    (void)unused, free_strict_mismatched(41, STRICT ":sample=1", true);
+}
+static void family_of_small(void *unused) {
+    (void)unused, free_strict_mismatched(41, STRICT, false);
+}
+static void family_of_huge(void *unused) {
+    (void)unused, free_strict_mismatched(3 * MIB + 5, STRICT, false);
+}
+static void family_of_sample(void *unused) {
+    (void)unused, free_strict_mismatched(41, STRICT ":sample=1", false);
+}
+
 static void expect_facts(void (*scene)(void *), const char *const facts[]) {
     const char *text = last_words(scene, NULL), *rest = strchr(text, '\n');
     char block[40] = "";
@@ -310,6 +341,20 @@ START_TEST(the_facts_of_a_report_are_those_of_the_block) {
     expect_facts(free_inside_strict_huge,
                  (const char *const[]){"of it 3145733 bytes were asked for by new[]\n", NULL});
     expect_facts(free_with_wrong_size, (const char *const[]){"100", "320", NULL});
+}
+END_TEST
+
+START_TEST(a_strict_block_that_its_free_has_claimed_is_in_use) {
+    core_stop();
+    static const char small[] = "of it 41 bytes were asked for by new\n";
+    static const char huge[] = "of it 3145733 bytes were asked for by new\n";
+    static const char in_use[] = "state: in use\n";
+    expect_facts(size_of_small, (const char *const[]){"of 48 bytes, ", in_use, small, NULL});
+    expect_facts(size_of_huge, (const char *const[]){in_use, huge, NULL});
+    expect_facts(size_of_sample, (const char *const[]){in_use, "(sample, ", NULL});
+    expect_facts(family_of_small, (const char *const[]){"of 48 bytes, ", in_use, small, NULL});
+    expect_facts(family_of_huge, (const char *const[]){in_use, huge, NULL});
+    expect_facts(family_of_sample, (const char *const[]){in_use, "(sample, ", NULL});
 }
 END_TEST
 
@@ -357,6 +402,7 @@ int main(void) {
     tcase_add_test(group, a_list_that_leads_to_a_block_in_use);
     tcase_add_test(group, a_call_from_a_signal_handler);
     tcase_add_test(group, the_facts_of_a_report_are_those_of_the_block);
+    tcase_add_test(group, a_strict_block_that_its_free_has_claimed_is_in_use);
     tcase_add_test(group, with_sized_report_the_program_goes_on);
     suite_add_tcase(suite, group);
     return suite_run(suite);
