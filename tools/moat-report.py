@@ -33,6 +33,7 @@ BLOCK_LINE = re.compile(
 PAGE_LINE = re.compile(r"moat: page (0x[0-9a-f]+)(?: \((.*?)\))?(?: in segment .*)?$")
 THREAD_LINE = re.compile(r"moat: thread ([0-9]+) of process ([0-9]+)$")
 JSON_LINE = re.compile(r'\{"version":[0-9]+,"kind":".*\}')
+WRITTEN_LINE = re.compile(r"moat: the first byte written is (0x[0-9a-f]+), ")
 BESIDE_LINE = re.compile(r"moat: (before|behind) it: (0x[0-9a-f]+), (.*)$")
 FRAME_LINE = re.compile(
     r"moat:   #([0-9]+) (.+?)(?:\(([^\s()]+)\+(0x[0-9a-f]+)\))?\+(0x[0-9a-f]+)"
@@ -88,6 +89,7 @@ class Report:
         self.page_size = None
         self.is_alone = False  # a page of its own: a huge block
         self.beside = {}
+        self.written = None  # the first byte that somebody wrote
         self.thread = None  # of the process
         self.process = None
         self.notes = []
@@ -147,6 +149,9 @@ def add_line(report, text):
     found = THREAD_LINE.match(text)
     if found:
         report.thread, report.process = int(found.group(1)), int(found.group(2))
+    found = WRITTEN_LINE.match(text)
+    if found:
+        report.written = int(found.group(1), 16)
     found = BESIDE_LINE.match(text)
     if found:
         report.beside[found.group(1)] = (int(found.group(2), 16), found.group(3))
@@ -191,16 +196,48 @@ def frame_of(number, data):
     return frame
 
 
+def place_beside(address, start, end):
+    """Where an address lies from a block."""
+    if None in (address, start, end):
+        return "at a place unknown"
+    if address < start:
+        return f"{start - address} bytes before the block"
+    if address < end:
+        return f"{address - start} bytes into the block"
+    return f"{address - end} bytes behind its end"
+
+
+def places_of_json(data, block):
+    """What was written or touched, as the text says it: an overflow begins where that ends which
+    was asked for."""
+    start, size = address_of(block.get("address")), number_of(block.get("size"))
+    if "written" in data:
+        asked = number_of(block.get("asked_for")) if data.get("kind") == "overflow" else None
+        size = asked or size
+    end = start + size if None not in (start, size) else None
+    if "written" in data:
+        written = address_of(data["written"])
+        yield (f"the first byte written is {text_of(data['written'])}, "
+               f"{place_beside(written, start, end)}")
+    if data.get("kind") == "guard-hit":
+        access = text_of(data.get("access")) or "access"
+        yield f"the {access} is {place_beside(address_of(data.get('address')), start, end)}"
+
+
 def notes_of_json(data):
     block, segment, nearest = (part_of(data, name) for name in ("block", "segment", "nearest"))
     if "given" in data:
         yield f"given: {number_of(data['given'])}, expected: {number_of(data.get('expected'))}"
+    if "allocated_by" in data:
+        yield (f"allocated by {text_of(data['allocated_by'])}, freed by "
+               f"{text_of(data.get('freed_by'))}")
     if block:
         yield (f"block {text_of(block.get('address'))} of {number_of(block.get('size'))} bytes, "
                f"state: {text_of(block.get('state'))}")
     if "asked_for" in block:
         yield (f"of it {number_of(block['asked_for'])} bytes were asked for by "
                f"{text_of(block.get('asked_by'))}")
+    yield from places_of_json(data, block)
     if segment:
         thread = number_of(segment.get("owner_thread"))
         name = text_of(segment.get("owner_name"))
@@ -236,6 +273,7 @@ def report_of_json(text, line):
     report.state = text_of(block.get("state"))
     report.page, report.page_size = address_of(page.get("address")), number_of(page.get("size"))
     report.is_alone = page.get("kind") in ALONE
+    report.written = address_of(data.get("written"))
     report.thread, report.process = number_of(data.get("thread")), number_of(data.get("process"))
     for name in ("before", "behind"):
         beside = part_of(data, name)
@@ -252,9 +290,11 @@ def report_of_json(text, line):
 
 
 def is_same(one, other):
-    """Text and JSON of one report, which a log of all services has both."""
+    """Text and JSON of one report, which a log of all services has both. Two sites differ in their
+    calls, of which either may have lost some."""
     return all(getattr(one, name) == getattr(other, name)
-               for name in ("process", "thread", "kind", "what", "address"))
+               for name in ("process", "thread", "kind", "what", "address")) and all(
+        a.offset == b.offset for a, b in zip(one.frames, other.frames))
 
 
 # --- Logs -----------------------------------------------------------------------------------------
@@ -269,7 +309,6 @@ def read_reports(lines):
         other = report_of_json(found.group(), number) if found else None
         if other:
             if not any(is_same(other, one) for one in [current, *told] if one):
-                told.append(other)
                 yield other
             continue
         at = text.find("moat: ")
@@ -475,8 +514,9 @@ def neighbours(report):
 
 
 def draw_block(report):
-    """The block, its neighbours in the page, and where in it the address lies."""
-    if report.block is None or not report.size or report.address is None:
+    """The block, its neighbours in the page, and where the address lies, or what was written."""
+    marked = report.written if report.written is not None else report.address
+    if report.block is None or not report.size or marked is None:
         return []
     cells = [(report.block, report.state)] if report.is_alone else neighbours(report)
     width = max(24, min(40, max(len(state) for _, state in cells) + 2))
@@ -486,13 +526,13 @@ def draw_block(report):
         top += f"{address:<#{width + 1}x}"
         edge += "+" + mark * width
         middle += "|" + draw_cell(state, width)
-        if address <= report.address < address + report.size:
-            below = len(edge) - width + (report.address - address) * width // report.size
+        if address <= marked < address + report.size:
+            below = len(edge) - width + (marked - address) * width // report.size
     lines = [top, edge + "+", middle + "|", edge + "+"]
     if below is not None:
-        byte = report.address - report.block
+        byte = marked - report.block
         where = f"byte {byte} of {report.size}" if byte >= 0 else f"{-byte} bytes before the block"
-        lines.append(" " * below + f"^ {report.address:#x}, {where}")
+        lines.append(" " * below + f"^ {marked:#x}, {where}")
     if report.page is not None and not report.is_alone:
         index = (report.block - report.page) // report.size
         lines.append(f"block {index} of its page, each of {report.size} bytes")

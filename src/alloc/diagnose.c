@@ -6,6 +6,7 @@
  */
 #include "alloc/diagnose.h"
 #include "alloc/surroundings.h"
+#include "heap/damage.h"
 #include "heap/heap.h"
 #include "heap/huge.h"
 #include "heap/sample.h"
@@ -182,4 +183,14 @@ void diagnose_family(enum report_phrase phrase, uintptr_t address, enum family m
     facts.freed_by = phrase == PHRASE_REALLOC_WRONG_FAMILY ? "realloc" : freers[freed];
     if (!report_goes_on(phrase)) report_fatal(phrase, address, &facts);
     report_site_and_continue(phrase, address, &facts);
+}
+
+void damage_report(enum report_phrase phrase, uintptr_t block, uintptr_t written) {
+    struct report_facts facts = {0};
+    (void)find(block, &facts);
+    bool overflow = report_phrase_kind(phrase) == REPORT_OVERFLOW;
+    facts.block_state = overflow ? "in use" : "free, and written to since";
+    facts.written = written;
+    if (!report_goes_on(phrase)) report_fatal(phrase, block, &facts);
+    report_site_and_continue(phrase, block, &facts);
 }

@@ -9,8 +9,8 @@
 
 #include "report/report.h"
 
-/* `block`: its first byte, `written`: the first one that is wrong. Ends the process; or returns,
-   with on=report, and the block must never be handed out again. */
+/* A hook (see src/README.md). `block`: its first byte, `written`: the first one that is wrong. Ends
+   the process; or returns, with on=report, and the block must never be handed out again. */
 MOAT_COLD void damage_report(enum report_phrase phrase, uintptr_t block, uintptr_t written);
 
 #endif

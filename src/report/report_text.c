@@ -140,10 +140,13 @@ static void format_given(struct format *text, enum report_kind kind,
     format_end_line(text);
 }
 
-/* What was written, and how far behind the block's end or into it. */
-static void format_written(struct format *text, const struct report_facts *facts) {
-    uintptr_t start = facts->block_start, end = start + facts->block_size;
-    uintptr_t written = facts->written;
+/* What was written, and how far behind the block's end or into it. An overflow begins where that
+   ends which was asked for. */
+static void format_written(struct format *text, enum report_kind kind,
+                           const struct report_facts *facts) {
+    bool is_known = kind == REPORT_OVERFLOW && facts->asked_for != 0;
+    uintptr_t start = facts->block_start, written = facts->written;
+    uintptr_t end = start + (is_known ? facts->asked_for : facts->block_size);
     if (written == 0) return;
     format_string(text, "moat: the first byte written is ");
     format_hex(text, written);
@@ -186,7 +189,7 @@ void report_format_facts(struct format *text, enum report_kind kind, uintptr_t a
         format_families(text, facts);
         format_block(text, facts);
         format_asked(text, facts);
-        format_written(text, facts);
+        format_written(text, kind, facts);
         if (kind == REPORT_GUARD_HIT) format_access(text, address, facts);
         format_neighbour(text, "moat: before it: ", &facts->before);
         format_neighbour(text, "moat: behind it: ", &facts->behind);

@@ -103,6 +103,55 @@ expect 0 "$report" "$work/drawn"
 out_has '^  0x10000000$'
 out_lacks 'of its page'
 
+
+# of an overflow: the real block, the neighbours, and the byte that was written
+cat >"$work/overflow.c" <<'END'
+#include <stdlib.h>
+static char *blocks[64];
+int main(void) {
+    for (int i = 0; i < 64; i++) blocks[i] = malloc(41);
+    char *block = blocks[0];
+    for (int i = 1; i < 64; i++)
+        if (blocks[i] > block) block = blocks[i];
+    ((volatile char *)block)[42] ^= 1;
+    free(block);
+    return 0;
+}
+END
+"$cc" -O1 -g "$work/overflow.c" -o "$work/overflow"
+# shellcheck disable=SC2016
+expect 134 sh -c 'MOAT_OPTIONS=level=strict:report=file:"$2" LD_PRELOAD=$0 "$1"; exit $?' "$library" "$work/overflow" "$work/overflow.json"
+cp "$work/err" "$work/overflow.log"
+for log in overflow.log overflow.json; do
+    expect 0 "$report" "$work/$log"
+    out_has '^Report 1 of 1, line 1: overflow: bytes behind a block were written, as its free finds at 0x[0-9a-f]+$'
+    out_has '^  block 0x[0-9a-f]+ of 48 bytes, state: in use$'
+    out_has '^  of it 41 bytes were asked for by malloc$'
+    out_has '^  the first byte written is 0x[0-9a-f]+, 1 bytes? behind its end$'
+    out_has 'owner: this thread$'
+    out_has '^  \| (in use|free)[a-z, ]* +\| in use +\|' # the block before it has its state
+    out_has '^ +\^ 0x[0-9a-f]+, byte 42 of 48$'
+    out_has 'of its page, each of 48 bytes$'
+done
+
+# what JSON alone has said of families, writes and accesses is said as in the text
+cat >"$work/families.json" <<'END'
+{"version":1,"kind":"family-mismatch","what":"free by another family of functions than the allocation","address":"0x10","ends":true,"process":12,"thread":12,"allocated_by":"new[]","freed_by":"delete","stack":[]}
+END
+expect 0 "$report" "$work/families.json"
+out_has '^  allocated by new\[\], freed by delete$'
+cat >"$work/written.json" <<'END'
+{"version":1,"kind":"write-after-free","what":"a freed block was written to while it waited","address":"0x1060","ends":true,"process":12,"thread":12,"written":"0x1070","block":{"address":"0x1060","size":48,"state":"free, and written to since","asked_for":11,"asked_by":"malloc"},"stack":[]}
+END
+expect 0 "$report" "$work/written.json"
+out_has '^  the first byte written is 0x1070, 16 bytes into the block$'
+out_has '^ +\^ 0x1070, byte 16 of 48$'
+cat >"$work/access.json" <<'END'
+{"version":1,"kind":"guard-hit","what":"access beside a block","address":"0x1095","ends":true,"process":12,"thread":12,"access":"write","block":{"address":"0x1060","size":48,"state":"in use"},"stack":[]}
+END
+expect 0 "$report" "$work/access.json"
+out_has '^  the write is 5 bytes behind its end$'
+
 # a log of a service: words before, other lines between, several reports, ends that are no misuse
 {
     sed 's/^/Nov  5 10:11:12 host server[4711]: /' "$work/log" | sed 'a\something else'
@@ -195,6 +244,31 @@ out_has '^  \+-{24,}\+={24,}\+-{24,}\+$|^  \+={24,}\+-{24,}\+$'
 sed 's/^/host moat[1]: /' "$work/json" >>"$work/both"
 expect 0 "$report" "$work/both"
 out_has '^Report 1 of 1, line 1: double-free'
+# two sites may free one address: each is a report, of the text and of JSON, and of a log that has both
+cat >"$work/sites.c" <<'END'
+#include <stdlib.h>
+__attribute__((noinline)) void one(char *p) { free(p); __asm__ volatile(""); }
+__attribute__((noinline)) void other(char *p) { free(p); __asm__ volatile(""); }
+int main(void) {
+    char *volatile p = malloc(40);
+    free(p);
+    one(p);
+    other(p);
+    return 0;
+}
+END
+"$cc" -O1 -g "$work/sites.c" -o "$work/sites"
+# shellcheck disable=SC2016
+expect 0 sh -c 'MOAT_OPTIONS=on=report:report=file:"$2" LD_PRELOAD=$0 "$1"; exit $?' "$library" "$work/sites" "$work/sites.json"
+cp "$work/err" "$work/sites.log"
+cat "$work/sites.log" "$work/sites.json" >"$work/sites.both"
+for log in sites.log sites.json sites.both; do
+    expect 0 "$report" "$work/$log"
+    out_has '^Report 1 of 2, .* \(the process went on\)$'
+    out_has '^Report 2 of 2, .* \(the process went on\)$'
+    out_has '^  #[0-9]+ +one at '
+    out_has '^  #[0-9]+ +other at '
+done
 # what is not of this version, or no JSON at all, is no report
 sed 's/"version":1/"version":2/' "$work/json" >"$work/newer"
 expect 1 "$report" "$work/newer"

@@ -295,9 +295,7 @@ static void free_strict_mismatched(size_t size, const char *options, bool sized)
         alloc_free(block);
 }
 #define STRICT "level=strict:region=1G"
-static void size_of_small(void *unused) {
-    (void)unused, free_strict_mismatched(41, STRICT, true);
-}
+static void size_of_small(void *unused) { (void)unused, free_strict_mismatched(41, STRICT, true); }
 static void size_of_huge(void *unused) {
     (void)unused, free_strict_mismatched(3 * MIB + 5, STRICT, true);
 }
@@ -312,6 +310,35 @@ static void family_of_huge(void *unused) {
 }
 static void family_of_sample(void *unused) {
     (void)unused, free_strict_mismatched(41, STRICT ":sample=1", false);
+}
+
+/* A block of 41 bytes with one before it in its page. */
+static char *strict_block_with_neighbours(void) {
+    core_start_ready(STRICT);
+    owner = other = CORE_THREAD;
+    char *block = core_alloc(&owner, 41);
+    while ((uintptr_t)block == core_page(block)->start) block = core_alloc(&owner, 41);
+    dprintf(2, "0x%lx\n", (unsigned long)(uintptr_t)block);
+    return block;
+}
+static void overflow_strict(void *unused) {
+    (void)unused;
+    char *block = strict_block_with_neighbours();
+    block[42] ^= 1;
+    alloc_free(block);
+}
+static void overflow_strict_huge(void *unused) {
+    (void)unused;
+    char *block = strict_block_of(3 * MIB + 5);
+    block[3 * MIB + 6] ^= 1;
+    alloc_delete_slow(block, FAMILY_NEW_ARRAY);
+}
+static void write_after_free_strict(void *unused) {
+    (void)unused;
+    char *block = strict_block_with_neighbours();
+    core_give(&owner, block);
+    block[44] = 1;
+    alloc_collect(true);
 }
 
 static void expect_facts(void (*scene)(void *), const char *const facts[]) {
@@ -355,6 +382,23 @@ START_TEST(a_strict_block_that_its_free_has_claimed_is_in_use) {
     expect_facts(family_of_small, (const char *const[]){"of 48 bytes, ", in_use, small, NULL});
     expect_facts(family_of_huge, (const char *const[]){in_use, huge, NULL});
     expect_facts(family_of_sample, (const char *const[]){in_use, "(sample, ", NULL});
+}
+END_TEST
+
+/* In an overflow a neighbour is the suspect, or the victim. */
+START_TEST(damage_is_shown_with_its_surroundings) {
+    core_stop();
+    static const char before[] = "before it: 0x", own[] = "owner: this thread\n";
+    expect_facts(overflow_strict, (const char *const[]){"of 48 bytes, state: in use\n", before, own,
+                                                        "of it 41 bytes were asked for by malloc\n",
+                                                        ", 1 byte behind its end\n", NULL});
+    expect_facts(write_after_free_strict,
+                 (const char *const[]){"of 48 bytes, state: free, and written to since\n", before,
+                                       own, ", 44 bytes into the block\n", NULL});
+    expect_facts(overflow_strict_huge,
+                 (const char *const[]){"state: in use\n", "(huge, ",
+                                       "of it 3145733 bytes were asked for by new[]\n",
+                                       ", 1 byte behind its end\n", NULL});
 }
 END_TEST
 
@@ -403,6 +447,7 @@ int main(void) {
     tcase_add_test(group, a_call_from_a_signal_handler);
     tcase_add_test(group, the_facts_of_a_report_are_those_of_the_block);
     tcase_add_test(group, a_strict_block_that_its_free_has_claimed_is_in_use);
+    tcase_add_test(group, damage_is_shown_with_its_surroundings);
     tcase_add_test(group, with_sized_report_the_program_goes_on);
     suite_add_tcase(suite, group);
     return suite_run(suite);
