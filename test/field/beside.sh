@@ -21,9 +21,19 @@ for order in "$found $moat" "$moat $found"; do
     said=$(LD_PRELOAD=$order "$program" 2>&1) || { echo "it failed, and said: $said" && exit 1; }
     [[ $said == *right* ]] || { echo "it said: $said" && exit 1; }
     year=$(LD_PRELOAD=$order date +%Y) || { echo "date failed" && exit 1; }
-    # a faker that the order kept from working would prove nothing
+    # one that the order kept from working would prove nothing
     case $name in
     libfaketime*) [ "$year" = 2001 ] || { echo "date says $year" && exit 1; } ;;
+    libeatmydata*) # a pipe cannot be synchronised: fsync fails, unless it is eaten
+        : | sync /dev/stdin 2>/dev/null && echo "fsync succeeds without it" && exit 1
+        : | LD_PRELOAD=$order sync /dev/stdin || { echo "fsync is not eaten" && exit 1; } ;;
+    libstdbuf*) # a line comes out before the input has ended
+        coproc LD_PRELOAD=$order cut -c1-
+        echo line >&"${COPROC[1]}"
+        read -r -t 20 answer <&"${COPROC[0]}" || { echo "output is kept back" && exit 1; }
+        [ "$answer" = line ] || { echo "cut says $answer" && exit 1; }
+        eval "exec ${COPROC[1]}>&-"
+        wait ;;
     esac
 done
 echo "right in both orders"

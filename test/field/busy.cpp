@@ -2,7 +2,9 @@
  * busy: a program that leads moat through all it does, for whatever stands beside it.
  *
  * Threads with blocks of every kind, their ends, children, memory that goes back after a delay, and
- * calls that fail for want of memory. Argument: "in_front" when the library in_front must be there.
+ * calls that fail for want of memory. Arguments: "in_front" where each function of the library
+ * in_front that moat calls must have met a call of moat's ("strict": at that level); "audited"
+ * where the audit library must see the process.
  */
 #include <cerrno>
 #include <cstdio>
@@ -17,6 +19,7 @@
 
 extern "C" {
 #define _Noreturn [[noreturn]]
+#include "audited.h"
 #include "family.h"
 #include "require.h"
 #undef _Noreturn
@@ -88,7 +91,20 @@ static void fork_again() {
     in_child(fill_and_free);
 }
 
-int main(int count, char **arguments) {
+static void check_in_front(bool strict) {
+    auto *unmet = reinterpret_cast<const char *(*)(bool)>(dlsym(RTLD_DEFAULT, "in_front_unmet"));
+    REQUIRE(unmet != nullptr, "nothing stands in front");
+    const char *name = unmet(strict);
+    REQUIRE(name == nullptr, "no call of moat's was met by %s", name);
+}
+
+static bool has(char **arguments, const char *word) {
+    while (*++arguments != nullptr)
+        if (strcmp(*arguments, word) == 0) return true;
+    return false;
+}
+
+int main(int, char **arguments) {
     alarm(100);
     pthread_t threads[4];
     family_find();
@@ -104,10 +120,9 @@ int main(int count, char **arguments) {
     FILE *nowhere = fopen("/dev/null", "w");
     REQUIRE(nowhere != nullptr && malloc_info(0, nowhere) == 0, "malloc_info");
     fclose(nowhere);
-    if (count == 2 && strcmp(arguments[1], "in_front") == 0) {
-        auto *calls = static_cast<unsigned long *>(dlsym(RTLD_DEFAULT, "in_front_calls"));
-        REQUIRE(calls != nullptr && *calls > 1000, "nothing stands in front");
-    }
+    REQUIRE(dlopen(nullptr, RTLD_NOW) != nullptr, "dlopen: %s", dlerror());
+    if (has(arguments, "in_front")) check_in_front(has(arguments, "strict"));
+    if (has(arguments, "audited")) REQUIRE(is_audited(), "no audit library sees this process");
     say("right");
     return 0;
 }

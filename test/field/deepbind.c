@@ -7,8 +7,8 @@
  *
  * Argument: crosses, foreign (the flag is kept), except (kept for the plugin, not for its library),
  * namespace, traced (a library behind moat has a dlopen too), resolver (an indirect function of a
- * library loads the plugin), threads. Everything but the argument is the environment's:
- * test/field/CMakeLists.txt.
+ * library loads the plugin), threads; behind it "audited" where the audit library must see the
+ * process. Everything else is the environment's: test/field/CMakeLists.txt.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audited.h"
 #include "family.h"
 #include "require.h"
 
@@ -56,7 +57,7 @@ static void *opened_first;
 static void open_first(int count, char **arguments, char **environment) {
     (void)environment;
     static const char *const when[] = {"crosses", "foreign", "except"};
-    for (size_t i = 0; count == 2 && i < sizeof when / sizeof *when; i++)
+    for (size_t i = 0; count >= 2 && i < sizeof when / sizeof *when; i++)
         if (strcmp(arguments[1], when[i]) == 0) opened_first = dlopen(PLUGIN, DEEP);
 }
 __attribute__((section(".preinit_array"),
@@ -181,10 +182,12 @@ static void check_threads(void) {
 }
 
 int main(int count, char **arguments) {
-    const char *how = count == 2 ? arguments[1] : "";
+    const char *how = count >= 2 ? arguments[1] : "";
+    bool audited = count == 3 && strcmp(arguments[2], "audited") == 0;
     alarm(60);
     family_find();
     REQUIRE(family_is_moat(), "malloc is not moat's");
+    REQUIRE(is_audited() == audited, "audit library: %d", !audited);
     if (strcmp(how, "crosses") == 0) {
         check_crosses();
     } else if (strcmp(how, "foreign") == 0) {

@@ -5,19 +5,52 @@
  * IN_FRONT() defines one: it allocates, also where an allocation has led here again, with an end;
  * then it goes on to the next library's. test/layers holds the list to what moat calls; behind it
  * stand what an allocator may be tempted to call. Their prototypes are ours: the headers' would
- * forbid some.
+ * forbid some. Whose call it was is told by the address that it returns to, so that the program's
+ * own calls prove nothing.
  */
 #include <dlfcn.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DEPTH_MAX 3
 
 static __thread int depth __attribute__((tls_model("initial-exec")));
-unsigned long in_front_calls; /* how often anything here was called; for the program, by dlsym */
+
+/* A function here, and whether moat has called it. */
+struct met {
+    const char *name;
+    bool by_moat;
+};
+
+static uintptr_t moat_from, moat_to; /* to is 0: not looked for yet */
+
+static int find_moat(struct dl_phdr_info *object, size_t size, void *unused) {
+    (void)size, (void)unused;
+    uintptr_t end = 0;
+    if (strstr(object->dlpi_name, "libmoat.so") == NULL) return 0;
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD && part->p_vaddr + part->p_memsz > end)
+            end = part->p_vaddr + part->p_memsz;
+    }
+    moat_from = object->dlpi_addr;
+    __atomic_store_n(&moat_to, object->dlpi_addr + end, __ATOMIC_RELEASE);
+    return 1;
+}
+
+static void note(struct met *met, const void *caller) {
+    static bool looked;
+    if (!__atomic_exchange_n(&looked, true, __ATOMIC_RELAXED)) dl_iterate_phdr(find_moat, NULL);
+    uintptr_t to = __atomic_load_n(&moat_to, __ATOMIC_ACQUIRE);
+    if ((uintptr_t)caller >= moat_from && (uintptr_t)caller < to)
+        __atomic_store_n(&met->by_moat, true, __ATOMIC_RELAXED);
+}
 
 static void allocate(void) {
-    __atomic_fetch_add(&in_front_calls, 1, __ATOMIC_RELAXED);
     if (depth >= DEPTH_MAX) return;
     depth++;
     char *volatile small = malloc(40);
@@ -39,15 +72,19 @@ static void *next(const char *name) {
     return address;
 }
 
-/* Defines `name`, which takes `parameters` and passes `arguments` on. */
-#define IN_FRONT(result, name, parameters, arguments)                                              \
+/* Defines `name`, which takes `parameters` and passes `arguments` on; `caller` calls it. */
+#define IN_FRONT_FOR(caller, result, name, parameters, arguments)                                  \
+    static struct met met_##name = {#name, false};                                                 \
     result name parameters {                                                                       \
         static result(*real) parameters;                                                           \
+        note(&met_##name, caller);                                                                 \
         allocate();                                                                                \
         if (real == NULL) *(void **)&real = next(#name);                                           \
         if (real == NULL) abort();                                                                 \
         return real arguments;                                                                     \
     }
+#define IN_FRONT(result, name, parameters, arguments)                                              \
+    IN_FRONT_FOR(__builtin_return_address(0), result, name, parameters, arguments)
 
 typedef void function(void);
 typedef void destructor(void *);
@@ -60,14 +97,36 @@ IN_FRONT(void *, pthread_getspecific, (unsigned key), (key))
 IN_FRONT(int, pthread_setspecific, (unsigned key, const void *value), (key, value))
 IN_FRONT(int, pthread_atfork, (function * before, function *parent, function *child),
          (before, parent, child))
-IN_FRONT(int, __register_atfork,
-         (function * before, function *parent, function *child, void *module),
-         (before, parent, child, module))
+/* by a jump: the handler tells whose it is */
+IN_FRONT_FOR((const void *)child, int, __register_atfork,
+             (function * before, function *parent, function *child, void *module),
+             (before, parent, child, module))
 IN_FRONT(int *, __errno_location, (void), ())
 IN_FRONT(int, fputs, (const char *text, FILE *stream), (text, stream))
 IN_FRONT(void *, dlsym, (void *handle, const char *name), (handle, name))
 IN_FRONT(function *, _ZSt15get_new_handlerv, (void), ())
 IN_FRONT(void, _ZSt17__throw_bad_allocv, (void), ())
+
+/* Which of what moat calls it has not called here; NULL: none. For the program, by dlsym.
+   pthread_atfork, of which each library has its own, goes on to __register_atfork; the strict level
+   fills memory by itself. */
+const char *in_front_unmet(bool strict) {
+    const struct met *const all[] = {
+        &met_memcpy,
+        &met_pthread_key_create,
+        &met_pthread_getspecific,
+        &met_pthread_setspecific,
+        &met___register_atfork,
+        &met___errno_location,
+        &met_fputs,
+        &met_dlsym,
+        &met__ZSt15get_new_handlerv,
+        &met__ZSt17__throw_bad_allocv,
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (!__atomic_load_n(&all[i]->by_moat, __ATOMIC_RELAXED)) return all[i]->name;
+    return strict || __atomic_load_n(&met_memset.by_moat, __ATOMIC_RELAXED) ? NULL : "memset";
+}
 
 /* What it does not call. */
 IN_FRONT(void *, memmove, (void *to, const void *from, size_t size), (to, from, size))
