@@ -4,6 +4,7 @@
  *   fuzz_<harness>_replay [--repeat N] [--verbose] FILE-OR-FOLDER…
  *   fuzz_<harness>_replay --torture [--every N] FILE-OR-FOLDER…
  *   fuzz_<harness>_replay [--kernel] [--single] --speed SECONDS
+ *   fuzz_<harness>_replay --minimise FILE | --text FILE | --c FILE | --c-of-harness FILE
  *   fuzz_<harness>_replay [--audit] [--fresh] [--scheduler NAME] --search SECONDS [SEED]
  *
  * Folders are searched to the bottom, in the order of their names. With --repeat each input runs N
@@ -17,6 +18,11 @@
  * --torture runs each input again and again: of each kind of system call the first fails, then the
  * second, and so on until no call of that number is made. Folders named grown are left out; with
  * --every all inputs but each N-th are.
+ *
+ * --minimise writes FILE.small: as few operations, with as plain values, as find the same, in the
+ * words of who found it; and prints it. --text prints operations and schedule; --c a program that
+ * does the same again (engine/recipe.h), --c-of-harness one against the harness in any case.
+ * fuzz/reproduce/reproduce.sh compiles and runs both.
  *
  * --speed prints how many fresh inputs, of 50 operations where the harness lets that be chosen, run
  * in a second of processor time: as the mutator makes them, and without those operations that stand
@@ -38,6 +44,7 @@
 
 #include "engine/hunt.h"
 #include "engine/input.h"
+#include "engine/reproduce.h"
 #include "engine/run.h"
 #include "engine/schedule.h"
 #include "engine/target.h"
@@ -227,6 +234,43 @@ static int search(double seconds, uint64_t seed) {
     return 0;
 }
 
+/* As replay_file() does. */
+static void run_as_replayed(const uint8_t *bytes, size_t size) {
+    if (LLVMFuzzerTestOneInput(bytes, size) != 0) return;
+    uint64_t trace = target_trace();
+    (void)LLVMFuzzerTestOneInput(bytes, size);
+    if (target_trace() != trace) {
+        fprintf(stderr, "fuzz: failure: another run of the same input left another trace\n");
+        abort();
+    }
+    run_by_kernel = true;
+    (void)LLVMFuzzerTestOneInput(bytes, size);
+}
+
+static void run_as_searched(const uint8_t *bytes, size_t size) {
+    harness_audit(false);
+    run_is_audited = false;
+    (void)LLVMFuzzerTestOneInput(bytes, size);
+}
+
+static int reproduce_as(enum reproduce_as as, const char *path) {
+    char harness[64];
+    const char *name = strstr(target_source, "fuzz_"), *next;
+    while (name != NULL && (next = strstr(name + 1, "fuzz_")) != NULL) name = next;
+    name = name != NULL ? name + strlen("fuzz_") : target_source;
+    snprintf(harness, sizeof harness, "%.*s", (int)strcspn(name, "."), name);
+    const struct reproduce of = {harness, target_style, run_as_replayed, run_as_searched};
+    return reproduce(&of, as, path);
+}
+
+/* The way that the option asks for; REPRODUCE_WAYS: it is another option. */
+static enum reproduce_as reproduce_named(const char *option) {
+    static const char *const options[] = {"--minimise", "--text", "--c", "--c-of-harness"};
+    unsigned as = 0;
+    while (as < REPRODUCE_WAYS && strcmp(option, options[as]) != 0) as++;
+    return as;
+}
+
 static int measure_speed(double seconds) {
     leave_replay();
     measure(seconds, true, "single operations");
@@ -240,6 +284,8 @@ int main(int argc, char **argv) {
     run_is_audited = true;
     LLVMFuzzerInitialize(&argc, &argv);
     for (int i = 1; i < argc; i++) {
+        enum reproduce_as as = reproduce_named(argv[i]);
+        if (as != REPRODUCE_WAYS && i + 1 < argc) return reproduce_as(as, argv[i + 1]);
         if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) {
             repeat = (unsigned)strtoul(argv[++i], NULL, 10);
             if (repeat == 0) repeat = 1;

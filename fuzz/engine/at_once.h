@@ -12,6 +12,7 @@
 #include "engine/team.h"
 
 #define FRESH_THREADS 2
+#define RUN_STYLE RECIPE_AT_ONCE
 #define RUN_PREPARE() (void)(team_is_watched = AT_ONCE_IS_WATCHED)
 #define RUN_INPUT(run, input)                                                                      \
     do {                                                                                           \

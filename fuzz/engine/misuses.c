@@ -228,6 +228,7 @@ void misuse_overflow(struct run *run, const struct input_op *op) {
     unsigned char *byte = (unsigned char *)beside(run, block, op);
     if (byte == NULL) return;
     void *start = (void *)block->start;
+    run->subject->touch((uintptr_t)byte, 1);
     *byte = op->other & 16 ? 0 : (unsigned char)~*byte;
     expect(run, KIND_BIT(REPORT_OVERFLOW), block->start);
     if (block->origin == ORIGIN_NEW)

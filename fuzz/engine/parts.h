@@ -25,6 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
+const enum recipe_style target_style = RECIPE_STEPS;
+const char target_source[] = __BASE_FILE__;
 uint64_t target_trace(void) { return trace; }
 int target_reported(void) { return -1; }
 uint64_t target_failures(void) { return 0; }

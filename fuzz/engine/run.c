@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct subject *(*run_stand_between)(const struct run *run, const struct subject *subject);
 void (*run_failure_handler)(const char *text);
 bool run_verbose;
 bool run_by_kernel;
@@ -109,6 +110,7 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
                  input->flags & INPUT_FULL_CONTENTS ? FULL_ALWAYS : FULL_NORMALLY);
     run->shadow.touch = subject->touch;
     current = run;
+    if (run_stand_between != NULL) run->subject = subject = run_stand_between(run, subject);
     /* a forked child needs what the kernel does to its memory */
     unsigned flags = INPUT_KERNEL | (run_fork_is_played ? 0u : INPUT_FORK);
     bool by_kernel = (input->flags & flags) != 0 || run_by_kernel;

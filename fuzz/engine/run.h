@@ -95,6 +95,9 @@ extern void (*run_describe)(void);
 /* The engine found something wrong: with the allocator, by far most likely. Does not return. */
 __attribute__((noreturn, format(printf, 2, 3))) void run_fail(struct run *run, const char *format,
                                                               ...);
+/* What stands between each run and its subject from its beginning; NULL: nothing. */
+extern const struct subject *(*run_stand_between)(const struct run *run,
+                                                  const struct subject *subject);
 /* Takes the failure instead of abort(); must not return. */
 extern void (*run_failure_handler)(const char *text);
 /* Prints each operation to stderr as it is carried out. */

@@ -2,8 +2,9 @@
  * runs: what target.h asks for, of a harness whose input is one `struct run`.
  *
  * The harness defines before how an input is run, RUN_INPUT(run, input), the threads of an empty
- * one, FRESH_THREADS, and what comes before the first, RUN_PREPARE(), if anything does. How inputs
- * are made is in operations.h, and for threads that run at once in at_once.h.
+ * one, FRESH_THREADS, what it means, RUN_STYLE, if it is not plain verbs, and what comes before the
+ * first, RUN_PREPARE(), if anything does. How inputs are made is in operations.h, and for threads
+ * that run at once in at_once.h.
  */
 #ifndef ENGINE_RUNS_H
 #define ENGINE_RUNS_H
@@ -11,6 +12,9 @@
 #include "engine/run.h"
 #include "engine/target.h"
 
+#ifndef RUN_STYLE
+#define RUN_STYLE RECIPE_VERBS
+#endif
 #ifndef RUN_PREPARE
 #define RUN_PREPARE() ((void)0)
 #endif
@@ -35,6 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
+const enum recipe_style target_style = RUN_STYLE;
+const char target_source[] = __BASE_FILE__;
 uint64_t target_trace(void) { return run.trace; }
 int target_reported(void) { return run.reported; }
 uint64_t target_failures(void) { return run.failures; }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "engine/input.h"
+#include "engine/recipe.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 /* 0, or -1 when the bytes are no input. Ends the process when something is wrong with the
@@ -27,6 +28,9 @@ void target_make(struct input *input, uint64_t seed, unsigned operations);
 /* A hash of everything the last run saw, and the kind of report that ended it (-1: none). */
 uint64_t target_trace(void);
 int target_reported(void);
+/* What inputs mean, and the source of the harness, whose name is its own. */
+extern const enum recipe_style target_style;
+extern const char target_source[];
 /* System calls that failed in it. */
 uint64_t target_failures(void);
 

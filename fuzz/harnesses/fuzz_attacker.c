@@ -7,6 +7,7 @@
  * scores of it. README.md has the oracles.
  */
 #define FRESH_THREADS 1
+#define RUN_STYLE RECIPE_STEPS
 #define FRESH_INPUT(made, random) exploit_fresh((made), (random))
 #define RUN_INPUT(run, input) attacker_run((run), &subject_moat, (input))
 #include "engine/exploits.h"

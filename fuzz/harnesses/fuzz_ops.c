@@ -7,6 +7,7 @@
  * next: a run begins and ends with a reset.
  */
 #define FRESH_THREADS 1
+#define RUN_STYLE RECIPE_CALLS
 #define RUN_INPUT(run, input) dispatch_input((run), &subject_moat, (input))
 #include "engine/dispatch.h"
 #include "engine/operations.h"
