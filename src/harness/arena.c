@@ -334,6 +334,7 @@ static bool have_chunks(uintptr_t start, uintptr_t end) {
 }
 
 static long play_mmap(uintptr_t where, size_t size, long protection, long flags) {
+    if ((flags & MAP_TYPE) == 0) return -(long)EINVAL; /* os_is_free() asks: nobody is there */
     if (flags & MAP_FIXED) {
         empty(where, size);
         return (long)where;

@@ -117,6 +117,14 @@ bool guard_charge_matters(void) {
     return ro.overcommit == OVERCOMMIT_NEVER || os_data_limit() != SIZE_MAX;
 }
 
+/* Linux 6.13 */
+#define KERNEL_OF_MARKERS 0x060d00u
+
+bool guard_splits_matter(void) {
+    return os_facts.kernel < KERNEL_OF_MARKERS || ro.options.guards != GUARDS_AUTO ||
+           ro.options.dump == DUMP_HEAP || ro.overcommit == OVERCOMMIT_NEVER;
+}
+
 bool guard_may_open_parts(void) {
     bool merge_as_a_whole = ro.options.guards == GUARDS_OFF || may_use_markers();
     return atomic_load_relaxed(&ro.region->splits) < ro.mappings_max / SPLITS_FEW_SHARE ||

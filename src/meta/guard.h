@@ -90,6 +90,9 @@ enum guard_means guard_place(uintptr_t start);
 bool guard_reveal(uintptr_t start, size_t size, enum guard_means means);
 bool guard_hide(uintptr_t start, size_t size, uint8_t *means);
 
+/* At the start: whether guards will take mappings apart, so that their number matters. Where there
+   are markers only memory that is locked, or a limit that comes later, leads to that. */
+bool guard_splits_matter(void);
 /* Whether memory that nobody uses must not be charged: there is a limit on data, or the machine
    counts each page. */
 bool guard_charge_matters(void);

@@ -25,9 +25,6 @@
    span small enough for it. */
 #define SPAN_UNDER_SANITIZER (64 * GIB)
 #define ATTEMPTS 8
-/* The kernel is asked about so much of a place alone: what was mapped for a moment shows as the
-   peak of the process for ever. */
-#define ASKED (16 * MIB)
 
 /* What programs map at addresses that are written into them, of what lies where the region or an
    island could: they warn or end if something is there. Most such places lie below an eighth of 47
@@ -114,7 +111,8 @@ void places_choose(struct places *places, struct random *random) {
     for (int draw = 0; draw < DRAWS; draw++) {
         places->island = somewhere(places, random, size);
         if (is_quiet(places, places->island, size) &&
-            !overlap(places->island, size, places->region, places->span))
+            !overlap(places->island, size, places->region, places->span) &&
+            os_is_free(places->island, size))
             break;
     }
     shuffle_lanes(places, random);
@@ -125,14 +123,15 @@ bool places_table(const struct places *places, struct random *random, unsigned n
     size_t page = os_page_size(), hole = round_up(size, page) + page;
     if (UNDER_THREAD_SANITIZER) {
         uintptr_t found = os_find_hole(hole, page, 0);
-        return found != 0 && table_place(table, found + page, 0);
+        return found != 0 && table_place(table, found + page);
     }
     size_t lane = island_size(places) / PLACE_LANES;
     if (hole + 2 * page > lane) return false;
-    uintptr_t first = places->island + places->order[number] * lane, start = 0;
+    uintptr_t first = places->island + places->order[number] * lane;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        start = first + page + round_down(random_next(random) % (lane - hole - page), page);
-        if (table_place(table, start, hole < ASKED ? hole - page : ASKED)) return true;
+        uintptr_t start =
+            first + page + round_down(random_next(random) % (lane - hole - page), page);
+        if (table_place(table, start)) return true;
     }
-    return table_place(table, start, 0);
+    return false;
 }

@@ -31,11 +31,11 @@ void places_learn(struct places *places, size_t cap);
 /* Bounds the span further, so that a table of the region with one byte for so many of it fits into
    a lane. */
 void places_bound_span(struct places *places, size_t bytes_per_table_byte);
-/* Chooses a base for the region, and an island; again, when something else lies there. */
+/* Chooses a base for the region, and an island in which nothing is mapped; again, when something
+   else lies there. */
 void places_choose(struct places *places, struct random *random);
 /* Places the table of that number, `size` bytes at most, at least an OS page from the ends of its
-   lane. Whether something else lies at its beginning is asked of the kernel, unless a limit forbids
-   to ask. False: the lane is too small, or the kernel has no page for it. */
+   lane. False: the lane is too small, or the kernel has no page for it. */
 bool places_table(const struct places *places, struct random *random, unsigned number, size_t size,
                   struct table *table);
 

@@ -285,17 +285,18 @@ bool region_start(struct region *region) {
     /* The page before the first window keeps it from what somebody else may map there. */
     uintptr_t guard = segment_address(1) - ro.os_page;
     region->span = (uint32_t)(ro.region_span >> SEGMENT_SHIFT);
-    if (os_reserve(ro.os_page, ro.os_page, guard) == NULL) return false;
+    if (os_reserve(ro.os_page + SEGMENT_SIZE, ro.os_page, guard) == NULL) return false;
     region->extent = 1;
     region_let_be(0);
     bar_segments(region, 0, 1); /* number 0 says "none" in lists */
     take_segments(region, 0, 1);
-    if (map_window(region, 1, 1)) {
+    region_advise(segment_address(1), SEGMENT_SIZE);
+    if (extend_tables(region, 2)) {
         set_extent(region, 2); /* its page is closed when the start is over */
         return true;
     }
     region->extent = 0;
-    os_unreserve((void *)guard, ro.os_page);
+    os_unreserve((void *)guard, ro.os_page + SEGMENT_SIZE);
     return false;
 }
 

@@ -4,9 +4,9 @@
 #include "meta/table.h"
 #include "os/os.h"
 
-bool table_place(struct table *table, uintptr_t start, size_t free) {
+bool table_place(struct table *table, uintptr_t start) {
     *table = (struct table){0, 0, 0};
-    if (os_reserve_part(ro.os_page, ro.os_page + free, start - ro.os_page) == NULL) return false;
+    if (os_reserve(ro.os_page, ro.os_page, start - ro.os_page) == NULL) return false;
     table->start = start;
     return true;
 }

@@ -16,9 +16,9 @@ struct table {
     size_t wanted; /* the same while more is being mapped, else of last time */
 };
 
-/* Maps the inaccessible page before the table. False: something else lies there or in the `free`
-   bytes from the start on, or a limit forbids. */
-bool table_place(struct table *table, uintptr_t start, size_t free);
+/* Maps the inaccessible page before the table. False: something else lies there, or a limit
+   forbids. */
+bool table_place(struct table *table, uintptr_t start);
 /* Makes sure that the first `bytes` are mapped. False: nothing changed. */
 bool table_extend(struct table *table, size_t bytes);
 /* In a forked child, after whoever owned it: what was being mapped is there, or is not. */

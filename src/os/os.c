@@ -14,6 +14,7 @@
 #include "os/os_seam.h"
 #include "os/peek.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -144,16 +145,12 @@ uintptr_t os_find_hole(size_t size, size_t alignment, uintptr_t hint) {
     return (uintptr_t)start;
 }
 
-void *os_reserve_part(size_t part, size_t size, uintptr_t hint) {
-    if (os_seam_fails(OS_RESERVE)) return NULL;
-    void *start = reserve_exactly(hint, size);
-    if (start == NULL) return NULL;
-    if (!UNDER_THREAD_SANITIZER && !unmap(hint + part, size - part)) {
-        unmap(hint, size);
-        return NULL;
-    }
-    os_seam_note(OS_CHANGE_RESERVE, start, part);
-    return start;
+/* A mapping that is neither shared nor private is none: the kernel refuses it, after it has looked
+   whether something is in the way. */
+bool os_is_free(uintptr_t start, size_t size) {
+    if (UNDER_THREAD_SANITIZER) return true;
+    return kernel_call(SYS_mmap, (long)start, (long)size, PROT_NONE,
+                       (long)(MAP_ANONYMOUS | MAP_FIXED_NOREPLACE), -1, 0) != -(long)EEXIST;
 }
 
 bool os_map(void *start, size_t size) {
@@ -343,11 +340,10 @@ static bool exceeds(size_t used_pages, size_t wanted, size_t limit) {
 }
 
 size_t os_mappings_max(void) {
-    enum { KERNELS_DEFAULT = 65530 };
     char text[32];
     size_t length = os_read_file("/proc/sys/vm/max_map_count", text, sizeof text);
     size_t most = number_at(text, length, 0);
-    return most != 0 ? most : KERNELS_DEFAULT;
+    return most != 0 ? most : OS_MAPPINGS_DEFAULT;
 }
 
 static size_t count_mappings(void) {

@@ -34,6 +34,7 @@ struct os_facts {
     bool privileged;  /* AT_SECURE, or nobody knows */
     uintptr_t loader; /* where the kernel has mapped the program's loader; 0: there is none */
     os_clock *clock;  /* that of the kernel's image, or one by a system call */
+    uint32_t kernel;  /* its version, as LINUX_VERSION_CODE; 0: it does not say */
     bool no_advice;   /* by an option: madvise() is not called */
     bool no_files;    /* by an option: no file is opened */
 };
@@ -62,14 +63,16 @@ enum overcommit_mode os_overcommit_mode(void);
 size_t os_address_space_limit(void);
 size_t os_data_limit(void);
 /* Mappings a process may have (vm.max_map_count), the kernel's default when unknown. */
+#define OS_MAPPINGS_DEFAULT 65530u
 size_t os_mappings_max(void);
 
 /* Maps inaccessible memory, which is not charged: at `hint` exactly if hint is not 0 (and nowhere
    else, nor over anything), aligned to `alignment`. */
 void *os_reserve(size_t size, size_t alignment, uintptr_t hint);
-/* The same for the first `part` bytes of a range of `size` at `hint` in which nothing was mapped a
-   moment ago; the rest is not kept. NULL: there is something, or a limit forbids to ask. */
-void *os_reserve_part(size_t part, size_t size, uintptr_t hint);
+/* Whether nothing is mapped there, of which nobody is kept out. Nothing is mapped to find out,
+   however large it is. False only if something does lie there: a kernel that does not look (before
+   4.17), or what plays one, says yes. */
+bool os_is_free(uintptr_t start, size_t size);
 /* An address at which nothing was mapped over `size` bytes a moment ago: `hint`, or, if that is 0,
    the kernel's choice. Nothing is kept. 0: there is something, or a limit forbids to ask. */
 uintptr_t os_find_hole(size_t size, size_t alignment, uintptr_t hint);
@@ -186,6 +189,8 @@ const char *os_environment(const char *name);
    NULL: there is none. */
 const char *os_environment_in_file(const char *path, const char *name, char *value, size_t size);
 os_clock *os_find_clock(uintptr_t vdso);
+/* What it says of the kernel's version, as LINUX_VERSION_CODE; 0: nothing. */
+uint32_t os_find_kernel_version(uintptr_t vdso);
 /* The limit that the last failed memory call most likely ran into. */
 enum os_limit os_diagnose_limit(size_t wanted);
 

@@ -76,24 +76,58 @@ static os_clock *clock_among(const struct image *image, const Elf64_Dyn *dynamic
     return NULL;
 }
 
-os_clock *os_find_clock(uintptr_t vdso) {
+/* The image, and the first part of that kind among its headers; NULL: there is none. */
+static const Elf64_Phdr *find_part(uintptr_t vdso, uint32_t kind, struct image *image) {
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)vdso;
-    const Elf64_Phdr *dynamic = NULL;
-    struct image image = {vdso, 0, 0};
+    const Elf64_Phdr *found = NULL;
+    *image = (struct image){vdso, 0, 0};
     if (vdso == 0 || header->e_ident[EI_MAG0] != ELFMAG0 || header->e_ident[EI_MAG1] != ELFMAG1 ||
         header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_phentsize != sizeof(Elf64_Phdr))
         return NULL;
     for (unsigned i = 0; i < header->e_phnum; i++) {
         const Elf64_Phdr *row = (const Elf64_Phdr *)(vdso + header->e_phoff) + i;
-        if (row->p_type == PT_DYNAMIC) dynamic = row;
-        if (row->p_type != PT_LOAD || image.size != 0) continue;
-        image.bias = vdso + row->p_offset - row->p_vaddr;
-        image.size = row->p_offset + row->p_memsz;
+        if (row->p_type == kind && found == NULL) found = row;
+        if (row->p_type != PT_LOAD || image->size != 0) continue;
+        image->bias = vdso + row->p_offset - row->p_vaddr;
+        image->size = row->p_offset + row->p_memsz;
     }
+    return found;
+}
+
+os_clock *os_find_clock(uintptr_t vdso) {
+    struct image image;
+    const Elf64_Phdr *dynamic = find_part(vdso, PT_DYNAMIC, &image);
     if (dynamic == NULL) return NULL;
     const Elf64_Dyn *entries = part_of(&image, dynamic->p_vaddr, dynamic->p_memsz);
     if (entries == NULL) return NULL;
     return clock_among(&image, entries, dynamic->p_memsz / sizeof *entries);
+}
+
+static bool is_linux(const char *name) {
+    static const char wanted[] = "Linux";
+    for (size_t i = 0; i < sizeof wanted; i++)
+        if (name[i] != wanted[i]) return false;
+    return true;
+}
+
+/* In a note of the name "Linux", of kind 0. */
+uint32_t os_find_kernel_version(uintptr_t vdso) {
+    struct image image;
+    const Elf64_Phdr *notes = find_part(vdso, PT_NOTE, &image);
+    const char *text = notes != NULL ? part_of(&image, notes->p_vaddr, notes->p_memsz) : NULL;
+    size_t left = text != NULL ? notes->p_memsz : 0;
+    while (left >= sizeof(Elf64_Nhdr)) {
+        const Elf64_Nhdr *note = (const Elf64_Nhdr *)(const void *)text;
+        size_t name = round_up((size_t)note->n_namesz, sizeof(uint32_t)),
+               size = sizeof *note + name + round_up((size_t)note->n_descsz, sizeof(uint32_t));
+        if (size > left) return 0;
+        if (note->n_type == 0 && note->n_namesz == sizeof "Linux" &&
+            note->n_descsz == sizeof(uint32_t) && is_linux((const char *)(note + 1)))
+            return *(const uint32_t *)(const void *)(text + sizeof *note + name);
+        text += size;
+        left -= size;
+    }
+    return 0;
 }
 
 static int clock_by_system_call(int clock, struct timespec *now) {
@@ -187,6 +221,7 @@ void os_read_facts(struct os_facts *facts) {
     facts->no_advice = false;
     facts->no_files = false;
     facts->loader = 0;
+    facts->kernel = 0;
     facts->page_size = CPU_OS_PAGE_MAX;
     facts->privileged = true;
     facts->clock = clock_by_system_call;
@@ -203,6 +238,7 @@ void os_read_facts(struct os_facts *facts) {
     if (loader != NULL && !IN_HARNESS) facts->loader = loader->a_un.a_val;
     os_clock *clock = vdso != NULL ? os_find_clock(vdso->a_un.a_val) : NULL;
     if (clock != NULL) facts->clock = clock;
+    if (vdso != NULL && !IN_HARNESS) facts->kernel = os_find_kernel_version(vdso->a_un.a_val);
 }
 
 /* Before the start they are read each time. */

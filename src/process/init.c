@@ -6,6 +6,7 @@
  * `ro` in and makes it read-only.
  */
 #include "os/lock.h"
+#include "meta/guard.h"
 #include "meta/options.h"
 #include "meta/place.h"
 #include "os/os.h"
@@ -130,8 +131,8 @@ MOAT_COLD static bool build(struct random *random) {
     ro.os.no_advice = !ro.options.madvise_used;
     ro.os.no_files = !ro.options.files_used;
     ro.os_page = ro.os.page_size;
-    ro.mappings_max = os_mappings_max();
     ro.overcommit = os_overcommit_mode();
+    ro.mappings_max = guard_splits_matter() ? os_mappings_max() : OS_MAPPINGS_DEFAULT;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         __builtin_memset(&layout, 0, sizeof layout);
         places_learn(&layout.places, ro.options.region_limit);

@@ -196,6 +196,26 @@ START_TEST(without_files_none_is_opened) {
 }
 END_TEST
 
+/* Linux 6.13 has markers: then hardly any guard takes a mapping apart. */
+START_TEST(how_many_mappings_there_may_be_is_asked_where_it_matters) {
+    ro.os.kernel = 0x060c63;
+    ro.options.guards = GUARDS_AUTO;
+    ro.options.dump = DUMP_TABLES;
+    ro.overcommit = OVERCOMMIT_HEURISTIC;
+    ck_assert(guard_splits_matter());
+    ro.os.kernel = 0x060d00;
+    ck_assert(!guard_splits_matter());
+    ro.overcommit = OVERCOMMIT_NEVER;
+    ck_assert(guard_splits_matter());
+    ro.overcommit = OVERCOMMIT_HEURISTIC;
+    ro.options.dump = DUMP_HEAP;
+    ck_assert(guard_splits_matter());
+    ro.options.dump = DUMP_TABLES;
+    ro.options.guards = GUARDS_MPROTECT;
+    ck_assert(guard_splits_matter());
+}
+END_TEST
+
 START_TEST(every_start_has_its_own_layout) {
     enum { STARTS = 16 };
     uintptr_t seen[STARTS][3];
@@ -395,6 +415,7 @@ int main(void) {
                         sizeof worlds / sizeof *worlds);
     tcase_add_test(group, the_extent_is_closed_before_the_start_is_over);
     tcase_add_test(group, without_files_none_is_opened);
+    tcase_add_test(group, how_many_mappings_there_may_be_is_asked_where_it_matters);
     tcase_add_test(group, every_start_has_its_own_layout);
     tcase_add_test(group, each_system_call_failing_in_turn_is_survived);
     tcase_add_test(group, calls_that_fail_for_long_are_survived);

@@ -7,10 +7,12 @@
 
 #include "suite.h"
 #include <elf.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -103,10 +105,15 @@ END_TEST
 /* A file with a table of one symbol, laid out as a linker does. */
 struct image {
     Elf64_Ehdr header;
-    Elf64_Phdr load, dynamic;
+    Elf64_Phdr load, dynamic, note;
     Elf64_Dyn entries[4];
     Elf64_Sym symbols[2];
     char names[64];
+    struct {
+        Elf64_Nhdr head;
+        char name[8];
+        uint32_t what;
+    } notes[2];
 };
 
 #define AT(member) offsetof(struct image, member)
@@ -115,12 +122,14 @@ static void make_image(struct image *image, const char *name) {
     *image = (struct image){
         .header = {.e_ident = {ELFMAG0, ELFMAG1, 'L', 'F', ELFCLASS64},
                    .e_phoff = AT(load),
-                   .e_phnum = 2,
+                   .e_phnum = 3,
                    .e_phentsize = sizeof(Elf64_Phdr)},
         .load = {.p_type = PT_LOAD, .p_vaddr = 0x7000, .p_memsz = sizeof *image},
         .dynamic = {.p_type = PT_DYNAMIC,
                     .p_vaddr = 0x7000 + AT(entries),
                     .p_memsz = sizeof image->entries},
+        .note = {.p_type = PT_NOTE, .p_vaddr = 0x7000 + AT(notes), .p_memsz = sizeof image->notes},
+        .notes = {{{5, 4, 0}, "Made", 1}, {{sizeof "Linux", 4, 0}, "Linux", 0x060d01}},
         .entries = {{DT_SYMTAB, {0x7000 + AT(symbols)}},
                     {DT_STRTAB, {0x7000 + AT(names)}},
                     {DT_STRSZ, {sizeof image->names}}},
@@ -167,6 +176,43 @@ START_TEST(only_a_whole_image_with_the_right_name_has_a_clock) {
 }
 END_TEST
 
+START_TEST(the_kernels_image_says_its_version) {
+    uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
+    unsigned major = 0, minor = 0;
+    struct utsname name;
+    ck_assert_int_eq(uname(&name), 0);
+    ck_assert_int_eq(sscanf(name.release, "%u.%u", &major, &minor), 2);
+    uint32_t version = os_find_kernel_version(vdso);
+    /* emulators have images of their own */
+    if (version != 0) ck_assert_uint_eq(version >> 8, major << 8 | minor);
+}
+END_TEST
+
+START_TEST(a_version_stands_in_a_whole_note_of_the_right_name) {
+    struct image image;
+    ck_assert_uint_eq(os_find_kernel_version(0), 0);
+    make_image(&image, "");
+    ck_assert_uint_eq(os_find_kernel_version((uintptr_t)&image), 0x060d01);
+    image.notes[1].head.n_type = 1;
+    ck_assert_uint_eq(os_find_kernel_version((uintptr_t)&image), 0);
+    make_image(&image, "");
+    image.notes[1].name[0] = 'l';
+    ck_assert_uint_eq(os_find_kernel_version((uintptr_t)&image), 0);
+    make_image(&image, "");
+    image.notes[0].head.n_descsz = UINT32_MAX; /* beyond the end of all */
+    ck_assert_uint_eq(os_find_kernel_version((uintptr_t)&image), 0);
+    make_image(&image, "");
+    image.note.p_memsz = sizeof image.notes - 1; /* and of the second */
+    ck_assert_uint_eq(os_find_kernel_version((uintptr_t)&image), 0);
+    make_image(&image, "");
+    image.note.p_memsz = sizeof image; /* reaches over the image's end */
+    ck_assert_uint_eq(os_find_kernel_version((uintptr_t)&image), 0);
+    make_image(&image, "");
+    image.note.p_type = PT_NULL;
+    ck_assert_uint_eq(os_find_kernel_version((uintptr_t)&image), 0);
+}
+END_TEST
+
 int main(int count, char **arguments, char **environment) {
     (void)count;
     (void)arguments;
@@ -180,6 +226,8 @@ int main(int count, char **arguments, char **environment) {
     tcase_add_test(tcase, a_variable_is_found_in_a_file_of_strings);
     tcase_add_test(tcase, the_kernels_image_has_a_clock);
     tcase_add_test(tcase, only_a_whole_image_with_the_right_name_has_a_clock);
+    tcase_add_test(tcase, the_kernels_image_says_its_version);
+    tcase_add_test(tcase, a_version_stands_in_a_whole_note_of_the_right_name);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }

@@ -5,6 +5,10 @@
 
 #include "meta/place.h"
 
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
 #define TIB (1024 * GIB)
 #define SPACE ((uintptr_t)1 << 47)
 #define KERNEL ((uintptr_t)0x7f1234567000) /* where its mappings lie in most processes */
@@ -94,6 +98,31 @@ START_TEST(where_addresses_are_few_there_is_room_for_both) {
 }
 END_TEST
 
+static unsigned islands_asked;
+static uintptr_t first_island;
+
+/* Something lies in the first island that is asked about. */
+static bool take_the_first(long number, const long *arguments, long *result) {
+    if (number != SYS_mmap || arguments[1] != (long)(512 * GIB)) return false;
+    core_require((arguments[3] & (MAP_PRIVATE | MAP_SHARED)) == 0);
+    *result = islands_asked++ == 0 ? -EEXIST : -EINVAL;
+    if (islands_asked == 1) first_island = (uintptr_t)arguments[0];
+    return true;
+}
+
+START_TEST(an_island_in_which_something_is_mapped_is_passed_over) {
+    struct places places = {.space = SPACE, .kernel = KERNEL, .span = 1 * TIB};
+    struct random random;
+    if (UNDER_THREAD_SANITIZER) return;
+    random_seed_fixed(&random, 4);
+    harness_set_kernel(take_the_first);
+    places_choose(&places, &random);
+    harness_set_kernel(NULL);
+    ck_assert_uint_eq(islands_asked, 2);
+    ck_assert_uint_ne(places.island, first_island);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("place");
     TCase *group = tcase_create("place");
@@ -101,6 +130,7 @@ int main(void) {
                         sizeof kernels / sizeof *kernels);
     tcase_add_test(group, every_part_of_the_rest_is_chosen_alike);
     tcase_add_test(group, where_addresses_are_few_there_is_room_for_both);
+    tcase_add_test(group, an_island_in_which_something_is_mapped_is_passed_over);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
