@@ -383,14 +383,18 @@ MOAT_INLINE bool claim(struct segment *segment, uint64_t word, uintptr_t address
     return true;
 }
 
+/* Of a thread that has no heap; a handler may have made it meanwhile. */
+static void check_word(void) {
+    uintptr_t own = thread_word();
+    MOAT_CHECK(is_heap(own) || thread_may_lack_heap(own), "thread word overwritten", own);
+}
+
 /* A thread with a heap comes by again, and its purge walk gives back what is abandoned and empty
    when the delay has passed; one without may never. */
 MOAT_NOINLINE static void free_without_heap(struct segment *segment, uint64_t word,
                                             uintptr_t address) {
-    uintptr_t own = thread_word();
     if (!claim(segment, word, address)) return;
-    /* a handler may have made the heap meanwhile */
-    MOAT_CHECK(is_heap(own) || thread_may_lack_heap(own), "thread word overwritten", own);
+    check_word();
     /* its owner may have left meanwhile; pairs with leave_segment */
     uint64_t now = atomic_load_acquire(&segment->owner);
     if (MOAT_UNLIKELY((word | (owner_has_pages(now) ? now : 0)) & OWNER_ABANDONED))
@@ -403,6 +407,7 @@ void alloc_note_free(struct heap *heap, struct segment *segment) {
         count_free(heap);
         return;
     }
+    check_word();
     /* pairs with leave_segment */
     uint64_t now = segment != NULL ? atomic_load_acquire(&segment->owner) : OWNER_UNUSED;
     if (owner_has_pages(now) && (now & OWNER_ABANDONED) != 0) sweep_if_last(segment);

@@ -483,13 +483,22 @@ static void *move(struct target *target, size_t new_size) {
     return moved;
 }
 
+/* What looks wrong may be of a block that another thread is freeing meanwhile: it is looked up once
+   more, and that is reported then. */
+MOAT_COLD static bool find_again(struct target *target) {
+    if (!CPU_HAS_TOTAL_STORE_ORDER) os_membarrier(); /* pairs with the claim of that free */
+    return find(target, target->address, VERB_RESIZE);
+}
+
 void *strict_resize(void *block, size_t new_size) {
     struct target target;
     if (!find(&target, (uintptr_t)block, VERB_RESIZE)) return NULL;
+    uintptr_t wrong = check_canaries(&target);
+    bool is_right = wrong == 0 && target.request.family == FAMILY_MALLOC;
+    if (MOAT_UNLIKELY(!is_right) && !find_again(&target)) return NULL;
     if (target.request.family != FAMILY_MALLOC)
         diagnose_family(PHRASE_REALLOC_WRONG_FAMILY, target.address, target.request.family,
                         FAMILY_MALLOC);
-    uintptr_t wrong = check_canaries(&target);
     if (MOAT_UNLIKELY(wrong != 0)) {
         damage_report(PHRASE_OVERFLOW_FOUND_BY_REALLOC, target.address, wrong);
         /* what was reported once is made good */

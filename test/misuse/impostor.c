@@ -30,7 +30,7 @@ struct act {
 #define LINK "corrupt-link: free list is damaged at 0x1230\nmoat: block of 48 bytes\n"
 #define WENT_ON EXPECT "passed misuse\nfinished\n"
 
-/* Those whose name begins with "going-" are played with on=report. */
+/* Those whose name begins with "going-" are played with on=report, with "strict-" at that level. */
 static const struct act acts[] = {
     {"good", "at-once", EXPECT, REPORT, SIGABRT, 0},
     {"good-late", "later", EXPECT "passed misuse\n", REPORT, SIGABRT, 0},
@@ -84,6 +84,9 @@ static const struct act acts[] = {
      0},
     {"going-past-end.", "later", EXPECT_LINK, "moat: fatal: " LINK ERROR, SIGABRT, 0},
     {"going-handed-out.", "at-once", EXPECT "passed misuse\nhanded out 0x1230\n", ERROR, 0, 1},
+    {"strict-good.", "at-once", EXPECT, REPORT, SIGABRT, 0},
+    {"strict-passed.", "at-once", EXPECT "passed misuse\n", REPORT, SIGABRT, 0},
+    {"strict-going-on.", "at-once", EXPECT, ERROR, SIGABRT, 0},
 };
 
 static void print(int fd, const char *text) {

@@ -1,7 +1,7 @@
 /*
- * judged: the judge is judged. Every act of the impostor whose name begins with "good", or
- * "going-good", must be accepted, "skip" skipped, and every other one refused, for the reason that
- * is written here.
+ * judged: the judge is judged. Acts of the impostor whose names begin with "good", "going-good" or
+ * "strict-good" must be accepted, "skip" skipped, and all others refused, for the reason that is
+ * written here.
  *
  *   judged JUDGE IMPOSTOR
  */
@@ -48,6 +48,8 @@ static const char *const reasons[][2] = {
     {"going-damaged.", "went on after corrupt-link"},
     {"going-past-end.", "after one that ends the program"},
     {"going-handed-out.", "handed out twice"},
+    {"strict-passed.", "was not stopped at once"},
+    {"strict-going-on.", "lets the program go on"},
 };
 
 static const char *reason_for(const char *name) {
@@ -60,14 +62,14 @@ static const char *reason_for(const char *name) {
 static void check_act(char *judge, char *impostor, char *name) {
     struct child_result result;
     char kind[64];
-    bool going_on = strncmp(name, "going-", 6) == 0;
+    bool going_on = strncmp(name, "going-", 6) == 0, strict = strncmp(name, "strict-", 7) == 0;
     snprintf(kind, sizeof kind, "%.*s", (int)strcspn(name, "."), name);
     char *plain[] = {judge, impostor, name, NULL};
-    char *with_report[] = {judge, "--going-on", impostor, kind, NULL};
-    child_run(going_on ? with_report : plain, NULL, 20000, &result);
+    char *again[] = {judge, strict ? "--strict" : "--going-on", impostor, kind, NULL};
+    child_run(going_on || strict ? again : plain, NULL, 20000, &result);
     REQUIRE(WIFEXITED(result.status), "the judge ends by itself (%s)", name);
     int status = WEXITSTATUS(result.status);
-    if (strncmp(name + (going_on ? 6 : 0), "good", 4) == 0) {
+    if (strncmp(name + (going_on ? 6 : strict ? 7 : 0), "good", 4) == 0) {
         REQUIRE(status == 0, "%s is accepted, but: %s", name, result.out.bytes);
     } else if (strcmp(name, "skip") == 0) {
         REQUIRE(status == TEST_SKIPPED && strstr(result.out.bytes, "for a reason"),
@@ -89,7 +91,7 @@ int main(int argc, char **argv) {
     child_run((char *[]){argv[2], "--list", NULL}, NULL, 20000, &listed);
     for (char *name = strtok(listed.out.bytes, "\n"); name; name = strtok(NULL, "\n"), count++)
         check_act(argv[1], argv[2], name);
-    REQUIRE(count == sizeof reasons / sizeof *reasons + 9, "every act was judged (%u)", count);
+    REQUIRE(count == sizeof reasons / sizeof *reasons + 10, "every act was judged (%u)", count);
     say("%u acts judged", count);
     return 0;
 }

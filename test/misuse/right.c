@@ -227,7 +227,7 @@ const struct misuse_case right_cases[] = {
     CASE("none", "errno-kept.48", CLEAN, errno_kept, SMALL),
     CASE("none", "errno-kept.huge", CLEAN, errno_kept, HUGE),
     CASE_OPTIONS("none", "another-class.1008", CLEAN, another_class, 1008, "purge_delay=3600000"),
-    CASE_OPTIONS("none", "another-class.8192", CLEAN, another_class, 8192, "purge_delay=3600000"),
+    CASE_OPTIONS("none", "another-class.8192", CLEAN, another_class, 8191, "purge_delay=3600000"),
     CASE_OPTIONS("none", "another-class.medium", CLEAN, another_class, MEDIUM,
                  "purge_delay=3600000"),
     CASE_OPTIONS("none", "another-class.large", CLEAN, another_class, LARGE, "purge_delay=3600000"),

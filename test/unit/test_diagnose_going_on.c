@@ -240,6 +240,41 @@ START_TEST(after_many_sites_nothing_more_is_said) {
 }
 END_TEST
 
+/* --- Two at once ------------------------------------------------------------------------------ */
+
+static char *contested;
+static void free_by_other(void) {
+    core_be(&other);
+    alloc_free(contested);
+    core_be(&owner);
+}
+
+/* The free clears the block, canary and all, and its record goes. */
+static void resize_while_another_frees(void) {
+    static const char *const options[] = {"level=strict:on=report",
+                                          "level=strict:on=report:quarantine=0"};
+    for (unsigned i = 0; i < 4; i++) {
+        start(options[i % 2]);
+        for (uint64_t step = 1;; step++) {
+            contested = alloc_block(i < 2 ? 40 : 5000);
+            core_interleave(step, free_by_other);
+            alloc_resize(contested, 9000);
+            if (!core_interleave_end()) break;
+        }
+        REQUIRE(check_all() > 0);
+    }
+    _exit(42);
+}
+
+START_TEST(a_block_that_another_frees_meanwhile_is_freed_and_not_damaged) {
+    play(resize_while_another_frees);
+    ck_assert_uint_ge(count("moat: error: double-free: realloc of a freed block at 0x"), 1);
+    ck_assert_uint_eq(count("moat: error: overflow: "), 0);
+    ck_assert_uint_eq(count("moat: error: family-mismatch: "), 0);
+    ck_assert_uint_eq(count("moat: fatal:"), 0);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("diagnose_going_on");
     TCase *group = tcase_create("diagnose_going_on");
@@ -252,6 +287,7 @@ int main(void) {
     tcase_add_test(group, damage_and_kinds_that_are_excepted_end_the_process);
     tcase_add_test(group, a_site_is_reported_once);
     tcase_add_test(group, after_many_sites_nothing_more_is_said);
+    tcase_add_test(group, a_block_that_another_frees_meanwhile_is_freed_and_not_damaged);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
