@@ -1,6 +1,9 @@
 #!/bin/bash -eu
 # Builds every harness for a fuzzing service. The service gives the compiler (CC), its instrumentation and sanitizer (CFLAGS) and
-# the engine to link (LIB_FUZZING_ENGINE), and takes fuzzers and their seeds from OUT.
+# the engine to link (LIB_FUZZING_ENGINE), and takes fuzzers, their options and their seeds from OUT. There are no dictionaries:
+# every harness has a mutator of its own, which knows what an input is made of and would not look into one.
+#
+# check.sh, a test, runs it as a service does.
 : "${SRC:?}" "${OUT:?}" "${WORK:?}" "${CC:?}" "${LIB_FUZZING_ENGINE:?}"
 cd "${MOAT_TREE:-$SRC/moat}"
 
@@ -14,5 +17,6 @@ for harness in "${harnesses[@]}"; do
     # The leak checker cannot see through an allocator of its own.
     printf '[libfuzzer]\ntimeout = 60\n[asan]\ndetect_leaks = 0\n' >"$OUT/$harness.options"
     seeds=corpus/${harness#fuzz_}
-    [ ! -d "$seeds" ] || (cd "$seeds" && find . -type f -print | zip -q -@ "$OUT/${harness}_seed_corpus.zip")
+    [ "$harness" != fuzz_ordering ] || seeds=corpus/interleave # the same programs
+    (cd "$seeds" && cmake -E tar cf "$OUT/${harness}_seed_corpus.zip" --format=zip -- *)
 done

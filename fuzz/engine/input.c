@@ -83,6 +83,13 @@ bool input_decode(struct input *input, const uint8_t *bytes, size_t size) {
     return true;
 }
 
+bool input_accept(struct input *input, const uint8_t *bytes, size_t size, unsigned threads) {
+    if (size > 1) return input_decode(input, bytes, size);
+    memset(input, 0, sizeof *input);
+    input->threads = (uint8_t)threads;
+    return true;
+}
+
 size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) {
     if (capacity < INPUT_HEADER_SIZE) return 0;
     size_t ops = (capacity - INPUT_HEADER_SIZE) / INPUT_OP_SIZE;

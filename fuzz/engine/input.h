@@ -124,6 +124,10 @@ const char *op_name(unsigned code);
 
 /* False when the bytes are no input of this version. */
 bool input_decode(struct input *input, const uint8_t *bytes, size_t size);
+/* The same for what an engine runs. Before it has any input it tries no byte and one, and takes a
+   target that reaches nothing by them for one that is not instrumented: they are an input without
+   operations. */
+bool input_accept(struct input *input, const uint8_t *bytes, size_t size, unsigned threads);
 /* Writes at most `capacity` bytes and returns how many; drops schedule first, then operations, that
    do not fit. 0: not even a header. */
 size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity);

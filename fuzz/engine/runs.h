@@ -34,7 +34,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (!input_decode(&input, data, size)) return -1;
+    if (!input_accept(&input, data, size, FRESH_THREADS)) return -1;
     RUN_INPUT(&run, &input);
     return 0;
 }

@@ -391,6 +391,19 @@ START_TEST(any_bytes_with_the_mark_and_the_version_are_an_input) {
 }
 END_TEST
 
+START_TEST(what_an_engine_tries_first_is_an_input_without_operations) {
+    static const uint8_t bytes[INPUT_HEADER_SIZE] = {'\n'};
+    for (size_t size = 0; size <= sizeof bytes; size++) {
+        make_input(7, 4);
+        ck_assert_int_eq(input_accept(&input, bytes, size, 3), size < 2);
+        if (size >= 2) continue;
+        ck_assert(input_is_valid(&input));
+        ck_assert_uint_eq(input.op_count, 0);
+        ck_assert_uint_eq(input.threads, 3);
+    }
+}
+END_TEST
+
 START_TEST(taking_out_an_operation_leaves_the_schedule_as_it_was) {
     static uint8_t bytes[INPUT_MAX_SIZE];
     make_input(7, 4);
@@ -618,6 +631,7 @@ int main(void) {
     tcase_add_test(parts, an_input_survives_being_written_and_read);
     tcase_add_test(parts, every_operation_has_a_name_and_a_function);
     tcase_add_test(parts, any_bytes_with_the_mark_and_the_version_are_an_input);
+    tcase_add_test(parts, what_an_engine_tries_first_is_an_input_without_operations);
     tcase_add_test(parts, taking_out_an_operation_leaves_the_schedule_as_it_was);
     tcase_add_test(parts, the_mutator_writes_valid_inputs_only);
     tcase_add_test(parts, the_mutator_repeats_itself_for_the_same_seed);
