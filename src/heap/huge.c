@@ -6,6 +6,7 @@
  * first `entries` places. Each system call's failure leaves the block, or the run, as it was.
  */
 #include "heap/huge.h"
+#include "heap/density.h"
 #include "meta/locks.h"
 #include "meta/request.h"
 #include "base/thread.h"
@@ -243,10 +244,11 @@ static bool fit_cached(struct huge_entry *entry, size_t bytes) {
 }
 
 /* The run becomes a live block. */
-static void *make_live(uint32_t index, struct guarded guarded) {
+static void *make_live(uint32_t index, struct guarded guarded, size_t watched) {
     struct segment *segment = segment_at(index);
     uintptr_t start = segment_address(index);
     set_guarded(segment, guarded);
+    segment->watched = watched;
     /* pairs with the fetch_and of huge_free */
     if (HARDENED_MAP) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start));
     /* pairs with the load of free */
@@ -259,41 +261,35 @@ static void *make_live(uint32_t index, struct guarded guarded) {
 /* Bytes of a huge page, as far as it matters here: 2 MiB on most machines. */
 #define HUGE_PAGE (2 * MIB)
 /* Shorter runs would gain little. */
-#define HUGE_PAGES_FROM (4 * MIB)
-/* Places that are looked at. */
-#define SAMPLES 16u
-
-/* Whether a run was written to everywhere: by samples, of which a few may be zero. Whoever gets the
-   run may read and write there, and so may this. */
-static bool is_dense(uintptr_t start, size_t bytes) {
-    unsigned written = 0;
-    size_t step = bytes / SAMPLES;
-    for (unsigned i = 0; i < SAMPLES; i++) {
-        /* at another place of an OS page each time */
-        uintptr_t word = start + i * step + (i * 264 & (ro.os_page - 1));
-        written += atomic_load_relaxed((const uint64_t *)round_down(word, 8)) != 0;
-    }
-    return written >= SAMPLES - 2;
-}
-
-/* A run that has waited in the cache is about to be used again. */
-static void look_at_use(const struct huge_entry *entry, uint64_t now) {
-    if (entry->guarded.bytes < HUGE_PAGES_FROM) return;
-    bool dense = is_dense(segment_address(entry->index), entry->guarded.bytes);
+#define HUGE_PAGES_FROM DENSITY_LEAST
+/* A run that has waited in the cache is about to be used again; afterwards it has `bytes`. */
+static void look_at_use(struct huge_entry *entry, size_t bytes, uint64_t now) {
+    if (bytes > entry->guarded.bytes) bytes = entry->guarded.bytes;
+    if (bytes < HUGE_PAGES_FROM || ro.options.thp != THP_HUGE) return;
+    uintptr_t start = segment_address(entry->index);
+    bool dense = density_is_high(start, entry->guarded.bytes, entry->watched);
     atomic_store_relaxed(&ro.huge->dense_at, dense ? now : 0);
+    /* in huge pages a mark may cost one */
+    entry->watched = dense || !entry->guarded.apart ? bytes : 0;
+    density_mark(start, entry->watched);
 }
 
-/* A run was not to be had from the cache: whether its memory will come in huge pages, since the
-   program has wanted again what went back, and uses what it has. */
-static bool note_missed(size_t bytes, bool zero, uint64_t now) {
+/* Whether memory that is new to a run comes in huge pages, in a program that wants again what went
+   back: it uses what it has. */
+static bool wants_huge_pages(size_t bytes, bool zero, uint64_t now) {
+    uint64_t dense_at = atomic_load_relaxed(&ro.huge->dense_at);
+    return !zero && bytes >= HUGE_PAGES_FROM && ro.options.thp == THP_HUGE && dense_at != 0 &&
+           now - dense_at < KEEPING_TIME;
+}
+
+/* A run was not to be had from the cache: whether what went back is wanted again. */
+static bool note_missed(size_t bytes, uint64_t now) {
     struct huge_state *huge = ro.huge;
     locks_acquire(LOCK_HUGE_CACHE);
     keeping_missed(&huge->keeping, units_of(bytes), now);
     bool is_on = keeping_is_on(&huge->keeping, now);
     locks_release(LOCK_HUGE_CACHE);
-    uint64_t dense_at = atomic_load_relaxed(&huge->dense_at);
-    return is_on && !zero && bytes >= HUGE_PAGES_FROM && ro.options.thp == THP_HUGE &&
-           dense_at != 0 && now - dense_at < KEEPING_TIME;
+    return is_on;
 }
 
 /* Advice makes a mapping of its own: for as long as the run lives it counts as one that was
@@ -317,8 +313,13 @@ MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero, uint64
     bool may_go_back;
     if (!cache_take(run, bytes, now, &cached, &may_go_back)) return NULL;
     if (!(zero ? renew(&cached) : reopen(&cached))) return NULL;
-    if (!zero && may_go_back) look_at_use(&cached, now);
-    return fit_cached(&cached, bytes) ? make_live(cached.index, cached.guarded) : NULL;
+    cached.watched = zero ? 0 : cached.watched;
+    if (!zero && may_go_back) look_at_use(&cached, bytes, now);
+    bool grows = bytes >= cached.guarded.bytes + HUGE_PAGE;
+    if (!fit_cached(&cached, bytes)) return NULL;
+    if (grows && may_go_back && wants_huge_pages(bytes, zero, now))
+        ask_for_huge_pages(cached.index, &cached.guarded);
+    return make_live(cached.index, cached.guarded, cached.watched);
 }
 
 /* What the cache holds may be just what is missing. */
@@ -345,12 +346,12 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
         if (alignment <= SEGMENT_SIZE) block = alloc_from_cache(run, bytes, zero, now);
     }
     if (block != NULL) return block;
-    bool huge_pages = note_missed(bytes, zero, now);
+    bool is_on = note_missed(bytes, now);
     struct guarded new;
     uint32_t index;
     if (!take_fresh(run, bytes, alignment, &index, &new)) return NULL;
-    if (huge_pages) ask_for_huge_pages(index, &new);
-    return make_live(index, new);
+    if (is_on && wants_huge_pages(bytes, zero, now)) ask_for_huge_pages(index, &new);
+    return make_live(index, new, 0);
 }
 
 void *huge_alloc_exact(size_t bytes, size_t alignment,
@@ -361,7 +362,7 @@ void *huge_alloc_exact(size_t bytes, size_t alignment,
     if (is_out_of_question(bytes, bytes)) return NULL;
     if (!take_fresh(run_length(bytes), bytes, alignment, &index, &new)) return NULL;
     prepare(segment_address(index), context);
-    return make_live(index, new);
+    return make_live(index, new, 0);
 }
 
 /* Wins the right to free or resize: the CAS on the word the kind was read from. */
@@ -381,7 +382,8 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     THREAD_INSIDE();
     if (!huge_begin(segment, word, 0)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
-    struct huge_entry entry = {segment_index(segment), guarded_of(segment), 0, GUARD_NONE};
+    struct huge_entry entry = {segment_index(segment), guarded_of(segment), segment->watched, 0,
+                               GUARD_NONE};
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
@@ -446,7 +448,7 @@ void *huge_alloc_again(size_t bytes, size_t alignment,
     }
     count_bytes(bytes, 0);
     prepare(run, context);
-    return make_live(entry.index, entry.guarded);
+    return make_live(entry.index, entry.guarded, 0);
 }
 
 bool huge_claim(struct segment *segment, uint64_t word) { return huge_begin(segment, word, 0); }
@@ -467,7 +469,7 @@ static bool close_whole(uintptr_t start, struct guarded *guarded) {
 void huge_close(struct segment *segment, uint64_t word, uint64_t chance) {
     uintptr_t start = segment_start(segment);
     uint64_t now = os_milliseconds();
-    struct huge_entry entry = {segment_index(segment), guarded_of(segment), now + CLOSED_TIME,
+    struct huge_entry entry = {segment_index(segment), guarded_of(segment), 0, now + CLOSED_TIME,
                                GUARD_NONE};
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
@@ -528,7 +530,7 @@ static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t
     count_bytes(bytes, old.bytes);
     uintptr_t start = segment_start(segment);
     if (ro_is_strict()) request_copy_run(start, segment_address(index));
-    *block = make_live(index, new);
+    *block = make_live(index, new, 0);
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
     atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));

@@ -32,6 +32,7 @@
 struct huge_entry {
     uint32_t index; /* first segment */
     struct guarded guarded;
+    size_t watched;    /* of its last user: see struct segment */
     uint64_t purge_at; /* milliseconds */
     uint8_t front;     /* enum guard_means: what keeps its first OS page from being touched */
 };

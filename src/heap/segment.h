@@ -99,9 +99,14 @@ struct segment {
     /* Owner only: slots whose last OS page has a marker, each the last slot of a page. A bit is set
        before its marker is made, and cleared after it is gone. */
     uint64_t guarded;
-    /* Owner only: classes that a free slot may remember, a bit for each number & 63: the pages of a
-       segment are of one kind, whose classes have different ones */
-    uint64_t classes;
+    union {
+        /* Owner only: classes that a free slot may remember, a bit for each number & 63: the pages
+           of a segment are of one kind, whose classes have different ones */
+        uint64_t classes;
+        /* huge: bytes in which marks show what was not written to; whoever takes the run, and the
+           FREEING winner */
+        size_t watched;
+    };
     /* huge, in a resize: first segment of the run its pages are on their way to; 0: none. Its owner
        (the FREEING winner) writes it */
     uint32_t moving_to;

@@ -154,6 +154,77 @@ START_TEST(what_is_used_sparsely_stays_sparse) {
 }
 END_TEST
 
+/* The block is used once more, and dropped. */
+static char *use_again(char *block, void (*use)(char *block)) {
+    use(block);
+    give(block);
+    return make(SIZE);
+}
+
+static void clear_all(char *block) { memset(block, 0, SIZE); }
+
+/* Nobody can tell at first that the zeros are not the kernel's. */
+START_TEST(zeros_that_are_written_are_use_too) {
+    char *block = use_again(want_again(SIZE), clear_all);
+    (void)make(SIZE);
+    ck_assert_uint_eq(asked, 0);
+    block = use_again(block, clear_all);
+    (void)make(SIZE);
+    ck_assert_uint_eq(asked, 1);
+}
+END_TEST
+
+/* Nor does what was watched tell of more than its user wrote. */
+START_TEST(what_is_used_sparsely_again_stays_sparse) {
+    char *block = use_again(want_again(SIZE), use_all);
+    ck_assert_uint_ne(ro.huge->dense_at, 0);
+    block = use_again(block, use_a_page_of_each_huge_one);
+    ck_assert_uint_eq(ro.huge->dense_at, 0);
+    (void)use_again(block, clear_all);
+    ck_assert_uint_ne(ro.huge->dense_at, 0);
+}
+END_TEST
+
+static bool is_resident(const char *at) {
+    unsigned char resident = 0;
+    ck_assert_int_eq(mincore((void *)((uintptr_t)at & ~(ro.os_page - 1)), 1, &resident), 0);
+    return resident & 1;
+}
+
+/* To watch a user costs a few OS pages, and in huge ones nothing. */
+START_TEST(who_is_watched_pays_a_few_pages) {
+    unsigned resident = 0;
+    char *block = use_again(want_again(SIZE), use_a_page_of_each_huge_one);
+    for (size_t at = 0; at < SIZE; at += ro.os_page) resident += is_resident(block + at);
+    ck_assert_uint_ge(resident, 16);
+    ck_assert_uint_le(resident, 32 + SIZE / (2 * MIB));
+    (void)use_again(block, use_all);
+    block = make(SIZE);
+    ck_assert_uint_eq(asked, 1);
+    use_a_page_of_each_huge_one(block);
+    give(block);
+    ck_assert_ptr_eq(make(SIZE), block);
+    ck_assert_uint_eq(ro.huge->dense_at, 0);
+    ck_assert_uint_eq(core_segment(block)->watched, 0);
+}
+END_TEST
+
+/* What is added to a run of the cache is new memory as well. */
+START_TEST(what_a_run_grows_by_comes_in_huge_pages) {
+    char *block = use_again(want_again(SIZE), use_all);
+    give(block);
+    use_all(block = make(SIZE + MIB));
+    ck_assert_uint_eq(asked, 0);
+    give(block);
+    ck_assert_ptr_eq(make(SIZE + 3 * MIB), block);
+    ck_assert_uint_eq(asked, 1);
+    ck_assert_uint_eq(asked_start, (uintptr_t)block);
+    ck_assert_uint_eq(asked_bytes, SIZE + 2 * MIB);
+    give(block);
+    check_all();
+}
+END_TEST
+
 START_TEST(who_only_grows_asks_for_none) {
     for (unsigned i = 0; i < 20; i++) use_all(make(SIZE));
     ck_assert_uint_eq(asked, 0);
@@ -203,6 +274,10 @@ int main(void) {
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_add_test(group, new_runs_of_who_uses_all_ask_for_huge_pages);
     tcase_add_test(group, what_is_used_sparsely_stays_sparse);
+    tcase_add_test(group, zeros_that_are_written_are_use_too);
+    tcase_add_test(group, what_is_used_sparsely_again_stays_sparse);
+    tcase_add_test(group, who_is_watched_pays_a_few_pages);
+    tcase_add_test(group, what_a_run_grows_by_comes_in_huge_pages);
     tcase_add_test(group, who_only_grows_asks_for_none);
     tcase_add_test(group, nor_do_zeroed_or_shorter_blocks);
     tcase_add_test(group, nor_does_anybody_with_thp_off);
