@@ -1,6 +1,9 @@
 /*
  * afl_mutator: the engine's mutator and trimmer as an AFL++ custom mutator (a shared object with
- * engine/input.c, mutate.c and sizing.c; AFL_CUSTOM_MUTATOR_LIBRARY names it).
+ * engine/input.c, mutate.c, program.c and sizing.c; AFL_CUSTOM_MUTATOR_LIBRARY names it).
+ *
+ * It is built twice: with AT_ONCE for the harnesses whose threads run at once, and without for the
+ * others. Both mutate as their harnesses do for libFuzzer.
  *
  * Trimming takes out whole operations, then bytes of the schedule: half of them at a time, then
  * quarters, down to one.
@@ -9,9 +12,9 @@
 #include <string.h>
 
 #include "engine/mutate.h"
+#include "engine/program.h"
 
-/* An input that cannot be read is replaced by one with several threads: it serves both
-   harnesses. */
+/* An input that cannot be read is replaced by one with several threads: it serves all others. */
 enum { FRESH_THREADS = 3 };
 
 struct afl_state {
@@ -45,12 +48,17 @@ size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, u
     struct afl_state *state = data;
     size_t capacity = max_size < sizeof state->bytes ? max_size : sizeof state->bytes;
     *out = state->bytes;
-    if (other && other_size && rng_below(&state->random, 8) == 0)
+    bool cross = other && other_size && rng_below(&state->random, 8) == 0;
+    uint64_t seed = rng_next(&state->random);
+    if (cross && AT_ONCE)
+        return program_cross_bytes(bytes, size, other, other_size, state->bytes, capacity, seed);
+    if (cross)
         return mutate_cross_bytes(bytes, size, other, other_size, state->bytes, capacity,
-                                  FRESH_THREADS, rng_next(&state->random));
+                                  FRESH_THREADS, seed);
     if (size > capacity) size = capacity;
     memcpy(state->bytes, bytes, size);
-    return mutate_bytes(state->bytes, size, capacity, FRESH_THREADS, rng_next(&state->random));
+    if (AT_ONCE) return program_mutate_bytes(state->bytes, size, capacity, seed);
+    return mutate_bytes(state->bytes, size, capacity, FRESH_THREADS, seed);
 }
 
 /* The most steps a trim can take: every chunk length, each over the whole input. */
@@ -78,11 +86,8 @@ size_t afl_custom_trim(void *data, uint8_t **out) {
     unsigned at = state->at, chunk = state->chunk;
     if (chunk == 0) {
         candidate->schedule_length /= 2;
-    } else if (at < candidate->op_count) {
-        if (chunk > candidate->op_count - at) chunk = candidate->op_count - at;
-        memmove(&candidate->ops[at], &candidate->ops[at + chunk],
-                (candidate->op_count - at - chunk) * sizeof candidate->ops[0]);
-        candidate->op_count -= chunk;
+    } else {
+        input_remove(candidate, at, chunk);
     }
     *out = state->bytes;
     return input_encode(candidate, state->bytes, sizeof state->bytes);

@@ -7,7 +7,6 @@
 #ifndef ENGINE_AT_ONCE_H
 #define ENGINE_AT_ONCE_H
 
-#include "engine/mutate.h"
 #include "engine/program.h"
 #include "engine/team.h"
 
@@ -27,7 +26,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2,
                                  size_t size2, uint8_t *out, size_t max_out_size, unsigned seed) {
-    return mutate_cross_bytes(data1, size1, data2, size2, out, max_out_size, 2, seed);
+    return program_cross_bytes(data1, size1, data2, size2, out, max_out_size, seed);
 }
 
 void target_make(struct input *made, uint64_t seed, unsigned operations) {

@@ -120,6 +120,25 @@ size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) 
     return size;
 }
 
+void input_insert(struct input *input, unsigned at, struct input_op op) {
+    if (input->op_count >= INPUT_MAX_OPS) return;
+    memmove(&input->ops[at + 1], &input->ops[at], (input->op_count - at) * sizeof input->ops[0]);
+    input->ops[at] = op;
+    input->op_count++;
+    if (at < input->prologue && input->prologue < UINT8_MAX) input->prologue++;
+}
+
+void input_remove(struct input *input, unsigned at, unsigned count) {
+    if (at >= input->op_count) return;
+    if (count > input->op_count - at) count = input->op_count - at;
+    memmove(&input->ops[at], &input->ops[at + count],
+            (input->op_count - at - count) * sizeof input->ops[0]);
+    input->op_count -= count;
+    if (at >= input->prologue) return;
+    unsigned before = input->prologue - at;
+    input->prologue = (uint8_t)(input->prologue - (count < before ? count : before));
+}
+
 bool input_is_valid(const struct input *input) {
     if (input->threads < 1 || input->threads > INPUT_MAX_THREADS) return false;
     if (input->scheduler >= SCHEDULERS || input->fault_budget > INPUT_MAX_FAULTS) return false;

@@ -131,6 +131,10 @@ bool input_accept(struct input *input, const uint8_t *bytes, size_t size, unsign
 /* Writes at most `capacity` bytes and returns how many; drops schedule first, then operations, that
    do not fit. 0: not even a header. */
 size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity);
+/* One more operation, unless there are too many; and so many less, as far as there are. What is in
+   the prologue stays there: it moves with its operations. */
+void input_insert(struct input *input, unsigned at, struct input_op op);
+void input_remove(struct input *input, unsigned at, unsigned count);
 /* Whether every field is in its range. */
 bool input_is_valid(const struct input *input);
 

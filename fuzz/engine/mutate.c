@@ -66,21 +66,6 @@ static struct input_op random_op(struct rng *random, unsigned threads) {
     return make_op(random, draw(random, plain, sizeof plain / sizeof plain[0]));
 }
 
-static void insert_op(struct input *input, unsigned at, struct input_op op) {
-    if (input->op_count >= INPUT_MAX_OPS) return;
-    memmove(&input->ops[at + 1], &input->ops[at], (input->op_count - at) * sizeof input->ops[0]);
-    input->ops[at] = op;
-    input->op_count++;
-}
-
-static void remove_ops(struct input *input, unsigned at, unsigned count) {
-    if (at >= input->op_count) return;
-    if (count > input->op_count - at) count = input->op_count - at;
-    memmove(&input->ops[at], &input->ops[at + count],
-            (input->op_count - at - count) * sizeof input->ops[0]);
-    input->op_count -= count;
-}
-
 enum { RECIPE_MAX = 6, RECIPE_END = 255 };
 
 static const uint8_t recipes[][RECIPE_MAX] = {
@@ -116,7 +101,7 @@ static void insert_recipe(struct input *input, struct rng *random) {
         if (recipe[i] == OP_FAULT && input->fault_budget < INPUT_MAX_FAULTS) input->fault_budget++;
         if (recipe[i] == OP_FORK) input->flags |= INPUT_FORK;
         if (recipe[i] == OP_STOMP) input->flags |= INPUT_MISUSE;
-        insert_op(input, at++, op);
+        input_insert(input, at++, op);
     }
 }
 
@@ -128,8 +113,8 @@ static void append_misuse(struct input *input, struct rng *random) {
     input->flags |= INPUT_MISUSE;
     unsigned at =
         input->op_count - rng_below(random, input->op_count < 8 ? input->op_count + 1 : 8);
-    if (rng_below(random, 2)) insert_op(input, at++, make_op(random, OP_FREE));
-    insert_op(input, at++, make_op(random, code));
+    if (rng_below(random, 2)) input_insert(input, at++, make_op(random, OP_FREE));
+    input_insert(input, at++, make_op(random, code));
     if (code != OP_STOMP) return;
     /* what was written into is taken again, if blocks of its size are */
     struct input_op again = make_op(random, rng_below(random, 2) ? OP_MALLOC_MANY : OP_MALLOC);
@@ -138,7 +123,7 @@ static void append_misuse(struct input *input, struct rng *random) {
         again.kind = like->kind;
         again.value = like->value;
     }
-    insert_op(input, at, again);
+    input_insert(input, at, again);
 }
 
 static void edit_op(struct input *input, struct rng *random) {
@@ -167,7 +152,7 @@ static void move_ops(struct input *input, struct rng *random) {
     unsigned count = 1 + rng_below(random, 8); /* repeat a stretch */
     for (unsigned i = 0; i < count && from + i < input->op_count; i++) {
         op = input->ops[from + i];
-        insert_op(input, to, op);
+        input_insert(input, to, op);
     }
 }
 
@@ -222,11 +207,11 @@ void mutate_edit(struct input *input, struct rng *random) {
         case 2: edit_op(input, random); break;
         case 3:
         case 4:
-            insert_op(input, rng_below(random, input->op_count + 1),
-                      random_op(random, input->threads));
+            input_insert(input, rng_below(random, input->op_count + 1),
+                         random_op(random, input->threads));
             break;
         case 5:
-            remove_ops(input, rng_below(random, input->op_count + 1), 1 + rng_below(random, 4));
+            input_remove(input, rng_below(random, input->op_count + 1), 1 + rng_below(random, 4));
             break;
         case 6: move_ops(input, random); break;
         case 7:
@@ -250,7 +235,7 @@ void mutate_make(struct input *input, struct rng *random, unsigned threads, unsi
     input->scheduler = threads > 1 ? (uint8_t)rng_below(random, SCHEDULERS) : 0;
     if (count == 0) count = 4 + rng_below(random, 40);
     for (unsigned i = 0; i < count; i++)
-        insert_op(input, input->op_count, random_op(random, threads));
+        input_insert(input, input->op_count, random_op(random, threads));
     if (threads == 1) return;
     input->schedule_length = 8 + rng_below(random, 24);
     for (unsigned i = 0; i < input->schedule_length; i++)
@@ -273,6 +258,11 @@ void mutate_cross(struct input *into, const struct input *from, struct rng *rand
     if (count > INPUT_MAX_OPS - keep) count = INPUT_MAX_OPS - keep;
     memcpy(&into->ops[keep], &from->ops[start], count * sizeof into->ops[0]);
     into->op_count = keep + count;
+    if (keep <= into->prologue) { /* what was over first in the other one still is */
+        unsigned over = from->prologue > start ? from->prologue - start : 0;
+        if (over > count) over = count;
+        into->prologue = (uint8_t)(keep + over > UINT8_MAX ? UINT8_MAX : keep + over);
+    }
     into->flags |= from->flags & (INPUT_MISUSE | INPUT_FORK);
     if (from->fault_budget > into->fault_budget) into->fault_budget = from->fault_budget;
     if (rng_below(random, 2) == 0) return;

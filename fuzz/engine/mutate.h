@@ -3,7 +3,7 @@
  *
  * One structure-aware mutator: it reads an input, edits operations, schedule or header, and writes
  * it back; whatever it is given, what it writes is valid. Each harness offers it to libFuzzer,
- * afl_mutator.c to AFL++.
+ * afl_mutator.c to AFL++; of inputs whose threads run at once both have that of program.h.
  */
 #ifndef ENGINE_MUTATE_H
 #define ENGINE_MUTATE_H

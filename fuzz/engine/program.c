@@ -1,11 +1,13 @@
 /*
  * program: inputs whose threads run at once. See the header.
+ *
+ * Part of the mutator that AFL++ loads, so it calls nothing but the C library.
  */
 #include "engine/program.h"
 
+#include <assert.h>
 #include <string.h>
 
-#include "base/base.h"
 #include "engine/mutate.h"
 #include "engine/sizing.h"
 
@@ -308,19 +310,8 @@ static void edit_one(struct input *input, struct rng *random) {
     case 0:
         if (at < input->op_count) input->ops[at] = op;
         break;
-    case 1:
-        if (input->op_count == INPUT_MAX_OPS) break;
-        memmove(&input->ops[at + 1], &input->ops[at], (input->op_count - at) * sizeof op);
-        input->ops[at] = op;
-        input->op_count++;
-        if (at < input->prologue) input->prologue++;
-        break;
-    default:
-        if (at >= input->op_count) break;
-        memmove(&input->ops[at], &input->ops[at + 1], (input->op_count - at - 1) * sizeof op);
-        input->op_count--;
-        if (at < input->prologue) input->prologue--;
-        break;
+    case 1: input_insert(input, at, op); break;
+    default: input_remove(input, at, 1); break;
     }
 }
 
@@ -349,7 +340,7 @@ void program_edit(struct input *input, struct rng *random) {
     program_adapt(input);
 }
 
-static struct input program;
+static struct input program, other_program;
 
 size_t program_mutate_bytes(uint8_t *bytes, size_t size, size_t max_size, uint64_t seed) {
     struct rng random = {seed};
@@ -358,4 +349,16 @@ size_t program_mutate_bytes(uint8_t *bytes, size_t size, size_t max_size, uint64
     else
         program_make(&program, &random);
     return input_encode(&program, bytes, max_size);
+}
+
+size_t program_cross_bytes(const uint8_t *one, size_t one_size, const uint8_t *other,
+                           size_t other_size, uint8_t *out, size_t max_size, uint64_t seed) {
+    struct rng random = {seed};
+    if (!input_decode(&program, one, one_size)) program_make(&program, &random);
+    if (input_decode(&other_program, other, other_size)) {
+        if (other_program.threads > program.threads) program.threads = other_program.threads;
+        mutate_cross(&program, &other_program, &random);
+    }
+    program_adapt(&program);
+    return input_encode(&program, out, max_size);
 }

@@ -24,7 +24,9 @@ void program_adapt(struct input *input);
 
 void program_make(struct input *input, struct rng *random);
 void program_edit(struct input *input, struct rng *random);
-/* The same on bytes, as mutate_bytes(). */
+/* The same on bytes, as mutate_bytes(), and mutate_cross_bytes(); with all threads of both. */
 size_t program_mutate_bytes(uint8_t *bytes, size_t size, size_t max_size, uint64_t seed);
+size_t program_cross_bytes(const uint8_t *one, size_t one_size, const uint8_t *other,
+                           size_t other_size, uint8_t *out, size_t max_size, uint64_t seed);
 
 #endif

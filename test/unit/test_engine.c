@@ -421,6 +421,48 @@ START_TEST(taking_out_an_operation_leaves_the_schedule_as_it_was) {
 }
 END_TEST
 
+START_TEST(the_prologue_goes_with_its_operations) {
+    make_input(7, 4);
+    input.op_count = 10;
+    input.prologue = 4;
+    struct input_op op = {.code = OP_CHECK};
+    input_insert(&input, 4, op); /* the first of those after it */
+    ck_assert_uint_eq(input.prologue, 4);
+    input_insert(&input, 3, op);
+    ck_assert_uint_eq(input.prologue, 5);
+    ck_assert_uint_eq(input.op_count, 12);
+    input_remove(&input, 5, 3);
+    ck_assert_uint_eq(input.prologue, 5);
+    input_remove(&input, 1, 2);
+    ck_assert_uint_eq(input.prologue, 3);
+    input_remove(&input, 2, 4); /* its last one and three others */
+    ck_assert_uint_eq(input.prologue, 2);
+    ck_assert_uint_eq(input.op_count, 3);
+    input_remove(&input, 3, 1);
+    ck_assert_uint_eq(input.op_count, 3);
+}
+END_TEST
+
+START_TEST(what_is_cut_together_begins_with_both_prologues) {
+    struct rng random = {5};
+    unsigned longer = 0;
+    for (unsigned round = 0; round < 1000; round++) {
+        make_input(7, 4);
+        other_input = input;
+        for (unsigned i = 0; i < input.op_count; i++) input.ops[i].value = i < 4 ? 1 : 2;
+        other_input = input;
+        input.prologue = other_input.prologue = 4;
+        mutate_cross(&input, &other_input, &random);
+        for (unsigned i = 0; i < input.op_count; i++)
+            if (i < input.prologue && input.ops[i].value == 1) longer += i >= 4;
+        /* nothing that ran at once in either is in front */
+        for (unsigned i = 0; i < input.prologue && i < input.op_count; i++)
+            ck_assert_uint_eq(input.ops[i].value, 1);
+    }
+    ck_assert_uint_gt(longer, 0);
+}
+END_TEST
+
 /* --- Mutator --------------------------------------------------------------------------------- */
 
 START_TEST(the_mutator_writes_valid_inputs_only) {
@@ -632,6 +674,8 @@ int main(void) {
     tcase_add_test(parts, every_operation_has_a_name_and_a_function);
     tcase_add_test(parts, any_bytes_with_the_mark_and_the_version_are_an_input);
     tcase_add_test(parts, what_an_engine_tries_first_is_an_input_without_operations);
+    tcase_add_test(parts, the_prologue_goes_with_its_operations);
+    tcase_add_test(parts, what_is_cut_together_begins_with_both_prologues);
     tcase_add_test(parts, taking_out_an_operation_leaves_the_schedule_as_it_was);
     tcase_add_test(parts, the_mutator_writes_valid_inputs_only);
     tcase_add_test(parts, the_mutator_repeats_itself_for_the_same_seed);

@@ -269,6 +269,32 @@ START_TEST(programs_are_valid_inputs_of_two_threads_and_more) {
 }
 END_TEST
 
+/* Of what a mutator adds, each thread gets its part: nothing else would meet anybody. */
+START_TEST(every_thread_has_its_part_of_what_is_mutated) {
+    static uint8_t bytes[INPUT_MAX_SIZE], crossed[INPUT_MAX_SIZE];
+    static struct input input;
+    unsigned by[PROGRAM_THREADS_MAX] = {0}, by_crossed[PROGRAM_THREADS_MAX] = {0}, before = 0;
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        size_t size = 0;
+        for (uint64_t step = 0; step < 8; step++) /* a fresh one, and then its descendants */
+            size = program_mutate_bytes(bytes, size, sizeof bytes, 8 * seed + step);
+        ck_assert(input_decode(&input, bytes, size));
+        before += input.prologue != 0 && input.prologue < input.op_count;
+        for (unsigned i = input.prologue; i < input.op_count; i++)
+            by[program_thread_of(&input, &input.ops[i])]++;
+        size = program_cross_bytes(bytes, size, crossed, size, crossed, sizeof crossed, seed);
+        ck_assert(input_decode(&input, crossed, size));
+        for (unsigned i = input.prologue; i < input.op_count; i++)
+            by_crossed[program_thread_of(&input, &input.ops[i])]++;
+    }
+    ck_assert_uint_gt(before, 300); /* and it comes from where it was before threads run at once */
+    ck_assert_uint_gt(3 * by[1], by[0]);
+    ck_assert_uint_gt(3 * by_crossed[1], by_crossed[0]);
+    ck_assert_uint_gt(by[2], 0);
+    ck_assert_uint_gt(by[3], 0);
+}
+END_TEST
+
 /* --- Fibers ---------------------------------------------------------------------------------- */
 
 static char order[16];
@@ -309,6 +335,7 @@ int main(void) {
     tcase_add_test(parts, what_comes_after_the_release_is_not_ordered);
     tcase_add_test(parts, a_schedule_names_threads_that_are_ready);
     tcase_add_test(parts, programs_are_valid_inputs_of_two_threads_and_more);
+    tcase_add_test(parts, every_thread_has_its_part_of_what_is_mutated);
     tcase_add_test(parts, a_switch_keeps_errno_and_the_place);
     tcase_set_timeout(parts, 60);
     suite_add_tcase(suite, parts);
