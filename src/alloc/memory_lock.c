@@ -41,7 +41,7 @@ static void make_all_resident(void) {
 static void set_locked(bool locked) {
     THREAD_INSIDE();
     locks_acquire(LOCK_REGION);
-    ro.region->memory_was_locked = locked;
+    atomic_store_relaxed(&ro.region->memory_was_locked, locked);
     locks_release(LOCK_REGION);
 }
 

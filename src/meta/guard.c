@@ -38,13 +38,15 @@ static bool may_use_markers(void) {
 }
 
 /* The first marker of all is proved: an emulator may take the advice and do nothing. A refusal
-   later has its reason in the one mapping (locked memory). */
+   later has its reason in the one mapping (locked memory), and one while there may be locked memory
+   proves nothing. */
 static bool install_in(uintptr_t start, size_t size) {
     struct region *region = ro.region;
     bool known = atomic_load_relaxed(&region->markers) == MARKERS_PROVED;
     bool installed = os_guard_install((void *)start, size);
     bool works = installed && (known || !os_can_read((const uint64_t *)start));
-    if (!known) atomic_store_relaxed(&region->markers, works ? MARKERS_PROVED : MARKERS_REFUSED);
+    if (!known && (works || !atomic_load_relaxed(&region->memory_was_locked)))
+        atomic_store_relaxed(&region->markers, works ? MARKERS_PROVED : MARKERS_REFUSED);
     /* it may be there all the same, where the proof is played (under valgrind) */
     if (installed && !works) (void)os_guard_remove((void *)start, size);
     return works;

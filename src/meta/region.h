@@ -54,7 +54,7 @@ struct region {
     size_t growth_blocked;  /* times the heap could not grow for what lies behind a table */
     bool tables_blocked;    /* it was so at the last attempt */
     bool memory_is_locked;  /* what will be mapped is locked in memory: mlockall(MCL_FUTURE) */
-    bool memory_was_locked; /* under the lock: what was mapped may be */
+    bool memory_was_locked; /* atomic, written under the lock: what was mapped may be */
     size_t committed;       /* bytes of segments that may be touched; atomic, relaxed */
     size_t lock_count;      /* times the lock was taken, under it */
     bool window_refused;    /* the last window could not be had */

@@ -4,6 +4,7 @@
  *
  * usage: limits_met CASE (the names are at the end of the file)
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,13 +130,35 @@ static void memory_locked_later_is_resident(void) {
     REQUIRE(mlockall(0) != 0, "no flag is an error");
 }
 
+/* Locked memory refuses markers: whoever locks before the first block, and unlocks later, has them
+   from then on, and with them few mappings. */
+static bool may_have_markers(void);
+static void memory_locked_first(void) {
+    enum { HUGE_BLOCKS = 2000 };
+    if (mlockall(MCL_CURRENT) != 0) skip_test("this user may not lock that much memory");
+    free(launder(malloc(100)));
+    REQUIRE(munlockall() == 0, "memory can be unlocked");
+    size_t before = process_mappings();
+    for (int i = 0; i < HUGE_BLOCKS; i++) REQUIRE(launder(malloc(1100000)) != NULL, "block %d", i);
+    say("%zu mappings, then %zu", before, process_mappings());
+    if (may_have_markers()) REQUIRE(process_mappings() <= before + 300, "markers are refused");
+}
+
 /* --- Limits set late ------------------------------------------------------------------------- */
 
-/* 256 MiB more than there are now: threads start, the heap grows to the limit and not beyond. */
-static void address_space_limited_late(void) {
+static void require_a_library(void) {
+    void *library = dlopen("libresolv.so.2", RTLD_NOW);
+    REQUIRE(library != NULL, "a library is loaded: %s", dlerror());
+    REQUIRE(dlclose(library) == 0, "and goes");
+}
+
+/* 256 MiB more than there are now: threads start, libraries are loaded, the heap grows to the limit
+   and not beyond. */
+static void limited_late(unsigned resource, size_t now) {
     free(launder(malloc(100)));
-    limit_to(RLIMIT_AS, process_virtual(0) + 256 * MIB);
+    limit_to(resource, now + 256 * MIB);
     require_a_thread();
+    require_a_library();
     char *most = malloc(128 * MIB);
     REQUIRE(most != NULL, "128 MiB of 256");
     REQUIRE(launder(malloc(512 * MIB)) == NULL, "512 MiB are not there");
@@ -145,6 +168,16 @@ static void address_space_limited_late(void) {
     while (launder(malloc(64 * KIB)) != NULL) count++;
     say("%zu blocks of 64 KiB within 256 MiB", count);
     REQUIRE(count >= 3000 && count <= 4096, "the heap uses what there is");
+}
+
+static void address_space_limited_late(void) {
+    free(launder(malloc(100)));
+    limited_late(RLIMIT_AS, process_virtual(0));
+}
+
+static void data_limited_late(void) {
+    free(launder(malloc(100)));
+    limited_late(RLIMIT_DATA, process_data());
 }
 
 static pthread_barrier_t gate;
@@ -202,11 +235,15 @@ static bool kernel_has_markers(void) {
     return probe != MAP_FAILED && madvise(probe, page, 102 /* MADV_GUARD_INSTALL */) == 0;
 }
 
+static bool may_have_markers(void) {
+    const char *options = getenv("MOAT_OPTIONS");
+    return kernel_has_markers() && (options == NULL || strstr(options, "mprotect") == NULL);
+}
+
 /* More huge blocks than a process may have mappings; and then still threads and small blocks. */
 static void many_huge_blocks(void) {
     enum { HUGE_BLOCKS = 60000 };
-    const char *options = getenv("MOAT_OPTIONS");
-    bool markers = kernel_has_markers() && (options == NULL || strstr(options, "mprotect") == NULL);
+    bool markers = may_have_markers();
     unsigned count = 0;
     while (count < HUGE_BLOCKS && launder(malloc(1100000)) != NULL) count++;
     say("%u blocks, %zu mappings", count, process_mappings());
@@ -236,13 +273,61 @@ static bool is_left_out(const void *address) {
     return left_out;
 }
 
-static void heap_in_dumps(bool wanted) {
+static bool can_be_read(const void *at) {
+    int ends[2];
+    REQUIRE(pipe(ends) == 0, "a pipe");
+    bool can = write(ends[1], at, 1) == 1;
+    close(ends[0]);
+    close(ends[1]);
+    return can;
+}
+
+/* Of mappings without a gap between them, where those with the address begin and end. */
+static void find_surroundings(uintptr_t address, uintptr_t *first, uintptr_t *last) {
+    uintptr_t start = 0, end = 0;
+    size_t count = process_mappings();
+    *first = *last = 0;
+    for (size_t i = 0; i < count; i++) {
+        process_mapping(i, &start, &end);
+        if (start != *last && *last > address) return;
+        if (start != *last) *first = start;
+        *last = end;
+    }
+}
+
+/* The tables lie apart from all else, where neither the kernel nor a program maps anything: what
+   can be read there is the heap, which is mapped without a gap, or a table. */
+static void count_tables(const char *block, unsigned *left_out, unsigned *in) {
+    const uintptr_t lowest = 0x100000000000, highest = 0x500000000000;
+    uintptr_t start = 0, end = 0, heap = 0, heap_end = 0;
+    size_t count = process_mappings();
+    find_surroundings((uintptr_t)block, &heap, &heap_end);
+    for (size_t i = 0; i < count; i++) {
+        process_mapping(i, &start, &end);
+        if (start < lowest || end > highest || (start >= heap && start < heap_end)) continue;
+        if (can_be_read((void *)start)) *(is_left_out((void *)start) ? left_out : in) += 1;
+    }
+}
+
+enum { TABLES = 7 };
+
+static void look_at_dumps(bool heap, bool tables) {
     char *small = malloc(100), *huge = malloc(5 * MIB);
-    REQUIRE(is_left_out(small) == !wanted && is_left_out(huge) == !wanted, "the heap is %s dumps",
-            wanted ? "in" : "left out of");
+    unsigned left_out = 0, in = 0;
+    REQUIRE(is_left_out(small) == !heap && is_left_out(huge) == !heap, "the heap is %s dumps",
+            heap ? "in" : "left out of");
+    count_tables(small, &left_out, &in);
+    say("%u tables in dumps, %u left out", in, left_out);
+    REQUIRE((tables ? in : left_out) >= TABLES, "the tables are %s dumps",
+            tables ? "in" : "left out of");
+    REQUIRE((tables ? left_out : in) == 0, "all of them");
     free(huge);
     free(small);
 }
+
+static void all_in_dumps(void) { look_at_dumps(true, true); }
+static void tables_in_dumps(void) { look_at_dumps(false, true); }
+static void nothing_in_dumps(void) { look_at_dumps(false, false); }
 
 int main(int count, char **arguments) {
     const char *what = count > 1 ? arguments[1] : "";
@@ -253,11 +338,16 @@ int main(int count, char **arguments) {
         {"size", tell_size},
         {"locked", locked_memory_is_resident},
         {"locked_later", memory_locked_later_is_resident},
+        {"locked_first", memory_locked_first},
         {"address_space", address_space_limited_late},
+        {"data_later", data_limited_late},
         {"data", threads_under_a_data_limit},
         {"last_memory", last_memory_is_shared},
         {"last_address_space", last_address_space_is_shared},
         {"huge_blocks", many_huge_blocks},
+        {"dump-heap", all_in_dumps},
+        {"dump-tables", tables_in_dumps},
+        {"dump-none", nothing_in_dumps},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (strcmp(what, cases[i].name) == 0) {
@@ -266,8 +356,6 @@ int main(int count, char **arguments) {
         }
     if (strcmp(what, "start") == 0)
         start_is_small(arguments[0]);
-    else if (strcmp(what, "dump-heap") == 0 || strcmp(what, "dump-tables") == 0)
-        heap_in_dumps(strcmp(what, "dump-heap") == 0);
     else
         require_failed(__FILE__, __LINE__, "unknown case \"%s\"", what);
     return 0;

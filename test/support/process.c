@@ -49,6 +49,7 @@ static size_t field(pid_t process, const char *file, const char *name) {
 
 size_t process_resident(pid_t process) { return field(process, "status", "\nVmRSS:"); }
 size_t process_virtual(pid_t process) { return field(process, "status", "\nVmSize:"); }
+size_t process_data(void) { return field(0, "status", "\nVmData:"); }
 size_t process_private_dirty(pid_t process) {
     return field(process, "smaps_rollup", "\nPrivate_Dirty:");
 }

@@ -18,6 +18,8 @@ size_t process_private_dirty(pid_t process);
 /* AnonHugePages of smaps_rollup. */
 size_t process_huge_pages(pid_t process);
 size_t process_virtual(pid_t process);
+/* What counts against RLIMIT_DATA: private writable memory. */
+size_t process_data(void);
 /* Number of mappings of the caller (lines of maps). */
 size_t process_mappings(void);
 /* The caller's mapping number `index` (modulo their count): a static buffer is parsed, nothing is

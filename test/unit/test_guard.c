@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "alloc/memory_lock.h"
 #include "meta/guard.h"
 
 enum { ROUNDS = 300 };
@@ -120,6 +121,33 @@ START_TEST(with_markers_many_runs_are_one_mapping) {
         if (i == 0) before = harness_mapping_count();
     }
     ck_assert_uint_le(harness_mapping_count(), before + 1);
+}
+END_TEST
+
+static bool refuse_markers(long number, const long *arguments, long *result) {
+    *result = -EINVAL;
+    return number == SYS_madvise && arguments[2] == 102;
+}
+
+/* A program may lock what is mapped before its first block, and unlock it later. */
+START_TEST(what_locked_memory_refuses_proves_nothing) {
+    uint32_t index = 0;
+    start_in_world(0);
+    ck_assert(region_take(1, 1, &index));
+    uintptr_t page = segment_address(index);
+    ck_assert(os_commit((void *)page, SEGMENT_SIZE));
+    bool there = guard_mark(page); /* does the kernel have markers? */
+    ro.region->markers = MARKERS_UNKNOWN;
+    memory_lock_begins();
+    memory_lock_changed(false, false);
+    harness_set_kernel(refuse_markers);
+    ck_assert(!guard_mark(page + ro.os_page));
+    ck_assert_int_eq(ro.region->markers, MARKERS_UNKNOWN);
+    harness_set_kernel(NULL);
+    memory_unlocked();
+    ck_assert(guard_mark(page + 2 * ro.os_page) == there);
+    ck_assert_int_eq(ro.region->markers, there ? MARKERS_PROVED : MARKERS_REFUSED);
+    ck_assert_uint_eq(ro.region->guards_missing, 0);
 }
 END_TEST
 
@@ -358,6 +386,7 @@ int main(void) {
     tcase_add_loop_test(group, runs_are_opened_resized_and_closed, 0,
                         sizeof worlds / sizeof *worlds);
     tcase_add_test(group, with_markers_many_runs_are_one_mapping);
+    tcase_add_test(group, what_locked_memory_refuses_proves_nothing);
     tcase_add_test(group, splits_end_at_a_quarter_of_what_a_process_may_have);
     tcase_add_test(group, a_covered_run_is_opened_and_covered_by_one_call_each);
     tcase_add_test(group, a_run_without_guard_has_no_marker_in_what_it_grows_to);

@@ -181,6 +181,25 @@ static uint32_t fill_extent(void) {
     return index;
 }
 
+/* Each window counts against the limit of locked memory, used or not. */
+START_TEST(where_memory_is_locked_windows_are_single_segments) {
+    core_start_ready("region=1G");
+    for (unsigned i = 0; i < 8; i++) (void)fill_extent();
+    uint32_t extent = ro.region->extent, index = 0;
+    atomic_store_relaxed(&ro.region->memory_is_locked, true);
+    for (uint32_t i = 1; i <= 8; i++) {
+        ck_assert(region_take(1, 1, &index));
+        ck_assert_uint_eq(ro.region->extent, extent + i);
+    }
+    ck_assert(region_take(3, 1, &index)); /* as many as are wanted */
+    ck_assert_uint_eq(ro.region->extent, extent + 11);
+    atomic_store_relaxed(&ro.region->memory_is_locked, false);
+    ck_assert(region_take(1, 1, &index));
+    ck_assert_uint_gt(ro.region->extent, extent + 12);
+    check_region();
+}
+END_TEST
+
 /* What another mapping behind a table forbids is counted, costs a few calls an attempt, and is
    possible again when that mapping has gone. */
 START_TEST(a_mapping_behind_a_table_stops_growth_for_that_long) {
@@ -491,6 +510,7 @@ int main(void) {
     tcase_add_loop_test(group, runs_agree_with_a_model, 0, 4);
     tcase_add_test(group, an_exhausted_region_says_no_and_stays_usable);
     tcase_add_test(group, a_failed_growth_takes_nothing);
+    tcase_add_test(group, where_memory_is_locked_windows_are_single_segments);
     tcase_add_loop_test(group, a_mapping_behind_a_table_stops_growth_for_that_long, 0,
                         REGION_TABLES);
     tcase_add_test(group, windows_double_and_the_tables_follow);
