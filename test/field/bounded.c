@@ -2,9 +2,10 @@
  * bounded: memory is bounded by what is in use, whoever allocates, frees, ends or sleeps.
  *
  * One property over all combinations of who allocates, who frees, in which order, for a kind of
- * block (the first argument; a second, N, plays only every N-th combination). Each combination is
- * played in a child process of its own, step by step: one thread at a time does its part while the
- * others sleep, so nothing depends on the machine's order of threads.
+ * block (the first argument; a second, N, plays only every N-th combination; a third is how many
+ * rounds, if there shall be more, and then resident memory grows by less than 2 MiB). Each
+ * combination is played in a child process of its own, step by step: one thread at a time does its
+ * part while the others sleep, so nothing depends on the machine's order of threads.
  *
  *   1. Blocks are replaced, an eighth of them at a time: what is live stays the same. After the
  *      warm-up resident memory stays where it is; it and writable memory are bounded by the peak.
@@ -34,6 +35,10 @@
 #define STACK_SIZE (64 * KIB)
 
 enum { BATCHES = 8, WARM_UP = 4, ROUNDS = 12, TURNS = 4, SURVIVORS = 16, GOING = 500 };
+/* Where there are more rounds. A segment or two come and go with the clock, so what is compared is
+   the least of some rounds. */
+enum { LONG_WARM_UP = 10, LONG_LOOK = 5, LONG_DRIFT = 2 };
+static unsigned rounds = ROUNDS;
 /* A turn lasts until what those before it left has gone back, or longer than unused memory is kept:
    a second, where it was wanted again. Processor time, whatever else the machine does: these
    threads take turns. */
@@ -345,12 +350,24 @@ static bool holds(const char *what, size_t value, size_t bound) {
     return false;
 }
 
+static bool replaced_for_long(struct play *play) {
+    size_t warm = SIZE_MAX, later = SIZE_MAX;
+    for (unsigned round = 1; round < rounds; round++) {
+        play_round(play, true);
+        size_t now = resident(play);
+        if (round <= LONG_WARM_UP && round > LONG_WARM_UP - LONG_LOOK && now < warm) warm = now;
+        if (round >= rounds - LONG_LOOK && now < later) later = now;
+    }
+    return holds("resident after round 10, and later", later, warm + LONG_DRIFT * MIB);
+}
+
 static bool replaced(struct play *play) {
     size_t warm = 0;
     play->count = count_for(play->kind, play->kind->live);
     for (size_t i = 0; i < play->count; i++) play->blocks[i].size = size_of(play->kind, i);
     play_round(play, false);
-    for (unsigned round = 1; round < ROUNDS; round++) {
+    if (rounds > ROUNDS) return replaced_for_long(play);
+    for (unsigned round = 1; round < rounds; round++) {
         play_round(play, true);
         if (round == WARM_UP) warm = resident(play);
     }
@@ -438,6 +455,7 @@ static bool play_in_child(const struct kind *kind, enum allocator allocator, enu
 int main(int argc, char **argv) {
     const char *wanted = argc > 1 ? argv[1] : "small";
     int every = argc > 2 ? atoi(argv[2]) : 1, number = 0, played = 0, wrong = 0;
+    if (argc > 3) rounds = (unsigned)atoi(argv[3]);
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         if (strcmp(kinds[k].name, wanted) != 0) continue;
         for (unsigned a = 0; a < ALLOCATORS; a++)
