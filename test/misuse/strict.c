@@ -30,6 +30,22 @@ enum { SIZES = sizeof sizes / sizeof *sizes, IN_PAGES = 10, BELOW_HUGE = 12 };
 
 static size_t round_size(void) { return scene_size = sizes[scene_round]; }
 
+/* The rest of a scene, by a forked child or not. */
+static void go_on(enum way way, void (*rest)(void *), void *argument) {
+    if (way == CHILD) in_child(rest, argument);
+    rest(argument);
+}
+
+/* In an address range that is half full blocks of 16 KiB and more share pages. */
+static void fill_half(void) {
+    uintptr_t before = 0, block = 0;
+    for (unsigned i = 0; i < 64 && (before == 0 || before / SEGMENT != block / SEGMENT); i++) {
+        before = block;
+        block = (uintptr_t)take(GUARDED + 1);
+    }
+    REQUIRE(before / SEGMENT == block / SEGMENT, "blocks of %d bytes share pages", GUARDED + 1);
+}
+
 /* --- Overflow -------------------------------------------------------------------------------- */
 
 static void write_at(char *address) { *(volatile char *)address ^= 0x55; }
@@ -48,6 +64,11 @@ static void one_byte(size_t way) { overflow((enum way)way, 0, 1); }
 static void to_granule(size_t way) { overflow((enum way)way, 0, 16 - round_size() % 16); }
 static void last_of_granule(size_t way) { overflow((enum way)way, 15 - round_size() % 16, 1); }
 
+static void one_byte_in_pages(size_t way) {
+    fill_half();
+    one_byte(way);
+}
+
 /* What a string that is one too long writes. */
 static void zero_byte(size_t way) {
     char *block = take_by((enum way)way, round_size());
@@ -57,13 +78,21 @@ static void zero_byte(size_t way) {
     passed();
 }
 
-static void overflow_then_realloc(size_t more) {
-    char *block = take_by(LOCAL, round_size());
-    write_at(block + round_size());
-    expect(OVERFLOW_RESIZED, block);
-    launder(realloc(block, round_size() + more));
+static size_t added;
+static void resize_task(void *block) {
+    launder(realloc(block, round_size() + added));
     passed();
 }
+
+static void overflow_then_realloc(enum way way, size_t more) {
+    char *block = take_by(way, round_size());
+    write_at(block + round_size());
+    added = more;
+    expect(OVERFLOW_RESIZED, block);
+    go_on(way, resize_task, block);
+}
+static void realloc_in_place(size_t way) { overflow_then_realloc((enum way)way, 0); }
+static void realloc_moving(size_t way) { overflow_then_realloc((enum way)way, 100000); }
 
 /* Of a block that was resized, in place or not. */
 static void overflow_of_resized(size_t more) {
@@ -87,6 +116,22 @@ static int compare(const void *a, const void *b) {
     return (*left > *right) - (*left < *right);
 }
 
+static void take_many_task(void *unused) {
+    (void)unused;
+    for (unsigned i = 0; i < MANY; i++) blocks[i] = take(round_size());
+}
+
+static struct worker maker_of_many;
+static void take_many(enum way way) {
+    if (way != REMOTE && way != ENDED) {
+        take_many_task(NULL);
+        return;
+    }
+    worker_start(&maker_of_many);
+    worker_do(&maker_of_many, take_many_task, NULL);
+    if (way == ENDED) worker_end(&maker_of_many);
+}
+
 /* The byte before a block is the last one of another, whose free finds it; a block with a run of
    its own finds it itself. */
 static void underflow(size_t way) {
@@ -100,7 +145,7 @@ static void underflow(size_t way) {
         passed();
         return;
     }
-    for (unsigned i = 0; i < MANY; i++) blocks[i] = take_by(LOCAL, size);
+    take_many((enum way)way);
     qsort(blocks, MANY, sizeof *blocks, compare);
     size_t step = SIZE_MAX;
     for (unsigned i = 1; i < MANY; i++)
@@ -124,52 +169,94 @@ static size_t guarded_size(void) {
 }
 enum { GUARDED_SIZES = 7 };
 
-static void fault_behind(size_t unused) {
-    (void)unused;
-    char *block = take(guarded_size());
-    expect_fault(block + guarded_size(), block + guarded_size());
-    write_at(block + guarded_size());
+static void write_task(void *address) {
+    write_at(address);
     passed();
+}
+
+static void expect_fault_at(enum way way, char *address) {
+    expect_fault(address, address);
+    go_on(way, write_task, address);
+}
+
+static void fault_behind(size_t way) {
+    char *block = take_by((enum way)way, guarded_size());
+    expect_fault_at((enum way)way, block + guarded_size());
 }
 
 /* Its first byte begins an OS page where the size is a multiple of one. */
-static void fault_before(size_t unused) {
-    (void)unused;
-    char *block = take(guarded_size());
-    char *before = block - ((uintptr_t)block & 4095) - 1;
-    expect_fault(before, before);
-    write_at(before);
-    passed();
+static void fault_before(size_t way) {
+    char *block = take_by((enum way)way, guarded_size());
+    expect_fault_at((enum way)way, block - ((uintptr_t)block & 4095) - 1);
 }
 
-static void fault_after_free(size_t share) {
-    char *block = take(guarded_size());
-    char *byte = block + (guarded_size() - 1) * share / 2;
+static size_t touched_offset;
+static void free_and_write_task(void *block) {
+    char *byte = (char *)block + touched_offset;
     give(block);
     expect_fault(byte, byte);
-    write_at(byte);
-    passed();
+    write_task(byte);
 }
+
+/* The child frees it, too. */
+static void fault_after_free(enum way way, size_t offset) {
+    char *block = take_by(way, guarded_size());
+    touched_offset = offset;
+    go_on(way, free_and_write_task, block);
+}
+static void fault_first(size_t way) { fault_after_free((enum way)way, 0); }
+static void fault_middle(size_t way) { fault_after_free((enum way)way, guarded_size() / 2); }
+static void fault_last(size_t way) { fault_after_free((enum way)way, guarded_size() - 1); }
 
 /* --- Writes after free ------------------------------------------------------------------------ */
 
-/* Frees and allocations until the block has left quarantine and been looked at. */
+/* Frees and allocations until the block has left quarantine and been looked at: of a page of small
+   blocks any may be the next. */
 static void churn(size_t size) {
-    for (unsigned i = 0; i < 200000; i++) give(take(size));
+    for (unsigned left = size < 1000 ? 200000 : 20000; left > 0; left--) give(take(size));
+}
+/* Until all that is free has served again. */
+static void take_over_task(void *unused) {
+    (void)unused;
+    for (size_t bytes = 0; bytes < 8 * SEGMENT; bytes += round_size() + 16) take(round_size());
 }
 
-static void written_after_free(size_t offset, enum way way) {
-    size_t size = round_size();
-    char *block = take_by(way, size);
+static void write_freed_task(void *block) {
     give(block);
     expect(WRITTEN, block);
-    write_at(block + (offset < size ? offset : size - 1));
+    write_at((char *)block + touched_offset);
     passed();
-    churn(size);
+    churn(round_size());
 }
-static void written_first(size_t way) { written_after_free(0, (enum way)way); }
-static void written_middle(size_t way) { written_after_free(round_size() / 2, (enum way)way); }
-static void written_last(size_t way) { written_after_free(SIZE_MAX, (enum way)way); }
+
+/* The child frees it, too. */
+static void written_after_free(enum way way, size_t offset) {
+    char *block = take_by(way, round_size());
+    touched_offset = offset;
+    go_on(way, write_freed_task, block);
+}
+static void written_first(size_t way) { written_after_free((enum way)way, 0); }
+static void written_middle(size_t way) { written_after_free((enum way)way, round_size() / 2); }
+static void written_last(size_t way) { written_after_free((enum way)way, round_size() - 1); }
+
+static void write_freed_and_take_over_task(void *block) {
+    write_freed_task(block);
+    take_over_task(NULL);
+}
+
+/* Then it is the owner of its page who may hand it out: half of the page is free, half in use. */
+static void written_without_quarantine(size_t way) {
+    take_many((enum way)way);
+    for (unsigned i = 1; i < MANY; i += 2) give(blocks[i]);
+    touched_offset = 0;
+    go_on((enum way)way, write_freed_and_take_over_task, blocks[MANY / 2]);
+    if (way == REMOTE) worker_do(&maker_of_many, take_over_task, NULL);
+}
+
+static void written_in_pages(size_t way) {
+    fill_half();
+    written_middle(way);
+}
 
 /* At once when the block is let go by force. */
 static void written_then_trim(size_t unused) {
@@ -242,45 +329,94 @@ static void end_by(unsigned which, void *block) {
 /* Of an array or not, and of which of the two families of functions. */
 static unsigned family_number(unsigned number) { return number < 3 ? number : number - 2; }
 
-static void mixed_families(size_t size) {
-    unsigned made = scene_round / FAMILIES, ended = scene_round % FAMILIES;
-    bool right = family_number(made) == family_number(ended);
-    char *block = make_by(made, size);
-    if (right) {
-        if ((made < 3) == (ended < 3)) end_by(ended, block);
-        end_by(ended, NULL);
-        char *other = make_by(made, size);
-        made = family_number(made) == 0 ? 1 : 0; /* and a wrong one, for the judge */
-        expect(WRONG_FAMILY, other);
-        end_by(made, other);
-    } else {
-        expect(WRONG_FAMILY, block);
-        end_by(ended, block);
-    }
+struct family_task {
+    unsigned which;
+    size_t size;
+    char *block;
+};
+
+static void make_task(void *argument) {
+    struct family_task *task = argument;
+    task->block = make_by(task->which, task->size);
+}
+
+static void end_wrongly_task(void *argument) {
+    struct family_task *task = argument;
+    expect(WRONG_FAMILY, task->block);
+    end_by(task->which, task->block);
     passed();
 }
 
-static void realloc_of_new(size_t size) {
-    char *block = make_by(1 + scene_round, size);
+/* As take_by. */
+static char *make_in(enum way way, unsigned which, size_t size) {
+    static struct family_task task;
+    static struct worker owner; /* it may outlive the call */
+    task = (struct family_task){which, size, NULL};
+    if (way == REMOTE || way == ENDED) {
+        worker_start(&owner);
+        worker_do(&owner, make_task, &task);
+    } else {
+        make_task(&task);
+    }
+    if (way == ENDED) worker_end(&owner);
+    return task.block;
+}
+
+static void mixed_families(enum way way, size_t size) {
+    unsigned made = scene_round / FAMILIES, ended = scene_round % FAMILIES;
+    bool right = family_number(made) == family_number(ended);
+    struct family_task task = {ended, size, make_in(way, made, size)};
+    if (right) {
+        if ((made < 3) == (ended < 3)) end_by(ended, task.block);
+        end_by(ended, NULL);
+        task.block = make_in(way, made, size);
+        task.which = family_number(made) == 0 ? 1 : 0; /* and a wrong one, for the judge */
+    }
+    go_on(way, end_wrongly_task, &task);
+}
+static void families_local(size_t size) { mixed_families(LOCAL, size); }
+static void families_remote(size_t size) { mixed_families(REMOTE, size); }
+static void families_ended(size_t size) { mixed_families(ENDED, size); }
+static void families_child(size_t size) { mixed_families(CHILD, size); }
+
+static void realloc_of_new_task(void *block) {
     expect("realloc of a block that malloc has not made", block);
-    launder(realloc(block, 2 * size));
+    launder(realloc(block, 2 * scene_size));
     passed();
 }
+
+static void realloc_of_new(size_t way) {
+    static const size_t of_new[] = {40, 20000, 3000000};
+    scene_size = of_new[scene_round / 4];
+    char *block = make_in((enum way)way, 1 + scene_round % 4, scene_size);
+    go_on((enum way)way, realloc_of_new_task, block);
+}
+enum { ROUNDS_OF_NEW = 4 * 3 };
 
 /* --- Sizes ------------------------------------------------------------------------------------ */
 
-static void off_by_one(size_t more) {
-    char *block = take(round_size());
+static void free_sized_task(void *block) {
     expect(WRONG_SIZE, block);
-    family.free_sized(block, round_size() + more);
+    family.free_sized(block, round_size() + added);
     passed();
 }
 
-static void delete_off_by_one(size_t more) {
-    char *block = family.new_plain(round_size());
+static void off_by_one(enum way way, size_t more) {
+    added = more;
+    go_on(way, free_sized_task, take_by(way, round_size()));
+}
+static void one_more(size_t way) { off_by_one((enum way)way, 1); }
+static void one_less(size_t way) { off_by_one((enum way)way, SIZE_MAX); }
+
+static void delete_sized_task(void *block) {
     expect(WRONG_SIZE, block);
-    family.delete_sized(block, round_size() + more);
+    family.delete_sized(block, round_size() + 1);
     passed();
+}
+
+static void delete_off_by_one(size_t way) {
+    enum { NEW = 1 };
+    go_on((enum way)way, delete_sized_task, make_in((enum way)way, NEW, round_size()));
 }
 
 /* --- Right programs --------------------------------------------------------------------------- */
@@ -396,43 +532,138 @@ const struct misuse_case strict_cases[] = {
     CASE_STRICT("overflow", "one-byte.child", AT_ONCE, one_byte, CHILD, SIZES),
     CASE_STRICT("overflow", "zero-byte.local", AT_ONCE, zero_byte, LOCAL, SIZES),
     CASE_STRICT("overflow", "zero-byte.remote", AT_ONCE, zero_byte, REMOTE, SIZES),
+    CASE_STRICT("overflow", "zero-byte.ended", AT_ONCE, zero_byte, ENDED, SIZES),
+    CASE_STRICT("overflow", "zero-byte.child", AT_ONCE, zero_byte, CHILD, SIZES),
     CASE_STRICT("overflow", "to-granule.local", AT_ONCE, to_granule, LOCAL, SIZES),
+    CASE_STRICT("overflow", "to-granule.remote", AT_ONCE, to_granule, REMOTE, SIZES),
     CASE_STRICT("overflow", "to-granule.ended", AT_ONCE, to_granule, ENDED, SIZES),
+    CASE_STRICT("overflow", "to-granule.child", AT_ONCE, to_granule, CHILD, SIZES),
     CASE_STRICT("overflow", "last-of-granule.local", AT_ONCE, last_of_granule, LOCAL, SIZES),
+    CASE_STRICT("overflow", "last-of-granule.remote", AT_ONCE, last_of_granule, REMOTE, SIZES),
+    CASE_STRICT("overflow", "last-of-granule.ended", AT_ONCE, last_of_granule, ENDED, SIZES),
+    CASE_STRICT("overflow", "last-of-granule.child", AT_ONCE, last_of_granule, CHILD, SIZES),
     CASE_STRICT("overflow", "underflow.local", AT_ONCE, underflow, LOCAL, SIZES),
-    CASE_STRICT("overflow", "underflow.child", AT_ONCE, underflow, CHILD, IN_PAGES),
-    CASE_STRICT("overflow", "realloc-in-place", AT_ONCE, overflow_then_realloc, 0, SIZES),
-    CASE_STRICT("overflow", "realloc-moving", AT_ONCE, overflow_then_realloc, 100000, SIZES),
+    CASE_STRICT("overflow", "underflow.remote", AT_ONCE, underflow, REMOTE, SIZES),
+    CASE_STRICT("overflow", "underflow.ended", AT_ONCE, underflow, ENDED, SIZES),
+    CASE_STRICT("overflow", "underflow.child", AT_ONCE, underflow, CHILD, SIZES),
+    CASE_STRICT("overflow", "realloc-in-place.local", AT_ONCE, realloc_in_place, LOCAL, SIZES),
+    CASE_STRICT("overflow", "realloc-in-place.remote", AT_ONCE, realloc_in_place, REMOTE, SIZES),
+    CASE_STRICT("overflow", "realloc-in-place.ended", AT_ONCE, realloc_in_place, ENDED, SIZES),
+    CASE_STRICT("overflow", "realloc-in-place.child", AT_ONCE, realloc_in_place, CHILD, SIZES),
+    CASE_STRICT("overflow", "realloc-moving.local", AT_ONCE, realloc_moving, LOCAL, SIZES),
+    CASE_STRICT("overflow", "realloc-moving.remote", AT_ONCE, realloc_moving, REMOTE, SIZES),
+    CASE_STRICT("overflow", "realloc-moving.ended", AT_ONCE, realloc_moving, ENDED, SIZES),
+    CASE_STRICT("overflow", "realloc-moving.child", AT_ONCE, realloc_moving, CHILD, SIZES),
     CASE_STRICT("overflow", "of-resized", AT_ONCE, overflow_of_resized, 1, SIZES),
     CASE_STRICT("overflow", "of-moved", AT_ONCE, overflow_of_resized, 5000, SIZES),
-    CASE_STRICT_WITH("overflow", "in-pages.local", AT_ONCE, one_byte, LOCAL, BELOW_HUGE,
+    CASE_STRICT_WITH("overflow", "in-pages.local", AT_ONCE, one_byte_in_pages, LOCAL, BELOW_HUGE,
                      "region=64M"),
-    CASE_STRICT("guard", "strict-behind", FAULT, fault_behind, 0, GUARDED_SIZES),
-    CASE_STRICT("guard", "strict-before", FAULT, fault_before, 0, GUARDED_SIZES),
-    CASE_STRICT("guard", "strict-freed-first", FAULT, fault_after_free, 0, GUARDED_SIZES),
-    CASE_STRICT("guard", "strict-freed-middle", FAULT, fault_after_free, 1, GUARDED_SIZES),
-    CASE_STRICT("guard", "strict-freed-last", FAULT, fault_after_free, 2, GUARDED_SIZES),
+    CASE_STRICT_WITH("overflow", "in-pages.remote", AT_ONCE, one_byte_in_pages, REMOTE, BELOW_HUGE,
+                     "region=64M"),
+    CASE_STRICT_WITH("overflow", "in-pages.ended", AT_ONCE, one_byte_in_pages, ENDED, BELOW_HUGE,
+                     "region=64M"),
+    CASE_STRICT_WITH("overflow", "in-pages.child", AT_ONCE, one_byte_in_pages, CHILD, BELOW_HUGE,
+                     "region=64M"),
+    CASE_STRICT("guard", "strict-behind.local", FAULT, fault_behind, LOCAL, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-behind.remote", FAULT, fault_behind, REMOTE, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-behind.ended", FAULT, fault_behind, ENDED, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-behind.child", FAULT, fault_behind, CHILD, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-before.local", FAULT, fault_before, LOCAL, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-before.remote", FAULT, fault_before, REMOTE, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-before.ended", FAULT, fault_before, ENDED, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-before.child", FAULT, fault_before, CHILD, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-first.local", FAULT, fault_first, LOCAL, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-first.remote", FAULT, fault_first, REMOTE, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-first.ended", FAULT, fault_first, ENDED, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-first.child", FAULT, fault_first, CHILD, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-middle.local", FAULT, fault_middle, LOCAL, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-middle.remote", FAULT, fault_middle, REMOTE, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-middle.ended", FAULT, fault_middle, ENDED, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-middle.child", FAULT, fault_middle, CHILD, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-last.local", FAULT, fault_last, LOCAL, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-last.remote", FAULT, fault_last, REMOTE, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-last.ended", FAULT, fault_last, ENDED, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-freed-last.child", FAULT, fault_last, CHILD, GUARDED_SIZES),
     CASE_STRICT("write-after-free", "first.local", LATER, written_first, LOCAL, IN_PAGES),
     CASE_STRICT("write-after-free", "first.remote", LATER, written_first, REMOTE, IN_PAGES),
+    CASE_STRICT("write-after-free", "first.ended", LATER, written_first, ENDED, IN_PAGES),
+    CASE_STRICT("write-after-free", "first.child", LATER, written_first, CHILD, IN_PAGES),
     CASE_STRICT("write-after-free", "middle.local", LATER, written_middle, LOCAL, IN_PAGES),
+    CASE_STRICT("write-after-free", "middle.remote", LATER, written_middle, REMOTE, IN_PAGES),
+    CASE_STRICT("write-after-free", "middle.ended", LATER, written_middle, ENDED, IN_PAGES),
+    CASE_STRICT("write-after-free", "middle.child", LATER, written_middle, CHILD, IN_PAGES),
     CASE_STRICT("write-after-free", "last.local", LATER, written_last, LOCAL, IN_PAGES),
+    CASE_STRICT("write-after-free", "last.remote", LATER, written_last, REMOTE, IN_PAGES),
     CASE_STRICT("write-after-free", "last.ended", LATER, written_last, ENDED, IN_PAGES),
+    CASE_STRICT("write-after-free", "last.child", LATER, written_last, CHILD, IN_PAGES),
+    CASE_STRICT_WITH("write-after-free", "in-pages.local", LATER, written_in_pages, LOCAL,
+                     BELOW_HUGE, "region=64M"),
+    CASE_STRICT_WITH("write-after-free", "in-pages.remote", LATER, written_in_pages, REMOTE,
+                     BELOW_HUGE, "region=64M"),
+    CASE_STRICT_WITH("write-after-free", "in-pages.ended", LATER, written_in_pages, ENDED,
+                     BELOW_HUGE, "region=64M"),
+    CASE_STRICT_WITH("write-after-free", "in-pages.child", LATER, written_in_pages, CHILD,
+                     BELOW_HUGE, "region=64M"),
     CASE_STRICT("write-after-free", "trim", AT_ONCE, written_then_trim, 0, IN_PAGES),
-    CASE_STRICT_WITH("write-after-free", "no-quarantine", LATER, written_first, LOCAL, IN_PAGES,
-                     "quarantine=0"),
+    CASE_STRICT_WITH("write-after-free", "no-quarantine.local", LATER, written_without_quarantine,
+                     LOCAL, IN_PAGES, "quarantine=0"),
+    CASE_STRICT_WITH("write-after-free", "no-quarantine.remote", LATER, written_without_quarantine,
+                     REMOTE, IN_PAGES, "quarantine=0"),
+    CASE_STRICT_WITH("write-after-free", "no-quarantine.ended", LATER, written_without_quarantine,
+                     ENDED, IN_PAGES, "quarantine=0"),
+    CASE_STRICT_WITH("write-after-free", "no-quarantine.child", LATER, written_without_quarantine,
+                     CHILD, IN_PAGES, "quarantine=0"),
     CASE_STRICT("double-free", "strict.local", AT_ONCE, freed_twice, LOCAL, SIZES),
     CASE_STRICT("double-free", "strict.remote", AT_ONCE, freed_twice, REMOTE, SIZES),
     CASE_STRICT("double-free", "strict.ended", AT_ONCE, freed_twice, ENDED, SIZES),
     CASE_STRICT("double-free", "strict.child", AT_ONCE, freed_twice, CHILD, SIZES),
     CASE_STRICT("double-free", "strict.by-others", AT_ONCE, freed_twice_by_others, 0, SIZES),
-    CASE_STRICT("family-mismatch", "small", AT_ONCE, mixed_families, 40, FAMILIES *FAMILIES),
-    CASE_STRICT("family-mismatch", "medium", AT_ONCE, mixed_families, 20000, FAMILIES *FAMILIES),
-    CASE_STRICT("family-mismatch", "huge", AT_ONCE, mixed_families, 3000000, FAMILIES *FAMILIES),
-    CASE_STRICT("family-mismatch", "zero-size", AT_ONCE, mixed_families, 0, FAMILIES *FAMILIES),
-    CASE_STRICT("family-mismatch", "realloc", AT_ONCE, realloc_of_new, 40, 4),
-    CASE_STRICT("size-mismatch", "strict.one-more", AT_ONCE, off_by_one, 1, SIZES),
-    CASE_STRICT("size-mismatch", "strict.one-less", AT_ONCE, off_by_one, SIZE_MAX, SIZES),
-    CASE_STRICT("size-mismatch", "strict.delete", AT_ONCE, delete_off_by_one, 1, SIZES),
+    CASE_STRICT("family-mismatch", "small.local", AT_ONCE, families_local, 40, FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "small.remote", AT_ONCE, families_remote, 40,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "small.ended", AT_ONCE, families_ended, 40, FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "small.child", AT_ONCE, families_child, 40, FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "medium.local", AT_ONCE, families_local, 20000,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "medium.remote", AT_ONCE, families_remote, 20000,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "medium.ended", AT_ONCE, families_ended, 20000,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "medium.child", AT_ONCE, families_child, 20000,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "huge.local", AT_ONCE, families_local, 3000000,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "huge.remote", AT_ONCE, families_remote, 3000000,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "huge.ended", AT_ONCE, families_ended, 3000000,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "huge.child", AT_ONCE, families_child, 3000000,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "zero-size.local", AT_ONCE, families_local, 0,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "zero-size.remote", AT_ONCE, families_remote, 0,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "zero-size.ended", AT_ONCE, families_ended, 0,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "zero-size.child", AT_ONCE, families_child, 0,
+                FAMILIES *FAMILIES),
+    CASE_STRICT("family-mismatch", "realloc.local", AT_ONCE, realloc_of_new, LOCAL, ROUNDS_OF_NEW),
+    CASE_STRICT("family-mismatch", "realloc.remote", AT_ONCE, realloc_of_new, REMOTE,
+                ROUNDS_OF_NEW),
+    CASE_STRICT("family-mismatch", "realloc.ended", AT_ONCE, realloc_of_new, ENDED, ROUNDS_OF_NEW),
+    CASE_STRICT("family-mismatch", "realloc.child", AT_ONCE, realloc_of_new, CHILD, ROUNDS_OF_NEW),
+    CASE_STRICT("size-mismatch", "strict.one-more.local", AT_ONCE, one_more, LOCAL, SIZES),
+    CASE_STRICT("size-mismatch", "strict.one-more.remote", AT_ONCE, one_more, REMOTE, SIZES),
+    CASE_STRICT("size-mismatch", "strict.one-more.ended", AT_ONCE, one_more, ENDED, SIZES),
+    CASE_STRICT("size-mismatch", "strict.one-more.child", AT_ONCE, one_more, CHILD, SIZES),
+    CASE_STRICT("size-mismatch", "strict.one-less.local", AT_ONCE, one_less, LOCAL, SIZES),
+    CASE_STRICT("size-mismatch", "strict.one-less.remote", AT_ONCE, one_less, REMOTE, SIZES),
+    CASE_STRICT("size-mismatch", "strict.one-less.ended", AT_ONCE, one_less, ENDED, SIZES),
+    CASE_STRICT("size-mismatch", "strict.one-less.child", AT_ONCE, one_less, CHILD, SIZES),
+    CASE_STRICT("size-mismatch", "strict.delete.local", AT_ONCE, delete_off_by_one, LOCAL, SIZES),
+    CASE_STRICT("size-mismatch", "strict.delete.remote", AT_ONCE, delete_off_by_one, REMOTE, SIZES),
+    CASE_STRICT("size-mismatch", "strict.delete.ended", AT_ONCE, delete_off_by_one, ENDED, SIZES),
+    CASE_STRICT("size-mismatch", "strict.delete.child", AT_ONCE, delete_off_by_one, CHILD, SIZES),
     CASE_STRICT("none", "strict.usable", CLEAN, writes_all_usable, 0, 1),
     CASE_STRICT("none", "strict.zero", CLEAN, zero_after_free, 0, 1),
     CASE_STRICT("none", "strict.aligned", CLEAN, aligned_ones, 0, 1),

@@ -89,6 +89,53 @@ START_TEST(what_realloc_finds_overwritten_is_made_good) {
 }
 END_TEST
 
+/* The bytes from the end of a block for its user to that of its memory. */
+static size_t slack_of(uintptr_t block, size_t size) {
+    if (owner_has_pages(core_segment((void *)block)->owner))
+        return core_page((void *)block)->block_size - size;
+    return round_up(block + size, ro.os_page) - (block + size);
+}
+
+static bool is_left_alone(const void *block) {
+    uint64_t word = core_segment(block)->owner;
+    if (owner_has_pages(word))
+        return core_is_claimed(block) && !request_is_released((uintptr_t)block);
+    return owner_kind(word) == OWNER_FREEING;
+}
+
+/* Of `size` bytes, with one bit of the canary changed. */
+static void expect_overflow_found(size_t size, size_t offset) {
+    unsigned char *block = alloc_block(size);
+    ck_assert_uint_eq(alloc_usable_size(block), size);
+    ck_assert_uint_ne(block[size + offset], 0);
+    block[size + offset] ^= (unsigned char)(1u << offset % 8);
+    alloc_free(block);
+    ck_assert_msg(is_left_alone(block), "%zu bytes, byte %zu behind them", size, offset);
+}
+
+/* The least and the most that the class holds: the canary's first byte, its last, one between. */
+START_TEST(of_each_class_each_end_of_the_canary_is_checked) {
+    size_t least = 1;
+    for (uint32_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
+        size_t sizes[] = {least, size_class_bytes(size_class) - 1};
+        for (unsigned i = 0; i < 2; i++) {
+            void *block = alloc_block(sizes[i]);
+            size_t slack = slack_of((uintptr_t)block, sizes[i]);
+            bool at_guard = slack == 0 && sizes[i] >= GUARDED_FROM;
+            ck_assert(slack != 0 || at_guard);
+            alloc_free(block);
+            ck_assert(!is_left_alone(block));
+            if (at_guard) continue;
+            expect_overflow_found(sizes[i], 0);
+            expect_overflow_found(sizes[i], slack / 2);
+            expect_overflow_found(sizes[i], slack - 1);
+        }
+        least = size_class_bytes(size_class);
+    }
+    check_all();
+}
+END_TEST
+
 /* --- Record and canary agree ------------------------------------------------------------------ */
 
 /* What a free in a child would compare. */
@@ -266,6 +313,7 @@ int main(void) {
     tcase_add_test(group, so_is_one_that_was_written_to_while_it_was_free);
     tcase_add_test(group, a_block_of_another_family_is_freed);
     tcase_add_test(group, what_realloc_finds_overwritten_is_made_good);
+    tcase_add_test(group, of_each_class_each_end_of_the_canary_is_checked);
     tcase_add_test(group, at_each_step_of_a_resize_a_child_finds_a_right_block);
     tcase_add_test(group, no_second_free_takes_the_block_that_is_made_of_the_memory);
     tcase_add_test(group, a_stale_pointer_says_nothing_of_a_later_life_of_its_run);
