@@ -93,6 +93,10 @@ static enum finding find_huge(uintptr_t address, struct report_facts *facts) {
     facts->page_start = segment_start(segment);
     facts->page_size = atomic_load_relaxed(&segment->committed);
     size_t lead = ro_is_strict() ? request_lead(facts->page_start) : 0;
+    if (address - facts->page_start < lead) {
+        facts->place = "what lies between a guard and a huge block";
+        return FOUND_NO_BLOCK;
+    }
     facts->block_start = facts->page_start + lead;
     facts->block_size = facts->page_size - lead;
     facts->block_state = live ? "in use" : "free";

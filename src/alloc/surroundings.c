@@ -142,13 +142,21 @@ static uintptr_t find_above(uintptr_t address) {
     return 0;
 }
 
+/* The map has a huge block where its run starts; at the strict level it may begin behind that. */
+static uintptr_t handed_out(uintptr_t base) {
+    bool has_lead = base != 0 && ro_is_strict() &&
+                    owner_kind(atomic_load_relaxed(&segment_of(base)->owner)) == OWNER_HUGE;
+    return has_lead ? base + request_lead(base) : base;
+}
+
 static size_t size_of_block(uintptr_t block) {
     const struct segment *segment = segment_of(block);
     uint64_t word = atomic_load_relaxed(&segment->owner);
     if (owner_has_pages(word)) return page_of(block, owner_page_kind(word))->block_size;
     struct sample_view view;
     if (owner_kind(word) == OWNER_SAMPLES) return sample_find(block, &view) ? view.size : 0;
-    return owner_kind(word) == OWNER_HUGE ? atomic_load_relaxed(&segment->committed) : 0;
+    if (owner_kind(word) != OWNER_HUGE) return 0;
+    return atomic_load_relaxed(&segment->committed) - (block - segment_start(segment));
 }
 
 static bool is_in_run(const struct segment *segment, uintptr_t address) {
@@ -158,7 +166,11 @@ static bool is_in_run(const struct segment *segment, uintptr_t address) {
 }
 
 void nearest_block(uintptr_t address, struct report_facts *facts) {
-    uintptr_t below = find_below(address), above = find_above(address);
+    uintptr_t below = handed_out(find_below(address)), above = handed_out(find_above(address));
+    if (below > address) { /* between the start of a run and its block */
+        above = below;
+        below = 0;
+    }
     size_t size = below != 0 ? size_of_block(below) : 0;
     /* it may have been freed meanwhile, and another one begun that reaches over the address */
     if (below != 0 && below + size > address) below = 0;

@@ -152,6 +152,17 @@ START_TEST(an_address_that_is_no_block) {
 }
 END_TEST
 
+START_TEST(an_address_before_a_strict_block_in_its_run) {
+    core_start_ready("level=strict:region=1G");
+    owner = CORE_THREAD;
+    char *block = core_alloc(&owner, 20001);
+    ck_assert_uint_gt((uintptr_t)block, segment_start(core_segment(block)) + GRANULE);
+    expect_all(block - GRANULE, NO_BLOCK);
+    expect_all((char *)segment_start(core_segment(block)), NO_BLOCK);
+    expect_all(block + GRANULE, INSIDE);
+}
+END_TEST
+
 START_TEST(an_address_outside_the_heap) {
     static char mine[64];
     char stack[64];
@@ -439,6 +450,7 @@ int main(void) {
     tcase_add_test(group, an_address_inside_a_freed_block);
     tcase_add_test(group, an_address_inside_a_huge_block_over_the_remains_of_others);
     tcase_add_test(group, an_address_that_is_no_block);
+    tcase_add_test(group, an_address_before_a_strict_block_in_its_run);
     tcase_add_test(group, an_address_outside_the_heap);
     tcase_add_test(group, a_wrong_size);
     tcase_add_test(group, a_wrong_alignment);

@@ -169,6 +169,27 @@ START_TEST(the_nearest_block_in_use_is_found_among_all_kinds) {
 }
 END_TEST
 
+/* Behind the block, and between the start of its run and the block. */
+START_TEST(of_a_strict_block_with_a_run_of_its_own_the_address_handed_out_is_named) {
+    enum { SIZE = 20001 };
+    core_start_ready("level=strict:region=1G");
+    owner = CORE_THREAD;
+    for (unsigned i = 0; i < 3; i++) {
+        uintptr_t block = (uintptr_t)core_alloc(&owner, SIZE);
+        uintptr_t run = segment_start(segment_of(block));
+        const uintptr_t addresses[] = {run, block - GRANULE, run + round_up(SIZE, ro.os_page) + 77};
+        ck_assert_uint_gt(block, run + GRANULE);
+        for (unsigned k = 0; k < 3; k++) {
+            struct report_facts facts = {.block_start = 0};
+            nearest_block(addresses[k], &facts);
+            ck_assert_uint_eq(facts.nearest_start, block);
+            ck_assert_uint_eq(facts.nearest_start + facts.nearest_size,
+                              round_up(block + SIZE, ro.os_page));
+        }
+    }
+}
+END_TEST
+
 START_TEST(without_a_block_there_is_no_nearest) {
     struct report_facts facts = {.block_start = 0};
     nearest_block(segment_address(1) + 77, &facts);
@@ -250,6 +271,7 @@ int main(void) {
     tcase_add_test(group, damaged_lists_are_left_unsaid);
     tcase_add_test(group, neighbours_are_those_of_the_page);
     tcase_add_test(group, the_nearest_block_in_use_is_found_among_all_kinds);
+    tcase_add_test(group, of_a_strict_block_with_a_run_of_its_own_the_address_handed_out_is_named);
     tcase_add_test(group, without_a_block_there_is_no_nearest);
     tcase_add_test(group, places_without_a_block_are_named);
     tcase_add_test(group, behind_a_huge_block_is_its_guard);
