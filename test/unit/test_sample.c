@@ -535,6 +535,61 @@ START_TEST(the_strict_level_knows_size_and_family_of_a_sample) {
 }
 END_TEST
 
+/* --- What samples may cost -------------------------------------------------------------------- */
+
+static unsigned samples_of(unsigned blocks) {
+    unsigned samples = 0;
+    for (unsigned i = 0; i < blocks; i++) {
+        void *block = alloc_block(5000);
+        samples += is_sample(block);
+        alloc_free(block);
+    }
+    return samples;
+}
+
+/* The clock stands still: making samples takes no time. */
+START_TEST(with_auto_none_is_made_before_time_was_saved_for_it) {
+    enum { BLOCKS = 60000, EXPECTED = BLOCKS / 1000 };
+    start("sample=auto:region=1G");
+    harness_fix_layout(9);
+    uint64_t now = os_nanoseconds(), *not_before = &ro.samples->not_before;
+    ck_assert_uint_gt(now, 1000000);
+    unsigned samples = samples_of(BLOCKS);
+    ck_assert_uint_ge(samples, EXPECTED / 2);
+    ck_assert_uint_le(samples, EXPECTED * 2);
+    atomic_store_relaxed(not_before, now + 1);
+    ck_assert_uint_eq(samples_of(BLOCKS), 0);
+    atomic_store_relaxed(not_before, now);
+    ck_assert_uint_ge(samples_of(BLOCKS), EXPECTED / 2);
+}
+END_TEST
+
+START_TEST(with_auto_two_hundred_times_what_a_sample_took_is_waited) {
+    start("sample=auto:region=1G");
+    harness_fix_layout(9);
+    uint64_t now = sampling_clock(), *not_before = &ro.samples->not_before;
+    ck_assert_uint_gt(now, 1000000);
+    sampling_charge(now); /* took nothing */
+    ck_assert_uint_eq(*not_before, 0);
+    sampling_charge(now - 1000);
+    ck_assert_uint_eq(*not_before, now - 1000 + 200 * 1000);
+    sampling_charge(now - 50); /* another one at once: both are waited for */
+    ck_assert_uint_eq(*not_before, now - 1000 + 200 * 1050);
+    atomic_store_relaxed(not_before, now - 5000); /* time that was not used is not saved up */
+    sampling_charge(now - 1000);
+    ck_assert_uint_eq(*not_before, now - 1000 + 200 * 1000);
+}
+END_TEST
+
+START_TEST(with_a_number_no_time_is_counted) {
+    start("sample=1000:region=1G");
+    harness_fix_layout(9);
+    ck_assert_uint_eq(sampling_clock(), 0);
+    sampling_charge(0);
+    ck_assert_uint_eq(ro.samples->not_before, 0);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("sample");
     TCase *group = tcase_create("sample");
@@ -563,6 +618,9 @@ int main(void) {
     tcase_add_test(group, what_was_on_its_way_is_settled_in_a_child);
     tcase_add_test(group, at_the_strict_level_too);
     tcase_add_test(group, the_strict_level_knows_size_and_family_of_a_sample);
+    tcase_add_test(group, with_auto_none_is_made_before_time_was_saved_for_it);
+    tcase_add_test(group, with_auto_two_hundred_times_what_a_sample_took_is_waited);
+    tcase_add_test(group, with_a_number_no_time_is_counted);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
