@@ -22,6 +22,8 @@ enum { RUNS_MAX = 200000 };
 static struct run run;
 static struct input input;
 
+static uint64_t runs; /* of all together */
+
 /* Returns whether that were all runs. */
 static bool explore_scenario(const struct scenario *scenario, struct explore_bounds bounds) {
     scenario_make(scenario, &input);
@@ -31,6 +33,7 @@ static bool explore_scenario(const struct scenario *scenario, struct explore_bou
            "up to %u places%s\n",
            scenario->name, (unsigned long long)result.runs, scenario->threads, bounds.preemptions,
            bounds.old, result.shared, result.deepest, result.complete ? "" : ": NOT ALL");
+    runs += result.runs;
     return result.complete;
 }
 
@@ -70,6 +73,8 @@ int main(int argc, char **argv) {
             complete &= explore_scenario(scenario, deep) & explore_scenario(scenario, stale);
         }
     }
+    if (!list)
+        printf("every interleaving: %u programs, %llu runs\n", ran, (unsigned long long)runs);
     if (ran == 0) fprintf(stderr, "no such scenario: see --list\n");
     return complete && ran > 0 ? 0 : 1;
 }

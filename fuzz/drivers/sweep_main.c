@@ -68,7 +68,7 @@ struct bug {
     const struct atomic_site *site; /* of an order */
     uint8_t weaker;
     bool reached;
-    uint32_t scenarios; /* of an order: a bit for each that comes by */
+    uint64_t scenarios; /* of an order: a bit for each that comes by */
 };
 
 static struct bug bugs[BUGS_MAX];
@@ -187,7 +187,7 @@ static bool explore_bug(const struct bug *bug) {
 
 /* --- Which of them are ever come by ---------------------------------------------------------- */
 
-static uint32_t scenario_bit; /* of the one that runs; 0: it is a fresh input */
+static uint64_t scenario_bit; /* of the one that runs; 0: it is a fresh input */
 
 static void note(enum bug_kind kind, const char *file, uint32_t line) {
     for (unsigned i = 0; i < count; i++) {
@@ -257,7 +257,7 @@ static void find_reached(void) {
     for (unsigned i = 0; i < WARM_UP_INPUTS; i++) run_one(i, i % 2 == 0 ? BUG_ORDER : BUG_BRANCH);
     team_is_watched = false;
     for (unsigned i = 0; i < scenarios_count; i++) {
-        scenario_bit = 1u << i;
+        scenario_bit = UINT64_C(1) << i;
         (void)explore_scenario(i, (struct explore_bounds){.preemptions = 1, .runs = WARM_UP_RUNS});
     }
     scenario_bit = 0;
@@ -402,7 +402,7 @@ int main(int argc, char **argv) {
     unsigned tried = 0, found = 0, reached = 0;
     for (unsigned i = 0; i < count; i++) {
         bugs[i].reached |= least != 0;
-        if (least != 0) bugs[i].scenarios = UINT32_MAX;
+        if (least != 0) bugs[i].scenarios = UINT64_MAX;
         reached += bugs[i].reached;
         if (!is_wanted(&bugs[i], only, argv + first)) continue;
         tried++;
