@@ -90,9 +90,7 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
     return NULL;
 }
 
-bool heap_is_limited(void) {
-    return guard_charge_matters() || os_address_space_limit() != SIZE_MAX;
-}
+bool heap_is_limited(void) { return guard_charge_matters() || guard_space_is_limited(); }
 
 /* Empty segments that are looked at. */
 #define LOOKS_FOR_CLASS 8u

@@ -63,7 +63,7 @@ static bool may_have_segment(uint32_t number) {
     const struct region *region = ro.region;
     uint64_t refused = atomic_load_relaxed(&ro.samples->refused);
     return !has_bit(refused, number) && SAMPLE_SEGMENTS * SAMPLE_SHARE <= region->span &&
-           os_address_space_limit() == SIZE_MAX;
+           !guard_space_is_limited();
 }
 
 static bool refuse_segment(uint32_t number) {

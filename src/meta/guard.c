@@ -115,9 +115,21 @@ bool guard_hide(uintptr_t start, size_t size, uint8_t *means) {
 
 /* --- Runs ------------------------------------------------------------------------------------ */
 
-bool guard_charge_matters(void) {
-    return ro.overcommit == OVERCOMMIT_NEVER || os_data_limit() != SIZE_MAX;
+MOAT_COLD static bool see_limit(void) {
+    atomic_store_unseen(&ro.region->limits_seen, true);
+    return true;
 }
+
+MOAT_INLINE bool is_set(size_t (*limit)(void)) {
+    if (MOAT_UNLIKELY(atomic_load_unseen(&ro.region->limits_let_be))) return false;
+    return MOAT_UNLIKELY(limit() != SIZE_MAX) && see_limit();
+}
+
+bool guard_charge_matters(void) {
+    return ro.overcommit == OVERCOMMIT_NEVER || is_set(os_data_limit);
+}
+
+bool guard_space_is_limited(void) { return is_set(os_address_space_limit); }
 
 /* Linux 6.13 */
 #define KERNEL_OF_MARKERS 0x060d00u
@@ -143,9 +155,12 @@ bool guard_open(uintptr_t start, size_t from, struct guarded *guarded) {
     size_t rest = ((size_t)guarded->run << SEGMENT_SHIFT) - from;
     bool off = ro.options.guards == GUARDS_OFF;
     bool exact = has_long_tail(guarded) && guard_charge_matters();
-    if ((off || may_use_markers()) && !exact && os_commit(first, rest)) {
-        guard_tail(start, guarded, !off, false);
-        return true;
+    if ((off || may_use_markers()) && !exact) {
+        if (os_commit(first, rest)) {
+            guard_tail(start, guarded, !off, false);
+            return true;
+        }
+        region_ask_for_limits(true);
     }
     if (guard_take_split()) {
         guarded->means = GUARD_SPLIT;

@@ -96,6 +96,8 @@ bool guard_splits_matter(void);
 /* Whether memory that nobody uses must not be charged: there is a limit on data, or the machine
    counts each page. */
 bool guard_charge_matters(void);
+/* Whether address space is limited. */
+bool guard_space_is_limited(void);
 
 /* Whether part of a run is opened where that is enough for now: it is charged less, and costs two
    mappings. Not where the whole would cost none and those run short before the charge does, as with

@@ -4,12 +4,12 @@
  * Arguments: the document, what to do, and for "start" and "refused" what the program inside does.
  * The process shuts itself in after its start: "list": threads, children with and without handlers,
  * huge blocks, memory that goes back. "no_madvise": the same without madvise (and so without
- * threads: the C library calls it as they end). "namespaces": children that are each process 1 of a
- * name space of their own lay out their heaps differently, and not as their parent goes on. Or
- * there is a filter already when a program starts, this one: "start"; "killed": the same, which
- * must end it; "refused": each call in turn is not known, or not permitted. "report": a child that
- * misuses memory, with what the document lists for a report and for work alone; "refused_report":
- * each of the calls of a report in turn is not permitted.
+ * threads: the C library calls it as they end). "child": a child shuts itself in. "namespaces":
+ * children that are each process 1 of a name space of their own lay out their heaps differently,
+ * and not as their parent goes on. Or there is a filter already when a program starts, this one:
+ * "start"; "killed": the same, which must end it; "refused": each call in turn is not known, or not
+ * permitted. "report": a child that misuses memory, with what the document lists for a report and
+ * for work alone; "refused_report": each of the calls of a report in turn is not permitted.
  *
  * NOT_LISTED has calls and advice that the filter does not know though the document lists them.
  */
@@ -291,6 +291,18 @@ static void have_threads(void) {
     for (int i = 0; i < 4; i++) REQUIRE(pthread_join(threads[i], NULL) == 0, "join");
 }
 
+/* As servers do that let a child look at what a stranger sends. */
+static void have_child_shut_in(const char *document, const char *not_listed) {
+    pid_t child = fork();
+    if (child == 0) {
+        shut_in(document, not_listed, false);
+        use_heap();
+        have_children(true);
+        _exit(0);
+    }
+    expect_good_end(child, "a child that shuts itself in");
+}
+
 /* --- Process 1, many times ------------------------------------------------------------------- */
 
 #define CHILDREN 16
@@ -505,6 +517,8 @@ int main(int count, char **arguments) {
         shut_in(arguments[1], not_listed, false);
         have_threads();
         have_children(true);
+    } else if (strcmp(arguments[2], "child") == 0) {
+        have_child_shut_in(arguments[1], not_listed);
     } else if (strcmp(arguments[2], "no_madvise") == 0) {
         shut_in(arguments[1], ",madvise,", false);
         have_children(false);
