@@ -25,6 +25,7 @@
 #define PAGE_BYTES ((size_t)4096)
 #define UNITS (ARENA_SIZE >> UNIT_SHIFT)
 #define CHUNKS_MAX 512
+#define CHUNKS_SPARE 16u
 /* Where a hole is said to be when it may be anywhere, and how long one can be. */
 #define HOLE ((uintptr_t)0x5180 << 32)
 #define HOLE_MAX (256 * GIB)
@@ -47,7 +48,7 @@ static struct {
     uint64_t *touched; /* a bit a unit */
     uint64_t *summary; /* a bit for each word of it that may be other than 0 */
     uint64_t *list;
-    struct chunk chunks[CHUNKS_MAX]; /* mapped for good, sorted */
+    struct chunk chunks[CHUNKS_MAX]; /* sorted; mapped as long as there is room for more */
     size_t chunk_count;
     size_t count;
     size_t resets;
@@ -322,8 +323,34 @@ static bool add_chunk(size_t index, uintptr_t start, uintptr_t end) {
     return true;
 }
 
+/* Of a life that may be brought back. */
+static bool has_kept_units(struct chunk chunk) {
+    for (unsigned place = 0; place < HARNESS_PLACES; place++)
+        for (size_t i = 0; i < kept[place].count; i++)
+            if (ARENA_START + kept[place].units[i] * UNIT_BYTES - chunk.start <
+                chunk.end - chunk.start)
+                return true;
+    return false;
+}
+
+/* Starts that fail ask at ever new places. Of chunks that nobody holds any part of nothing is left
+   that was not emptied. */
+static void drop_unused_chunks(void) {
+    size_t left = 0;
+    for (size_t i = 0; i < arena.chunk_count; i++) {
+        struct chunk chunk = arena.chunks[i];
+        if (harness_range_is(chunk.start, chunk.end - chunk.start, HARNESS_FOREIGN) &&
+            !has_kept_units(chunk))
+            (void)munmap((void *)chunk.start, chunk.end - chunk.start);
+        else
+            arena.chunks[left++] = chunk;
+    }
+    arena.chunk_count = left;
+}
+
 /* All of the range is the arena's from now on; false: something else lies there. */
 static bool have_chunks(uintptr_t start, uintptr_t end) {
+    if (arena.chunk_count + CHUNKS_SPARE > CHUNKS_MAX) drop_unused_chunks();
     while (start < end) {
         size_t index = chunk_above(start);
         uintptr_t next = index < arena.chunk_count ? arena.chunks[index].start : end;

@@ -3,6 +3,7 @@
  * ranges, determinism and the reset.
  */
 #define _GNU_SOURCE
+#include "harness/arena.h"
 #include "harness/harness.h"
 
 #include "base/atomic.h"
@@ -447,6 +448,22 @@ END_TEST
 
 /* --- The reset ------------------------------------------------------------------------------- */
 
+/* Starts that fail do so, again and again. */
+START_TEST(played_memory_has_room_for_ever_new_places) {
+    enum { PLACES = 3000 };
+    harness_reset();
+    if (!arena_use(true)) return;
+    for (uintptr_t i = 1; i <= PLACES; i++) {
+        void *wanted = (void *)(ARENA_START + i * GIB),
+             *start = os_reserve(page, page, (uintptr_t)wanted);
+        ck_assert_ptr_eq(start, wanted);
+        os_unreserve(start, page);
+    }
+    harness_reset();
+    ck_assert(arena_use(false));
+}
+END_TEST
+
 START_TEST(a_reset_leaves_nothing) {
     ro.heaps_max = 3;
     ro.region_base = 4 * MIB;
@@ -548,6 +565,7 @@ int main(void) {
     tcase_add_test(group, each_thread_has_its_word_and_may_be_given_another);
     tcase_add_test(group, the_hook_sees_the_word_before_each_access);
     tcase_add_test(group, a_failed_try_can_be_told_as_done);
+    tcase_add_test(group, played_memory_has_room_for_ever_new_places);
     tcase_add_test(group, a_reset_leaves_nothing);
     tcase_add_test(group, a_child_can_use_the_seam);
     suite_add_tcase(suite, group);
