@@ -244,8 +244,8 @@ void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen);
 bool heap_adopt_one(struct heap *heap, uint32_t size_class);
 /* Everything the heap has becomes abandoned; the heap is empty afterwards. */
 void heap_abandon(struct heap *heap);
-/* Leaves all empty segments but one to whoever needs one. At the end of generic paths that may have
-   made some: no list may be walked. */
+/* Leaves empty segments beyond one to whoever needs one, some at a time. At the end of generic
+   paths that may have made some: no list may be walked. */
 void heap_shed_empty(struct heap *heap);
 /* Collects an abandoned segment as `heap` without keeping it: empty, it is given back, else
    abandoned again. True if memory went back. */

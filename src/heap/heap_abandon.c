@@ -196,13 +196,21 @@ static bool keeps_empty(const struct heap *heap) {
     return keeping_allows(&heap->keeping, heap->segments * SLOTS_PER_SEGMENT, 0, heap->now);
 }
 
-void heap_shed_empty(struct heap *heap) {
-    struct list *empty = &heap->open[OPEN_EMPTY];
-    while (empty->first != list_last(empty, segments_open()) && !keeps_empty(heap)) {
+/* The rest is for the next event, or for the purge walk. */
+#define SHED_AT_ONCE 8u
+
+MOAT_NOINLINE static void shed_some(struct heap *heap, const struct list *empty) {
+    for (unsigned shed = 0; shed < SHED_AT_ONCE; shed++) {
+        if (empty->first == list_last(empty, segments_open()) || keeps_empty(heap)) return;
         struct segment *segment = segment_at(segment_at(empty->first)->in_open.next);
         enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
         heap_list_remove(heap, segment);
         leave_segment(segment, kind, 0, segment->purge_at);
         heap_note_abandoned();
     }
+}
+
+void heap_shed_empty(struct heap *heap) {
+    const struct list *empty = &heap->open[OPEN_EMPTY];
+    if (empty->first != list_last(empty, segments_open())) shed_some(heap, empty);
 }

@@ -102,27 +102,81 @@ static void unbar_segments(struct region *region, uint32_t from, uint32_t to) {
     change_bits(region->barred, from, to - from, false);
 }
 
+/* The free segments of a word below the extent. */
+static uint64_t free_below_extent(const struct region *region, uint32_t word) {
+    return region_free_segments(region, word) & low_mask(region->extent - word * 64);
+}
+
 /* The first of the free segments at the extent's end. */
 static uint32_t free_tail(const struct region *region) {
     uint32_t index = region->extent;
-    while (index > 0 && segment_is_free(region, index - 1)) index--;
-    return index;
+    while (index > 0) {
+        uint32_t word = (index - 1) / 64;
+        uint64_t taken = ~region_free_segments(region, word) & low_mask(index - word * 64);
+        if (taken != 0) return word * 64 + high_bit(taken) + 1;
+        index = word * 64;
+    }
+    return 0;
+}
+
+/* The first segment of [from, end) that is not free, or `end`. */
+static uint32_t next_taken_segment(const struct region *region, uint32_t from, uint32_t end) {
+    for (uint32_t word = from / 64; word * 64 < end; word++) {
+        uint64_t taken = ~region_free_segments(region, word);
+        if (word == from / 64) taken &= ~low_mask(from & 63);
+        if (taken == 0) continue;
+        uint32_t index = word * 64 + low_bit(taken);
+        return index < end ? index : end;
+    }
+    return end;
 }
 
 static uint32_t length_number(uint32_t count) {
     return (count < RUN_LENGTHS ? count : RUN_LENGTHS) - 1;
 }
 
-/* From `from` on the lowest run of `count` free segments whose first address is aligned to `align`
-   segments, or UINT32_MAX. */
-static uint32_t search_run(const struct region *region, uint32_t from, uint32_t count,
-                           uint32_t align) {
+/* The bits of a word at which a run of `count` set bits begins. */
+static uint64_t runs_in_word(uint64_t bits, uint32_t count) {
+    if (count > 64) return 0;
+    for (uint32_t length = 1; length < count;) {
+        uint32_t more = length < count - length ? length : count - length;
+        bits &= bits >> more;
+        length += more;
+    }
+    return bits;
+}
+
+/* From `from` on the lowest run of `count` free segments, or UINT32_MAX: a step a word, however
+   many short holes are in it. */
+static uint32_t search_run(const struct region *region, uint32_t from, uint32_t count) {
     uint32_t index = next_free_segment(region, from);
+    if (index == UINT32_MAX) return index;
+    /* the first is long enough, as nearly always */
+    uint64_t missing = ~(region_free_segments(region, index / 64) >> index % 64) & low_mask(count);
+    if (missing == 0 && count <= 64 - index % 64 && count <= region->extent - index) return index;
+    from = index;
+    uint32_t start = from / 64 * 64; /* of the run that reaches to the word's beginning */
+    for (uint32_t word = from / 64; word * 64 < region->extent; word++) {
+        uint32_t first = word * 64;
+        uint64_t open = free_below_extent(region, word);
+        if (first < from) open &= ~low_mask(from - first);
+        uint32_t low = ~open != 0 ? low_bit(~open) : 64;
+        if (first + low - start >= count) return start;
+        if (low == 64) continue;
+        uint64_t runs = runs_in_word(open, count);
+        if (runs != 0) return first + low_bit(runs);
+        start = first + high_bit(~open) + 1;
+    }
+    return UINT32_MAX;
+}
+
+/* The same with the first address aligned to `align` segments, by holes and their words. */
+static uint32_t search_aligned_run(const struct region *region, uint32_t count, uint32_t align) {
+    uint32_t index = next_free_segment(region, 0);
     while (index != UINT32_MAX) {
         uint32_t aligned = align_index(index, align);
         if (aligned > region->extent || count > region->extent - aligned) return UINT32_MAX;
-        uint32_t next = aligned + (aligned == index), end = aligned + count;
-        while (next < end && has_bit(region_free_segments(region, next / 64), next)) next++;
+        uint32_t end = aligned + count, next = next_taken_segment(region, aligned, end);
         if (next == end) return aligned;
         index = next_free_segment(region, next);
     }
@@ -132,8 +186,9 @@ static uint32_t search_run(const struct region *region, uint32_t from, uint32_t 
 /* The lowest such run of all. */
 static uint32_t find_run(struct region *region, uint32_t count, uint32_t align) {
     uint32_t number = length_number(count);
-    uint32_t found = search_run(region, region->none_below[number], count, align);
-    if (align != 1 || count > RUN_LENGTHS) return found;
+    if (align != 1) return search_aligned_run(region, count, align);
+    uint32_t found = search_run(region, region->none_below[number], count);
+    if (count > RUN_LENGTHS) return found;
     /* what will come behind the extent is part of any run that there will be */
     uint32_t last = region->extent < count ? 0 : region->extent - (count - 1);
     region->none_below[number] = found != UINT32_MAX ? found : last;
@@ -375,9 +430,9 @@ bool region_extend(uint32_t index, uint32_t count, uint32_t more) {
     struct region *region = ro.region;
     locks_acquire(LOCK_REGION);
     region->lock_count++;
-    uint32_t first = index + count, length = 0;
-    while (length < more && segment_is_free(region, first + length)) length++;
-    uint32_t missing = more - length, old = region->extent;
+    uint32_t first = index + count, old = region->extent;
+    uint32_t most = more < old - first ? first + more : old;
+    uint32_t length = next_taken_segment(region, first, most) - first, missing = more - length;
     if (missing != 0 && first + length == old && missing <= region->span - old &&
         map_some(region, old, window_step(region, old, missing), missing) != 0)
         length = more;

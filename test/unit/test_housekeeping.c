@@ -130,12 +130,38 @@ START_TEST(a_segment_given_twice_is_reported_whoever_has_the_lock) {
 }
 END_TEST
 
+/* What was kept because it was wanted again: a free is not to leave all of it at once. */
+START_TEST(empty_segments_are_left_a_few_at_a_time) {
+    enum { AT_ONCE = 8 };
+    core_start_ready("region=4G:purge_delay=100000");
+    owner = other = CORE_THREAD;
+    struct heap *heap = core_begin(&owner);
+    allocate(1 * MIB, 120);
+    heap->keeping.needed_at = heap->keeping.window_at = heap->now;
+    heap->keeping.most = heap->keeping.most_before = 1u << 20;
+    for (size_t i = 0; i < 120; i++) alloc_free(blocks[i]);
+    ck_assert_uint_ge(heap->segments, 30);
+    heap->keeping.needed_at = 0;
+    core_give(&owner, core_alloc(&owner, 300 * KIB)); /* a page begins and ends */
+    while (heap->segments > 2) {
+        uint32_t before = heap->segments;
+        heap_enter(heap);
+        heap_shed_empty(heap);
+        heap_leave(heap);
+        ck_assert_uint_le(before - heap->segments, AT_ONCE);
+        ck_assert_uint_lt(heap->segments, before);
+    }
+    check_all();
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("housekeeping");
     TCase *group = tcase_create("housekeeping");
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, a_thread_that_only_frees_its_own_gives_back);
+    tcase_add_test(group, empty_segments_are_left_a_few_at_a_time);
     tcase_add_test(group, a_thread_that_only_frees_what_ended_threads_left_gives_back);
     tcase_add_test(group, the_cache_of_huge_blocks_is_emptied_by_frees);
     tcase_add_test(group, who_frees_waits_for_no_lock);

@@ -181,6 +181,66 @@ static uint32_t fill_extent(void) {
     return index;
 }
 
+/* The lowest run by looking at each segment; UINT32_MAX: none below the extent. */
+static uint32_t lowest_run(uint32_t count, uint32_t align) {
+    uint32_t length = 0, base = (uint32_t)(ro.region_base >> SEGMENT_SHIFT);
+    for (uint32_t index = 1; index < ro.region->extent; index++) {
+        bool is_free = (region_free_segments(ro.region, index / 64) >> index % 64 & 1) != 0;
+        bool may_begin = length != 0 || (base + index) % align == 0;
+        length = is_free && may_begin ? length + 1 : 0;
+        /* a run that began at an aligned address goes on at others */
+        if (length == count) return index + 1 - count;
+    }
+    return UINT32_MAX;
+}
+
+START_TEST(the_lowest_run_is_found_among_any_holes) {
+    enum { SEGMENTS = 700, PATTERNS = 300 };
+    static const uint32_t counts[] = {1, 2, 3, 5, 8, 16, 17, 31, 62, 63, 64, 65, 100, 130};
+    uint64_t random = 7;
+    uint32_t index = 0;
+    core_start_ready("region=8G");
+    while (ro.region->extent < SEGMENTS) ck_assert(region_take(1, 1, &index));
+    for (unsigned pattern = 0; pattern < PATTERNS; pattern++) {
+        uint64_t share = core_below(&random, 6);
+        for (uint32_t word = 0; word * 64 < ro.region->extent; word++) {
+            uint64_t taken = core_next(&random);
+            for (uint64_t k = 0; k < share; k++) taken &= core_next(&random);
+            if (share != 0 && core_below(&random, 3) == 0) taken = 0;
+            ro.region->taken[word] = word == 0 ? taken | 1 : taken;
+        }
+        uint32_t count = counts[core_below(&random, sizeof counts / sizeof *counts)];
+        for (uint32_t number = 0; number < RUN_LENGTHS; number++) ro.region->none_below[number] = 0;
+        uint32_t align = pattern % 4 == 0 ? 2u << core_below(&random, 4) : 1;
+        if (align != 1) count = 1 + count % 4;
+        uint32_t expected = lowest_run(count, align);
+        if (expected == UINT32_MAX) continue;
+        ck_assert(region_take(count, align, &index));
+        if (align == 1) ck_assert_uint_eq(index, expected);
+        ck_assert_uint_eq(((ro.region_base >> SEGMENT_SHIFT) + index) % align, 0);
+    }
+    core_stop();
+    core_setup();
+}
+END_TEST
+
+static void nobody_comes_between(void) {}
+
+/* Every second segment is free: no two are, and a word tells so in one step. */
+START_TEST(holes_that_are_too_short_cost_no_steps_of_their_own) {
+    uint32_t index = 0;
+    core_start_ready("region=16G");
+    while (ro.region->extent < 2000) ck_assert(region_take(1, 1, &index));
+    uint32_t last = fill_extent();
+    for (uint32_t i = 1; i < last; i += 2) region_give(i, 1);
+    core_interleave(UINT64_MAX, nobody_comes_between);
+    ck_assert(region_take(40, 1, &index));
+    core_interleave_end();
+    ck_assert_uint_gt(index, last);
+    ck_assert_uint_lt(core_step, ro.region->extent / 64 * 2 + 100);
+}
+END_TEST
+
 /* Each window counts against the limit of locked memory, used or not. */
 START_TEST(where_memory_is_locked_windows_are_single_segments) {
     core_start_ready("region=1G");
@@ -510,6 +570,8 @@ int main(void) {
     tcase_add_loop_test(group, runs_agree_with_a_model, 0, 4);
     tcase_add_test(group, an_exhausted_region_says_no_and_stays_usable);
     tcase_add_test(group, a_failed_growth_takes_nothing);
+    tcase_add_test(group, the_lowest_run_is_found_among_any_holes);
+    tcase_add_test(group, holes_that_are_too_short_cost_no_steps_of_their_own);
     tcase_add_test(group, where_memory_is_locked_windows_are_single_segments);
     tcase_add_loop_test(group, a_mapping_behind_a_table_stops_growth_for_that_long, 0,
                         REGION_TABLES);
