@@ -16,7 +16,8 @@
  * after the name of the input.
  *
  * --torture runs each input again and again: of each kind of system call the first fails, then the
- * second, and so on until no call of that number is made. Folders named grown are left out; with
+ * second, and so on until no call of that number is made; then of each failpoint (base/seam.h) the
+ * first passing, the second, and so on up to the eighth. Folders named grown are left out; with
  * --every all inputs but each N-th are.
  *
  * --minimise writes FILE.small: as few operations, with as plain values, as find the same, in the
@@ -61,13 +62,19 @@ static bool must_report(const char *path) {
     return strncmp(name ? name + 1 : path, mark, sizeof mark - 1) == 0;
 }
 
-/* Each call of each kind fails in a run of its own, and none but that. */
+/* A lock may be tried hundreds of times in a run, and what comes of it is not new each time. */
+static unsigned most_of(unsigned kind) {
+    enum { PASSINGS_MAX = 8 };
+    return kind < subject_moat.fault_kinds ? UINT32_MAX : PASSINGS_MAX;
+}
+
+/* Each call of each kind, and each passing of each failpoint, fails in a run of its own. */
 static void torture(uint8_t *bytes, size_t size) {
-    if (size > INPUT_FAULT_BUDGET_AT) bytes[INPUT_FAULT_BUDGET_AT] = 0;
+    if (size > INPUT_FAILPOINT_AT) bytes[INPUT_FAULT_BUDGET_AT] = bytes[INPUT_FAILPOINT_AT] = 0;
     bool fired = true;
-    for (run_fault.kind = 0; run_fault.kind < subject_moat.fault_kinds;
+    for (run_fault.kind = 0; run_fault.kind < subject_moat.fault_kinds + subject_moat.fail_points;
          run_fault.kind++, fired = true)
-        for (run_fault.n = 1; fired; run_fault.n++) {
+        for (run_fault.n = 1; fired && run_fault.n <= most_of(run_fault.kind); run_fault.n++) {
             (void)LLVMFuzzerTestOneInput(bytes, size);
             fired = target_failures() != 0;
             faults += fired;
@@ -324,7 +331,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     if (is_tortured) {
-        printf("%u inputs, %lu system calls failed, one in each run\n", ran, faults);
+        printf("%u inputs, %lu failures, one in each run\n", ran, faults);
         return read && faults > 0 ? 0 : 1;
     }
     printf("%u inputs ran %u times each, %u ended in an expected report, %u should have and did "

@@ -65,6 +65,9 @@ bool input_decode(struct input *input, const uint8_t *bytes, size_t size) {
     input->scheduler = (uint8_t)(bytes[4] % SCHEDULERS);
     input->fault_budget = (uint8_t)(bytes[INPUT_FAULT_BUDGET_AT] % (INPUT_MAX_FAULTS + 1));
     input->flags = bytes[6] & INPUT_FLAGS;
+    input->failpoint = bytes[INPUT_FAILPOINT_AT];
+    input->fail_first = bytes[10];
+    input->fail_every = bytes[11];
     input->seed = read_le(bytes + 12, 8);
     size_t capacity = (size - INPUT_HEADER_SIZE) / INPUT_OP_SIZE;
     size_t count = (size_t)read_le(bytes + 8, 2);
@@ -104,6 +107,9 @@ size_t input_encode(const struct input *input, uint8_t *bytes, size_t capacity) 
     bytes[4] = input->scheduler;
     bytes[INPUT_FAULT_BUDGET_AT] = input->fault_budget;
     bytes[6] = input->flags;
+    bytes[INPUT_FAILPOINT_AT] = input->failpoint;
+    bytes[10] = input->fail_first;
+    bytes[11] = input->fail_every;
     write_le(bytes + 8, ops, 2);
     write_le(bytes + 12, input->seed, 8);
     for (size_t i = 0; i < ops; i++) {

@@ -1,8 +1,9 @@
 /*
  * input: the format of a fuzz input, version 1.
  *
- *   0 'm'   1 version   2 prologue   3 threads   4 scheduler   5 fault budget   6 flags   7 zero
- *   8..9 number of operations (little endian)   10..11 zero   12..19 seed (little endian)
+ *   0 'm'   1 version   2 prologue   3 threads   4 scheduler   5 fault budget   6 flags
+ *   7 failpoint   8..9 number of operations (little endian)   10 its first passing   11 the next
+ *   12..19 seed (little endian)
  *   20..   operations, eight bytes each: code, pick, other, kind, value (little endian)
  *   …end   the schedule, read backwards from the last byte
  *
@@ -28,6 +29,8 @@ enum {
     INPUT_MAX_SIZE = INPUT_HEADER_SIZE + INPUT_MAX_OPS * INPUT_OP_SIZE + INPUT_MAX_SCHEDULE,
     INPUT_MAX_THREADS = 6,
     INPUT_MAX_FAULTS = 15,
+    INPUT_FAILPOINT_AT = 7,
+    INPUT_FAILPOINTS = 20, /* there are (base/seam.h) */
 };
 
 /* Who runs next in `threads`. */
@@ -109,6 +112,9 @@ struct input {
     uint8_t scheduler;
     uint8_t fault_budget; /* system calls that may fail in this run */
     uint8_t flags;
+    /* A failpoint of src/ (base/seam.h), from 1 on, that goes wrong in this run, at its passing
+       `fail_first` and then at each `fail_every`-th; 0, or more than there are: none. */
+    uint8_t failpoint, fail_first, fail_every;
     uint64_t seed;
     unsigned op_count;
     unsigned schedule_length;

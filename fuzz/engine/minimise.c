@@ -111,9 +111,20 @@ static bool clear_flags(void) {
     return changed;
 }
 
+/* All or nothing: another one is another matter. */
+static bool drop_failpoint(void) {
+    static struct input copy;
+    copy = *state.input;
+    copy.failpoint = 0;
+    return state.input->failpoint != 0 && try(&copy);
+}
+
 static bool simplify_header(void) {
     bool changed = clear_flags();
     changed |= SIMPLIFY(fault_budget);
+    changed |= SIMPLIFY(fail_every);
+    changed |= SIMPLIFY(fail_first);
+    changed |= drop_failpoint();
     changed |= SIMPLIFY(scheduler);
     changed |= SIMPLIFY(seed);
     static struct input copy;

@@ -179,9 +179,25 @@ static void edit_schedule(struct input *input, struct rng *random) {
     }
 }
 
+/* Mostly soon, and as often as not again and again. */
+void mutate_failpoint(struct input *input) {
+    enum { INPUTS_TO_ONE = 8, SOON = 4, LATER = 64, EVERY_MAX = 8 };
+    struct rng random = {rng_mix(input->seed) ^ 0x6661696c};
+    input->failpoint = input->fail_first = input->fail_every = 0;
+    if (rng_below(&random, INPUTS_TO_ONE) != 0) return;
+    input->failpoint = (uint8_t)(1 + rng_below(&random, INPUT_FAILPOINTS));
+    unsigned within = rng_below(&random, 2) == 0 ? SOON : LATER;
+    input->fail_first = (uint8_t)rng_below(&random, within);
+    if (rng_below(&random, 2) == 0)
+        input->fail_every = (uint8_t)(1 + rng_below(&random, EVERY_MAX));
+}
+
 static void edit_header(struct input *input, struct rng *random) {
     switch (rng_below(random, 5)) {
-    case 0: input->seed = rng_next(random); break;
+    case 0:
+        input->seed = rng_next(random);
+        mutate_failpoint(input);
+        break;
     case 1:
         input->flags ^= (uint8_t)(1u << rng_below(random, 4));
         if (rng_below(random, 4) == 0) input->flags ^= INPUT_SHORTAGE;
@@ -232,6 +248,7 @@ void mutate_make(struct input *input, struct rng *random, unsigned threads, unsi
     memset(input, 0, sizeof *input);
     input->threads = (uint8_t)threads;
     input->seed = rng_next(random);
+    mutate_failpoint(input);
     input->scheduler = threads > 1 ? (uint8_t)rng_below(random, SCHEDULERS) : 0;
     if (count == 0) count = 4 + rng_below(random, 40);
     for (unsigned i = 0; i < count; i++)

@@ -16,6 +16,8 @@ void mutate_make(struct input *input, struct rng *random, unsigned threads, unsi
 /* A fresh input as a search without a corpus needs it: often edited at once, every third with a
    misuse near its end. */
 void mutate_fresh(struct input *input, struct rng *random, unsigned threads);
+/* A failpoint for every eighth input, and its passings, which follow from the seed. */
+void mutate_failpoint(struct input *input);
 /* A few random edits. */
 void mutate_edit(struct input *input, struct rng *random);
 /* The header of `into`, operations and schedule cut together from both. */

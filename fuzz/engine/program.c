@@ -283,6 +283,7 @@ void program_make(struct input *input, struct rng *random) {
     memset(input, 0, sizeof *input);
     input->threads = (uint8_t)(2 + (rng_below(random, 4) == 0) + (rng_below(random, 12) == 0));
     input->seed = rng_next(random);
+    mutate_failpoint(input);
     if (rng_below(random, 4) == 0) input->flags |= INPUT_STALE;
     if (rng_below(random, 4) == 0) input->flags |= INPUT_STRICT;
     enum { FORK_IN = 64 }; /* a child is played, for as much as a run costs */
@@ -321,7 +322,10 @@ void program_edit(struct input *input, struct rng *random) {
     for (unsigned i = 0; i < edits; i++) {
         switch (rng_below(random, 8)) {
         case 0:
-        case 1: input->seed = rng_next(random); break; /* another schedule */
+        case 1: /* another schedule */
+            input->seed = rng_next(random);
+            if (rng_below(random, 2) == 0) mutate_failpoint(input);
+            break;
         case 2: make_schedule(input, random); break;
         case 3: input->flags ^= rng_below(random, 3) == 0 ? INPUT_STRICT : INPUT_STALE; break;
         case 4:

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/seam.h"
 #include "engine/program.h"
 #include "engine/sizing.h"
 
@@ -13,6 +14,15 @@ static const char *const flag_names[] = {"MISUSE", "FORK",  "FULL_CONTENTS", "CH
                                          "KERNEL", "STALE", "SHORTAGE",      "STRICT"};
 static const char *const turn_names[] = {"TAPE", "ROUND_ROBIN", "RANDOM", "BURSTS"};
 static const char *const schedule_names[] = {"RAW", "PCT", "RANDOM", "WALK"};
+
+static const char *const failpoint_names[INPUT_FAILPOINTS] = {
+#define FAILPOINT_TEXT(name, text, takes) text,
+    FAILPOINT_ROWS(FAILPOINT_TEXT)
+#undef FAILPOINT_TEXT
+};
+static bool names_failpoint(const struct input *input) {
+    return input->failpoint != 0 && input->failpoint <= INPUT_FAILPOINTS;
+}
 
 static const char *scheduler_of(const struct recipe *recipe) {
     return recipe->style == RECIPE_AT_ONCE ? schedule_names[recipe->input->scheduler]
@@ -67,6 +77,9 @@ void recipe_text(FILE *file, const struct recipe *recipe) {
         print_lower(file, scheduler_of(recipe));
     }
     if (input->fault_budget != 0) fprintf(file, ", up to %u faults", input->fault_budget);
+    if (names_failpoint(input))
+        fprintf(file, ", failpoint %s at passing %u and every %u after",
+                failpoint_names[input->failpoint - 1], input->fail_first + 1u, input->fail_every);
     for (unsigned i = 0; i < sizeof flag_names / sizeof flag_names[0]; i++)
         if (input->flags >> i & 1) {
             fprintf(file, ", ");
@@ -124,6 +137,12 @@ static void print_input(FILE *file, const struct recipe *recipe) {
             input->prologue, input->threads,
             recipe->style == RECIPE_AT_ONCE ? "SCHEDULE" : "SCHEDULER", scheduler_of(recipe),
             input->fault_budget);
+    if (names_failpoint(input))
+        fprintf(file,
+                "    .failpoint = %u, /* %s */\n    .fail_first = %u,\n"
+                "    .fail_every = %u,\n",
+                input->failpoint, failpoint_names[input->failpoint - 1], input->fail_first,
+                input->fail_every);
     print_flags(file, input);
     fprintf(file, "    .seed = %#lx,\n    .op_count = %u,\n    .schedule_length = %u,\n",
             (unsigned long)input->seed, input->op_count, input->schedule_length);

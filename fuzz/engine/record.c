@@ -269,6 +269,11 @@ static void record_fail_nth(unsigned kind, unsigned n, bool for_good) {
     record.inner->fail_nth(kind, n, for_good);
 }
 
+static void record_fail_at(unsigned point, unsigned n, unsigned every) {
+    fprintf(record.file, "    " RECORD_NEEDS "a failpoint goes wrong */\n");
+    record.inner->fail_at(point, n, every);
+}
+
 static void record_limit(size_t more) {
     fprintf(record.file, "    " RECORD_NEEDS "memory is limited */\n");
     record.inner->limit(more);
@@ -313,6 +318,7 @@ static const struct subject *stand_between(const struct run *run, const struct s
     record.outer.advance_clock = record_advance_clock;
     record.outer.used_blocks = record_used_blocks;
     record.outer.fail_nth = record_fail_nth;
+    record.outer.fail_at = inner->fail_at != NULL ? record_fail_at : NULL;
     record.outer.limit = record_limit;
     record.outer.link_to = inner->link_to != NULL ? record_link_to : NULL;
     record.outer.new_block = inner->new_block != NULL ? record_new_block : NULL;

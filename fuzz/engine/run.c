@@ -87,6 +87,23 @@ static bool is_sampled(const struct input *input) {
     return (input->flags & INPUT_MISUSE) == 0 && (input->seed >> SHIFT) % ODDS == ODDS - 1;
 }
 
+static void print_failpoint(const char *name, uint64_t passing) {
+    fprintf(stderr, "fuzz:   failpoint %s, passing %lu\n", name, (unsigned long)passing);
+}
+
+/* What goes wrong from the beginning on, as the input says or the program that drives it. */
+static void arm(const struct subject *subject, const struct input *input) {
+    unsigned kinds = subject->fault_kinds;
+    if (subject->fail_points != 0)
+        subject->tell_of_failpoints(run_verbose ? print_failpoint : NULL);
+    if (input->failpoint != 0 && input->failpoint <= subject->fail_points)
+        subject->fail_at(input->failpoint - 1u, input->fail_first + 1u, input->fail_every);
+    if (run_fault.n != 0 && run_fault.kind < kinds)
+        subject->fail_nth(run_fault.kind, run_fault.n, false);
+    else if (run_fault.n != 0)
+        subject->fail_at(run_fault.kind - kinds, run_fault.n, 0);
+}
+
 void run_begin(struct run *run, const struct subject *subject, const struct input *input) {
     enum { FULL_NORMALLY = 1024, FULL_ALWAYS = 1024 * 1024 };
     run->subject = subject;
@@ -120,11 +137,12 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
                                  .is_sampled = is_sampled(input)},
                    on_report);
     run->baseline = measure_baseline(subject);
-    if (run_fault.n != 0) subject->fail_nth(run_fault.kind, run_fault.n, false);
+    arm(subject, input);
 }
 
 void run_pause(struct run *run) {
     run->failures = run->subject->failures();
+    if (run->subject->fail_points != 0) run->failures += run->subject->nudges();
     current = NULL;
 }
 

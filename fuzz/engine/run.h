@@ -50,7 +50,7 @@ struct run {
     bool is_limited;       /* the fault that is armed is a limit on all memory */
     /* system calls that had failed before the current operation */
     uint64_t failures_before;
-    uint64_t failures;     /* system calls that failed, when the run has ended */
+    uint64_t failures;     /* system calls and failpoints that failed, when the run has ended */
     size_t baseline;       /* bytes committed with nothing allocated */
     unsigned threads_most; /* there were at once */
     /* At the strict level: what was freed since the quarantine was surely empty, and the model's
@@ -110,7 +110,8 @@ extern bool run_is_audited;
 extern bool run_by_kernel;
 /* A forked child has no need of what the kernel does to its memory: others do it. */
 extern bool run_fork_is_played;
-/* In every run the n-th system call of that kind fails; n 0: none does but what the input says. */
+/* In every run the n-th system call of that kind fails, or, behind those kinds, the failpoint at
+   its n-th passing; n 0: none does but what the input says. */
 extern struct run_fault { unsigned kind, n; } run_fault;
 
 /* What was seen goes into the trace; nothing that differs from run to run may. */

@@ -90,6 +90,14 @@ struct subject {
     void (*fail_none)(void);
     uint64_t (*failures)(void); /* since the life began */
     unsigned fault_kinds;
+    /* A failpoint (0 … fail_points - 1) goes wrong at its n-th passing from now on, and at each
+       `every`-th after that (0: at none). Those that take something from the program are
+       failures, others nudges, which excuse nothing. */
+    void (*fail_at)(unsigned point, unsigned n, unsigned every);
+    /* Who is told when one does; NULL: nobody. */
+    void (*tell_of_failpoints)(void (*told)(const char *name, uint64_t passing));
+    uint64_t (*nudges)(void); /* since the life began */
+    unsigned fail_points;     /* 0: there are none, nor these functions */
 
     /* The first word of a free block that would lead its page's list to the address, as an attacker
        may know it who has seen all there is to see. NULL: blocks hold no links. */

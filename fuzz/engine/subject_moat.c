@@ -6,6 +6,7 @@
  * life at a time; begin() and end() reset moat whole.
  */
 #include "engine/subject.h"
+#include "engine/input.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -160,6 +161,19 @@ static void fail_nth(unsigned kind, unsigned n, bool for_good) {
         harness_fail_nth(call, n);
 }
 
+static void (*told_of_failpoint)(const char *name, uint64_t passing);
+static void on_failpoint(enum failpoint point, uint64_t passing) {
+    told_of_failpoint(harness_failpoint_name(point), passing);
+}
+static void tell_of_failpoints(void (*told)(const char *name, uint64_t passing)) {
+    told_of_failpoint = told;
+    harness_on_failpoint = told != NULL ? on_failpoint : NULL;
+}
+static void fail_at(unsigned point, unsigned n, unsigned every) {
+    harness_fail_at((enum failpoint)point, n, every);
+}
+_Static_assert((int)FAILPOINTS == (int)INPUT_FAILPOINTS, "an input may name each of them");
+
 static void limit(size_t more) { harness_limit_committed(harness_committed_bytes() + more); }
 
 /* Of segments alone: the tables grow with the highest segment ever used and stay. */
@@ -247,6 +261,10 @@ const struct subject subject_moat = {
     .fail_none = harness_fail_none,
     .failures = harness_failures,
     .fault_kinds = FAULT_CALLS,
+    .fail_at = fail_at,
+    .tell_of_failpoints = tell_of_failpoints,
+    .nudges = harness_nudges,
+    .fail_points = FAILPOINTS,
     .link_to = link_to,
     .secret = secret,
     .cell = cell,

@@ -31,7 +31,7 @@ int target_reported(void);
 /* What inputs mean, and the source of the harness, whose name is its own. */
 extern const enum recipe_style target_style;
 extern const char target_source[];
-/* System calls that failed in it. */
+/* System calls and failpoints that failed in it. */
 uint64_t target_failures(void);
 
 #endif

@@ -28,6 +28,7 @@ int __wrap_moat_posix_memalign(void **result, size_t alignment, size_t size) {
 
 #ifdef MOAT_HARNESS
 #include "base/atomic.h"
+#include "harness/harness.h"
 #include "meta/canary.h"
 #include "meta/options.h"
 #include "report/symbol.h"
@@ -63,7 +64,17 @@ void __wrap_options_parse(struct options *options, const char *text, bool privil
 }
 #else
 static bool is_overtaken(void) { return false; }
+static uint64_t harness_nudges(void) { return 0; }
 #endif
+
+/* What has to be tried again is taken for done: seen where a failpoint brings it about. */
+void *__real_moat_malloc(size_t size);
+void *__wrap_moat_malloc(size_t size) {
+    uint64_t before = harness_nudges();
+    char *block = __real_moat_malloc(size);
+    bool is_wrong = is_planted("nudged") && harness_nudges() != before;
+    return is_wrong && block != NULL ? block + 8 : block;
+}
 
 /* What is freed while another thread comes between stays; or what is larger than others; or a block
    that was freed just before may be freed again. */

@@ -21,7 +21,12 @@ finds() {
 }
 operations() { "$replay" --text "$1" | grep -cE '^ +[0-9]+ ' || true; }
 
-finds "$replay" --search 60 1
+# A bug has several faces: which one a search meets first is a matter of its seed.
+for seed in 1 2 3 4 5 6 7 8; do
+    rm -f found-*
+    if "$replay" --search 20 $seed >said 2>&1; then cat said && fail "nothing is found"; fi
+    if grep -qF -- "$words" said; then break; fi
+done
 found=$(ls found-*)
 "$replay" --minimise "$found" >small
 cp "$found.small" first.small
@@ -33,7 +38,11 @@ if [ "$after" -gt "$before" ] || [ "$after" -gt 12 ]; then fail "$after operatio
 finds "$replay" --verbose "$found.small"
 
 "$replay" --c "$found.small" >program.c
-if [ "$harness" = ops ]; then grep -q '"judged.h"' program.c || fail "the program is not of calls alone: $(cat program.c)"; fi
+if [ "$MOAT_PLANTED" = nudged ]; then
+    grep -q 'failpoint [a-z-]* at passing' small || fail "the text names no failpoint: $(cat small)"
+elif [ "$harness" = ops ]; then
+    grep -q '"judged.h"' program.c || fail "the program is not of calls alone: $(cat program.c)"
+fi
 finds "$here/reproduce.sh" "$build" program.c
 "$replay" --c-of-harness "$found.small" >program.c
 finds "$here/reproduce.sh" "$build" program.c

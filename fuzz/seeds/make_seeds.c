@@ -618,6 +618,7 @@ static void write_program(const char *folder, unsigned number) {
     char name[64];
     struct rng random = {number};
     program_make(&input, &random);
+    input.failpoint = input.fail_first = input.fail_every = 0; /* a search adds them */
     snprintf(name, sizeof name, "interleave/program-%02u", number);
     write_drawn(folder, name, &input);
 }
@@ -631,6 +632,7 @@ static void write_operations(const char *folder, const char *path, unsigned numb
     char name[64];
     struct rng random = {number};
     mutate_make(&input, &random, 1, count);
+    input.failpoint = input.fail_first = input.fail_every = 0;
     if (are_calls && number % 2 == 0) input.flags |= INPUT_STRICT;
     if (are_calls && number % 3 == 0) input.fault_budget = FAULTS;
     snprintf(name, sizeof name, "%s-%02u", path, number);

@@ -35,10 +35,17 @@ struct plan {
     unsigned permille;
 };
 
+/* When a failpoint goes wrong next, by the number of its passing; 0: never. */
+struct point_plan {
+    uint64_t next, every;
+};
+
 static struct state {
     struct plan plans[PLANS]; /* the last is for any memory call */
     uint64_t calls[PLANS];
-    uint64_t failures;
+    struct point_plan points[FAILPOINTS];
+    uint64_t passings[FAILPOINTS];
+    uint64_t failures, nudges;
     uint64_t budget; /* failures still allowed; UINT64_MAX: no bound */
     size_t commit_limit;
     bool ignores_markers;
@@ -131,6 +138,7 @@ void harness_fail_budget(uint64_t failures) {
 
 static void clear_plans(void) {
     memset(state.plans, 0, sizeof state.plans);
+    memset(state.points, 0, sizeof state.points);
     state.budget = UINT64_MAX;
     state.commit_limit = SIZE_MAX;
     state.ignores_markers = false;
@@ -425,6 +433,49 @@ static bool atomic_tried(bool exchanged) {
     return harness_on_failed_try(last_site);
 }
 
+/* --- Failpoints ------------------------------------------------------------------------------ */
+
+void (*harness_on_failpoint)(enum failpoint point, uint64_t passing);
+
+static const struct {
+    const char *name;
+    bool takes;
+} failpoints[FAILPOINTS] = {
+#define FAILPOINT_FACTS(name, text, takes) {text, takes},
+    FAILPOINT_ROWS(FAILPOINT_FACTS)
+#undef FAILPOINT_FACTS
+};
+
+const char *harness_failpoint_name(enum failpoint point) { return failpoints[point].name; }
+
+void harness_fail_at(enum failpoint point, uint64_t n, uint64_t every) {
+    state_acquire();
+    state.points[point] = (struct point_plan){state.passings[point] + n, every};
+    state_release();
+}
+
+uint64_t harness_nudges(void) {
+    state_acquire();
+    uint64_t nudges = state.nudges;
+    state_release();
+    return nudges;
+}
+
+static bool fails_at(enum failpoint point) {
+    struct point_plan *plan = &state.points[point];
+    state_acquire();
+    uint64_t passing = ++state.passings[point];
+    bool fails = passing == plan->next;
+    if (fails) {
+        plan->next = plan->every != 0 ? passing + plan->every : 0;
+        state.failures += failpoints[point].takes;
+        state.nudges += !failpoints[point].takes;
+    }
+    state_release();
+    if (fails && harness_on_failpoint != NULL) harness_on_failpoint(point, passing);
+    return fails;
+}
+
 static bool branch_is_out(const struct branch_site *site) {
     return harness_on_branch != NULL && harness_on_branch(site);
 }
@@ -475,7 +526,8 @@ void harness_reset(void) {
     moat_ro_pages.extent = 0;
     clear_plans();
     memset(state.calls, 0, sizeof state.calls);
-    state.failures = 0;
+    memset(state.passings, 0, sizeof state.passings);
+    state.failures = state.nudges = 0;
     state.clock = CLOCK_START;
     state.seeded = false;
     state.layout_is_fixed = false;
@@ -583,6 +635,7 @@ const struct base_seam base_seam = {
     .atomic_step = harness_atomic_step,
     .atomic_loaded = atomic_loaded,
     .atomic_tried = atomic_tried,
+    .fails_at = fails_at,
     .branch_is_out = branch_is_out,
     .word_of_thread = harness_thread_word,
 };

@@ -4,8 +4,8 @@
  *
  * The os seam: refuses calls by a plan, counts them, and records every range the library holds. The
  * thread seam: says whose thread word is read. The atomic seam: a hook before each atomic access.
- * The random seed and the clock are virtual. harness_reset() forgets all of it and gives all memory
- * back, so that the allocator initialises afresh.
+ * Failpoints go wrong by a plan, too. The random seed and the clock are virtual. harness_reset()
+ * forgets all of it and gives all memory back, so that the allocator initialises afresh.
  *
  * Safe to call from several threads, save harness_reset() and the setters of hooks, which want the
  * others at rest. Allocates nothing. Misuse of the seam by the library (a call over a range it does
@@ -35,6 +35,13 @@ void harness_fail_sometimes(enum os_call kind, unsigned permille);
    bound. */
 void harness_fail_budget(uint64_t failures);
 void harness_fail_none(void);
+/* At the n-th passing of a failpoint from now on (base/seam.h), and at each `every`-th after that
+   (0: at none), it goes wrong there. Counts as a failure where the failpoint takes something from
+   the program, else as a nudge. */
+void harness_fail_at(enum failpoint point, uint64_t n, uint64_t every);
+const char *harness_failpoint_name(enum failpoint point);
+/* Told of each before it goes on; NULL: nobody is. */
+extern void (*harness_on_failpoint)(enum failpoint point, uint64_t passing);
 /* Commits that would take harness_committed_bytes() above this fail, as at a memory limit; SIZE_MAX
    (the default) is none. */
 void harness_limit_committed(size_t bytes);
@@ -53,6 +60,7 @@ void harness_set_peek(harness_peek *peek);
 /* Calls of a kind, and calls that a plan made fail, since harness_reset(). */
 uint64_t harness_call_count(enum os_call kind);
 uint64_t harness_failures(void);
+uint64_t harness_nudges(void);
 
 /* --- Ranges ---------------------------------------------------------------------------------- */
 

@@ -71,7 +71,8 @@ static struct heap *take_returned(struct heap_pool *pool) {
         struct heap *heap = heap_at((uint32_t)seen);
         uint64_t rest = ((seen >> 32) + 1) << 32 | atomic_load_relaxed(&heap->next_free);
         /* pairs with return_heap: hand-over of the heap */
-        if (atomic_cas_acq_rel(&pool->free_heaps, &seen, rest)) return heap;
+        if (!FAILPOINT(HEAP_TAKE_AGAIN) && atomic_cas_acq_rel(&pool->free_heaps, &seen, rest))
+            return heap;
     }
     return NULL;
 }
@@ -98,7 +99,8 @@ static void return_heap(struct heap_pool *pool, struct heap *heap) {
     do {
         atomic_store_relaxed(&heap->next_free, (uint32_t)seen);
         with = (seen & ~(uint64_t)UINT32_MAX) | heap->index;
-    } while (!atomic_cas_release(&pool->free_heaps, &seen, with)); /* pairs with take_returned */
+        /* pairs with take_returned */
+    } while (FAILPOINT(HEAP_RETURN_AGAIN) || !atomic_cas_release(&pool->free_heaps, &seen, with));
 }
 
 bool heap_pool_init(void) {
@@ -139,7 +141,8 @@ static bool has_heap_already(const struct heap *before, const struct heap *heap)
    NULL: none left, or no memory. */
 static struct heap *make_heap_of_thread(void) {
     uint32_t key = atomic_load_relaxed(&exit_key);
-    struct heap *heap = key >= KEY_FIRST ? take_heap(ro.pool) : NULL;
+    bool may_have = key >= KEY_FIRST && !FAILPOINT(HEAPS_USED_UP);
+    struct heap *heap = may_have ? take_heap(ro.pool) : NULL;
     if (heap == NULL) return NULL;
     heap->thread = thread_identity();
     heap->exit_rounds = 0;

@@ -39,7 +39,8 @@ static void leave(struct heap *heap) {
 static bool enter(struct heap *heap) {
     uint32_t announced = VISIT_ANNOUNCED;
     /* pairs with heap_enter_announced and with who visited before */
-    if (!atomic_cas_acq_rel(&heap->visit, &announced, VISIT_GOING_ON)) return false;
+    if (FAILPOINT(VISIT_AGAIN) || !atomic_cas_acq_rel(&heap->visit, &announced, VISIT_GOING_ON))
+        return false;
     if (!CPU_HAS_TOTAL_STORE_ORDER) os_membarrier();
     /* pairs with heap_leave */
     if (atomic_load_acquire(&heap->seqcount) == heap->visit_seen) return true;
@@ -55,7 +56,8 @@ void heap_enter_announced(struct heap *heap) {
         if (seen == VISIT_NONE) return;
         if (seen == VISIT_ANNOUNCED) {
             /* pairs with enter and is_due */
-            if (atomic_cas_acq_rel(&heap->visit, &seen, VISIT_NONE)) return;
+            if (!FAILPOINT(VISIT_END_AGAIN) && atomic_cas_acq_rel(&heap->visit, &seen, VISIT_NONE))
+                return;
         } else if (!is_recovered || seen == VISIT_LEFT) {
             fork_free_heap(heap);
         } else if (seen == VISIT_AWAITED ||

@@ -156,7 +156,8 @@ static bool cache_put(struct huge_entry entry, uint64_t now) {
     if (used > entry.guarded.bytes && (used - entry.guarded.bytes) / HUGE_CACHE_SHARE > most)
         most = (used - entry.guarded.bytes) / HUGE_CACHE_SHARE;
     keeping_observe(&huge->keeping, units_of(used), now);
-    bool fits = huge->entries < HUGE_CACHE_ENTRIES && huge->cached + entry.guarded.bytes <= most;
+    bool fits = huge->entries < HUGE_CACHE_ENTRIES && huge->cached + entry.guarded.bytes <= most &&
+                !FAILPOINT(CACHE_FULL);
     if (!fits) keeping_gave(&huge->keeping, units_of(entry.guarded.bytes), now);
     if (fits) {
         huge->cache[huge->entries++] = entry;
@@ -544,7 +545,8 @@ static bool resize_in_place(struct segment *segment, size_t bytes) {
     struct guarded old = guarded_of(segment), new = old;
     uint32_t index = segment_index(segment), run = run_length(bytes);
     bool longer = run > old.run;
-    if (longer && !region_extend(index, old.run, run - old.run)) return false;
+    if (longer && (FAILPOINT(RUN_HEMMED_IN) || !region_extend(index, old.run, run - old.run)))
+        return false;
     if (!guard_resize(segment_start(segment), &new, bytes, run)) {
         if (longer) region_give(index + old.run, run - old.run);
         return false;

@@ -282,7 +282,7 @@ bool page_mark_full(struct page *page) {
     uint64_t none = 0;
     if (atomic_load_relaxed(&page->pending) == PENDING_FULL) return true;
     /* pairs with the fetch_or of remote_free */
-    return atomic_cas_release(&page->pending, &none, PENDING_FULL);
+    return !FAILPOINT(FULL_MARK_AGAIN) && atomic_cas_release(&page->pending, &none, PENDING_FULL);
 }
 
 /* Takes the claims of a page in that nobody else frees into but remotely. Returns the end of

@@ -82,7 +82,8 @@ void quarantine_put(struct heap *heap, uintptr_t block, size_t size) {
     }
     struct quarantine *quarantine = &heap->quarantine;
     while (quarantine->count >= ro.options.quarantine ||
-           quarantine->bytes + size > ro.options.quarantine_bytes)
+           quarantine->bytes + size > ro.options.quarantine_bytes ||
+           (quarantine->count != 0 && FAILPOINT(QUARANTINE_FULL)))
         draw_one(heap);
     quarantine->blocks[quarantine->count++] = block;
     quarantine->bytes += size;

@@ -78,7 +78,7 @@ static bool add_segment(uint32_t number) {
     struct segment *segment = segment_at(index);
     segment->place = first_place(number);
     segment->means = (uint8_t)guard_place(segment_start(segment));
-    if (segment->means == GUARD_NONE) {
+    if (segment->means == GUARD_NONE || FAILPOINT(SAMPLE_SEGMENT_REFUSED)) {
         region_owe(index, 1);
         return refuse_segment(number);
     }
@@ -130,14 +130,16 @@ static uint32_t choose_place(bool whole) {
 
 static uint32_t take_place(bool whole, uint64_t *before) {
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        uint32_t place = choose_place(whole);
+        uint32_t place = FAILPOINT(SAMPLES_FULL) ? UINT32_MAX : choose_place(whole);
         if (place == UINT32_MAX) return place;
         uint64_t *word = &ro.samples->words[place];
         uint64_t seen = atomic_load_relaxed(word);
         if (state_of(seen) != SAMPLE_NEVER && state_of(seen) != SAMPLE_FREED) continue;
         *before = seen;
         /* pairs with the store of sample_close */
-        if (atomic_cas_acq_rel(word, &seen, word_of(SAMPLE_TAKEN, next_number()))) return place;
+        if (!FAILPOINT(SAMPLE_PLACE_AGAIN) &&
+            atomic_cas_acq_rel(word, &seen, word_of(SAMPLE_TAKEN, next_number())))
+            return place;
     }
     return UINT32_MAX;
 }

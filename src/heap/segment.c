@@ -153,7 +153,7 @@ struct segment *segment_create(uint64_t owner_word, bool sparing, struct random 
     segment->free_pages = segment->untouched = segment_page_slots(kind);
     segment->usable = segment->guarded = segment->classes = 0;
     segment->means = GUARD_NONE;
-    if (!make_more_usable(segment, kind, sparing, random)) {
+    if (FAILPOINT(SHORT_OF_MEMORY) || !make_more_usable(segment, kind, sparing, random)) {
         region_give(index, 1);
         return NULL;
     }

@@ -79,7 +79,8 @@ static bool add_segment(struct zero_size_state *zero, uint32_t seen, unsigned al
     locks_acquire(LOCK_ZERO_SIZE);
     uint32_t count = atomic_load_relaxed(&zero->count), index;
     bool ok = count != seen;
-    if (!ok && count < ZERO_SIZE_SEGMENTS_MAX && region_take(1, align, &index)) {
+    bool has_room = count < ZERO_SIZE_SEGMENTS_MAX && !FAILPOINT(ZERO_SIZE_FULL);
+    if (!ok && has_room && region_take(1, align, &index)) {
         segment_at(index)->place = count; /* where it stands in the table, for zero_size_free */
         segment_at(index)->alignment = (uint8_t)alignment;
         /* pairs with the load of free */

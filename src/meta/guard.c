@@ -18,7 +18,10 @@ static uintptr_t end_of(uintptr_t start, const struct guarded *guarded) {
 }
 
 bool guard_take_split(void) {
-    if (atomic_add_relaxed(&ro.region->splits, 1) < ro.mappings_max / SPLIT_SHARE) return true;
+    bool is_one_too_many = FAILPOINT(MAPPINGS_USED_UP);
+    if (atomic_add_relaxed(&ro.region->splits, 1) < ro.mappings_max / SPLIT_SHARE &&
+        !is_one_too_many)
+        return true;
     guard_give_split();
     return false;
 }
@@ -52,7 +55,9 @@ static bool install_in(uintptr_t start, size_t size) {
     return works;
 }
 
-static bool install(uintptr_t page) { return install_in(page, ro.os_page); }
+static bool install(uintptr_t page) {
+    return !FAILPOINT(MARKER_REFUSED) && install_in(page, ro.os_page);
+}
 
 /* In the OS page behind what is usable, and in the last of the run, unless one is there. */
 static bool install_markers(uintptr_t start, const struct guarded *guarded, bool has_last) {

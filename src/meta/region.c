@@ -280,7 +280,7 @@ MOAT_INLINE bool map_window(struct region *region, uint32_t first, uint32_t leng
 }
 
 static bool add_window(struct region *region, uint32_t first, uint32_t length) {
-    if (!map_window(region, first, length)) return false;
+    if (FAILPOINT(WINDOW_BLOCKED) || !map_window(region, first, length)) return false;
     if (publish_extent(region, first + length)) return true;
     unmap_window(first, length);
     return false;
@@ -416,8 +416,9 @@ bool region_take(uint32_t count, uint32_t align, uint32_t *index) {
     locks_acquire(LOCK_REGION);
     region->lock_count++;
     if (MOAT_UNLIKELY(atomic_load_relaxed(&region->news) != 0)) hear(region);
-    uint32_t found = find_run(region, count, align);
-    if (found == UINT32_MAX) found = grow(region, count, align);
+    bool is_full = FAILPOINT(REGION_FULL);
+    uint32_t found = is_full ? UINT32_MAX : find_run(region, count, align);
+    if (found == UINT32_MAX && !is_full) found = grow(region, count, align);
     if (found != UINT32_MAX) {
         take_segments(region, found, count);
         *index = found;

@@ -17,7 +17,7 @@ bool table_extend(struct table *table, size_t bytes) {
     void *end = (void *)(table->start + table->mapped);
     /* pairs with table_recover, in a forked child */
     atomic_store_release(&table->wanted, wanted);
-    if (!os_map(end, wanted - table->mapped)) return false;
+    if (FAILPOINT(TABLE_BLOCKED) || !os_map(end, wanted - table->mapped)) return false;
     if (ro.options.dump == DUMP_NONE) os_leave_out_of_dumps(end, wanted - table->mapped);
     table->mapped = wanted;
     return true;

@@ -49,8 +49,8 @@ MOAT_INLINE void lock_acquire(struct lock *lock) {
 }
 
 MOAT_INLINE bool lock_try(struct lock *lock) {
-    uint32_t expected = 0;
-    if (!atomic_cas_acquire(&lock->word, &expected, 1)) return false; /* pairs with lock_release */
+    uint32_t expected = 0; /* the exchange pairs with lock_release */
+    if (FAILPOINT(LOCK_HELD) || !atomic_cas_acquire(&lock->word, &expected, 1)) return false;
     lock_note_holder(lock, thread_identity());
     return true;
 }

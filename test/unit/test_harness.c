@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "meta/ro.h"
 #include "base/thread.h"
+#include "os/lock.h"
 
 #include "suite.h"
 #include <pthread.h>
@@ -113,6 +114,32 @@ START_TEST(chance_failures_depend_on_the_seed_alone) {
     for (unsigned i = 0; i < 4; i++) failures += (unsigned)__builtin_popcountll(first[i]);
     ck_assert_uint_gt(failures, 60);
     ck_assert_uint_lt(failures, 140);
+}
+END_TEST
+
+/* The third passing, and each second one after it. */
+START_TEST(failpoints_fail_at_the_passings_they_are_told) {
+    struct lock lock = {0};
+    harness_fail_at(FAIL_LOCK_HELD, 3, 2);
+    for (unsigned passing = 1; passing <= 7; passing++) {
+        bool taken = lock_try(&lock);
+        ck_assert_int_eq(taken, passing != 3 && passing != 5 && passing != 7);
+        if (taken) lock_release(&lock);
+    }
+    ck_assert_uint_eq(harness_nudges(), 3);
+    ck_assert_uint_eq(harness_failures(), 0); /* it takes nothing from anybody */
+    harness_fail_none();
+    ck_assert(lock_try(&lock));
+    ck_assert_str_eq(harness_failpoint_name(FAIL_LOCK_HELD), "lock-held");
+}
+END_TEST
+
+START_TEST(a_failpoint_that_takes_something_is_a_failure) {
+    harness_fail_at(FAIL_REGION_FULL, 1, 0);
+    ck_assert(FAILPOINT(REGION_FULL));
+    ck_assert(!FAILPOINT(REGION_FULL));
+    ck_assert_uint_eq(harness_failures(), 1);
+    ck_assert_uint_eq(harness_nudges(), 0);
 }
 END_TEST
 
@@ -542,6 +569,8 @@ static void add_fault_and_range_tests(TCase *group) {
     tcase_add_test(group, budget_bounds_all_failures);
     tcase_add_test(group, chance_failures_depend_on_the_seed_alone);
     tcase_add_test(group, commit_limit_refuses_what_would_pass_it);
+    tcase_add_test(group, failpoints_fail_at_the_passings_they_are_told);
+    tcase_add_test(group, a_failpoint_that_takes_something_is_a_failure);
     tcase_add_test(group, each_call_moves_a_range_to_its_state);
     tcase_add_test(group, a_marker_stays_until_it_is_removed_or_the_range_replaced);
     tcase_add_test(group, a_range_is_in_a_state_only_when_all_of_it_is);
