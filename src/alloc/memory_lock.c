@@ -52,6 +52,8 @@ void memory_unlocked(void) {
     set_locked(false);
 }
 
+void memory_limited(void) { guard_ask_for_limits(); }
+
 void memory_lock_changed(bool resident, bool later) {
     atomic_store_relaxed(&ro.region->memory_is_locked, later);
     if (resident) make_all_resident();

@@ -1,5 +1,5 @@
 /*
- * memory_lock: what mlockall() means for the heap.
+ * memory_lock: what mlockall(), and limits on memory, mean for the heap.
  *
  * The kernel makes locked memory resident mapping by mapping, and stops at a guard marker: blocks
  * behind one would not be. And it refuses to install markers in locked memory, and counts whatever
@@ -19,5 +19,7 @@ void memory_lock_begins(void);
 void memory_lock_changed(bool resident, bool later);
 /* Nothing is locked, now or later. */
 void memory_unlocked(void);
+/* The program has set a limit on its data or its address space. */
+void memory_limited(void);
 
 #endif

@@ -495,7 +495,10 @@ void *strict_resize(void *block, size_t new_size) {
     if (!find(&target, (uintptr_t)block, VERB_RESIZE)) return NULL;
     uintptr_t wrong = check_canaries(&target);
     bool is_right = wrong == 0 && target.request.family == FAMILY_MALLOC;
-    if (MOAT_UNLIKELY(!is_right) && !find_again(&target)) return NULL;
+    if (MOAT_UNLIKELY(!is_right)) {
+        if (!find_again(&target)) return NULL;
+        wrong = check_canaries(&target);
+    }
     if (target.request.family != FAMILY_MALLOC)
         diagnose_family(PHRASE_REALLOC_WRONG_FAMILY, target.address, target.request.family,
                         FAMILY_MALLOC);

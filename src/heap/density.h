@@ -4,7 +4,8 @@
  *
  * A word that is not zero was written. A zero may be the program's, or the kernel's for memory that
  * nobody touched: so samples are marked when a run is handed out again, and the next look finds out
- * which marks are left. To read and to write there is right: whoever gets the run may do so too.
+ * which marks are left. Not at its beginning: a guard there, while it waited, has taken what was in
+ * its first OS page. To read and to write there is right: whoever gets the run may do so too.
  */
 #ifndef MOAT_DENSITY_H
 #define MOAT_DENSITY_H
@@ -32,7 +33,7 @@ MOAT_INLINE uint64_t *density_sample(uintptr_t place) {
 
 /* Marks the samples of the first `bytes` of a run: 0, or DENSITY_LEAST at least. */
 MOAT_INLINE void density_mark(uintptr_t start, size_t bytes) {
-    for (uintptr_t at = start; at < start + bytes; at += density_step(bytes))
+    for (uintptr_t at = start + density_step(bytes); at < start + bytes; at += density_step(bytes))
         atomic_store_relaxed(density_sample(at), DENSITY_MARK);
 }
 
@@ -42,7 +43,7 @@ MOAT_INLINE bool density_is_high(uintptr_t start, size_t bytes, size_t marked) {
     size_t step = density_step(marked != 0 ? marked : bytes);
     unsigned places = 0, written = 0;
     if (marked != 0 && marked < bytes) bytes = marked;
-    for (uintptr_t at = start; at < start + bytes; at += step, places++) {
+    for (uintptr_t at = start + step; at < start + bytes; at += step, places++) {
         uint64_t word = atomic_load_relaxed(density_sample(at));
         written += word != DENSITY_MARK && (word != 0 || marked != 0);
     }

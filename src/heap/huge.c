@@ -318,6 +318,7 @@ MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero, uint64
     if (!zero && may_go_back) look_at_use(&cached, bytes, now);
     bool grows = bytes >= cached.guarded.bytes + HUGE_PAGE;
     if (!fit_cached(&cached, bytes)) return NULL;
+    if (bytes < cached.watched) cached.watched = 0;
     if (grows && may_go_back && wants_huge_pages(bytes, zero, now))
         ask_for_huge_pages(cached.index, &cached.guarded);
     return make_live(cached.index, cached.guarded, cached.watched);
@@ -553,6 +554,7 @@ static bool resize_in_place(struct segment *segment, size_t bytes) {
     }
     count_bytes(bytes, old.bytes);
     set_guarded(segment, new);
+    if (bytes < segment->watched) segment->watched = 0; /* marks went with what they were in */
     give_surplus(index, old.run, run);
     return true;
 }

@@ -120,28 +120,36 @@ bool guard_hide(uintptr_t start, size_t size, uint8_t *means) {
 
 /* --- Runs ------------------------------------------------------------------------------------ */
 
-MOAT_COLD static bool see_limit(void) {
-    atomic_store_unseen(&ro.region->limits_seen, true);
-    return true;
-}
-
-MOAT_INLINE bool is_set(size_t (*limit)(void)) {
-    if (MOAT_UNLIKELY(atomic_load_unseen(&ro.region->limits_let_be))) return false;
-    return MOAT_UNLIKELY(limit() != SIZE_MAX) && see_limit();
+/* What is kept of a limit, or what the kernel says of it. */
+MOAT_INLINE bool is_set(bool *kept, size_t (*limit)(void)) {
+    if (MOAT_UNLIKELY(atomic_load_unseen(&ro.region->limits_kept))) return atomic_load_unseen(kept);
+    return limit() != SIZE_MAX;
 }
 
 bool guard_charge_matters(void) {
-    return ro.overcommit == OVERCOMMIT_NEVER || is_set(os_data_limit);
+    return ro.overcommit == OVERCOMMIT_NEVER || is_set(&ro.region->data_limited, os_data_limit);
 }
 
-bool guard_space_is_limited(void) { return is_set(os_address_space_limit); }
+bool guard_space_is_limited(void) {
+    return is_set(&ro.region->space_limited, os_address_space_limit);
+}
+
+void guard_keep_limits(void) {
+    struct region *region = ro.region;
+    if (atomic_load_unseen(&region->limits_kept)) return;
+    atomic_store_unseen(&region->data_limited, os_data_limit() != SIZE_MAX);
+    atomic_store_unseen(&region->space_limited, os_address_space_limit() != SIZE_MAX);
+    atomic_store_unseen(&region->limits_kept, true);
+}
+
+void guard_ask_for_limits(void) { atomic_store_unseen(&ro.region->limits_kept, false); }
 
 /* Linux 6.13 */
 #define KERNEL_OF_MARKERS 0x060d00u
 
 bool guard_splits_matter(void) {
     return os_facts.kernel < KERNEL_OF_MARKERS || ro.options.guards != GUARDS_AUTO ||
-           ro.options.dump == DUMP_HEAP || ro.overcommit == OVERCOMMIT_NEVER;
+           ro.options.dump == DUMP_HEAP || os_facts.no_advice || ro.overcommit == OVERCOMMIT_NEVER;
 }
 
 bool guard_may_open_parts(void) {
@@ -160,12 +168,9 @@ bool guard_open(uintptr_t start, size_t from, struct guarded *guarded) {
     size_t rest = ((size_t)guarded->run << SEGMENT_SHIFT) - from;
     bool off = ro.options.guards == GUARDS_OFF;
     bool exact = has_long_tail(guarded) && guard_charge_matters();
-    if ((off || may_use_markers()) && !exact) {
-        if (os_commit(first, rest)) {
-            guard_tail(start, guarded, !off, false);
-            return true;
-        }
-        region_ask_for_limits(true);
+    if ((off || may_use_markers()) && !exact && os_commit(first, rest)) {
+        guard_tail(start, guarded, !off, false);
+        return true;
     }
     if (guard_take_split()) {
         guarded->means = GUARD_SPLIT;

@@ -98,6 +98,11 @@ bool guard_splits_matter(void);
 bool guard_charge_matters(void);
 /* Whether address space is limited. */
 bool guard_space_is_limited(void);
+/* Limits are asked for when they matter, since a program may set them late. But children shut
+   themselves into sandboxes that kill on the question (those of sshd before a login): in a child of
+   fork what it is told once holds, until it sets a limit itself. */
+void guard_keep_limits(void);
+void guard_ask_for_limits(void);
 
 /* Whether part of a run is opened where that is enough for now: it is charged less, and costs two
    mappings. Not where the whole would cost none and those run short before the charge does, as with

@@ -304,11 +304,6 @@ static uint32_t window_step(const struct region *region, uint32_t first, uint32_
     return step < rest ? step : rest;
 }
 
-void region_ask_for_limits(bool again) {
-    struct region *region = ro.region;
-    atomic_store_unseen(&region->limits_let_be, !again && !region->limits_seen);
-}
-
 /* Adds a window, and returns the free run of `count` segments that there is at the end then;
    UINT32_MAX: none could be had. */
 static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
@@ -328,9 +323,7 @@ static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
         bar_segments(region, old, first + guard);
         uint32_t length = map_some(region, first, window_step(region, first, least), least);
         region->window_refused = length == 0;
-        if (length == 0) {
-            region_ask_for_limits(true);
-        } else {
+        if (length != 0) {
             take_segments(region, old, first - old + guard);
             atomic_store_relaxed(&region->tables_blocked, false);
             return start;

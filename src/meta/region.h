@@ -55,11 +55,12 @@ struct region {
     bool tables_blocked;    /* it was so at the last attempt */
     bool memory_is_locked;  /* what will be mapped is locked in memory: mlockall(MCL_FUTURE) */
     bool memory_was_locked; /* atomic, written under the lock: what was mapped may be */
-    bool limits_seen;       /* on data or address space, when the kernel was asked */
-    bool limits_let_be;     /* it is not asked: see region_ask_for_limits */
-    size_t committed;       /* bytes of segments that may be touched; atomic, relaxed */
-    size_t lock_count;      /* times the lock was taken, under it */
-    bool window_refused;    /* the last window could not be had */
+    /* atomic: what the kernel last said of limits, and that it is not asked: see
+       guard_keep_limits */
+    bool data_limited, space_limited, limits_kept;
+    size_t committed;    /* bytes of segments that may be touched; atomic, relaxed */
+    size_t lock_count;   /* times the lock was taken, under it */
+    bool window_refused; /* the last window could not be had */
     /* what the region went around when it grew last: nobody's, whatever `taken` says in a child */
     uint32_t around_from, around_to;
     uint32_t news; /* atomic: REGION_GIVEN, REGION_OWED; for whoever has the lock next */
@@ -134,11 +135,6 @@ bool region_take_back(uint32_t index);
 /* Gives new mappings inside the region the advice of the others, or the kernel could not merge
    them. */
 void region_advise(uintptr_t start, size_t size);
-/* Limits are asked for when they matter, since a program may set them late. But a child of fork
-   asks no more if its parent has met none, until memory is refused: children shut themselves into
-   sandboxes that kill on the question (those of sshd before a login). `again`: it was refused; else
-   a child begins. */
-void region_ask_for_limits(bool again);
 /* Anything of the region → inaccessible, contents gone, charge given back. */
 bool region_decommit(uintptr_t start, size_t size);
 

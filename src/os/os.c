@@ -254,6 +254,10 @@ bool os_guard_remove(void *start, size_t size) {
     return true;
 }
 
+int os_limit(int process, int resource, const void *wanted, void *before) {
+    return (int)-kernel_call(SYS_prlimit64, process, resource, (long)wanted, (long)before, 0, 0);
+}
+
 int os_lock_all(int flags) { return (int)-KERNEL(SYS_mlockall, flags, 0, 0); }
 
 int os_unlock_all(void) { return (int)-KERNEL(SYS_munlockall, 0, 0, 0); }

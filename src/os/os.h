@@ -96,6 +96,8 @@ bool os_purge(void *start, size_t size);
    must be verified by the caller. */
 bool os_guard_install(void *start, size_t size);
 bool os_guard_remove(void *start, size_t size);
+/* prlimit(): 0, or the error's number. */
+int os_limit(int process, int resource, const void *wanted, void *before);
 /* mlockall() and munlockall(): 0, or the error's number. */
 int os_lock_all(int flags);
 int os_unlock_all(void);

@@ -192,7 +192,7 @@ static void settle_counts(const struct walk *walk) {
         atomic_store_relaxed(&region->splits, walk->splits);
     if (region->memory_is_locked || region->memory_was_locked) /* a child's is not */
         region->memory_is_locked = region->memory_was_locked = false;
-    region_ask_for_limits(false);
+    guard_keep_limits();
 }
 
 /* Everything that is not in the hands of a survivor. */

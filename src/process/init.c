@@ -131,10 +131,10 @@ MOAT_COLD static bool build(struct random *random) {
     ro.os.no_advice = !ro.options.madvise_used;
     ro.os.no_files = !ro.options.files_used;
     ro.os_page = ro.os.page_size;
-    ro.overcommit = os_overcommit_mode();
-    ro.mappings_max = guard_splits_matter() ? os_mappings_max() : OS_MAPPINGS_DEFAULT;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         __builtin_memset(&layout, 0, sizeof layout);
+        ro.overcommit = os_overcommit_mode(); /* taken down with the rest after a failure */
+        ro.mappings_max = guard_splits_matter() ? os_mappings_max() : OS_MAPPINGS_DEFAULT;
         places_learn(&layout.places, ro.options.region_limit);
         if (ro_is_strict())
             places_bound_span(&layout.places, SEGMENT_SIZE / REQUEST_TABLE_BYTES_PER_SEGMENT);

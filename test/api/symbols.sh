@@ -30,12 +30,12 @@ for name in malloc calloc realloc reallocarray free posix_memalign aligned_alloc
 done
 operators=$(grep -c '^_Z\(nw\|na\|dl\|da\)' "$work/exported")
 [ "$operators" -eq 20 ] || fail "$operators of 20 operators new and delete exported"
-others=$(grep -v -e '^_Z\(nw\|na\|dl\|da\)' -e '^moat_' -e alloc -e free -e memalign -e mallinfo -e mallopt -e lockall -e __glibc_morecore \
+others=$(grep -v -e '^_Z\(nw\|na\|dl\|da\)' -e '^moat_' -e alloc -e free -e memalign -e mallinfo -e mallopt -e lockall -e rlimit -e __glibc_morecore \
     "$work/exported" || true)
 [ "${others:-dlopen}" = dlopen ] || fail "libmoat.so also exports" $others
 
 # 3. No hidden name of moat.o can clash with a program's: none is global.
-others=$(grep -v -e '^_Z\(nw\|na\|dl\|da\)' -e '^moat_' -e alloc -e free -e memalign -e mallinfo -e mallopt -e lockall -e __glibc_morecore \
+others=$(grep -v -e '^_Z\(nw\|na\|dl\|da\)' -e '^moat_' -e alloc -e free -e memalign -e mallinfo -e mallopt -e lockall -e rlimit -e __glibc_morecore \
     "$work/moat" || true)
 [ -z "$others" ] || fail "moat.o also defines" $others
 
@@ -46,6 +46,8 @@ cat > "$work/program.c" <<'END'
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <ulimit.h>
 #include <unistd.h>
 extern void *__libc_memalign(size_t, size_t), __libc_free(void *);
 static void *run(void *unused) { free(strdup("x")); return unused; }
@@ -56,6 +58,8 @@ int main(void) {
     __libc_free(__libc_memalign(64, 64));
     free(reallocarray(NULL, 2, 2));
     if (fork() == 0) _exit(malloc(10) == NULL);
+    struct rlimit limit;
+    if (ulimit(UL_SETFSIZE, 1000000L) == -1 || getrlimit(RLIMIT_AS, &limit) != 0 || setrlimit(RLIMIT_AS, &limit) != 0) return 1;
     malloc_stats();
     return malloc_info(0, stdout) || mallopt(M_ARENA_MAX, 1) != 1 || malloc_trim(0) < 0;
 }

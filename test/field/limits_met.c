@@ -329,6 +329,17 @@ static void all_in_dumps(void) { look_at_dumps(true, true); }
 static void tables_in_dumps(void) { look_at_dumps(false, true); }
 static void nothing_in_dumps(void) { look_at_dumps(false, false); }
 
+/* The rest of the program is a child of fork, which exits as it does. */
+static void go_on_in_child(void) {
+    int status = 0;
+    free(launder(malloc(100)));
+    pid_t child = fork();
+    REQUIRE(child >= 0, "no child");
+    if (child == 0) return;
+    REQUIRE(waitpid(child, &status, 0) == child, "the child's end");
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
 int main(int count, char **arguments) {
     const char *what = count > 1 ? arguments[1] : "";
     const struct {
@@ -349,6 +360,7 @@ int main(int count, char **arguments) {
         {"dump-tables", tables_in_dumps},
         {"dump-none", nothing_in_dumps},
     };
+    if (count > 2 && strcmp(arguments[2], "child") == 0) go_on_in_child();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (strcmp(what, cases[i].name) == 0) {
             cases[i].run();

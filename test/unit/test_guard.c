@@ -294,27 +294,26 @@ START_TEST(under_a_data_limit_only_what_is_used_is_charged) {
 }
 END_TEST
 
-/* A child whose parent has met no limit may be shut in where nobody may ask. */
-START_TEST(a_child_asks_for_limits_when_memory_is_refused) {
-    struct guarded guarded = {MIB, 1, GUARD_NONE, false};
-    struct rlimit limit = {16 * GIB, 16 * GIB};
-    uint32_t index = 0;
+/* It may be shut in where nobody may ask. */
+START_TEST(a_child_asks_for_limits_once_until_it_sets_one) {
+    struct rlimit limit = {16 * GIB, RLIM_INFINITY};
     if (CORE_SANITIZED) {
         printf("skipped: a sanitizer's shadow does not fit a limit on data\n");
         return;
     }
     start_in_world(0);
     ck_assert(!guard_charge_matters());
-    region_ask_for_limits(false);
+    guard_keep_limits();
     ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
     ck_assert(!guard_charge_matters());
-    ck_assert(region_take(1, 1, &index));
-    harness_fail_from(OS_COMMIT, 1);
-    ck_assert(!guard_open(segment_address(index), 0, &guarded));
-    harness_fail_none();
+    guard_ask_for_limits();
     ck_assert(guard_charge_matters());
-    region_ask_for_limits(false); /* what has been met is asked for in children too */
+    ck_assert(!guard_space_is_limited());
+    guard_keep_limits(); /* what holds then is kept */
+    limit.rlim_cur = RLIM_INFINITY;
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
     ck_assert(guard_charge_matters());
+    ck_assert(!guard_space_is_limited());
 }
 END_TEST
 
@@ -417,7 +416,7 @@ int main(void) {
     tcase_add_loop_test(group, what_cannot_be_covered_is_left_alone, 0,
                         sizeof worlds / sizeof *worlds);
     tcase_add_test(group, under_a_data_limit_only_what_is_used_is_charged);
-    tcase_add_test(group, a_child_asks_for_limits_when_memory_is_refused);
+    tcase_add_test(group, a_child_asks_for_limits_once_until_it_sets_one);
     tcase_add_test(group, each_call_that_fails_leaves_a_run_as_it_was_or_as_it_should_be);
     tcase_add_test(group, a_marker_that_is_not_proved_is_none);
     tcase_add_test(group, a_kernel_that_refuses_markers_is_asked_once);
