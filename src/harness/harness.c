@@ -449,6 +449,7 @@ static const struct {
 const char *harness_failpoint_name(enum failpoint point) { return failpoints[point].name; }
 
 void harness_fail_at(enum failpoint point, uint64_t n, uint64_t every) {
+    if (!failpoints[point].takes && every == 1) every = 2;
     state_acquire();
     state.points[point] = (struct point_plan){state.passings[point] + n, every};
     state_release();

@@ -36,7 +36,8 @@ void harness_fail_sometimes(enum os_call kind, unsigned permille);
 void harness_fail_budget(uint64_t failures);
 void harness_fail_none(void);
 /* At the n-th passing of a failpoint from now on (base/seam.h), and at each `every`-th after that
-   (0: at none), it goes wrong there. Counts as a failure where the failpoint takes something from
+   (0: at none), it goes wrong there; a nudge at every second one at most, since a loop that tries
+   again is one without end else. Counts as a failure where the failpoint takes something from
    the program, else as a nudge. */
 void harness_fail_at(enum failpoint point, uint64_t n, uint64_t every);
 const char *harness_failpoint_name(enum failpoint point);

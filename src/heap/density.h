@@ -31,7 +31,7 @@ MOAT_INLINE uint64_t *density_sample(uintptr_t place) {
                         (place / (DENSITY_LEAST / DENSITY_SAMPLES) * 264 & (ro.os_page - 1)));
 }
 
-/* Marks the samples of the first `bytes` of a run: 0, or DENSITY_LEAST at least. */
+/* Marks the samples of the first `bytes` of a run, DENSITY_LEAST at least. */
 MOAT_INLINE void density_mark(uintptr_t start, size_t bytes) {
     for (uintptr_t at = start + density_step(bytes); at < start + bytes; at += density_step(bytes))
         atomic_store_relaxed(density_sample(at), DENSITY_MARK);

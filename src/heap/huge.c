@@ -272,7 +272,7 @@ static void look_at_use(struct huge_entry *entry, size_t bytes, uint64_t now) {
     atomic_store_relaxed(&ro.huge->dense_at, dense ? now : 0);
     /* in huge pages a mark may cost one */
     entry->watched = dense || !entry->guarded.apart ? bytes : 0;
-    density_mark(start, entry->watched);
+    if (entry->watched != 0) density_mark(start, bytes);
 }
 
 /* Whether memory that is new to a run comes in huge pages, in a program that wants again what went
