@@ -42,19 +42,6 @@ static bool try_without(unsigned from, unsigned count) {
     return try(&copy);
 }
 
-/* Halves, quarters, and so on down to single ones; from the end, where less depends on them. */
-static bool drop_operations(void) {
-    bool changed = false;
-    unsigned step = state.input->op_count;
-    for (; step > 0; step = step == 1 ? 0 : (step + 1) / 2)
-        for (unsigned at = state.input->op_count; at > 0;) {
-            unsigned count = smaller_of(step, at);
-            changed |= try_without(at - count, count);
-            at -= count;
-        }
-    return changed;
-}
-
 static bool try_schedule(unsigned from, unsigned count) {
     static struct input copy;
     copy = *state.input;
@@ -64,13 +51,16 @@ static bool try_schedule(unsigned from, unsigned count) {
     return try(&copy);
 }
 
-static bool drop_schedule(void) {
+static unsigned operations(void) { return state.input->op_count; }
+static unsigned schedule_bytes(void) { return state.input->schedule_length; }
+
+/* Halves, quarters, and so on down to single ones; from the end, where less depends on them. */
+static bool drop_parts(unsigned (*length)(void), bool (*try_part)(unsigned from, unsigned count)) {
     bool changed = false;
-    unsigned step = state.input->schedule_length;
-    for (; step > 0; step = step == 1 ? 0 : (step + 1) / 2)
-        for (unsigned at = state.input->schedule_length; at > 0;) {
+    for (unsigned step = length(); step > 0; step = step == 1 ? 0 : (step + 1) / 2)
+        for (unsigned at = length(); at > 0;) {
             unsigned count = smaller_of(step, at);
-            changed |= try_schedule(at - count, count);
+            changed |= try_part(at - count, count);
             at -= count;
         }
     return changed;
@@ -182,8 +172,8 @@ unsigned minimise(struct input *input, bool (*is_it)(void *context, const struct
     state.tries = 0;
     bool changed = true;
     for (unsigned round = 0; changed && round < ROUNDS_MAX; round++) {
-        changed = drop_operations();
-        changed |= drop_schedule();
+        changed = drop_parts(operations, try_without);
+        changed |= drop_parts(schedule_bytes, try_schedule);
         changed |= simplify_header();
         for (unsigned at = 0; at < input->op_count; at++) changed |= simplify_operation(at);
         for (unsigned at = 0; at < input->schedule_length; at++) changed |= SIMPLIFY(schedule[at]);

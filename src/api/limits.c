@@ -11,8 +11,6 @@
 #include "alloc/memory_lock.h"
 #include "api/posix.h"
 
-#define MOAT_WEAK MOAT_PUBLIC __attribute__((weak))
-
 static int change(pid_t process, int resource, const void *wanted, void *before) {
     int error = os_limit(process, resource, wanted, before);
     bool of_memory = resource == RLIMIT_AS || resource == RLIMIT_DATA;

@@ -22,8 +22,6 @@
 #include "alloc/stats.h"
 #include "report/report.h"
 
-#define MOAT_WEAK MOAT_PUBLIC __attribute__((weak))
-
 /* --- Refusal --------------------------------------------------------------------------------- */
 
 /* Each sanitizer with an allocator of its own has a start function of this name; it is there or not

@@ -20,6 +20,7 @@
 
 /* An exported name: everything else in the library is hidden. */
 #define MOAT_PUBLIC __attribute__((visibility("default")))
+#define MOAT_WEAK MOAT_PUBLIC __attribute__((weak))
 
 /* Set errno and return NULL: out of line, so that a fast path ends in one jump. */
 MOAT_COLD void *posix_no_memory(void);

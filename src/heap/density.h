@@ -33,7 +33,8 @@ MOAT_INLINE uint64_t *density_sample(uintptr_t place) {
 
 /* Marks the samples of the first `bytes` of a run, DENSITY_LEAST at least. */
 MOAT_INLINE void density_mark(uintptr_t start, size_t bytes) {
-    for (uintptr_t at = start + density_step(bytes); at < start + bytes; at += density_step(bytes))
+    size_t step = density_step(bytes);
+    for (uintptr_t at = start + step; at < start + bytes; at += step)
         atomic_store_relaxed(density_sample(at), DENSITY_MARK);
 }
 
