@@ -387,25 +387,29 @@ static bool free_sample(const struct target *target, const struct freeing *how) 
 static bool free_inside(const struct target *target, const struct freeing *how, bool in_page) {
     uintptr_t outside = thread_enter();
     struct heap *heap = is_heap(outside) ? (struct heap *)outside : NULL;
+    MOAT_CHECK(heap == NULL || heap->thread == thread_identity(),
+               "thread word names another thread's heap", heap);
     bool freed = MOAT_LIKELY(in_page) ? free_in_page(target, how, heap)
                  : is_sample(target)  ? free_sample(target, how)
                                       : free_huge(target, how, heap);
     thread_leave_generic(outside);
+    if (MOAT_LIKELY(freed)) alloc_note_free(heap, in_page ? target->found.segment : NULL);
     return freed;
 }
 
+static bool free_empty(const struct target *target, const struct freeing *how) {
+    if (!check_freeing(target, how)) return true;
+    if (!zero_size_free(target->base)) return false;
+    alloc_note_free(heap_of_thread(), NULL);
+    return true;
+}
+
 static void free_target(const struct target *target, const struct freeing *how) {
-    bool in_page = owner_has_pages(target->found.word), freed;
-    if (MOAT_UNLIKELY(owner_kind(target->found.word) == OWNER_ZERO_SIZE)) {
-        if (!check_freeing(target, how)) return;
-        freed = zero_size_free(target->base);
-    } else {
-        freed = free_inside(target, how, in_page);
-    }
-    if (MOAT_UNLIKELY(!freed))
-        diagnose_not_live(target->address, VERB_FREE);
-    else
-        alloc_note_free(heap_of_thread(), in_page ? target->found.segment : NULL);
+    bool is_empty = owner_kind(target->found.word) == OWNER_ZERO_SIZE;
+    bool freed = MOAT_UNLIKELY(is_empty)
+                     ? free_empty(target, how)
+                     : free_inside(target, how, owner_has_pages(target->found.word));
+    if (MOAT_UNLIKELY(!freed)) diagnose_not_live(target->address, VERB_FREE);
 }
 
 void strict_free(uintptr_t address, const struct freeing *how) {

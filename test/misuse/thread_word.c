@@ -131,6 +131,29 @@ static void other_at_free(size_t number) {
     free_block_wrongly(number == 2 ? large : blocks[number], OF_ANOTHER, word_of_other);
 }
 
+static void free_some(void *unused) {
+    (void)unused;
+    for (unsigned i = 0; i < 10; i++) give(take(SMALL));
+}
+
+/* The strict level keeps what is freed for the thread that the word names, whosever the block is.
+   The first frees of a heap look after it, which is no free's doing. */
+static void other_at_strict_free(size_t number) {
+    uintptr_t new = 0;
+    static const size_t sizes[] = {SMALL, MEDIUM, LARGE};
+    void *own[3];
+    for (unsigned i = 0; i < 3; i++) own[i] = take(sizes[i]);
+    worker_start(&one);
+    worker_do(&one, take_in_other_thread, NULL);
+    worker_do(&one, free_some, NULL);
+    worker_do(&one, tell_word, NULL);
+    *find_word(&new) = word_of_other;
+    free_block_wrongly(number < 3 ? own[number] : blocks[number - 3], OF_ANOTHER, word_of_other);
+}
+
+#define CASE_STRICT(kind, path, play, size)                                                        \
+    CASE_OPTIONS(kind, path, AT_ONCE, play, size, "level=strict")
+
 const struct misuse_case thread_word_cases[] = {
     CASE("corrupt-metadata", "thread-word.new-again.48", AT_ONCE, new_again, SMALL),
     CASE("corrupt-metadata", "thread-word.new-again.large", AT_ONCE, new_again, LARGE),
@@ -142,5 +165,11 @@ const struct misuse_case thread_word_cases[] = {
     CASE("corrupt-metadata", "thread-word.ended-free.48", AT_ONCE, ended_at_free, 0),
     CASE("corrupt-metadata", "thread-word.ended-free.medium", AT_ONCE, ended_at_free, 1),
     CASE("corrupt-metadata", "thread-word.another-free.large", AT_ONCE, other_at_free, 2),
+    CASE_STRICT("corrupt-metadata", "thread-word.strict-own.48", other_at_strict_free, 0),
+    CASE_STRICT("corrupt-metadata", "thread-word.strict-own.medium", other_at_strict_free, 1),
+    CASE_STRICT("corrupt-metadata", "thread-word.strict-own.large", other_at_strict_free, 2),
+    CASE_STRICT("corrupt-metadata", "thread-word.strict-other.48", other_at_strict_free, 3),
+    CASE_STRICT("corrupt-metadata", "thread-word.strict-other.medium", other_at_strict_free, 4),
+    CASE_STRICT("corrupt-metadata", "thread-word.strict-other.large", other_at_strict_free, 5),
     CASES_END,
 };
