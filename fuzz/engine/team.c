@@ -33,6 +33,7 @@ struct member {
     unsigned size;                  /* of that word, bytes */
     uint64_t waits_while;           /* the word has that value */
     bool only_looks;                /* it waits because of LOOKS_MAX */
+    const volatile void *sleeps_at; /* it waits until who sleeps at the word is woken */
     unsigned looks;                 /* times in a row at this word from there */
     uint32_t points;                /* that it came to */
     uint64_t began; /* step at which the operation in hand began; 0: there is none */
@@ -118,6 +119,7 @@ static void wake_waiters(void) {
     for (unsigned rest = team.waiting & ~(1u << team.self); rest != 0; rest &= rest - 1) {
         unsigned thread = (unsigned)__builtin_ctz(rest);
         const struct member *member = &team.members[thread];
+        if (member->sleeps_at != NULL) continue;
         if (views_native(member->pending.word, member->size) != member->waits_while)
             make_ready(thread);
     }
@@ -129,10 +131,18 @@ static void wake_who_only_looks(void) {
         if ((team.waiting >> i & 1) != 0 && team.members[i].only_looks) make_ready(i);
 }
 
+static bool is_asleep(void) {
+    bool any = false;
+    for (unsigned i = 0; i < team.threads; i++)
+        any |= (team.waiting >> i & 1) != 0 && team.members[i].sleeps_at != NULL;
+    return any;
+}
+
 /* The thread that runs cannot go on. */
 static void stop_for_others(void) {
     wake_waiters();
     if (team.ready == 0) wake_who_only_looks();
+    if (team.ready == 0 && is_asleep()) run_fail(team.run, "a thread sleeps that nobody wakes");
     if (team.ready == 0) run_fail(team.run, "every thread waits for another");
     switch_to(team.plan->yield(team.plan->context, team.self, team.ready));
 }
@@ -168,6 +178,25 @@ static void pause_between(void) {
 static void on_wait(void) {
     if (!team.at_once) return;
     wait_for_word(&team.members[team.self], false);
+}
+
+/* The word was looked at just now: nobody has come between. */
+static void on_sleep(const volatile void *word) {
+    struct member *member = &team.members[team.self];
+    if (!team.at_once) return;
+    member->sleeps_at = word;
+    team.ready &= ~(1u << team.self);
+    team.waiting |= 1u << team.self;
+    stop_for_others();
+}
+
+static void on_wake(const volatile void *word, unsigned count) {
+    for (unsigned i = 0; i < team.threads && team.at_once && count > 0; i++) {
+        if ((team.waiting >> i & 1) == 0 || team.members[i].sleeps_at != word) continue;
+        team.members[i].sleeps_at = NULL;
+        make_ready(i);
+        count--;
+    }
 }
 
 /* A loop that looks at one word until it changes. */
@@ -213,7 +242,8 @@ static void on_barrier(void) {
     if (team.at_once) views_barrier();
 }
 
-static const struct harness_scheduler seams = {on_step, on_loaded, on_tried, on_wait, on_barrier};
+static const struct harness_scheduler seams = {on_step,  on_loaded, on_tried,  on_wait,
+                                               on_sleep, on_wake,   on_barrier};
 
 static unsigned choose_value(unsigned count) { return team.plan->value(team.plan->context, count); }
 

@@ -481,10 +481,9 @@ static bool branch_is_out(const struct branch_site *site) {
     return harness_on_branch != NULL && harness_on_branch(site);
 }
 
-/* Asked by who is about to wait for another thread. */
-bool harness_threads_are_virtual(void) {
+bool harness_sleeps(const uint32_t *word) {
     if (scheduler != NULL) {
-        scheduler->wait();
+        scheduler->sleep(word);
         return true;
     }
     return __atomic_load_n(&atomic_hook, __ATOMIC_RELAXED) != NULL;
@@ -590,7 +589,7 @@ void harness_set_peek(harness_peek *peek) { played_peek = peek; }
 
 /* A system call is a scheduling point too. A thread that yields waits for another. True: that was
    all. */
-static bool answer_by_scheduler(long number, long *result) {
+static bool answer_by_scheduler(long number, const long *arguments, long *result) {
     *result = 0;
     if (number == SYS_sched_yield) {
         scheduler->wait();
@@ -598,6 +597,8 @@ static bool answer_by_scheduler(long number, long *result) {
     }
     scheduler->step(NULL, NULL, 0);
     if (number == SYS_membarrier) scheduler->barrier();
+    if (number == SYS_futex)
+        scheduler->wake((const volatile void *)arguments[0], (unsigned)arguments[2]);
     return number == SYS_futex || number == SYS_membarrier;
 }
 
@@ -606,7 +607,7 @@ static uintptr_t shift_of_peek(uintptr_t address, size_t size) {
 }
 
 static bool answer_kernel(long number, const long *arguments, long *result) {
-    if (scheduler != NULL && answer_by_scheduler(number, result)) return true;
+    if (scheduler != NULL && answer_by_scheduler(number, arguments, result)) return true;
     if (played_kernel != NULL && played_kernel(number, arguments, result)) return true;
     return arena_kernel(number, arguments, result);
 }
@@ -622,7 +623,7 @@ const struct os_seam os_seam = {
     .random = harness_random,
     .milliseconds = harness_milliseconds,
     .nanoseconds = harness_nanoseconds,
-    .threads_are_virtual = harness_threads_are_virtual,
+    .sleeps = harness_sleeps,
     .memory_is_played = arena_is_used,
     .page_size = page_size,
     .kernel = answer_kernel,

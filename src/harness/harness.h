@@ -116,6 +116,9 @@ struct harness_scheduler {
     /* The thread that runs cannot go on before another has; or a system call is made (`word` NULL
        in step). */
     void (*wait)(void);
+    /* It sleeps until somebody wakes who sleeps at the word, so many at a time. */
+    void (*sleep)(const volatile void *word);
+    void (*wake)(const volatile void *word, unsigned count);
     /* All threads pass a memory barrier (membarrier). */
     void (*barrier)(void);
 };
@@ -167,7 +170,7 @@ uintptr_t harness_reservation_hint(size_t size, size_t alignment);
 /* False when no seed was set. */
 bool harness_random(void *buffer, size_t size);
 uint64_t harness_milliseconds(void);
-bool harness_threads_are_virtual(void);
+bool harness_sleeps(const uint32_t *word);
 void harness_atomic_step(const struct atomic_site *site, const volatile void *word, unsigned size);
 uintptr_t *harness_thread_word(void);
 

@@ -10,8 +10,8 @@
 #include "os/os.h"
 
 /* Held times are a few system calls at most: a short look is often enough, a long one only burns
-   the holder's processor. */
-#define SPINS 64
+   the holder's processor. Virtual threads shall come to sleep. */
+#define SPINS (IN_HARNESS ? 2u : 64u)
 
 MOAT_COLD bool lock_spin(struct lock *lock) {
     for (unsigned i = 0; i < SPINS; i++) {

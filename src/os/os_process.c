@@ -69,10 +69,9 @@ unsigned os_process_id(void) { return (unsigned)KERNEL(SYS_getpid, 0, 0, 0); }
 void os_yield(void) { KERNEL(SYS_sched_yield, 0, 0, 0); }
 
 void os_futex_wait(uint32_t *word, uint32_t expected) {
-    /* Virtual threads share one real thread, which must not sleep: the caller looks again, and that
-       is a scheduling point. As the kernel does, it sees the newest value. */
-    if (IN_HARNESS && (atomic_load_unseen(word) != expected || os_seam.threads_are_virtual()))
-        return;
+    /* Virtual threads share one real thread, which must not sleep. As the kernel does, the seam is
+       shown the newest value. */
+    if (IN_HARNESS && (atomic_load_unseen(word) != expected || os_seam.sleeps(word))) return;
     const struct timespec second = {1, 0};
     kernel_call(SYS_futex, (long)word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, (long)expected,
                 (long)&second, 0, 0);

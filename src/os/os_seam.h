@@ -56,8 +56,9 @@ struct os_seam {
     uint64_t (*milliseconds)(void);
     /* For seeds alone: the same all along. */
     uint64_t (*nanoseconds)(void);
-    /* All threads share one real one: waiting for another would wait for ever. */
-    bool (*threads_are_virtual)(void);
+    /* The thread sleeps until the word is woken, by other means: all share one real one, which
+       would sleep for ever. */
+    bool (*sleeps)(const uint32_t *word);
     /* Memory is played: what empties a table that others may be writing to is left out. So is what
        looks for names of calls and threads, which are the harness's own: with where its code lies
        the steps of a run would change, and a walk over a stack takes as many as all the rest. */

@@ -198,12 +198,17 @@ static uint64_t early_loaded(uint64_t newest) {
 
 static void early_tried(bool exchanged) { (void)exchanged; }
 static void early_wait(void) {}
+static void early_sleep(const volatile void *word) { (void)word; }
+static void early_wake(const volatile void *word, unsigned count) {
+    (void)word;
+    (void)count;
+}
 static void early_barrier(void) {
     if (early.ends) early.word = NULL;
 }
 
-static const struct harness_scheduler weak_machine = {early_step, early_loaded, early_tried,
-                                                      early_wait, early_barrier};
+static const struct harness_scheduler weak_machine = {
+    early_step, early_loaded, early_tried, early_wait, early_sleep, early_wake, early_barrier};
 
 static void measure_handed_over(void *block) { (void)alloc_usable_size(block); }
 
