@@ -48,6 +48,7 @@ static void live_on(struct run *run, const struct input_op *op, unsigned thread,
     if (!run->over) dispatch_drain(run, 0, 1, thread);
     if (!run->over) dispatch_op(run, &check, thread);
     if (!run->over) judge_rest(run, calls);
+    if (!run->over) run_judge_left_over(run);
 }
 
 _Noreturn static void run_child(struct run *run, const struct input_op *op, unsigned thread,

@@ -235,6 +235,11 @@ void run_enter(struct run *run, const struct run_turn *turn) {
     escape = turn->escape;
 }
 
+void run_judge_left_over(struct run *run) {
+    const char *what = run->subject->left_over != NULL ? run->subject->left_over() : NULL;
+    if (what != NULL && !run->tolerated) run_fail(run, "at rest: %s", what);
+}
+
 void run_at_rest(struct run *run) {
     if (run->tolerated) return; /* blocks of a damaged list may be lost */
     const char *broken = run_is_audited ? shadow_validate(&run->shadow) : NULL;
@@ -247,6 +252,7 @@ void run_at_rest(struct run *run) {
         run_fail(run, "%u heaps were made for %u threads", heaps, run->threads_most);
     size_t used = run->subject->used_blocks();
     if (used != 0) run_fail(run, "%zu blocks in use after everything was freed", used);
+    run_judge_left_over(run);
     size_t committed = run->subject->committed();
     run_trace(run, committed);
     if (run->subject->failures() == 0 && committed > run->baseline)

@@ -73,6 +73,8 @@ void run_until_report(struct run *run, void (*step)(struct run *run, const void 
 /* With no block and no other thread left: moat_check, used blocks, committed bytes. Not after a
    report. */
 void run_at_rest(struct run *run);
+/* While nobody is inside: memory and records that are nobody's, and counts. */
+void run_judge_left_over(struct run *run);
 void run_end(struct run *run);
 /* Between two operations: keeps the run and its subject as they are, and makes them that again;
    false: they cannot be kept. run_pause(): a run is over, and its subject may be brought back. */

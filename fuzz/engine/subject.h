@@ -78,6 +78,9 @@ struct subject {
     size_t (*committed)(void);
     /* Blocks in use as the allocator sees them. Exact once every thread has collected. */
     size_t (*used_blocks)(void);
+    /* While nobody is inside: what is nobody's and should not be, or is counted and is not there,
+       whatever failed before; NULL: nothing. The function NULL: it cannot be told. */
+    const char *(*left_over)(void);
     /* Records of threads that were ever made; NULL: it has none. */
     unsigned (*heaps)(void);
     void (*advance_clock)(uint64_t milliseconds);

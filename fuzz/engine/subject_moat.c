@@ -188,6 +188,76 @@ static size_t committed(void) {
     return sum;
 }
 
+static bool is_taken(uint32_t index) {
+    return has_bit(atomic_load_relaxed(&ro.region->taken[index / 64]), index);
+}
+static bool is_barred(uint32_t index) {
+    return has_bit(atomic_load_relaxed(&ro.region->barred[index / 64]), index);
+}
+
+/* What the kernel would not take back stands in the records as such. */
+static void find_open(void *context, uintptr_t start, size_t size, enum harness_state state) {
+    if (state != HARNESS_COMMITTED || !region_contains(start)) return;
+    for (uintptr_t at = start; at < start + size; at = round_up(at + 1, SEGMENT_SIZE)) {
+        uint32_t index = segment_index(segment_of(at));
+        if (!is_taken(index) && !is_barred(index)) *(bool *)context = true;
+    }
+}
+
+/* What segments and the cache of huge runs say that they have. */
+struct counts {
+    size_t committed, splits;
+};
+
+/* Segments that belong together; 0: to nobody. */
+static uint32_t count_segment(struct segment *segment, struct counts *counts) {
+    uint64_t word = atomic_load_relaxed(&segment->owner);
+    struct guarded guarded;
+    if (owner_has_pages(word)) {
+        counts->committed += (size_t)popcount64(segment->usable) * SLOT_SIZE;
+        counts->splits += segment->means == GUARD_SPLIT;
+        return 1;
+    }
+    if (owner_kind(word) == OWNER_ZERO_SIZE || owner_kind(word) == OWNER_SAMPLES) return 1;
+    if (!huge_find_run(segment, &guarded)) return 0;
+    counts->committed += guarded.bytes;
+    counts->splits += guard_splits(&guarded);
+    return guarded.run;
+}
+
+/* False: a place is neither free nor a block's. */
+static bool count_samples(struct counts *counts) {
+    for (uint32_t place = 0; ro.options.sample != 0 && place < SAMPLES_MAX; place++) {
+        const struct sample_record *sample = &ro.samples->samples[place];
+        uint64_t state = ro.samples->words[place] & low_mask(SAMPLE_STATE_BITS);
+        if (state == SAMPLE_TAKEN || state == SAMPLE_FREEING) return false;
+        if (state != SAMPLE_LIVE) continue;
+        counts->committed += sample->bytes;
+        counts->splits += sample->has_split;
+    }
+    return true;
+}
+
+static const char *left_over(void) {
+    struct counts counts = {0, 0};
+    bool open = false;
+    if (!ro_is_started()) return NULL;
+    for (uint32_t index = 0, run; index < ro.region->extent; index += run) {
+        run = 1;
+        if (!is_taken(index) || is_barred(index)) continue;
+        run = count_segment(segment_at(index), &counts);
+        if (run == 0) return "a segment is taken, and nobody's";
+    }
+    if (!count_samples(&counts)) return "a place of a sample is lost";
+    harness_visit_ranges(find_open, &open);
+    if (open) return "memory is nobody's, and can be accessed";
+    if (atomic_load_relaxed(&ro.region->committed) != counts.committed)
+        return "another number of bytes is counted as committed than there are";
+    return atomic_load_relaxed(&ro.region->splits) == counts.splits
+               ? NULL
+               : "another number of mappings is counted than there are";
+}
+
 static size_t used_blocks(void) {
     struct moat_stats stats;
     moat_stats_get(&stats);
@@ -254,6 +324,7 @@ const struct subject subject_moat = {
     .base = base,
     .committed = committed,
     .used_blocks = used_blocks,
+    .left_over = left_over,
     .heaps = heaps,
     .advance_clock = harness_clock_advance,
     .fail_nth = fail_nth,
