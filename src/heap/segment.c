@@ -252,7 +252,6 @@ bool segment_remembers(struct segment *segment, uint32_t size_class) {
 bool segment_retype(struct segment *segment, uint64_t owner_word) {
     enum page_kind kind = owner_page_kind(owner_word);
     uint64_t slots = segment_page_slots(kind);
-    if (segment_keeps_classes() && segment->untouched != segment->free_pages) return false;
     if (segment->dirty != 0) empty_pages(segment, owner_page_kind(segment->owner));
     if ((segment->guarded & ~page_ends(kind)) != 0) {
         if (!guard_unmark(segment_start(segment), SEGMENT_SIZE - ro.os_page)) return false;
@@ -295,7 +294,6 @@ static unsigned choose_slot(struct segment *segment, uint64_t ready, uint32_t si
     if (own != NO_SLOT) return own;
     uint64_t never_used = ready & segment->untouched, clean = ready & ~segment->dirty;
     if (MOAT_LIKELY(never_used != 0)) return random_slot(never_used, random);
-    if (segment_keeps_classes()) return NO_SLOT;
     if (clean != 0) return random_slot(clean, random);
     unsigned slot = low_bit(segment->dirty);
     empty_page(segment, size_class_page_kind(size_class), slot);
@@ -311,7 +309,6 @@ struct page *segment_page_create(struct segment *segment, uint32_t size_class,
         if (ready == 0) return NULL;
     }
     unsigned slot = choose_slot(segment, ready, size_class, random);
-    if (slot == NO_SLOT) return NULL;
     struct page *page = segment_page(segment, slot);
     if ((segment->dirty & bit64(slot)) == 0) page->touched = page->resident = 0;
     page_init(page, segment_start(segment) + slot * SLOT_SIZE, guard_page(segment, kind, slot),

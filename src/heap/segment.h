@@ -200,14 +200,10 @@ bool segment_retype(struct segment *segment, uint64_t owner_word);
  * or is cleared. So what dangles from a page that has ended meets objects of its own size for as
  * long as there is room elsewhere, and zeros at first after that.
  *
- * The segment must have a free slot. NULL: there is no memory for more of the segment, or none for
- * the class. Owner only.
+ * The segment must have a free slot. NULL: there is no memory for more of the segment. Owner only.
  */
 struct page *segment_page_create(struct segment *segment, uint32_t size_class,
                                  struct random *random);
-/* Whether a slot is its class's for good: then no other class gets one that was used, and only a
-   segment never used takes pages of another kind. At the default level they are not. */
-MOAT_INLINE bool segment_keeps_classes(void) { return false; }
 /* Whether a free slot has had pages of the class. Owner only. */
 bool segment_remembers(struct segment *segment, uint32_t size_class);
 /* Takes a page without blocks in use back. Owner only. */
