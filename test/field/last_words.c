@@ -6,6 +6,9 @@
  * handler, on the least stack for signals that a report is promised to fit on; "locks": in such a
  * handler that interrupted the allocator while it had its locks; "child": of fork, while another
  * thread of the parent is in a report of its own; "closed", "full": what descriptor 2 is.
+ *
+ * "hit_" before one of these: the misuse is a read of a freed sample (sample=1), by the program
+ * itself and not by its handler.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -34,9 +37,15 @@ static void make_foreign(void *unused) {
     free(launder(foreign));
 }
 
+/* Where samples are made it is one, with the stacks of its allocation and its free. */
+static bool hits;
+
 static void misuse(int signal) {
     (void)signal;
-    free(launder(foreign));
+    if (hits)
+        (void)*(volatile char *)launder(foreign);
+    else
+        free(launder(foreign));
 }
 
 static void catch (int number, void (*handler)(int), int flags) {
@@ -59,6 +68,12 @@ static void on_small_stack(void) {
     take_small_stack();
     catch (SIGUSR1, misuse, SA_ONSTACK);
     raise(SIGUSR1);
+}
+
+/* moat's own handler takes the fault there. */
+static void hit_on_small_stack(void) {
+    take_small_stack();
+    misuse(0);
 }
 
 /* More of the heap is made usable under the region's lock. */
@@ -102,6 +117,8 @@ static void with_full(void) {
 
 static void plainly(void) { misuse(0); }
 
+#define GUARD_HIT "guard-hit"
+
 static const struct place {
     const char *name;
     void (*misuse)(void);
@@ -115,12 +132,19 @@ static const struct place {
     {"child", in_child, "double-free", 2, true},
     {"closed", with_closed, "double-free", 1, false},
     {"full", with_full, "double-free", 1, false},
+    {"hit_plain", plainly, GUARD_HIT, 1, true},
+    {"hit_small_stack", hit_on_small_stack, GUARD_HIT, 1, true},
+    {"hit_closed", with_closed, GUARD_HIT, 1, false},
+    {"hit_full", with_full, GUARD_HIT, 1, false},
 };
+
+static bool is_hit(const struct place *place) { return strcmp(place->kind, GUARD_HIT) == 0; }
 
 static struct worker other;
 
 static _Noreturn void play(const struct place *place) {
     alarm(60);
+    hits = is_hit(place);
     worker_start(&other);
     worker_do(&other, make_foreign, NULL);
     place->misuse();
@@ -172,7 +196,14 @@ static void check_text(const struct place *place) {
     snprintf(first, sizeof first, "moat: fatal: %s: ", place->kind);
     unsigned wanted = place->is_heard ? place->reports : 0;
     REQUIRE(count(text, first) == wanted, "%u reports: %s", count(text, first), text);
-    REQUIRE(count(text, "\nmoat:   #2 /") == wanted, "no stack: %s", text);
+    if (is_hit(place)) {
+        REQUIRE(count(text, "\nmoat: stack of its allocation, by thread ") == wanted &&
+                    count(text, "\nmoat: stack of its free, by thread ") == wanted,
+                "whose it was: %s", text);
+        REQUIRE(count(text, "\nmoat:   #2 /") == 3 * wanted, "not three stacks: %s", text);
+    } else {
+        REQUIRE(count(text, "\nmoat:   #2 /") == wanted, "no stack: %s", text);
+    }
     REQUIRE(wanted == 0 || strncmp(text, first, strlen(first)) == 0, "not first: %s", text);
     if (wanted != 0 && strcmp(place->kind, "double-free") == 0)
         REQUIRE(strstr(text, "owner: another thread (") != NULL, "whose it is: %s", text);
@@ -187,7 +218,8 @@ static void check_lines(const struct place *place, const char *path) {
     close(fd);
     snprintf(start, sizeof start, "{\"version\":1,\"kind\":\"%s\",", place->kind);
     REQUIRE(count(line, start) == place->reports && count(line, "\n") == place->reports &&
-                count(line, "],\"omitted\":0}\n") == place->reports,
+                count(line, is_hit(place) ? "],\"omitted\":0}}\n" : "],\"omitted\":0}\n") ==
+                    place->reports,
             "the lines are: %s", line);
 }
 
