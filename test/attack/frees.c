@@ -69,6 +69,45 @@ static enum outcome by_realloc(void) {
     return two_owners(SIZE);
 }
 
+/* C23's, or C++'s operator delete(void *, size_t), where the allocator has them; C++'s own is a
+   free. */
+extern void free_sized(void *block, size_t size) __attribute__((weak));
+extern void _ZdlPvm(void *block, size_t size) __attribute__((weak));
+
+static void give_sized(void *block, size_t size) {
+    if (free_sized != NULL)
+        free_sized(launder(block), size);
+    else if (_ZdlPvm != NULL)
+        _ZdlPvm(launder(block), size);
+    else
+        give(block);
+}
+
+static enum outcome by_size(void) {
+    char *block = take(SIZE);
+    give(block);
+    give_sized(block, SIZE);
+    return two_owners(SIZE);
+}
+
+/* By then the block is another's, who asked for another size that leads to blocks of the same one
+   in most allocators. Whoever comes next shares it with him. */
+static enum outcome stale_size(void) {
+    enum { OLD_SIZE = 79, OTHER_SIZE = 74 };
+    static char *later[MANY];
+    char *block = take(OLD_SIZE);
+    give(block);
+    for (unsigned i = 0; i < 4 * MANY; i++) give(take(OTHER_SIZE));
+    unsigned i = 0;
+    do later[i] = take(OTHER_SIZE);
+    while (later[i] != block && ++i < MANY);
+    if (i == MANY) return IN_VAIN; /* nobody has got it */
+    give_sized(block, OLD_SIZE);
+    for (i = 0; i < MANY; i++)
+        if (launder(take(OTHER_SIZE)) == block) return WON;
+    return IN_VAIN;
+}
+
 static enum outcome of_a_large_one(void) {
     enum { LARGE = 200 << 10 };
     char *block = take(LARGE);
@@ -136,6 +175,9 @@ const struct attack free_attacks[] = {
     {"free-twice-500-between", many_between, "with 500 frees between"},
     {"free-twice-cleared", marks_cleared, "and the freed block is written over between"},
     {"free-twice-realloc", by_realloc, "a freed block is resized"},
+    {"free-twice-sized", by_size, "the second time with the block's size"},
+    {"free-stale-size", stale_size,
+     "a block that is another's by now is freed with its former owner's size"},
     {"free-twice-large", of_a_large_one, "a block of 200 KiB is freed twice"},
     {"free-twice-threads", by_another_thread, "the second time by another thread"},
     {"free-twice-remote", by_two_others, "by two threads that do not own it, one after the other"},

@@ -81,6 +81,33 @@ static enum outcome workers_alike(void) {
     return memcmp(seen, seen + 8, 8 * sizeof seen[0]) == 0 ? WON : IN_VAIN;
 }
 
+/* In a worker: what was guessed is freed, and others' frees go by. Where it is a block in use it
+   comes back as the attacker's. */
+static bool is_hit(char *guess) {
+    give(guess);
+    for (unsigned i = 0; i < 10 * MANY; i++) give(take(112));
+    for (unsigned i = 0; i < 5 * MANY; i++)
+        if (launder(take(112)) == guess) return true;
+    return false;
+}
+
+/* A server makes a new worker for each that ends. All have its layout: what is wrong in one is
+   left out in the next, up to 1 KiB behind a block that the attacker knows. */
+static enum outcome workers_probed(void) {
+    enum { BLOCKS = 200, GUESSES = 64, STEP = 16 };
+    static char *blocks[BLOCKS];
+    for (unsigned i = 0; i < BLOCKS; i++) blocks[i] = take(112);
+    char *known = blocks[draw(BLOCKS)];
+    for (unsigned guess = 1; guess <= GUESSES; guess++) {
+        int status = 0;
+        pid_t pid = fork();
+        if (pid == 0) _exit(is_hit(known + (size_t)guess * STEP) ? WON : IN_VAIN);
+        if (pid < 0 || waitpid(pid, &status, 0) != pid) return IMPOSSIBLE;
+        if (WIFEXITED(status) && WEXITSTATUS(status) == WON) return WON;
+    }
+    return IN_VAIN;
+}
+
 const struct attack layout_attacks[] = {
     {"next-is-behind", next_is_behind, "the next block lies right behind the last"},
     {"overflow-same-class", same_class, "an overflow by 1 KiB reaches a block of the same size"},
@@ -88,5 +115,7 @@ const struct attack layout_attacks[] = {
     {"byte-behind", byte_behind, "a byte behind a block is written, and it is freed unnoticed"},
     {"byte-before", bytes_before, "a byte before a block is written, and all are freed unnoticed"},
     {"workers-alike", workers_alike, "two forked workers get the same eight addresses next"},
+    {"workers-probed", workers_probed,
+     "a block in use is found, and freed, by one guess in each of 64 forked workers"},
     {0},
 };
