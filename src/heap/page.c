@@ -73,10 +73,10 @@ void *page_pop(struct page *page) {
 void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_class,
                bool never_used, struct random *random) {
     size_t block_size = size_class_bytes(size_class);
+    page->secret = random_next(random); /* first: in a harness another thread may run meanwhile */
     page->free = page->local_free = start;
     page->free_count = 0;
     page->returns = (struct returns){RETURNS_NEVER, RETURNS_NEVER};
-    page->secret = random_next(random);
     page->reciprocal = block_reciprocal(block_size);
     page->start = start;
     page->limit = 0;
