@@ -552,7 +552,7 @@ static const struct control {
     {"NULL", plant_null, "gave NULL", "malloc", 0},
     {"impossible size", plant_impossible, "an impossible size", "malloc", 0},
     {"link left", plant_link, "begins with", "malloc", 0},
-    {"guard", plant_guard, "there is no guard", "", 0},
+    {"guard", plant_guard, "there is no guard behind", "", 0},
     {"blocks in use", plant_leak, "in use after everything was freed", "at the end", 0},
     {"memory kept", plant_committed, "committed after everything was freed", "at the end", 0},
     {"invariants", plant_invariant, "report corrupt-metadata", "", 0},
