@@ -216,10 +216,11 @@ static bool extend_tables(struct region *region, uint32_t segments) {
     return true;
 }
 
-/* A table grows where it lies, or not: whether something else is mapped where one would go on. */
-static bool find_tables_blocked(struct region *region, uint32_t segments) {
+/* A table grows where it lies, or not: notes whether something else is mapped where one would go
+   on. */
+static void note_blocked_tables(struct region *region, uint32_t segments) {
     bool blocked = false;
-    if (UNDER_THREAD_SANITIZER) return false; /* there a look maps over what is there */
+    if (UNDER_THREAD_SANITIZER) return; /* there a look maps over what is there */
     for (enum region_table i = 0; i < REGION_TABLES; i++) {
         const struct table *table = &region->tables[i];
         size_t wanted = round_up(region_table_bytes(i, segments), ro.os_page);
@@ -229,12 +230,15 @@ static bool find_tables_blocked(struct region *region, uint32_t segments) {
     }
     atomic_store_relaxed(&region->tables_blocked, blocked);
     if (blocked) atomic_add_relaxed(&region->growth_blocked, 1);
-    return blocked;
 }
 
-/* Nothing is to be had further on either: there are no addresses, or no place for the tables. */
+/* Nothing is to be had further on either: there are no addresses, or the tables do not reach so
+   far, be it for what lies in their way or for a limit on data. */
 static bool is_in_vain(struct region *region, uint32_t first, uint32_t least) {
-    return !address_space_left(least) || find_tables_blocked(region, first + least);
+    if (!address_space_left(least)) return true;
+    if (extend_tables(region, first + least)) return false;
+    note_blocked_tables(region, first + least);
+    return true;
 }
 
 /* Every table is mapped that far. */

@@ -146,11 +146,13 @@ uintptr_t os_find_hole(size_t size, size_t alignment, uintptr_t hint) {
 }
 
 /* A mapping that is neither shared nor private is none: the kernel refuses it, after it has looked
-   whether something is in the way. */
+   whether something is in the way. With MAP_FIXED alone qemu's emulation refuses it, too: without,
+   it keeps the place to itself. */
 bool os_is_free(uintptr_t start, size_t size) {
     if (UNDER_THREAD_SANITIZER) return true;
     return kernel_call(SYS_mmap, (long)start, (long)size, PROT_NONE,
-                       (long)(MAP_ANONYMOUS | MAP_FIXED_NOREPLACE), -1, 0) != -(long)EEXIST;
+                       (long)(MAP_ANONYMOUS | MAP_FIXED | MAP_FIXED_NOREPLACE), -1,
+                       0) != -(long)EEXIST;
 }
 
 bool os_map(void *start, size_t size) {

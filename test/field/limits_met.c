@@ -227,6 +227,32 @@ static void last_address_space_is_shared(void) {
     have_blocks_under(RLIMIT_AS, process_virtual(0) + 300 * MIB);
 }
 
+static void *fill(void *size) {
+    char *block = NULL;
+    while ((block = malloc(*(size_t *)size)) != NULL) *block = 1;
+    return size;
+}
+
+/* A thread takes the smallest blocks until there are none: wherever in the growth of the heap the
+   limit is met, in bounded time. */
+static void filled_under_a_data_limit(void) {
+    static size_t size = 16;
+    for (size_t limit = 100 * MIB; limit <= 132 * MIB; limit += 4 * MIB) {
+        int status = 0;
+        pid_t child = fork();
+        REQUIRE(child >= 0, "no child");
+        if (child == 0) {
+            pthread_t thread;
+            limit_to(RLIMIT_DATA, limit);
+            REQUIRE(pthread_create(&thread, NULL, fill, &size) == 0, "a thread");
+            REQUIRE(pthread_join(thread, NULL) == 0, "it ends");
+            _exit(0);
+        }
+        REQUIRE(waitpid(child, &status, 0) == child, "the child's end");
+        REQUIRE(status == 0, "a child: %#x", (unsigned)status);
+    }
+}
+
 /* --- Mappings -------------------------------------------------------------------------------- */
 
 static bool kernel_has_markers(void) {
@@ -353,6 +379,7 @@ int main(int count, char **arguments) {
         {"address_space", address_space_limited_late},
         {"data_later", data_limited_late},
         {"data", threads_under_a_data_limit},
+        {"data_filled", filled_under_a_data_limit},
         {"last_memory", last_memory_is_shared},
         {"last_address_space", last_address_space_is_shared},
         {"huge_blocks", many_huge_blocks},

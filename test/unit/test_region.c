@@ -6,6 +6,7 @@
 #include "core.h"
 
 #include <stdio.h>
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -256,6 +257,33 @@ START_TEST(where_memory_is_locked_windows_are_single_segments) {
     atomic_store_relaxed(&ro.region->memory_is_locked, false);
     ck_assert(region_take(1, 1, &index));
     ck_assert_uint_gt(ro.region->extent, extent + 12);
+    check_region();
+}
+END_TEST
+
+static bool refuse_data(long number, const long *arguments, long *result) {
+    mappings_asked += number == SYS_mmap;
+    if (number != SYS_mmap || arguments[2] == PROT_NONE) return false;
+    *result = -(long)ENOMEM;
+    return true;
+}
+
+/* Addresses are there, and nothing is in the way: a limit on data is met at any place. */
+START_TEST(where_tables_cannot_grow_no_other_place_is_tried) {
+    core_start_ready("region=4G");
+    for (unsigned i = 0; i < 6; i++) (void)fill_extent();
+    uint32_t extent = ro.region->extent, index = 0;
+    for (unsigned i = 1; i <= 3; i++) {
+        mappings_asked = 0;
+        harness_set_kernel(refuse_data);
+        ck_assert(!region_take(1, 1, &index));
+        harness_set_kernel(NULL);
+        ck_assert_uint_lt(mappings_asked, i == 1 ? 60 : 10);
+        ck_assert_uint_eq(ro.region->extent, extent);
+        check_region();
+    }
+    ck_assert_uint_eq(ro.region->growth_blocked, 0);
+    ck_assert(region_take(1, 1, &index));
     check_region();
 }
 END_TEST
@@ -573,6 +601,7 @@ int main(void) {
     tcase_add_test(group, the_lowest_run_is_found_among_any_holes);
     tcase_add_test(group, holes_that_are_too_short_cost_no_steps_of_their_own);
     tcase_add_test(group, where_memory_is_locked_windows_are_single_segments);
+    tcase_add_test(group, where_tables_cannot_grow_no_other_place_is_tried);
     tcase_add_loop_test(group, a_mapping_behind_a_table_stops_growth_for_that_long, 0,
                         REGION_TABLES);
     tcase_add_test(group, windows_double_and_the_tables_follow);
