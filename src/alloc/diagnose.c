@@ -66,6 +66,12 @@ static void describe_run_request(struct report_facts *facts) {
         facts->asked_for = request_size(run);
 }
 
+void diagnose_sample_request(struct report_facts *facts) {
+    if (!ro_is_strict()) return;
+    facts->asked_by = maker(request_load(facts->block_start, GRANULE).family);
+    if (facts->asked_by != NULL) facts->asked_for = facts->block_size;
+}
+
 static enum finding find_in_page(uintptr_t address, uint64_t word, struct report_facts *facts) {
     enum page_kind kind = owner_page_kind(word);
     const struct page *page = page_of(address, kind);
@@ -110,6 +116,7 @@ static enum finding find_sample(uintptr_t address, struct report_facts *facts) {
         facts->place = place_in_segment(address, OWNER_SAMPLES);
         return FOUND_NO_BLOCK;
     }
+    diagnose_sample_request(facts);
     if (address == facts->block_start) return FOUND_FREE;
     return address - facts->block_start < facts->block_size ? FOUND_INSIDE : FOUND_NO_BLOCK;
 }

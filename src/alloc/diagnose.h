@@ -25,5 +25,8 @@ MOAT_COLD void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, s
    process; or returns, with on=report, and the block is freed, or resized. */
 MOAT_COLD void diagnose_family(enum report_phrase phrase, uintptr_t address, enum family made,
                                enum family freed);
+/* Of a sample, live or freed, that is described already: who asked for it, at the strict level.
+   Takes no lock. */
+void diagnose_sample_request(struct report_facts *facts);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "alloc/sampling.h"
 
+#include "alloc/diagnose.h"
 #include "heap/damage.h"
 #include "heap/heap.h"
 #include "os/os.h"
@@ -70,6 +71,7 @@ static void on_fault(uintptr_t address, const void *context) {
         os_let_fault();
         return;
     }
+    diagnose_sample_request(&facts);
     if (registers_tell_access(context, &writes)) facts.access = writes ? ACCESS_WRITE : ACCESS_READ;
     enum report_phrase phrase = freed ? PHRASE_HIT_FREED : PHRASE_HIT_BESIDE;
     bool goes_on = ro.options.sample_continue && sample_open(address);

@@ -200,6 +200,10 @@ static void check_text(const struct place *place) {
         REQUIRE(count(text, "\nmoat: stack of its allocation, by thread ") == wanted &&
                     count(text, "\nmoat: stack of its free, by thread ") == wanted,
                 "whose it was: %s", text);
+        bool is_strict = strstr(getenv("MOAT_OPTIONS"), "level=strict") != NULL;
+        REQUIRE(count(text, "\nmoat: of it 200 bytes were asked for by malloc\n") ==
+                    (is_strict ? wanted : 0),
+                "who asked for it: %s", text);
         REQUIRE(count(text, "\nmoat:   #2 /") == 3 * wanted, "not three stacks: %s", text);
     } else {
         REQUIRE(count(text, "\nmoat:   #2 /") == wanted, "no stack: %s", text);

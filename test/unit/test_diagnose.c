@@ -386,13 +386,13 @@ START_TEST(a_strict_block_that_its_free_has_claimed_is_in_use) {
     core_stop();
     static const char small[] = "of it 41 bytes were asked for by new\n";
     static const char huge[] = "of it 3145733 bytes were asked for by new\n";
-    static const char in_use[] = "state: in use\n";
+    static const char in_use[] = "state: in use\n", asked[] = "bytes were asked for by new\n";
     expect_facts(size_of_small, (const char *const[]){"of 48 bytes, ", in_use, small, NULL});
     expect_facts(size_of_huge, (const char *const[]){in_use, huge, NULL});
-    expect_facts(size_of_sample, (const char *const[]){in_use, "(sample, ", NULL});
+    expect_facts(size_of_sample, (const char *const[]){in_use, "(sample, ", asked, NULL});
     expect_facts(family_of_small, (const char *const[]){"of 48 bytes, ", in_use, small, NULL});
     expect_facts(family_of_huge, (const char *const[]){in_use, huge, NULL});
-    expect_facts(family_of_sample, (const char *const[]){in_use, "(sample, ", NULL});
+    expect_facts(family_of_sample, (const char *const[]){in_use, "(sample, ", asked, NULL});
 }
 END_TEST
 
