@@ -4,6 +4,7 @@
  */
 #include "scene.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -169,6 +170,17 @@ static void write_waiting_reused(size_t size) {
     passed();
 }
 
+/* The kernel does not write there for a program, and says so to nobody but the program. */
+static void system_calls(size_t size) {
+    char *block = take(size), *past = end_of(block, 16);
+    int ends[2];
+    REQUIRE(pipe(ends) == 0 && write(ends[1], "some", 4) == 4, "a pipe");
+    REQUIRE(read(ends[0], past, 4) == -1 && errno == EFAULT, "nothing is read past a block");
+    give(block);
+    REQUIRE(read(ends[0], block, 4) == -1 && errno == EFAULT, "nothing is read into a freed one");
+    REQUIRE(write(ends[1], block, 4) == -1 && errno == EFAULT, "nor written from it");
+}
+
 const struct misuse_case guard_cases[] = {
     CASE("guard", "write-past.huge", FAULT, write_past, HUGE),
     CASE("guard", "write-past.huge-odd", FAULT, write_past, HUGE + 12345),
@@ -207,5 +219,8 @@ const struct misuse_case guard_cases[] = {
                  "purge_delay=3600000:guards=mprotect"),
     CASE_OPTIONS("guard", "write-freed.huge-reused", FAULT, write_waiting_reused, HUGE,
                  "purge_delay=3600000"),
+    CASE("none", "system-calls.huge", CLEAN, system_calls, HUGE),
+    CASE_OPTIONS("none", "system-calls.huge-mprotect", CLEAN, system_calls, HUGE,
+                 "guards=mprotect"),
     CASES_END,
 };
