@@ -374,6 +374,27 @@ static void *throwing_malloc(size_t size) {
 }
 static void plant_throwing(void) { giver("malloc")->of_size = throwing_malloc; }
 
+static int any_limit(int resource, const struct rlimit *limit) {
+    int before = errno;
+    (void)named_setrlimit(resource, limit);
+    errno = before;
+    return 0;
+}
+static void plant_any_limit(void) { calls.asks.set_limit[0] = any_limit; }
+
+static int other_limit(int resource, const struct rlimit *limit) {
+    return named_setrlimit(resource == RLIMIT_STACK ? RLIMIT_AS : resource, limit);
+}
+static void plant_other_limit(void) { calls.asks.set_limit[0] = other_limit; }
+
+static int kept_limit(pid_t process, int resource, const struct rlimit *wanted,
+                      struct rlimit *before) {
+    int result = named_prlimit(process, resource, wanted, before);
+    if (resource == RLIMIT_DATA) atomic_store_unseen(&ro.region->limits_kept, true);
+    return result;
+}
+static void plant_kept_limit(void) { calls.asks.change_limit[0] = kept_limit; }
+
 /* --- What must be found ---------------------------------------------------------------------- */
 
 enum {
@@ -430,6 +451,9 @@ static const struct control {
     {"info", plant_other_info, "malloc_info wrote: ?", "at operation", CALLS},
     {"stats", plant_stats, "malloc_stats, in lines, says", "at operation", CALLS},
     {"version", plant_version, "moat_version gave", "at operation", CALLS},
+    {"refused limit", plant_any_limit, "a limit gave 0", "at operation", CALLS},
+    {"other limit", plant_other_limit, "is another for the kernel", "at operation", CALLS},
+    {"kept limit", plant_kept_limit, "what was told of limits holds", "at operation", CALLS},
     {"error", plant_error, "posix_memalign returned 12, expected 22", "at operation", CALLS},
     {"handler", plant_asking, "the new-handler while there was memory", "at operation", CALLS},
     {"throws", plant_throwing, "an operator threw that may not", "at operation", CALLS},

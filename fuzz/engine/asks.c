@@ -17,6 +17,7 @@
 #include "engine/named.h"
 #include "engine/verbs.h"
 #include "harness/harness.h"
+#include "meta/guard.h"
 #include "moat.h"
 
 enum { TEXT_MAX = 8192 };
@@ -30,6 +31,8 @@ const struct asks asks_moat = {
     .info = named_info,
     .stats = named_stats,
     .version = moat_version,
+    .set_limit = {named_setrlimit, named_setrlimit64},
+    .change_limit = {named_prlimit, named_prlimit64},
 };
 
 /* The streams are made once, without buffers of their own: where stdio allocates is not judged. */
@@ -181,10 +184,73 @@ static void ask_version(struct run *run, const struct asks *asks, const struct i
         run_fail(run, "moat_version gave %s", asks->version());
 }
 
+/* What the kernel was asked for, and what it answers. */
+static struct {
+    long process, resource, wanted, before, answer;
+    unsigned calls;
+} limit;
+static bool hear_limit(long number, const long *arguments, long *result) {
+    if (number != SYS_prlimit64) return false;
+    limit.process = arguments[0];
+    limit.resource = arguments[1];
+    limit.wanted = arguments[2];
+    limit.before = arguments[3];
+    limit.calls++;
+    *result = limit.answer;
+    return true;
+}
+
+static int call_limit(const struct asks *asks, const struct bends *bends, pid_t process,
+                      int resource, const struct rlimit *wanted, struct rlimit *before) {
+    unsigned name = bends->choice % 2;
+    harness_set_kernel(hear_limit);
+    int result = before == NULL && process == 0
+                     ? asks->set_limit[name](resource, wanted)
+                     : asks->change_limit[name](process, resource, wanted, before);
+    harness_set_kernel(NULL);
+    return result;
+}
+
+/* Each is the system call, and its answer; and what the heap was told of limits holds no more once
+   one of memory has changed. */
+static void ask_limit(struct run *run, const struct asks *asks, const struct input_op *op) {
+    static const int resources[] = {RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_NOFILE, 99};
+    static const long answers[] = {0, 0, -EPERM, -EINVAL};
+    static struct rlimit wanted = {1 << 30, RLIM_INFINITY}, before;
+    struct bends bends = bends_draw(op);
+    unsigned choice = (unsigned)(bends.choice / 2);
+    int resource = resources[choice % 5];
+    const struct rlimit *set = choice / 5 % 4 != 0 ? &wanted : NULL;
+    struct rlimit *had = choice / 20 % 2 != 0 ? &before : NULL;
+    pid_t process = choice / 40 % 3 == 0 ? 1 : 0;
+    guard_keep_limits(); /* as a child of fork has them */
+    limit.calls = 0;
+    limit.answer = answers[op->value % 4];
+    errno = CONTRACT_ERRNO;
+    int result = call_limit(asks, &bends, process, resource, set, had);
+    int error = limit.answer != 0 ? (int)-limit.answer : CONTRACT_ERRNO;
+    if (result != (limit.answer != 0 ? -1 : 0) || errno != error)
+        run_fail(run, "a limit gave %d, errno %d, expected errno %d", result, errno, error);
+    errno = CONTRACT_ERRNO;
+    if (limit.calls != 1 || limit.process != process || limit.resource != resource ||
+        limit.wanted != (long)set || limit.before != (long)had)
+        run_fail(run, "a limit is another for the kernel than for its caller");
+    bool of_memory = resource == RLIMIT_AS || resource == RLIMIT_DATA;
+    bool holds = limit.answer != 0 || set == NULL || !of_memory;
+    if (atomic_load_unseen(&ro.region->limits_kept) != holds)
+        run_fail(run, "what was told of limits holds although one has changed, or the other way");
+    guard_ask_for_limits();
+}
+
+/* They have little to say. */
+static void ask_other(struct run *run, const struct asks *asks, const struct input_op *op) {
+    (op->kind % 2 != 0 ? ask_limit : ask_version)(run, asks, op);
+}
+
 void asks_carry_out(struct run *run, const struct asks *asks, const struct input_op *op) {
     static void (*const table[])(struct run * run, const struct asks *asks,
                                  const struct input_op *op) = {
-        ask_usable, ask_owns, ask_trim, ask_mallopt, ask_info, ask_xml, ask_stats, ask_version};
+        ask_usable, ask_owns, ask_trim, ask_mallopt, ask_info, ask_xml, ask_stats, ask_other};
     errno = CONTRACT_ERRNO;
     table[op->other % (sizeof table / sizeof table[0])](run, asks, op);
     if (errno != CONTRACT_ERRNO) run_fail(run, "a verb that asks left errno %d", errno);

@@ -10,6 +10,8 @@
 
 #include <malloc.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/types.h>
 
 #include "engine/run.h"
 
@@ -22,6 +24,10 @@ struct asks {
     int (*info)(int options, FILE *stream);
     void (*stats)(void);
     const char *(*version)(void);
+    /* By both names. */
+    int (*set_limit[2])(int resource, const struct rlimit *limit);
+    int (*change_limit[2])(pid_t process, int resource, const struct rlimit *wanted,
+                           struct rlimit *before);
 };
 extern const struct asks asks_moat;
 

@@ -1,10 +1,10 @@
 /*
  * named: the C library's and C++'s names of moat, beside those of the process.
  *
- * src/api/malloc.c and new.c are linked into the harnesses with other names (named.txt has the
- * list), so that the process keeps its own malloc, or that of a sanitizer, and both can be asked
- * the same. They serve from the same heap as the prefixed verbs. Where these files look for a C++
- * runtime they find engine/calls.
+ * src/api/malloc.c, new.c and limits.c are linked into the harnesses with other names (named.txt
+ * has the list), so that the process keeps its own malloc, or that of a sanitizer, and both can be
+ * asked the same. They serve from the same heap as the prefixed verbs. Where these files look for a
+ * C++ runtime they find engine/calls.
  */
 #ifndef ENGINE_NAMED_H
 #define ENGINE_NAMED_H
@@ -12,6 +12,8 @@
 #include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/types.h>
 
 void *named_malloc(size_t size);
 void *named_calloc(size_t count, size_t size);
@@ -34,6 +36,11 @@ struct mallinfo named_mallinfo(void);
 struct mallinfo2 named_mallinfo2(void);
 int named_info(int options, FILE *stream);
 void named_stats(void);
+int named_setrlimit(int resource, const struct rlimit *limit);
+int named_setrlimit64(int resource, const struct rlimit *limit);
+int named_prlimit(pid_t process, int resource, const struct rlimit *wanted, struct rlimit *before);
+int named_prlimit64(pid_t process, int resource, const struct rlimit *wanted,
+                    struct rlimit *before);
 
 /* An address where C++ has std::nothrow. */
 typedef const void *named_tag;

@@ -286,7 +286,7 @@ void program_make(struct input *input, struct rng *random) {
     mutate_failpoint(input);
     if (rng_below(random, 4) == 0) input->flags |= INPUT_STALE;
     if (rng_below(random, 4) == 0) input->flags |= INPUT_STRICT;
-    enum { FORK_IN = 64 }; /* a child is played, for as much as a run costs */
+    enum { FORK_IN = 24 }; /* a child is played, for as much as a run costs */
     const struct size_choice *chosen[2] = {draw_size(random), draw_size(random)};
     if (rng_below(random, 3) != 0) chosen[1] = chosen[0];
     if (rng_below(random, 2) == 0)
