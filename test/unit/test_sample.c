@@ -61,7 +61,7 @@ START_TEST(a_sample_has_pages_of_its_own_between_inaccessible_ones) {
         expect_guarded(block, sizes[i]);
         ck_assert_uint_eq(core_stats().samples, 1);
         alloc_free(block);
-        core_require(is_closed((uintptr_t)block));
+        core_require(is_closed((uintptr_t)block) && !core_is_live(block));
         core_expect_free_report(REPORT_DOUBLE_FREE, block);
         start(_i == 0 ? "sample=1:region=1G" : "sample=1:region=1G:guards=mprotect");
     }
