@@ -50,7 +50,8 @@ struct run {
     bool is_limited;       /* the fault that is armed is a limit on all memory */
     /* system calls that had failed before the current operation */
     uint64_t failures_before;
-    uint64_t failures;     /* system calls and failpoints that failed, when the run has ended */
+    uint64_t failures;     /* system calls and failpoints that failed, when the run has ended; of an
+                              input's runs the most */
     size_t baseline;       /* bytes committed with nothing allocated */
     unsigned threads_most; /* there were at once */
     /* At the strict level: what was freed since the quarantine was surely empty, and the model's

@@ -597,9 +597,11 @@ void team_run(struct run *run, const struct subject *subject, const struct input
     uint32_t expected[VIEWS_THREADS] = {0};
     unsigned kind = run_scheduler < 0 ? input->scheduler : (unsigned)run_scheduler;
     bool raw = kind == SCHEDULE_RAW;
+    uint64_t traces = 0, failures = 0;
     feedback_begin();
     if (!raw) {
         team_run_with(run, subject, input, &show); /* a block freed twice may end it early */
+        failures = run->failures;
         if (run_is_audited && kept.is_there) audit(run, subject, input);
         for (unsigned i = 0; i < team.threads; i++) expected[i] = team.members[i].points;
     }
@@ -610,12 +612,13 @@ void team_run(struct run *run, const struct subject *subject, const struct input
                              .everywhere = raw,
                              .keep = !raw,
                              .again = !raw};
-    uint64_t traces = 0;
     for (unsigned round = 0; round < (raw ? 1 : SCHEDULES_PER_PROGRAM); round++) {
         schedule_begin(&schedule, input, kind, round, expected);
         team_run_with(run, subject, input, &plan);
         run_trace(run, traces);
         traces = run->trace;
+        if (run->failures > failures) failures = run->failures;
     }
     team_leave(run);
+    run->failures = failures; /* in any of them */
 }
