@@ -128,6 +128,26 @@ MOAT_COLD static void check_owners(void) {
     }
 }
 
+/* What is counted for all is what each has told, and what is there. */
+MOAT_COLD static void check_usage(void) {
+    uint64_t used = 0, idle = 0;
+    size_t runs = ro.usage->cached;
+    /* as many as there is memory for, whatever the count says */
+    size_t mapped = ro.pool->heaps.mapped / HEAP_SIZE;
+    for (uint32_t index = 0; index < ro.pool->made && index < mapped; index++) {
+        used += heap_at(index)->told;
+        idle += heap_at(index)->told_idle;
+    }
+    for (uint32_t index = 0; index < ro.region->extent; index++) {
+        const struct segment *segment = segment_at(index);
+        enum owner_kind kind = owner_kind(atomic_load_relaxed(&segment->owner));
+        if (kind == OWNER_HUGE || kind == OWNER_FREEING) runs += segment->committed;
+    }
+    MOAT_CHECK(used == ro.usage->used, "check: what heaps use", ro.usage);
+    MOAT_CHECK(idle == ro.usage->idle, "check: what lies idle in heaps", ro.usage);
+    MOAT_CHECK(runs == ro.usage->runs, "check: bytes of huge runs", ro.usage);
+}
+
 MOAT_COLD size_t check_all(void) {
     /* pairs with init */
     if (!ro_is_started() || !alloc_is_ready()) return 0;
@@ -136,6 +156,7 @@ MOAT_COLD size_t check_all(void) {
     for (unsigned set = 0; set < ABANDONED_SETS; set++) count += check_abandoned(heap, set);
     locks_acquire(LOCK_REGION);
     check_owners();
+    check_usage();
     bool region_ok = region_validate();
     MOAT_CHECK(zero_size_validate(),
                "check: free granule of a zero-size segment that cannot be found", ro.zero_size);

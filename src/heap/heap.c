@@ -116,7 +116,7 @@ static uint32_t kept_by_empty(const struct heap *heap) {
     uint32_t kept = 0, index = heap->open[OPEN_EMPTY].first;
     for (unsigned looks = LOOKS_FOR_CLASS; index != 0 && looks > 0; looks--) {
         const struct segment *segment = segment_at(index);
-        kept += segment_slots(segment, popcount64(segment->dirty));
+        kept += segment_dirty_slots(segment);
         index = segment->in_open.next;
     }
     return kept;
@@ -133,8 +133,10 @@ MOAT_NOINLINE static bool stays_as_it_is(const struct heap *heap, const struct s
 
 /* The empty segment takes pages of another kind; it is given up if it cannot. */
 MOAT_NOINLINE static bool retype(struct heap *heap, struct segment *segment, uint64_t word) {
-    uint32_t slots = segment_slots(segment, popcount64(segment->dirty));
-    if (!segment_retype(segment, word)) {
+    uint32_t slots = segment_dirty_slots(segment);
+    bool retyped = segment_retype(segment, word);
+    heap->idle += segment_dirty_slots(segment) - slots;
+    if (!retyped) {
         heap_list_remove(heap, segment);
         segment_destroy(segment);
         return false;
@@ -262,14 +264,16 @@ MOAT_COLD bool heap_validate(const struct heap *heap) {
         }
         if (previous != last) return false;
     }
-    uint32_t used = 0;
+    uint32_t used = 0, idle = 0;
     for (unsigned list = 0; list < 64; list++) {
         if (has_bit(heap->listed, list) == list_is_empty(&heap->lists[list])) return false;
         for (uint32_t index = heap->lists[list].first; index != 0;
-             index = segment_at(index)->in_heap.next)
+             index = segment_at(index)->in_heap.next) {
             used += segment_slots(segment_at(index), segment_at(index)->pages_used);
+            idle += segment_dirty_slots(segment_at(index));
+        }
     }
-    if (heap->used != used) return false;
+    if (heap->used != used || heap->idle != idle) return false;
     for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
         uint32_t first = ro_is_strict() ? 0 : heap->queues[size_class_of(granules * GRANULE)].first;
         if (heap->direct[granules] != (first != 0 ? page_at(first) : &page_empty)) return false;

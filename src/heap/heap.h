@@ -18,6 +18,7 @@
 #include "heap/keeping.h"
 #include "heap/remote.h"
 #include "heap/segment.h"
+#include "heap/usage.h"
 #include "base/thread.h"
 
 #define HEAP_SHIFT 12
@@ -46,8 +47,10 @@ enum shortage {
     SHORTAGE_SCOURED
 };
 
-/* Slots in use that a heap may have more, and not have told. */
+/* Slots in use that a heap may have more, and not have told; and fewer: a large page that comes and
+   goes is not told each time. */
 #define USED_UNTOLD 16u
+#define LESS_UNTOLD (USED_UNTOLD + (uint32_t)SLOTS_PER_SEGMENT)
 
 /* Where a purge walk stands: 0..63 a list of the heap's segments, then what is abandoned, then
    nowhere. */
@@ -90,6 +93,7 @@ struct heap {
     uint32_t purge_list;          /* where the purge walk stands, see PURGE_ABANDONED */
     uint32_t purge_segment;       /* the next segment of that list to look at; 0: its first */
     bool purge_gave;              /* its last step gave memory back */
+    bool in_step;                 /* memory was taken beside what lies idle: see heap_is_in_step */
     uint8_t shortage;             /* enum shortage */
     bool cannot_grow;             /* for this call: its caller has just failed to get a segment */
     uintptr_t outside_word;       /* the thread's word outside the generic path it is in */
@@ -99,13 +103,15 @@ struct heap {
     struct keeping keeping;       /* of unused pages and empty segments */
     uint32_t kept;                /* units of it that the purge walk has left */
     uint32_t used;                /* slots of its segments' pages in use */
-    uint32_t told;                /* of these what pool->used has */
-    uint32_t tell_from;           /* so many are told at once */
-    uint32_t fresh;               /* slots taken since whose memory was not at hand */
-    uint32_t segments;            /* owned */
-    uint32_t purge_set;           /* of what is abandoned: enum abandoned_set */
-    uint32_t purge_from;          /* where the purge walk over what is abandoned stands */
-    uint32_t adopt_from;          /* where to look for abandoned segments next */
+    uint32_t idle;                /* slots of dirty ones: see struct segment */
+    uint32_t told, told_idle;     /* of these what `usage` has */
+    uint32_t tell_from;           /* so many in use are told at once; and fewer than: */
+    uint32_t tell_below;
+    uint32_t fresh;      /* slots taken since whose memory was not at hand */
+    uint32_t segments;   /* owned */
+    uint32_t purge_set;  /* of what is abandoned: enum abandoned_set */
+    uint32_t purge_from; /* where the purge walk over what is abandoned stands */
+    uint32_t adopt_from; /* where to look for abandoned segments next */
     struct quarantine quarantine;
     uint64_t until_sample; /* allocations until the next sample, that one included; 0: not drawn */
     uint64_t chances;      /* of the strict level: random bits that were not used yet, */
@@ -220,6 +226,9 @@ void heap_reset(struct heap *heap);
 MOAT_INLINE uint32_t segment_slots(const struct segment *segment, uint32_t pages) {
     return pages << page_kind_shift(owner_page_kind(atomic_load_relaxed(&segment->owner)));
 }
+MOAT_INLINE uint32_t segment_dirty_slots(const struct segment *segment) {
+    return segment_slots(segment, popcount64(segment->dirty));
+}
 
 /* heap_list.c: which lists a segment stands in. Inside enter/leave. */
 void heap_list_add(struct heap *heap, struct segment *segment);
@@ -231,6 +240,8 @@ void heap_update_open(struct heap *heap, struct segment *segment);
 struct segment *heap_find_open(struct heap *heap, uint32_t size_class);
 /* Gives an unused page back to its segment. */
 void heap_release_page(struct heap *heap, struct page *page);
+/* The same of one that is in no queue. */
+void heap_end_page(struct heap *heap, struct segment *segment, struct page *page);
 /* Whether a limit may end the memory of this process before the machine's ends. */
 bool heap_is_limited(void);
 /* There is no memory for more of the segment: it is in no list of open ones until one of its pages
@@ -287,6 +298,11 @@ MOAT_INLINE uint64_t heap_purge_time(uint64_t now) { return now + ro.options.pur
 /* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True
    if memory went back. */
 bool heap_purge(struct heap *heap, bool force);
+/* Whether memory goes back whatever the time, as other memory is taken, until no more lies idle
+   than may. */
+MOAT_INLINE bool heap_is_in_step(const struct heap *heap) {
+    return MOAT_UNLIKELY(heap->in_step) && usage_has_surplus(heap->now);
+}
 /* The same of what is nobody's: cached huge runs, and what tables hold of free segments. */
 bool heap_purge_shared(bool force, uint64_t now);
 /* For an allocation that found no memory: gives back what this heap, the late heap, ended threads
@@ -298,11 +314,17 @@ bool heap_scour(struct heap *heap);
 /* A page was made in a segment of the heap: out of memory that waited to go back, or not. */
 void heap_note_page(struct heap *heap, const struct segment *segment, enum page_kind kind,
                     bool was_dirty);
-/* pool->used learns of what the heap uses; now and then, since all threads write there. */
+/* usage.h learns of what the heap uses, and of what lies idle there. */
 void heap_tell(struct heap *heap);
+MOAT_INLINE void heap_tell_less(struct heap *heap) {
+    if (MOAT_UNLIKELY(heap->used < heap->tell_below)) heap_tell(heap);
+}
+/* So many bytes were taken for a huge block that were not at hand, while more lies idle than may:
+   as much goes back, of this heap or of nobody. Outside every heap. */
+MOAT_COLD void heap_make_up(size_t bytes);
 /* The heap is about to leave everything. */
 void heap_tell_end(struct heap *heap);
-/* pool->left learns of a segment that is about to be abandoned, or was taken up. Most are of a
+/* usage->left learns of a segment that is about to be abandoned, or was taken up. Most are of a
    short thread, and have nothing that could go back. */
 void heap_count_left(const struct segment *segment, bool taken);
 MOAT_INLINE void heap_note_left(const struct segment *segment, enum page_kind kind, bool taken) {
@@ -338,11 +360,7 @@ struct heap_pool {
        since, neither by an abandoned segment more nor by a free into one */
     uint32_t swept;
     struct keeping keeping; /* of what ended threads left */
-    /* atomic: slots of pages in use, of all heaps, as told; those in what is nobody's do not
-       count */
-    uint64_t used;
-    int64_t left; /* atomic: slots that could go back in what is nobody's; a child begins at 0 */
-    uint32_t visit_next; /* the heap to visit next; under LOCK_VISITS */
+    uint32_t visit_next;    /* the heap to visit next; under LOCK_VISITS */
     size_t lock_count;
 };
 /* Creates the late heap; called once by init. False: no memory. */

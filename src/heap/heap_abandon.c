@@ -173,7 +173,7 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     uint64_t seen;
     if (!segment_reclaim(segment, &heap->owner, &seen)) return false;
     enum page_kind kind = owner_page_kind(seen);
-    bool due = force || now >= segment->purge_at;
+    bool due = force || now >= segment->purge_at || heap_is_in_step(heap);
     heap_note_left(segment, kind, true);
     int64_t used = settle_pages(
         segment, kind, settling_of(seen, due ? SETTLE_RELEASE : SETTLE_KEEP), heap_random(heap));

@@ -14,6 +14,7 @@ void heap_list_add(struct heap *heap, struct segment *segment) {
     segment->open_list = OPEN_NONE;
     heap->segments++;
     heap->used += segment_slots(segment, segment->pages_used);
+    if (MOAT_UNLIKELY(segment->dirty != 0)) heap->idle += segment_dirty_slots(segment);
     heap_update_open(heap, segment);
 }
 
@@ -38,6 +39,7 @@ void heap_list_remove(struct heap *heap, struct segment *segment) {
     if (list_is_empty(&heap->lists[index & 63])) heap->listed &= ~bit64(index);
     heap->segments--;
     heap->used -= segment_slots(segment, segment->pages_used);
+    if (MOAT_UNLIKELY(segment->dirty != 0)) heap->idle -= segment_dirty_slots(segment);
 }
 
 /* An empty one is of no use as it is, and nothing would come by it again; what all threads share
@@ -82,11 +84,21 @@ struct segment *heap_find_open(struct heap *heap, uint32_t size_class) {
     return never_used != NULL ? never_used : first;
 }
 
-void heap_release_page(struct heap *heap, struct page *page) {
-    struct segment *segment = page_segment(page);
-    heap_queue_remove(heap, page);
+MOAT_INLINE void end_page(struct heap *heap, struct segment *segment, struct page *page) {
+    uint32_t slots = segment_slots(segment, 1);
     segment_page_destroy(segment, page);
-    heap->used -= segment_slots(segment, 1);
+    heap->used -= slots;
+    heap->idle += slots;
     segment->purge_at = heap_purge_time(heap->now);
     heap_update_open(heap, segment);
+    heap_tell_less(heap);
+}
+
+void heap_release_page(struct heap *heap, struct page *page) {
+    heap_queue_remove(heap, page);
+    end_page(heap, page_segment(page), page);
+}
+
+void heap_end_page(struct heap *heap, struct segment *segment, struct page *page) {
+    end_page(heap, segment, page);
 }

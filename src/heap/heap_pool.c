@@ -263,13 +263,14 @@ void heap_pool_recover(struct survivors survivors) {
     struct heap_pool *pool = ro.pool;
     bool anew = survivors.all || count_ready(pool) != count_unused(pool);
     uint32_t top = anew ? 0 : (uint32_t)pool->free_heaps;
-    uint64_t used = 0;
+    uint64_t used = 0, idle = 0;
     for (uint32_t index = pool->made; index-- > 0;) {
         struct heap *heap = heap_at(index);
         bool unused = heap->thread == 0 && index != HEAP_LATE;
         if (heap_is_visited(heap) && survivors.all && !unused) heap->visit = VISIT_LEFT;
-        if (heap_goes_on(heap, survivors)) used += heap->told;
-        if (heap_goes_on(heap, survivors) || (unused && (!anew || survivors.all))) continue;
+        bool goes_on = heap_goes_on(heap, survivors);
+        if (goes_on) used += heap->told, idle += heap->told_idle;
+        if (goes_on || (unused && (!anew || survivors.all))) continue;
         if (heap == survivors.heap && !survivors.all) {
             heap_leave_visited(heap);
             continue;
@@ -281,8 +282,9 @@ void heap_pool_recover(struct survivors survivors) {
     }
     if (anew || top != (uint32_t)pool->free_heaps)
         pool->free_heaps = ((pool->free_heaps >> 32) + 1) << 32 | top;
-    if (pool->used != used) pool->used = used;
-    if (pool->left != 0) pool->left = 0;
+    if (ro.usage->used != used) ro.usage->used = used;
+    if (ro.usage->idle != idle) ro.usage->idle = idle;
+    if (ro.usage->left != 0) ro.usage->left = 0;
     /* whoever was about to create the exit hook's key may be gone */
     if (atomic_load_relaxed(&exit_key) == KEY_COMING) atomic_store_relaxed(&exit_key, KEY_MISSING);
 }

@@ -61,26 +61,40 @@ static bool is_kept_for_all(const struct heap *heap) {
 
 /* What of the segment could go back. */
 static uint32_t unused_slots(const struct segment *segment) {
-    return segment_slots(segment, popcount64(segment->dirty)) +
+    return segment_dirty_slots(segment) +
            (uint32_t)((segment_surplus(segment) + SLOT_SIZE - 1) >> SLOT_SHIFT);
 }
 
 /* Whether what is due stays: the program has lately wanted again what went back. Not where its
    thread sleeps. */
 static bool is_kept(struct heap *heap, uint32_t slots) {
-    if (!keeping_allows(&heap->keeping, heap->used, (uint64_t)heap->kept + slots, heap->now))
+    if (!keeping_allows(&heap->keeping, heap->used, (uint64_t)heap->kept + slots, heap->now) ||
+        usage_has_surplus(heap->now))
         return false;
     heap->kept += slots;
     return true;
 }
 
+/* The heap took memory that was not at hand while more than may lies idle where it can be given
+   back from here: its purge walk begins. */
+static void give_in_step(struct heap *heap) {
+    if (!usage_has_surplus(heap->now)) return;
+    if (heap->idle < USED_UNTOLD && atomic_load_unseen(&ro.usage->cached) == 0) return;
+    heap->purge_at = 0;
+    heap->purge_gave = heap->in_step = true;
+}
+
 void heap_tell(struct heap *heap) {
     struct heap_pool *pool = ro.pool;
     uint64_t more = (uint64_t)heap->used - heap->told;
-    uint64_t used = atomic_add_relaxed(&pool->used, more) + more;
+    uint64_t used = atomic_add_relaxed(&ro.usage->used, more) + more;
+    atomic_add_relaxed(&ro.usage->idle, (uint64_t)heap->idle - heap->told_idle);
     heap->told = heap->used;
+    heap->told_idle = heap->idle;
     heap->tell_from = heap->used + USED_UNTOLD;
+    heap->tell_below = heap->used > LESS_UNTOLD ? heap->used - LESS_UNTOLD : 0;
     keeping_observe(&pool->keeping, (uint32_t)used, heap->now);
+    usage_observe(heap->now);
     keeping_missed(&pool->keeping, heap->fresh, heap->now);
     heap->fresh = 0;
 }
@@ -88,26 +102,30 @@ void heap_tell(struct heap *heap) {
 void heap_tell_end(struct heap *heap) {
     heap->now = os_milliseconds(); /* the thread may have slept for long */
     heap_tell(heap);
-    atomic_add_relaxed(&ro.pool->used, -(uint64_t)heap->told);
-    heap->told = 0;
+    atomic_add_relaxed(&ro.usage->used, -(uint64_t)heap->told);
+    atomic_add_relaxed(&ro.usage->idle, -(uint64_t)heap->told_idle);
+    heap->told = heap->told_idle = 0;
     heap->tell_from = USED_UNTOLD;
+    heap->tell_below = 0;
 }
 
 void heap_count_left(const struct segment *segment, bool taken) {
     int64_t slots = unused_slots(segment);
-    atomic_add_relaxed(&ro.pool->left, taken ? -slots : slots);
+    atomic_add_relaxed(&ro.usage->left, taken ? -slots : slots);
 }
 
 bool heap_keeps_left(const struct segment *segment, uint64_t now) {
     struct heap_pool *pool = ro.pool;
-    uint32_t slots = unused_slots(segment), used = (uint32_t)atomic_load_relaxed(&pool->used);
-    int64_t left = atomic_load_relaxed(&pool->left);
+    uint32_t slots = unused_slots(segment), used = (uint32_t)atomic_load_relaxed(&ro.usage->used);
+    int64_t left = atomic_load_relaxed(&ro.usage->left);
     keeping_observe(&pool->keeping, used, now);
     uint64_t most = keeping_most(&pool->keeping), all = (uint64_t)used + slots;
     if (left > 0) all += (uint64_t)left;
     /* where all threads end no walk may come by any more */
     bool fits = used != 0 && all <= most - most / 8;
-    if (fits && ro.options.purge_delay_ms != 0 && keeping_is_on(&pool->keeping, now)) return true;
+    if (fits && ro.options.purge_delay_ms != 0 && keeping_is_on(&pool->keeping, now) &&
+        !usage_has_surplus(now))
+        return true;
     keeping_gave(&pool->keeping, slots, now);
     return false;
 }
@@ -121,10 +139,23 @@ void heap_note_page(struct heap *heap, const struct segment *segment, enum page_
     if (!was_dirty) {
         keeping_missed(&heap->keeping, slots, now);
         heap->fresh += slots;
-    } else if (now >= segment->purge_at) {
-        keeping_served(&heap->keeping, now);
+    } else {
+        heap->idle -= slots;
+        if (now >= segment->purge_at) keeping_served(&heap->keeping, now);
     }
-    if (used >= heap->tell_from) heap_tell(heap);
+    if (used < heap->tell_from) return;
+    heap_tell(heap);
+    if (!was_dirty) give_in_step(heap);
+}
+
+/* What of a segment can go back while it stays one. True if there was anything. */
+static bool give_unused(struct heap *heap, struct segment *segment) {
+    bool gave = segment_trim(segment);
+    uint32_t dirty = segment_dirty_slots(segment);
+    if (segment->dirty != 0) gave |= segment_purge(segment);
+    heap->idle -= dirty - segment_dirty_slots(segment);
+    if (heap->idle + USED_UNTOLD <= heap->told_idle) heap_tell(heap);
+    return gave;
 }
 
 static bool purge_segment(struct heap *heap, struct segment *segment, unsigned walk) {
@@ -133,18 +164,19 @@ static bool purge_segment(struct heap *heap, struct segment *segment, unsigned w
         heap_end_given_up(heap, segment);
     else
         purge_pages(heap, segment, force);
-    if (!force && heap->now < segment->purge_at) return false;
+    bool due = force || heap->now >= segment->purge_at;
     uint32_t unused = unused_slots(segment);
-    if (unused == 0 && segment->pages_used != 0) return false;
+    if (unused == 0 && (segment->pages_used != 0 || !due)) return false;
+    if (!due && !heap_is_in_step(heap)) return false;
     if (!force && !visit && is_kept(heap, unused)) return false;
     keeping_gave(&heap->keeping, unused, heap->now);
-    if (segment->pages_used == 0 && !visit && !is_kept_for_all(heap)) {
+    if (due && segment->pages_used == 0 && !visit && !is_kept_for_all(heap)) {
         heap_list_remove(heap, segment);
         segment_destroy(segment);
+        if (heap->idle + USED_UNTOLD <= heap->told_idle) heap_tell(heap);
         return true;
     }
-    bool trimmed = segment_trim(segment);
-    return (segment->dirty != 0 && segment_purge(segment)) || trimmed;
+    return give_unused(heap, segment);
 }
 
 static void begin_walk(struct heap *heap) {
@@ -206,6 +238,7 @@ bool heap_purge_shared(bool force, uint64_t now) {
 bool heap_purge(struct heap *heap, bool force) {
     size_t before = atomic_load_relaxed(&ro.region->committed);
     bool gave = false;
+    if (!force && heap_is_in_step(heap) && huge_give_one(heap->now)) return true;
     /* the rest is for the next call */
     if (!heap_purge_lists(heap, force ? WALK_ALL | WALK_NOW : 0, &gave) || (gave && !force))
         return gave;
@@ -213,6 +246,7 @@ bool heap_purge(struct heap *heap, bool force) {
     gave |= heap_visit_others(heap, force ? VISIT_ALL : VISIT_DUE);
     if (!sweep_some(heap, force, &gave)) {
         heap->purge_list = PURGE_IDLE;
+        heap->in_step = false;
         heap->purge_at = heap->now + ro.options.purge_delay_ms / 2 + 1 +
                          heap->segments / SEGMENTS_PER_MILLISECOND_OF_REST;
     }
@@ -316,5 +350,22 @@ void heap_keep_house(struct heap *heap) {
         heap_purge(heap, false);
     else
         heap_purge_shared(false, heap->now);
+    heap_release(heap);
+}
+
+/* Bytes that a step gives back, at least, if there is anything. */
+#define GIVEN_BY_A_STEP (2 * MIB)
+
+void heap_make_up(size_t bytes) {
+    struct heap *heap = heap_of_thread();
+    uint64_t now = os_milliseconds();
+    if (heap != NULL)
+        heap_enter(heap);
+    else if ((heap = heap_try_late()) == NULL)
+        return;
+    heap->now = now;
+    heap->in_step = true;
+    for (size_t steps = bytes / GIVEN_BY_A_STEP + 1; steps > 0 && heap_is_in_step(heap); steps--)
+        heap_purge(heap, false);
     heap_release(heap);
 }

@@ -81,7 +81,7 @@ void heap_forget_pages(struct heap *heap) {
     __builtin_memset(heap->queues, 0, sizeof heap->queues);
     heap->purge_list = PURGE_IDLE;
     heap->purge_segment = 0;
-    heap->purge_gave = false;
+    heap->purge_gave = heap->in_step = false;
     heap->shortage = SHORTAGE_NONE;
 }
 
@@ -91,6 +91,7 @@ void heap_reset(struct heap *heap) {
     __builtin_memset(heap->open, 0, sizeof heap->open);
     heap->listed = 0;
     heap->segments = heap->used = heap->told = heap->fresh = 0;
+    heap->idle = heap->told_idle = heap->tell_below = 0;
     heap->tell_from = USED_UNTOLD;
     heap->quarantine.bytes = heap->quarantine.count = heap->quarantine.drawn_count = 0;
     heap->chances_left = 0;

@@ -103,10 +103,7 @@ static void end_page(struct heap *heap, struct segment *segment, struct page *pa
         return;
     }
     if (!page->in_full) heap_queue_remove(heap, page);
-    segment_page_destroy(segment, page);
-    heap->used -= segment_slots(segment, 1);
-    segment->purge_at = heap_purge_time(heap->now);
-    heap_update_open(heap, segment);
+    heap_end_page(heap, segment, page);
     /* what its thread scours has changed where it would not look */
     if (heap->shortage == SHORTAGE_SCOURED) heap->shortage = SHORTAGE_MET;
 }

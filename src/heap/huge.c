@@ -7,6 +7,7 @@
  */
 #include "heap/huge.h"
 #include "heap/density.h"
+#include "heap/heap.h"
 #include "meta/locks.h"
 #include "meta/request.h"
 #include "base/thread.h"
@@ -27,11 +28,6 @@ static bool is_out_of_question(size_t bytes, size_t more) {
            !atomic_load_relaxed(&ro.region->memory_is_locked) && os_is_absurd(more);
 }
 
-/* Segments for `bytes` and the inaccessible OS page behind them. */
-static uint32_t run_length(size_t bytes) {
-    return (uint32_t)((bytes + ro.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT);
-}
-
 size_t huge_round(size_t size) {
     size_t step = ro.os_page;
     if (size > LARGE_MAX && size <= HUGE_CLASS_MAX)
@@ -39,25 +35,15 @@ size_t huge_round(size_t size) {
     size_t length = round_up(size, step);
     /* Where only the guard would need another segment, the length stops before it. */
     size_t fitting = round_up(size, ro.os_page);
-    if (run_length(length) > run_length(fitting))
-        length = ((size_t)run_length(fitting) << SEGMENT_SHIFT) - ro.os_page;
+    if (huge_run_length(length) > huge_run_length(fitting))
+        length = ((size_t)huge_run_length(fitting) << SEGMENT_SHIFT) - ro.os_page;
     return length;
 }
 
-static uint64_t generation_of(uint64_t word) { return word >> OWNER_GENERATION_SHIFT; }
-static uint64_t huge_word(enum owner_kind state, uint64_t generation) {
-    return (uint64_t)state | generation << OWNER_GENERATION_SHIFT;
-}
-
 /* Bytes of live and cached runs, for statistics. */
-static void count_bytes(size_t more, size_t fewer) {
+MOAT_INLINE void count_bytes(size_t more, size_t fewer) {
     atomic_add_relaxed(&ro.region->committed, more - fewer);
-}
-
-/* Of a run that nobody else can reach: its record's owner's. */
-static struct guarded guarded_of(const struct segment *segment) {
-    return (struct guarded){atomic_load_relaxed(&segment->committed), segment->run, segment->means,
-                            segment->apart};
+    atomic_add_relaxed(&ro.usage->runs, more - fewer);
 }
 
 static void set_guarded(struct segment *segment, struct guarded guarded) {
@@ -91,15 +77,11 @@ MOAT_NOINLINE static void give_run(const struct huge_entry *entry) {
 
 static uint32_t units_of(size_t bytes) { return (uint32_t)(bytes >> SLOT_SHIFT); }
 
-static size_t bytes_in_use(const struct huge_state *huge) {
-    size_t committed = atomic_load_relaxed(&ro.region->committed);
-    return committed > huge->cached ? committed - huge->cached : 0;
-}
-
 /* Whether runs stay in the cache though they are due. */
 static bool keeps(const struct huge_state *huge, uint64_t now) {
-    return keeping_allows(&huge->keeping, units_of(bytes_in_use(huge)), units_of(huge->cached),
-                          now);
+    return keeping_is_on(&huge->keeping, now) &&
+           keeping_fits(&ro.usage->all, usage_in_use(), units_of(ro.usage->cached)) &&
+           !usage_has_surplus(now);
 }
 
 /* What is kept is looked at again after the delay. */
@@ -112,9 +94,9 @@ static void update_next_purge(struct huge_state *huge, uint64_t now) {
 }
 
 /* Takes an entry out of the cache; the last one moves into its place. */
-static struct huge_entry take_entry(struct huge_state *huge, struct huge_entry *entry) {
+MOAT_INLINE struct huge_entry take_entry(struct huge_state *huge, struct huge_entry *entry) {
     struct huge_entry taken = *entry;
-    huge->cached -= taken.guarded.bytes;
+    huge_set_cached(ro.usage->cached - taken.guarded.bytes);
     *entry = huge->cache[--huge->entries];
     return taken;
 }
@@ -145,6 +127,12 @@ static bool cache_take(uint32_t run, size_t bytes, uint64_t now, struct huge_ent
     return best != NULL;
 }
 
+/* Whether so many bytes may be cached of what is in use with this run. */
+static bool is_a_share(size_t cached, uint32_t used, const struct huge_entry *entry) {
+    size_t bytes = (size_t)used << SLOT_SHIFT, own = entry->guarded.bytes;
+    return bytes > own && cached <= (bytes - own) / HUGE_CACHE_SHARE;
+}
+
 /* Its first OS page is inaccessible while it waits, where most of what dangles points. All of it
    would take some ten times as long, which programs would notice. */
 static bool cache_put(struct huge_entry entry, uint64_t now) {
@@ -152,16 +140,16 @@ static bool cache_put(struct huge_entry entry, uint64_t now) {
     if (ro.options.purge_delay_ms == 0) return false;
     entry.front = guard_close_front(segment_address(entry.index));
     locks_acquire(LOCK_HUGE_CACHE);
-    size_t used = bytes_in_use(huge), most = HUGE_CACHE_BYTES;
-    if (used > entry.guarded.bytes && (used - entry.guarded.bytes) / HUGE_CACHE_SHARE > most)
-        most = (used - entry.guarded.bytes) / HUGE_CACHE_SHARE;
-    keeping_observe(&huge->keeping, units_of(used), now);
-    bool fits = huge->entries < HUGE_CACHE_ENTRIES && huge->cached + entry.guarded.bytes <= most &&
+    uint32_t used = usage_in_use();
+    size_t all = ro.usage->cached + entry.guarded.bytes;
+    keeping_observe(&ro.usage->all, used, now);
+    bool fits = huge->entries < HUGE_CACHE_ENTRIES &&
+                (MOAT_LIKELY(all <= HUGE_CACHE_BYTES) || is_a_share(all, used, &entry)) &&
                 !FAILPOINT(CACHE_FULL);
     if (!fits) keeping_gave(&huge->keeping, units_of(entry.guarded.bytes), now);
     if (fits) {
         huge->cache[huge->entries++] = entry;
-        huge->cached += entry.guarded.bytes;
+        huge_set_cached(all);
         if (entry.purge_at < huge->next_purge)
             atomic_store_relaxed(&huge->next_purge, entry.purge_at);
     }
@@ -178,7 +166,7 @@ static bool take_due(bool force, uint64_t now, struct huge_entry *due) {
         locks_acquire(LOCK_HUGE_CACHE);
     else if (!locks_try(LOCK_HUGE_CACHE))
         return false;
-    if (!force) keeping_observe(&huge->keeping, units_of(bytes_in_use(huge)), now);
+    if (!force) usage_observe(now);
     bool kept = !force && keeps(huge, now);
     for (uint32_t i = kept ? 0 : huge->entries; i-- > 0 && !any;) {
         any = force || now >= huge->cache[i].purge_at;
@@ -203,6 +191,23 @@ bool huge_purge(bool force, uint64_t now) {
     uint64_t next = atomic_load_relaxed(&ro.huge->next_purge);
     if (next == UINT64_MAX || (!force && now < next)) return false;
     return give_due(force, now);
+}
+
+bool huge_give_one(uint64_t now) {
+    struct huge_state *huge = ro.huge;
+    struct huge_entry given, *oldest = NULL;
+    if (ro.usage->cached == 0 || !locks_try(LOCK_HUGE_CACHE)) return false;
+    for (uint32_t i = 0; i < huge->entries; i++)
+        if (oldest == NULL || huge->cache[i].purge_at < oldest->purge_at) oldest = &huge->cache[i];
+    bool any = oldest != NULL;
+    if (any) {
+        given = take_entry(huge, oldest);
+        keeping_gave(&huge->keeping, units_of(given.guarded.bytes), now);
+    }
+    update_next_purge(huge, now);
+    locks_release(LOCK_HUGE_CACHE);
+    if (any) give_run(&given);
+    return any;
 }
 
 /* Replaces the memory of a cached run by such as was never touched; false: it was given back. */
@@ -235,7 +240,8 @@ static void give_surplus(uint32_t index, uint32_t old_run, uint32_t run) {
 static bool fit_cached(struct huge_entry *entry, size_t bytes) {
     struct guarded old = entry->guarded;
     if (old.bytes == bytes) return true; /* then the run is as long as it must be, too */
-    if (guard_resize(segment_address(entry->index), &entry->guarded, bytes, run_length(bytes))) {
+    if (guard_resize(segment_address(entry->index), &entry->guarded, bytes,
+                     huge_run_length(bytes))) {
         count_bytes(bytes, old.bytes);
         give_surplus(entry->index, old.run, entry->guarded.run);
         return true;
@@ -301,7 +307,7 @@ static void ask_for_huge_pages(uint32_t index, struct guarded *guarded) {
     os_use_huge_pages((void *)segment_address(index), round_down(guarded->bytes, HUGE_PAGE));
 }
 
-static bool open_new(uint32_t index, struct guarded *guarded) {
+MOAT_INLINE bool open_new(uint32_t index, struct guarded *guarded) {
     if (!guard_open(segment_address(index), 0, guarded)) return false;
     count_bytes(guarded->bytes, 0);
     return true;
@@ -336,11 +342,13 @@ MOAT_INLINE bool take_fresh(uint32_t run, size_t bytes, size_t alignment, uint32
     return false;
 }
 
-void *huge_alloc(size_t size, size_t alignment, bool zero) {
+/* *taken: bytes of memory that was not at hand, where too much lies idle, which is to be made up
+   for when the thread is no more inside. */
+MOAT_INLINE void *alloc_inside(size_t size, size_t alignment, bool zero, size_t *taken) {
     THREAD_INSIDE();
     size_t bytes = huge_round(size);
     if (is_out_of_question(bytes, bytes)) return NULL;
-    uint32_t run = run_length(bytes);
+    uint32_t run = huge_run_length(bytes);
     void *block = NULL;
     uint64_t now = os_milliseconds();
     if (atomic_load_relaxed(&ro.huge->next_purge) != UINT64_MAX) {
@@ -353,7 +361,15 @@ void *huge_alloc(size_t size, size_t alignment, bool zero) {
     uint32_t index;
     if (!take_fresh(run, bytes, alignment, &index, &new)) return NULL;
     if (is_on && wants_huge_pages(bytes, zero, now)) ask_for_huge_pages(index, &new);
+    if (usage_has_surplus(now)) *taken = bytes;
     return make_live(index, new, 0);
+}
+
+void *huge_alloc(size_t size, size_t alignment, bool zero) {
+    size_t taken = 0;
+    void *block = alloc_inside(size, alignment, zero, &taken);
+    if (MOAT_UNLIKELY(taken != 0)) heap_make_up(taken);
+    return block;
 }
 
 void *huge_alloc_exact(size_t bytes, size_t alignment,
@@ -362,7 +378,7 @@ void *huge_alloc_exact(size_t bytes, size_t alignment,
     struct guarded new;
     uint32_t index;
     if (is_out_of_question(bytes, bytes)) return NULL;
-    if (!take_fresh(run_length(bytes), bytes, alignment, &index, &new)) return NULL;
+    if (!take_fresh(huge_run_length(bytes), bytes, alignment, &index, &new)) return NULL;
     prepare(segment_address(index), context);
     return make_live(index, new, 0);
 }
@@ -371,7 +387,7 @@ void *huge_alloc_exact(size_t bytes, size_t alignment,
 MOAT_INLINE bool huge_begin(struct segment *segment, uint64_t word, uint64_t what) {
     uint64_t expected = word;
     uintptr_t start = segment_start(segment);
-    uint64_t freeing = huge_word(OWNER_FREEING, generation_of(word)) | what;
+    uint64_t freeing = huge_word(OWNER_FREEING, huge_generation_of(word)) | what;
     /* pairs with make_live, and with the stores that end a resize */
     if (!atomic_cas_acq_rel(&segment->owner, &expected, freeing)) return false;
     if (HARDENED_MAP)
@@ -384,11 +400,11 @@ enum huge_result huge_free(struct segment *segment, uint64_t word) {
     THREAD_INSIDE();
     if (!huge_begin(segment, word, 0)) return HUGE_LOST;
     uintptr_t start = segment_start(segment);
-    struct huge_entry entry = {segment_index(segment), guarded_of(segment), segment->watched, 0,
-                               GUARD_NONE};
+    struct huge_entry entry = {segment_index(segment), huge_guarded_of(segment), segment->watched,
+                               0, GUARD_NONE};
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
-    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
+    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, huge_generation_of(word)));
     uint64_t now = os_milliseconds();
     entry.purge_at = now + ro.options.purge_delay_ms;
     if (!cache_put(entry, now)) give_run(&entry);
@@ -471,11 +487,11 @@ static bool close_whole(uintptr_t start, struct guarded *guarded) {
 void huge_close(struct segment *segment, uint64_t word, uint64_t chance) {
     uintptr_t start = segment_start(segment);
     uint64_t now = os_milliseconds();
-    struct huge_entry entry = {segment_index(segment), guarded_of(segment), 0, now + CLOSED_TIME,
-                               GUARD_NONE};
+    struct huge_entry entry = {segment_index(segment), huge_guarded_of(segment), 0,
+                               now + CLOSED_TIME, GUARD_NONE};
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
-    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
+    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, huge_generation_of(word)));
     count_bytes(0, entry.guarded.bytes);
     if (!close_whole(start, &entry.guarded))
         region_owe(entry.index, entry.guarded.run);
@@ -521,7 +537,8 @@ static bool move_pages(struct segment *segment, struct guarded *new, uint32_t *i
    not say yet that it is freed, so the new one is complete before that. */
 static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t bytes,
                                   void **block) {
-    struct guarded new = {bytes, run_length(bytes), GUARD_NONE, false}, old = guarded_of(segment);
+    struct guarded new = {bytes, huge_run_length(bytes), GUARD_NONE, false},
+                   old = huge_guarded_of(segment);
     uint32_t index;
     if (!guard_take_split()) return HUGE_NO_MEMORY;
     if (!move_pages(segment, &new, &index)) {
@@ -535,7 +552,7 @@ static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t
     *block = make_live(index, new, 0);
     /* pairs with make_live */
     if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
-    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
+    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, huge_generation_of(word)));
     atomic_store_release(&segment->moving_to, 0u); /* after that; pairs with undo_move */
     close_run(segment_index(segment), &old);
     return HUGE_OK;
@@ -543,8 +560,8 @@ static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t
 
 /* In place: within the run, or with free segments behind it. */
 static bool resize_in_place(struct segment *segment, size_t bytes) {
-    struct guarded old = guarded_of(segment), new = old;
-    uint32_t index = segment_index(segment), run = run_length(bytes);
+    struct guarded old = huge_guarded_of(segment), new = old;
+    uint32_t index = segment_index(segment), run = huge_run_length(bytes);
     bool longer = run > old.run;
     if (longer && (FAILPOINT(RUN_HEMMED_IN) || !region_extend(index, old.run, run - old.run)))
         return false;
@@ -559,16 +576,25 @@ static bool resize_in_place(struct segment *segment, size_t bytes) {
     return true;
 }
 
-enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t bytes, void **block) {
+MOAT_INLINE enum huge_result resize_inside(struct segment *segment, uint64_t word, size_t bytes,
+                                           void **block, size_t *more) {
     THREAD_INSIDE();
     size_t old = atomic_load_relaxed(&segment->committed);
-    if (is_out_of_question(bytes, bytes > old ? bytes - old : 0)) return HUGE_NO_MEMORY;
+    *more = bytes > old ? bytes - old : 0;
+    if (is_out_of_question(bytes, *more)) return HUGE_NO_MEMORY;
     if (!huge_begin(segment, word, OWNER_RESIZING)) return HUGE_LOST;
     enum huge_result result = resize_in_place(segment, bytes) ? HUGE_OK : HUGE_NO_MEMORY;
-    if (result != HUGE_OK && run_length(bytes) > segment->run)
+    if (result != HUGE_OK && huge_run_length(bytes) > segment->run)
         result = huge_move(segment, word, bytes, block);
     /* after a move it says FREED already; pairs with the load of free */
     if (*block == (void *)segment_start(segment)) atomic_store_release(&segment->owner, word);
+    return result;
+}
+
+enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t bytes, void **block) {
+    size_t more;
+    enum huge_result result = resize_inside(segment, word, bytes, block, &more);
+    if (result == HUGE_OK && more != 0 && usage_has_surplus(os_milliseconds())) heap_make_up(more);
     return result;
 }
 
@@ -597,80 +623,4 @@ struct segment *huge_find(uintptr_t address) {
         }
     }
     return freed;
-}
-
-/* --- After a fork ---------------------------------------------------------------------------- */
-
-/* A place of the cache may hold what another place, or a user, has too. The runs are taken back as
-   what belongs to nobody. */
-void huge_recover_cache(void) {
-    ro.huge->entries = ro.huge->covered = 0;
-    ro.huge->cached = 0;
-    ro.huge->keeping = (struct keeping){0};
-    atomic_store_relaxed(&ro.huge->next_purge, UINT64_MAX);
-}
-
-static void end_free(struct segment *segment, uint64_t word) {
-    uintptr_t start = segment_start(segment);
-    /* pairs with make_live */
-    if (HARDENED_MAP) atomic_and_acq_rel(&map_word_of(start)->live, ~map_bit_of(start));
-    atomic_store_release(&segment->owner, huge_word(OWNER_FREED, generation_of(word)));
-}
-
-/* The pages come back if they were moved. The block at the other end was nobody's yet. False: what
-   the block holds cannot be had back. */
-static bool undo_move(struct segment *segment) {
-    struct segment *other = segment_at(segment->moving_to);
-    uint64_t word = atomic_load_relaxed(&other->owner);
-    uintptr_t from = segment_start(segment), to = segment_start(other);
-    size_t bytes = segment->committed;
-    bool back = true;
-    if (os_can_read((const void *)to)) {
-        back = os_commit((void *)(from + bytes - ro.os_page), ro.os_page) &&
-               os_move_pages((void *)to, (void *)from, bytes) == OS_MOVED;
-        region_advise(back ? to : from, bytes);
-        segment->apart |= back;
-    }
-    if (owner_kind(word) == OWNER_HUGE) end_free(other, word);
-    segment->moving_to = 0;
-    return back;
-}
-
-/* Whoever called it has no answer yet: the block is as it was, or has the usable part it was to
-   have. All else of the record follows from that. What cannot be had back stays inaccessible. */
-static void undo_resize(struct segment *segment, uint64_t word) {
-    uintptr_t start = segment_start(segment);
-    size_t bytes = segment->committed;
-    bool whole = segment->moving_to == 0 || undo_move(segment);
-    segment->run = run_length(bytes);
-    segment->means = GUARD_SPLIT;
-    if (whole) guard_reopen(start, bytes, segment->run);
-    /* its live bit may have gone with the move; pairs with the fetch_and of huge_free */
-    if (HARDENED_MAP) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start));
-    /* pairs with the load of free */
-    atomic_store_release(&segment->owner, huge_word(OWNER_HUGE, generation_of(word)));
-}
-
-void huge_recover(struct segment *segment) {
-    uint64_t word = atomic_load_relaxed(&segment->owner);
-    if (owner_kind(word) == OWNER_FREEING && (word & OWNER_RESIZING) != 0)
-        undo_resize(segment, word);
-    else if (owner_kind(word) == OWNER_FREEING)
-        end_free(segment, word);
-    else if (segment->moving_to != 0)
-        segment->moving_to = 0; /* the move had come to its end */
-}
-
-bool huge_find_run(const struct segment *segment, struct guarded *guarded) {
-    if (owner_kind(atomic_load_relaxed(&segment->owner)) == OWNER_HUGE) {
-        *guarded = guarded_of(segment);
-        return true;
-    }
-    uint32_t index = segment_index(segment);
-    for (uint32_t i = 0; i < ro.huge->entries; i++) {
-        if (ro.huge->cache[i].index != index) continue;
-        *guarded = ro.huge->cache[i].guarded;
-        return true;
-    }
-    return false;
 }

@@ -14,7 +14,7 @@
 #ifndef MOAT_HUGE_H
 #define MOAT_HUGE_H
 
-#include "heap/keeping.h"
+#include "heap/usage.h"
 #include "heap/segment.h"
 
 /* Blocks up to this size come in classes, like those of pages eight a doubling, so that a freed run
@@ -41,14 +41,17 @@ struct huge_state {
     struct huge_entry cache[HUGE_WAITING_MAX]; /* the first `entries` of them */
     uint32_t entries;
     uint32_t covered;       /* of them those that are covered: strict level alone */
-    size_t cached;          /* bytes committed in the cache */
-    struct keeping keeping; /* under the lock; in use is all that is committed but the cache */
+    struct keeping keeping; /* under the lock; what is in use, usage.h knows */
     /* milliseconds: when a run that was used again had been written to in all parts, 0: never, or
        the last one had not; atomic, a hint */
     uint64_t dense_at;
     /* milliseconds; atomic, a hint, too early perhaps: UINT64_MAX when the cache is empty */
     uint64_t next_purge;
 };
+
+/* Gives the cached run back that has waited longest. False: none has memory, as at the strict
+   level. */
+bool huge_give_one(uint64_t now);
 
 enum huge_result { HUGE_OK, HUGE_NO_MEMORY, HUGE_LOST /* not live, or another thread frees it */ };
 
@@ -89,5 +92,22 @@ void huge_recover(struct segment *segment);
 bool huge_find_run(const struct segment *segment, struct guarded *guarded);
 /* The run that an address lies in, for reports; NULL if none. */
 struct segment *huge_find(uintptr_t address);
+
+/* Of huge.c and huge_recover.c alone. */
+MOAT_INLINE uint64_t huge_generation_of(uint64_t word) { return word >> OWNER_GENERATION_SHIFT; }
+MOAT_INLINE uint64_t huge_word(enum owner_kind state, uint64_t generation) {
+    return (uint64_t)state | generation << OWNER_GENERATION_SHIFT;
+}
+/* Of a run that nobody else can reach: its record's owner's. */
+MOAT_INLINE struct guarded huge_guarded_of(const struct segment *segment) {
+    return (struct guarded){atomic_load_relaxed(&segment->committed), segment->run, segment->means,
+                            segment->apart};
+}
+/* Segments for `bytes` and the inaccessible OS page behind them. */
+MOAT_INLINE uint32_t huge_run_length(size_t bytes) {
+    return (uint32_t)((bytes + ro.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT);
+}
+/* Under the lock of the cache. */
+MOAT_INLINE void huge_set_cached(size_t bytes) { atomic_store_relaxed(&ro.usage->cached, bytes); }
 
 #endif

@@ -11,9 +11,10 @@
  * again is kept for a quarter of a second at most, by who goes up and down; by others not at all.
  *
  * Everything is counted in units of SLOT_SIZE, and in milliseconds. Owner only, or under the lock
- * of what it belongs to: a heap (heap_purge.c), the cache of huge runs (huge.c). That of what ended
- * threads left (struct heap_pool) is everybody's, without a lock: of two changes at once one may be
- * lost, and a little is kept, or goes back, that should not. So every field is atomic, relaxed.
+ * of what it belongs to: a heap (heap_purge.c), the cache of huge runs (huge.c). Those of what
+ * ended threads left (struct heap_pool), and of all that is in use (usage.h), are everybody's,
+ * without a lock: of two changes at once one may be lost, and a little is kept, or goes back, that
+ * should not. So every field is atomic, relaxed.
  */
 #ifndef MOAT_KEEPING_H
 #define MOAT_KEEPING_H
@@ -98,11 +99,16 @@ MOAT_INLINE uint64_t keeping_most(const struct keeping *keeping) {
     return most > before ? most : before;
 }
 
+/* Whether so many units beside what is in use are no more than may be kept, where anything is. */
+MOAT_INLINE bool keeping_fits(const struct keeping *keeping, uint32_t used, uint64_t kept) {
+    uint64_t most = keeping_most(keeping);
+    return used + kept <= most + most / 8;
+}
+
 /* Whether so many units may be kept beside what is in use. */
 MOAT_INLINE bool keeping_allows(const struct keeping *keeping, uint32_t used, uint64_t kept,
                                 uint64_t now) {
-    uint64_t most = keeping_most(keeping);
-    return keeping_is_on(keeping, now) && used + kept <= most + most / 8;
+    return keeping_is_on(keeping, now) && keeping_fits(keeping, used, kept);
 }
 
 #endif

@@ -19,6 +19,7 @@ struct region;
 struct lock;
 struct heap_pool;
 struct huge_state;
+struct usage;
 struct zero_size_state;
 struct sample_places;
 struct abandoned;
@@ -50,6 +51,7 @@ struct ro {
     uint64_t *woken_segments;
     struct heap_pool *pool;
     struct huge_state *huge;
+    struct usage *usage;
     struct zero_size_state *zero_size;
     struct sample_places *samples;
     size_t os_page;      /* bytes */

@@ -99,6 +99,7 @@ static void recover_pages(struct segment *segment, uint64_t word, struct survivo
 struct walk {
     struct survivors survivors;
     size_t committed, splits; /* see struct region */
+    size_t runs;              /* see struct usage */
     const struct heap *left;  /* whose pages are left alone */
 };
 
@@ -130,6 +131,7 @@ static uint32_t recover_segment(struct segment *segment, struct walk *walk) {
     }
     if (!huge_find_run(segment, &guarded)) return 0;
     count_run(walk, &guarded);
+    walk->runs += guarded.bytes;
     return guarded.run;
 }
 
@@ -188,6 +190,8 @@ static void settle_counts(const struct walk *walk) {
     bool known = !walk->survivors.all;
     if (known && atomic_load_relaxed(&region->committed) != walk->committed)
         atomic_store_relaxed(&region->committed, walk->committed);
+    if (known && atomic_load_relaxed(&ro.usage->runs) != walk->runs)
+        atomic_store_relaxed(&ro.usage->runs, walk->runs);
     if (known && atomic_load_relaxed(&region->splits) != walk->splits)
         atomic_store_relaxed(&region->splits, walk->splits);
     if (region->memory_is_locked || region->memory_was_locked) /* a child's is not */
@@ -197,7 +201,7 @@ static void settle_counts(const struct walk *walk) {
 
 /* Everything that is not in the hands of a survivor. */
 MOAT_COLD static void recover_as(struct survivors survivors) {
-    struct walk walk = {survivors, 0, 0, NULL};
+    struct walk walk = {survivors, 0, 0, 0, NULL};
     if (atomic_load_relaxed(&moat_ending) != 0)
         atomic_store_relaxed(&moat_ending, 0); /* the parent is in a report */
     random_recover(ro.random_root);
@@ -274,7 +278,7 @@ static void end_freeing(void) {
 MOAT_COLD void fork_free_lock(enum lock_rank rank) {
     if (!begin_freeing()) return;
     struct heap *late = heap_at(HEAP_LATE);
-    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, late};
+    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, 0, late};
     if (rank == LOCK_LATE_HEAP && locks_was_held(rank)) {
         for_each_taken(&walk, leave_heap);
         heap_disown(late, HEAP_LATE);
@@ -289,7 +293,7 @@ MOAT_COLD void fork_free_lock(enum lock_rank rank) {
 void fork_free_heap(struct heap *heap) {
     bool is_left = atomic_load_relaxed(&heap->visit) == VISIT_LEFT;
     if (!is_left && !begin_freeing()) return;
-    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, heap};
+    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, 0, heap};
     quarantine_empty(heap); /* claims of others in its pages stay theirs */
     for_each_taken(&walk, leave_heap);
     heap_leave_visited(heap);

@@ -68,6 +68,7 @@ static void fill_ro(const struct layout *layout) {
     ro.woken_segments = state->woken_segments;
     ro.pool = &state->pool;
     ro.huge = &state->huge;
+    ro.usage = &state->usage;
     ro.zero_size = &state->zero_size;
     ro.samples = &state->samples;
 }

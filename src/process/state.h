@@ -20,6 +20,7 @@ struct state {
     uint64_t woken_segments[REGION_WORDS];
     struct heap_pool pool;
     struct huge_state huge;
+    struct usage usage;
     struct zero_size_state zero_size;
     struct sample_places samples;
     struct random_root random_root;

@@ -197,13 +197,13 @@ START_TEST(cached_runs_go_back_after_the_delay) {
     char *block = make(5 * MIB);
     ck_assert_int_eq(give(block), HUGE_OK);
     ck_assert_uint_eq(ro.region->committed, 5 * MIB);
-    ck_assert_uint_eq(ro.huge->cached, 5 * MIB);
+    ck_assert_uint_eq(ro.usage->cached, 5 * MIB);
     harness_clock_advance(ro.options.purge_delay_ms - 1);
     ck_assert(!huge_purge(false, os_milliseconds()));
     harness_clock_advance(1);
     ck_assert(huge_purge(false, os_milliseconds()));
     ck_assert_uint_eq(ro.region->committed, 0);
-    ck_assert_uint_eq(ro.huge->cached, 0);
+    ck_assert_uint_eq(ro.usage->cached, 0);
     ck_assert_uint_eq(ro.huge->next_purge, UINT64_MAX);
     ck_assert(harness_range_is((uintptr_t)block, 8 * MIB, HARNESS_RESERVED));
     check_all();
@@ -233,7 +233,7 @@ START_TEST(runs_that_are_due_go_back_one_by_one) {
     harness_clock_advance(ro.options.purge_delay_ms);
     for (size_t left = 3; left-- > 0;) {
         ck_assert(huge_purge(false, os_milliseconds()));
-        ck_assert_uint_eq(ro.huge->cached, left * 5 * MIB);
+        ck_assert_uint_eq(ro.usage->cached, left * 5 * MIB);
     }
     ck_assert(!huge_purge(false, os_milliseconds()));
 }
@@ -244,17 +244,17 @@ START_TEST(the_cache_is_bounded) {
     core_start_ready("region=8G");
     for (unsigned i = 0; i < 40; i++) blocks[i] = make(20 * MIB);
     for (unsigned i = 0; i < 40; i++) ck_assert_int_eq(give(blocks[i]), HUGE_OK);
-    ck_assert_uint_le(ro.huge->cached, HUGE_CACHE_BYTES);
-    ck_assert_uint_eq(ro.huge->cached, ro.region->committed);
-    ck_assert_uint_ge(ro.huge->cached, HUGE_CACHE_BYTES - 20 * MIB);
+    ck_assert_uint_le(ro.usage->cached, HUGE_CACHE_BYTES);
+    ck_assert_uint_eq(ro.usage->cached, ro.region->committed);
+    ck_assert_uint_ge(ro.usage->cached, HUGE_CACHE_BYTES - 20 * MIB);
     huge_purge(true, 0);
     for (unsigned i = 0; i < 40; i++) blocks[i] = make(2 * MIB);
     for (unsigned i = 0; i < 40; i++) ck_assert_int_eq(give(blocks[i]), HUGE_OK);
-    ck_assert_uint_le(ro.huge->cached, HUGE_CACHE_ENTRIES * 2 * MIB);
+    ck_assert_uint_le(ro.usage->cached, HUGE_CACHE_ENTRIES * 2 * MIB);
     char *whole = make(300 * MIB); /* alone more than the bound */
-    size_t cached = ro.huge->cached;
+    size_t cached = ro.usage->cached;
     ck_assert_int_eq(give(whole), HUGE_OK);
-    ck_assert_uint_eq(ro.huge->cached, cached);
+    ck_assert_uint_eq(ro.usage->cached, cached);
 }
 END_TEST
 

@@ -61,18 +61,18 @@ static void pass(unsigned milliseconds) {
 static char *want_again(size_t size) {
     give(make(size));
     pass(ro.options.purge_delay_ms + 10);
-    ck_assert_uint_eq(ro.huge->cached, 0);
+    ck_assert_uint_eq(ro.usage->cached, 0);
     return make(size);
 }
 
 START_TEST(what_is_wanted_again_stays) {
     give(want_again(SIZE));
     pass(200);
-    ck_assert_uint_eq(ro.huge->cached, SIZE);
+    ck_assert_uint_eq(ro.usage->cached, SIZE);
     give(make(SIZE)); /* from the cache */
-    ck_assert_uint_eq(ro.huge->cached, SIZE);
+    ck_assert_uint_eq(ro.usage->cached, SIZE);
     pass(600);
-    ck_assert_uint_eq(ro.huge->cached, 0);
+    ck_assert_uint_eq(ro.usage->cached, 0);
     check_all();
 }
 END_TEST
@@ -98,13 +98,13 @@ START_TEST(no_more_stays_than_the_latest_peak) {
     for (unsigned i = 0; i < 16; i++) blocks[i] = make(SIZE);
     for (unsigned i = 0; i < 16; i++) give(blocks[i]);
     pass(100);
-    ck_assert_uint_eq(ro.huge->cached, 16 * SIZE); /* the peak itself */
-    for (unsigned i = 0; i < 60; i++) {            /* a small program from now on */
+    ck_assert_uint_eq(ro.usage->cached, 16 * SIZE); /* the peak itself */
+    for (unsigned i = 0; i < 60; i++) {             /* a small program from now on */
         char *block = make(SIZE);
         pass(10);
         give(block);
     }
-    ck_assert_uint_le(ro.huge->cached, SIZE + SIZE / 8);
+    ck_assert_uint_le(ro.usage->cached, SIZE + SIZE / 8);
     check_all();
 }
 END_TEST
@@ -114,8 +114,8 @@ START_TEST(the_cache_grows_with_what_is_in_use) {
     static char *blocks[LIVE + 20];
     for (unsigned i = 0; i < LIVE + 20; i++) blocks[i] = make(EACH);
     for (unsigned i = LIVE; i < LIVE + 20; i++) give(blocks[i]);
-    ck_assert_uint_gt(ro.huge->cached, HUGE_CACHE_BYTES);
-    ck_assert_uint_le(ro.huge->cached, (size_t)LIVE * EACH / HUGE_CACHE_SHARE + EACH);
+    ck_assert_uint_gt(ro.usage->cached, HUGE_CACHE_BYTES);
+    ck_assert_uint_le(ro.usage->cached, (size_t)LIVE * EACH / HUGE_CACHE_SHARE + EACH);
 }
 END_TEST
 
