@@ -145,7 +145,7 @@ static void leave_segment(struct segment *segment, enum page_kind kind, int64_t 
 
 void heap_abandon(struct heap *heap) {
     bool kept_empty = false;
-    if (heap->told != 0) heap_tell_end(heap);
+    if ((heap->told | heap->told_idle) != 0) heap_tell_end(heap);
     while (heap->listed != 0) {
         struct segment *segment = segment_at(heap->lists[low_bit(heap->listed)].first);
         enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));

@@ -218,7 +218,14 @@ void heap_thread_end(struct heap *heap) {
 
 /* --- After a fork ---------------------------------------------------------------------------- */
 
+/* What the heap has told leaves with what it had. */
+static void take_back_told(const struct heap *heap) {
+    atomic_add_relaxed(&ro.usage->used, -(uint64_t)heap->told);
+    atomic_add_relaxed(&ro.usage->idle, -(uint64_t)heap->told_idle);
+}
+
 void heap_disown(struct heap *heap, uint32_t index) {
+    take_back_told(heap);
     heap_reset(heap);
     heap->index = index;
     heap->seqcount = 0;
@@ -251,6 +258,7 @@ static uint32_t count_unused(const struct heap_pool *pool) {
 }
 
 void heap_leave_visited(struct heap *heap) {
+    take_back_told(heap);
     heap_reset(heap);
     heap->was_visited = true; /* an event of a page it had may be on its way */
     heap->visitors = 0;

@@ -377,6 +377,28 @@ START_TEST(who_has_no_heap_gives_cached_runs_back) {
 }
 END_TEST
 
+START_TEST(nothing_that_an_ended_thread_has_told_is_left) {
+    core_alloc(&owner, 100);
+    for (unsigned i = 0; i < 4; i++) {
+        struct core_thread thread = CORE_THREAD;
+        for (size_t n = 0; n < 100; n++) blocks[n] = core_alloc(&thread, 300 * KIB);
+        for (size_t n = 0; n < 100; n++) core_give(&thread, blocks[n]);
+        /* walks release the last page, and tell */
+        struct heap *heap = core_heap(&thread);
+        heap_enter(heap);
+        for (unsigned step = 0; step < 20; step++) heap_purge(heap, false);
+        ck_assert_uint_eq(heap->told, 0);
+        ck_assert_uint_gt(heap->told_idle, 0);
+        heap_leave(heap);
+        core_end(&thread);
+        core_be(&owner);
+        check_all();
+    }
+    ck_assert_uint_eq(ro.usage->used, core_heap(&owner)->told);
+    ck_assert_uint_eq(ro.usage->idle, core_heap(&owner)->told_idle);
+}
+END_TEST
+
 START_TEST(a_trim_gives_everything_unused_back_at_once) {
     for (size_t i = 0; i < 300; i++) blocks[i] = core_alloc(&owner, 1 + i * 1000);
     for (size_t i = 0; i < 300; i++) core_give(&owner, blocks[i]);
@@ -497,6 +519,7 @@ int main(void) {
     tcase_add_test(group, no_kind_comes_beside_another);
     tcase_add_test(group, a_block_that_grows_does_not_come_beside_what_a_heap_does_not_use);
     tcase_add_test(group, who_has_no_heap_gives_cached_runs_back);
+    tcase_add_test(group, nothing_that_an_ended_thread_has_told_is_left);
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
     tcase_add_test(group, what_others_freed_in_the_heap_of_a_sleeping_thread_goes_back);
     tcase_add_test(group, a_visitor_ends_no_page_that_its_thread_may_touch);
