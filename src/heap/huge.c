@@ -269,24 +269,41 @@ static void *make_live(uint32_t index, struct guarded guarded, size_t watched) {
 #define HUGE_PAGE (2 * MIB)
 /* Shorter runs would gain little. */
 #define HUGE_PAGES_FROM DENSITY_LEAST
+
+/* So many bytes of a run were all written to, or not: 0. They count twice, for programs that grow; no
+   more counts than what there is of runs: a program may change its ways. */
+static void note_density(size_t bytes, uint64_t now) {
+    struct huge_state *huge = ro.huge;
+    size_t all = atomic_load_relaxed(&huge->dense_bytes) + 2 * bytes;
+    size_t most = atomic_load_unseen(&ro.usage->runs);
+    atomic_store_relaxed(&huge->dense_bytes, bytes == 0 ? 0 : all < most ? all : most);
+    atomic_store_relaxed(&huge->dense_at, bytes != 0 ? now : 0);
+}
+
 /* A run that has waited in the cache is about to be used again; afterwards it has `bytes`. */
 static void look_at_use(struct huge_entry *entry, size_t bytes, uint64_t now) {
     if (bytes > entry->guarded.bytes) bytes = entry->guarded.bytes;
     if (bytes < HUGE_PAGES_FROM || ro.options.thp != THP_HUGE) return;
     uintptr_t start = segment_address(entry->index);
     bool dense = density_is_high(start, entry->guarded.bytes, entry->watched);
-    atomic_store_relaxed(&ro.huge->dense_at, dense ? now : 0);
-    /* in huge pages a mark may cost one */
+    /* in huge pages a mark may cost one: there nobody knows of zeros, at first */
+    bool unknown = !dense && entry->guarded.apart && entry->watched == 0;
+    if (!unknown) note_density(dense ? bytes : 0, now);
     entry->watched = dense || !entry->guarded.apart ? bytes : 0;
     if (entry->watched != 0) density_mark(start, bytes);
 }
 
-/* Whether memory that is new to a run comes in huge pages, in a program that wants again what went
-   back: it uses what it has. */
-static bool wants_huge_pages(size_t bytes, bool zero, uint64_t now) {
-    uint64_t dense_at = atomic_load_relaxed(&ro.huge->dense_at);
-    return !zero && bytes >= HUGE_PAGES_FROM && ro.options.thp == THP_HUGE && dense_at != 0 &&
-           now - dense_at < KEEPING_TIME;
+/* Whether `more` bytes that are new to a run of `bytes` come in huge pages, in a program that wants
+   again what went back: it uses what it has; for as much as it was seen to. */
+static bool wants_huge_pages(size_t bytes, size_t more, bool zero, uint64_t now) {
+    struct huge_state *huge = ro.huge;
+    uint64_t dense_at = atomic_load_relaxed(&huge->dense_at);
+    size_t dense = atomic_load_relaxed(&huge->dense_bytes);
+    if (zero || bytes < HUGE_PAGES_FROM || ro.options.thp != THP_HUGE || dense_at == 0 ||
+        now - dense_at >= KEEPING_TIME || dense < more)
+        return false;
+    atomic_store_relaxed(&huge->dense_bytes, dense - more);
+    return true;
 }
 
 /* A run was not to be had from the cache: whether what went back is wanted again. */
@@ -322,10 +339,10 @@ MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero, uint64
     if (!(zero ? renew(&cached) : reopen(&cached))) return NULL;
     cached.watched = zero ? 0 : cached.watched;
     if (!zero && may_go_back) look_at_use(&cached, bytes, now);
-    bool grows = bytes >= cached.guarded.bytes + HUGE_PAGE;
+    size_t old = cached.guarded.bytes;
     if (!fit_cached(&cached, bytes)) return NULL;
     if (bytes < cached.watched) cached.watched = 0;
-    if (grows && may_go_back && wants_huge_pages(bytes, zero, now))
+    if (bytes >= old + HUGE_PAGE && may_go_back && wants_huge_pages(bytes, bytes - old, zero, now))
         ask_for_huge_pages(cached.index, &cached.guarded);
     return make_live(cached.index, cached.guarded, cached.watched);
 }
@@ -360,7 +377,7 @@ MOAT_INLINE void *alloc_inside(size_t size, size_t alignment, bool zero, size_t 
     struct guarded new;
     uint32_t index;
     if (!take_fresh(run, bytes, alignment, &index, &new)) return NULL;
-    if (is_on && wants_huge_pages(bytes, zero, now)) ask_for_huge_pages(index, &new);
+    if (is_on && wants_huge_pages(bytes, bytes, zero, now)) ask_for_huge_pages(index, &new);
     if (usage_has_surplus(now)) *taken = bytes;
     return make_live(index, new, 0);
 }

@@ -45,6 +45,9 @@ struct huge_state {
     /* milliseconds: when a run that was used again had been written to in all parts, 0: never, or
        the last one had not; atomic, a hint */
     uint64_t dense_at;
+    /* twice the bytes of runs that were seen so, less those that had huge pages for it; atomic, a
+       hint */
+    size_t dense_bytes;
     /* milliseconds; atomic, a hint, too early perhaps: UINT64_MAX when the cache is empty */
     uint64_t next_purge;
 };
