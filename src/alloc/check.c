@@ -130,6 +130,7 @@ MOAT_COLD static void check_owners(void) {
 
 /* What is counted for all is what each has told, and what is there. */
 MOAT_COLD static void check_usage(void) {
+    if (ro.usage->is_vague) return;
     uint64_t used = 0, idle = 0;
     size_t runs = ro.usage->cached;
     /* as many as there is memory for, whatever the count says */

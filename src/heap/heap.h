@@ -94,12 +94,15 @@ struct heap {
     uint32_t purge_segment;       /* the next segment of that list to look at; 0: its first */
     bool purge_gave;              /* its last step gave memory back */
     bool in_step;                 /* memory was taken beside what lies idle: see heap_is_in_step */
+    bool step_gave;               /* the walk gave memory back, or did not begin in step */
     uint8_t shortage;             /* enum shortage */
     bool cannot_grow;             /* for this call: its caller has just failed to get a segment */
     uintptr_t outside_word;       /* the thread's word outside the generic path it is in */
     uintptr_t thread;             /* thread_identity() of the owner, 0: none */
     uint64_t now;                 /* milliseconds at the last look at the clock */
     uint64_t purge_at;            /* when the next purge walk is due */
+    uint64_t step_at;             /* the last walk in step gave nothing: none before that, */
+    int64_t step_idle;            /* unless more than this can be given back from here */
     struct keeping keeping;       /* of unused pages and empty segments */
     uint32_t kept;                /* units of it that the purge walk has left */
     uint32_t used;                /* slots of its segments' pages in use */
@@ -316,11 +319,14 @@ void heap_note_page(struct heap *heap, const struct segment *segment, enum page_
                     bool was_dirty);
 /* usage.h learns of what the heap uses, and of what lies idle there. */
 void heap_tell(struct heap *heap);
+MOAT_INLINE void heap_tell_less_idle(struct heap *heap) {
+    if (heap->idle + USED_UNTOLD <= heap->told_idle) heap_tell(heap);
+}
 MOAT_INLINE void heap_tell_less(struct heap *heap) {
     if (MOAT_UNLIKELY(heap->used < heap->tell_below)) heap_tell(heap);
 }
 /* So many bytes were taken for a huge block that were not at hand, while more lies idle than may:
-   as much goes back, of this heap or of nobody. Outside every heap. */
+   about as much goes back, of this heap or of nobody. Outside every heap. */
 MOAT_COLD void heap_make_up(size_t bytes);
 /* The heap is about to leave everything. */
 void heap_tell_end(struct heap *heap);

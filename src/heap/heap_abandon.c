@@ -44,7 +44,7 @@ static unsigned settling_of(uint64_t seen, unsigned settling) {
 /* An empty page is welcome where the class has none: it saves making one. */
 void heap_adopt(struct heap *heap, struct segment *segment, uint64_t seen) {
     enum page_kind kind = owner_page_kind(seen);
-    heap_note_left(segment, kind, true);
+    if (!(seen & OWNER_REBUILD)) heap_note_left(segment, kind, true);
     /* it was kept */
     if (heap->now >= segment->purge_at) keeping_served(&ro.pool->keeping, heap->now);
     settle_pages(segment, kind, settling_of(seen, SETTLE_KEEP), heap_random(heap));
@@ -174,7 +174,7 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     if (!segment_reclaim(segment, &heap->owner, &seen)) return false;
     enum page_kind kind = owner_page_kind(seen);
     bool due = force || now >= segment->purge_at || heap_is_in_step(heap);
-    heap_note_left(segment, kind, true);
+    if (!(seen & OWNER_REBUILD)) heap_note_left(segment, kind, true);
     int64_t used = settle_pages(
         segment, kind, settling_of(seen, due ? SETTLE_RELEASE : SETTLE_KEEP), heap_random(heap));
     if (due && !force && heap_keeps_left(segment, now)) {

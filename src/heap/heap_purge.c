@@ -75,11 +75,33 @@ static bool is_kept(struct heap *heap, uint32_t slots) {
     return true;
 }
 
-/* The heap took memory that was not at hand while more than may lies idle where it can be given
-   back from here: its purge walk begins. */
+/* Units that lie idle where the heap's thread can give them back. */
+static int64_t idle_here(const struct heap *heap) {
+    const struct usage *usage = ro.usage;
+    size_t cached = atomic_load_unseen(&usage->cached) >> SLOT_SHIFT;
+    int64_t left = atomic_load_unseen(&usage->left);
+    return (int64_t)(heap->idle + cached) + left;
+}
+
+/* Whether more lies idle than may, and some of it here. Not so soon after a walk that gave nothing,
+   but for a segment more. */
+static bool may_give_in_step(const struct heap *heap, uint64_t now) {
+    if (!usage_has_surplus(now)) return false;
+    int64_t idle = idle_here(heap);
+    return idle >= (int64_t)USED_UNTOLD && (now >= heap->step_at || idle > heap->step_idle);
+}
+
+/* A walk in step has come to its end. */
+static void end_in_step(struct heap *heap, bool gave) {
+    heap->in_step = false;
+    if (gave || !usage_has_surplus(heap->now)) return;
+    heap->step_at = heap->purge_at;
+    heap->step_idle = idle_here(heap) + (int64_t)SLOTS_PER_SEGMENT;
+}
+
+/* The heap took memory that was not at hand: its purge walk begins. */
 static void give_in_step(struct heap *heap) {
-    if (!usage_has_surplus(heap->now)) return;
-    if (heap->idle < USED_UNTOLD && atomic_load_unseen(&ro.usage->cached) == 0) return;
+    if (!may_give_in_step(heap, heap->now)) return;
     heap->purge_at = 0;
     heap->purge_gave = heap->in_step = true;
 }
@@ -154,7 +176,7 @@ static bool give_unused(struct heap *heap, struct segment *segment) {
     uint32_t dirty = segment_dirty_slots(segment);
     if (segment->dirty != 0) gave |= segment_purge(segment);
     heap->idle -= dirty - segment_dirty_slots(segment);
-    if (heap->idle + USED_UNTOLD <= heap->told_idle) heap_tell(heap);
+    heap_tell_less_idle(heap);
     return gave;
 }
 
@@ -173,7 +195,7 @@ static bool purge_segment(struct heap *heap, struct segment *segment, unsigned w
     if (due && segment->pages_used == 0 && !visit && !is_kept_for_all(heap)) {
         heap_list_remove(heap, segment);
         segment_destroy(segment);
-        if (heap->idle + USED_UNTOLD <= heap->told_idle) heap_tell(heap);
+        heap_tell_less_idle(heap);
         return true;
     }
     return give_unused(heap, segment);
@@ -184,6 +206,8 @@ static void begin_walk(struct heap *heap) {
     heap->kept = 0;
     keeping_observe(&heap->keeping, heap->used, heap->now);
     if (heap->used + USED_UNTOLD <= heap->told) heap_tell(heap);
+    heap_tell_less_idle(heap);
+    heap->step_gave = !heap->in_step;
 }
 
 /* Nobody comes by the late heap when threads have stopped ending: a walk by any other heap takes a
@@ -240,16 +264,18 @@ bool heap_purge(struct heap *heap, bool force) {
     bool gave = false;
     if (!force && heap_is_in_step(heap) && huge_give_one(heap->now)) return true;
     /* the rest is for the next call */
-    if (!heap_purge_lists(heap, force ? WALK_ALL | WALK_NOW : 0, &gave) || (gave && !force))
-        return gave;
+    bool ended = heap_purge_lists(heap, force ? WALK_ALL | WALK_NOW : 0, &gave);
+    heap->step_gave |= gave;
+    if (!ended || (gave && !force)) return gave;
     if (heap != heap_at(HEAP_LATE)) gave |= purge_late_heap(force, heap->now);
     gave |= heap_visit_others(heap, force ? VISIT_ALL : VISIT_DUE);
     if (!sweep_some(heap, force, &gave)) {
         heap->purge_list = PURGE_IDLE;
-        heap->in_step = false;
         heap->purge_at = heap->now + ro.options.purge_delay_ms / 2 + 1 +
                          heap->segments / SEGMENTS_PER_MILLISECOND_OF_REST;
+        if (heap->in_step) end_in_step(heap, heap->step_gave || gave);
     }
+    heap->step_gave |= gave;
     if (force || !gave) gave |= heap_purge_shared(force, heap->now);
     return gave || atomic_load_relaxed(&ro.region->committed) < before;
 }
@@ -353,19 +379,23 @@ void heap_keep_house(struct heap *heap) {
     heap_release(heap);
 }
 
-/* Bytes that a step gives back, at least, if there is anything. */
+/* Bytes that a step gives back, about; and so many steps may give nothing. */
 #define GIVEN_BY_A_STEP (2 * MIB)
+#define STEPS_IN_VAIN 8u
 
 void heap_make_up(size_t bytes) {
     struct heap *heap = heap_of_thread();
-    uint64_t now = os_milliseconds();
     if (heap != NULL)
         heap_enter(heap);
     else if ((heap = heap_try_late()) == NULL)
         return;
-    heap->now = now;
-    heap->in_step = true;
-    for (size_t steps = bytes / GIVEN_BY_A_STEP + 1; steps > 0 && heap_is_in_step(heap); steps--)
-        heap_purge(heap, false);
+    heap->now = os_milliseconds();
+    bool before = heap->in_step;
+    unsigned in_vain = 0;
+    heap->in_step = may_give_in_step(heap, heap->now);
+    for (size_t steps = bytes / GIVEN_BY_A_STEP + 1;
+         steps > 0 && in_vain < STEPS_IN_VAIN && heap_is_in_step(heap); steps--)
+        in_vain += !heap_purge(heap, false);
+    heap->in_step &= before;
     heap_release(heap);
 }

@@ -67,12 +67,18 @@ static bool is_closed(const struct guarded *guarded) {
     return guarded->bytes == 0 && guarded->means != GUARD_COVERED;
 }
 
-MOAT_NOINLINE static void give_run(const struct huge_entry *entry) {
-    count_bytes(0, entry->guarded.bytes);
+/* It does not count as in use any more. */
+MOAT_NOINLINE static void give_uncounted(const struct huge_entry *entry) {
+    atomic_add_relaxed(&ro.region->committed, (size_t)0 - entry->guarded.bytes);
     if (is_closed(&entry->guarded))
         region_give(entry->index, entry->guarded.run);
     else
         close_run(entry->index, &entry->guarded);
+}
+
+static void give_run(const struct huge_entry *entry) {
+    atomic_add_relaxed(&ro.usage->runs, (size_t)0 - entry->guarded.bytes);
+    give_uncounted(entry);
 }
 
 static uint32_t units_of(size_t bytes) { return (uint32_t)(bytes >> SLOT_SHIFT); }
@@ -102,6 +108,15 @@ MOAT_INLINE struct huge_entry take_entry(struct huge_state *huge, struct huge_en
 }
 
 static size_t distance(size_t one, size_t other) { return one > other ? one - other : other - one; }
+
+/* The same of one that goes back. Whoever looks at what is in use meanwhile shall not take it for
+   a live one: it counts no more, from before it leaves the cache. */
+static struct huge_entry take_to_give(struct huge_state *huge, struct huge_entry *entry,
+                                      uint64_t now) {
+    atomic_add_relaxed(&ro.usage->runs, (size_t)0 - entry->guarded.bytes);
+    keeping_gave(&huge->keeping, units_of(entry->guarded.bytes), now);
+    return take_entry(huge, entry);
+}
 
 /* A cached run of at least `run` segments, not much longer; the one with the least to commit or to
    give back for `bytes`. */
@@ -170,10 +185,9 @@ static bool take_due(bool force, uint64_t now, struct huge_entry *due) {
     bool kept = !force && keeps(huge, now);
     for (uint32_t i = kept ? 0 : huge->entries; i-- > 0 && !any;) {
         any = force || now >= huge->cache[i].purge_at;
-        if (any) *due = take_entry(huge, &huge->cache[i]);
+        if (any) *due = take_to_give(huge, &huge->cache[i], now);
     }
     if (any) huge->covered -= due->guarded.means == GUARD_COVERED;
-    if (any) keeping_gave(&huge->keeping, units_of(due->guarded.bytes), now);
     update_next_purge(huge, now);
     locks_release(LOCK_HUGE_CACHE);
     return any;
@@ -183,7 +197,7 @@ static bool take_due(bool force, uint64_t now, struct huge_entry *due) {
 MOAT_NOINLINE static bool give_due(bool force, uint64_t now) {
     uint32_t most = force ? HUGE_WAITING_MAX : 1, count = 0;
     struct huge_entry due;
-    for (; count < most && take_due(force, now, &due); count++) give_run(&due);
+    for (; count < most && take_due(force, now, &due); count++) give_uncounted(&due);
     return count != 0;
 }
 
@@ -196,17 +210,14 @@ bool huge_purge(bool force, uint64_t now) {
 bool huge_give_one(uint64_t now) {
     struct huge_state *huge = ro.huge;
     struct huge_entry given, *oldest = NULL;
-    if (ro.usage->cached == 0 || !locks_try(LOCK_HUGE_CACHE)) return false;
+    if (atomic_load_unseen(&ro.usage->cached) == 0 || !locks_try(LOCK_HUGE_CACHE)) return false;
     for (uint32_t i = 0; i < huge->entries; i++)
         if (oldest == NULL || huge->cache[i].purge_at < oldest->purge_at) oldest = &huge->cache[i];
     bool any = oldest != NULL;
-    if (any) {
-        given = take_entry(huge, oldest);
-        keeping_gave(&huge->keeping, units_of(given.guarded.bytes), now);
-    }
+    if (any) given = take_to_give(huge, oldest, now);
     update_next_purge(huge, now);
     locks_release(LOCK_HUGE_CACHE);
-    if (any) give_run(&given);
+    if (any) give_uncounted(&given);
     return any;
 }
 
@@ -270,8 +281,8 @@ static void *make_live(uint32_t index, struct guarded guarded, size_t watched) {
 /* Shorter runs would gain little. */
 #define HUGE_PAGES_FROM DENSITY_LEAST
 
-/* So many bytes of a run were all written to, or not: 0. They count twice, for programs that grow; no
-   more counts than what there is of runs: a program may change its ways. */
+/* So many bytes of a run were all written to, or not: 0. They count twice, for programs that grow;
+   no more counts than what there is of runs: a program may change its ways. */
 static void note_density(size_t bytes, uint64_t now) {
     struct huge_state *huge = ro.huge;
     size_t all = atomic_load_relaxed(&huge->dense_bytes) + 2 * bytes;

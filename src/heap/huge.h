@@ -53,7 +53,7 @@ struct huge_state {
 };
 
 /* Gives the cached run back that has waited longest. False: none has memory, as at the strict
-   level. */
+   level, or somebody is at the cache. */
 bool huge_give_one(uint64_t now);
 
 enum huge_result { HUGE_OK, HUGE_NO_MEMORY, HUGE_LOST /* not live, or another thread frees it */ };

@@ -2,8 +2,16 @@
  * usage: when too much lies idle (see usage.h).
  */
 #include "heap/usage.h"
+#include "meta/region.h"
+
+/* The kernel takes no locked memory back. */
+static bool nothing_goes_back(void) {
+    return atomic_load_relaxed(&ro.region->memory_is_locked) ||
+           atomic_load_relaxed(&ro.region->memory_was_locked);
+}
 
 bool usage_is_past_bound(uint64_t now) {
+    if (nothing_goes_back()) return false;
     usage_observe(now);
     uint64_t most = keeping_most(&ro.usage->all);
     return usage_in_use() + usage_idle() > most + most / 4 + IDLE_LEAST;

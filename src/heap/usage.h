@@ -22,6 +22,7 @@ struct usage {
     size_t runs;        /* bytes of huge runs, live or cached */
     size_t cached;      /* bytes of the cached ones; stored under their lock */
     struct keeping all; /* the most that was in use */
+    bool is_vague;      /* in a forked child: it is not known who has survived */
 };
 
 /* Units that may lie idle whatever is in use. */

@@ -188,6 +188,7 @@ static void recover_lock(enum lock_rank rank) {
 static void settle_counts(const struct walk *walk) {
     struct region *region = ro.region;
     bool known = !walk->survivors.all;
+    if (ro.usage->is_vague == known) ro.usage->is_vague = !known;
     if (known && atomic_load_relaxed(&region->committed) != walk->committed)
         atomic_store_relaxed(&region->committed, walk->committed);
     if (known && atomic_load_relaxed(&ro.usage->runs) != walk->runs)

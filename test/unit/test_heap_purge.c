@@ -325,7 +325,7 @@ static void give_all(size_t count) {
 /* What is in use, and what lies idle: see test/field/phases.c for what the kernel says. */
 static void check_memory(void) {
     size_t bytes = (usage_in_use() + usage_idle()) << SLOT_SHIFT;
-    ck_assert_uint_le(bytes, PHASE + PHASE / 2 + 8 * MIB);
+    ck_assert_uint_le(bytes, PHASE + PHASE / 2 + 3 * SEGMENT_SIZE);
 }
 
 /* Whatever the time: none passes here. */
