@@ -305,8 +305,6 @@ int main(int argc, char **argv) {
         } else if (strcmp(argv[i], "--every") == 0 && i + 1 < argc) {
             torture_every = (unsigned)strtoul(argv[++i], NULL, 10);
             if (torture_every == 0) torture_every = 1;
-        } else if (strcmp(argv[i], "--unaudited") == 0) {
-            harness_audit(false);
         } else if (strcmp(argv[i], "--audit") == 0) {
             is_audited = true;
         } else if (strcmp(argv[i], "--speed") == 0 && i + 1 < argc) {

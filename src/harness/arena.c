@@ -95,16 +95,19 @@ static void note_unit(size_t unit) {
     arena.list[arena.count++] = unit;
 }
 
+static bool is_held(size_t unit) { return harness_expect_access(ARENA_START + unit * UNIT_BYTES); }
+
+/* In a chunk that stays mapped nothing else would say so. */
 void arena_touch_unit(size_t unit) {
-    /* what the library does not hold may be the harness's own */
-    if (harness_expect_access(ARENA_START + unit * UNIT_BYTES)) note_unit(unit);
+    if (!is_held(unit)) harness_complain("a shared word is accessed where nothing is mapped");
+    note_unit(unit);
 }
 
 void arena_touch(uintptr_t start, size_t size) {
     if (!arena.on || size == 0 || start - ARENA_START >= ARENA_SIZE) return;
     size_t unit = unit_of(start), last = unit_of(start + size - 1);
-    do
-        if (MOAT_UNLIKELY(!has_unit(arena.touched, unit))) arena_touch_unit(unit);
+    do /* who says it of records does so of what was never mapped, too */
+        if (MOAT_UNLIKELY(!has_unit(arena.touched, unit)) && is_held(unit)) note_unit(unit);
     while (++unit <= last);
 }
 
@@ -396,12 +399,12 @@ static long play_mremap(uintptr_t from, size_t size, uintptr_t to) {
     return (long)to;
 }
 
-/* As the kernel would say it, for all that the records have. */
+/* By the records, in all of the arena: there the kernel has chunks that nobody holds any more. */
 static bool play_can_read(uintptr_t word, long *result) {
     enum harness_state found = harness_range_state(word);
     bool is_open = found == HARNESS_COMMITTED || found == HARNESS_READABLE;
     *result = is_open ? -(long)EINVAL : -(long)EFAULT;
-    return found != HARNESS_FOREIGN;
+    return found != HARNESS_FOREIGN || word - ARENA_START < ARENA_SIZE;
 }
 
 static long play_munmap(uintptr_t start, size_t size) {

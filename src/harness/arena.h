@@ -37,6 +37,7 @@ bool arena_copy(void *to, const void *from, size_t size);
    not used. */
 extern uint64_t *arena_touched;
 #define ARENA_UNIT_SHIFT 9
+/* Ends the process if the library does not hold the unit, or may not read there. */
 void arena_touch_unit(size_t unit);
 /* Before an access to a shared word. */
 MOAT_INLINE void arena_step(uintptr_t address) {

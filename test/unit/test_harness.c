@@ -494,6 +494,27 @@ START_TEST(played_memory_has_room_for_ever_new_places) {
 }
 END_TEST
 
+static uint64_t *given_back;
+static void write_where_nothing_is(void) { atomic_store_relaxed(given_back, 1); }
+
+/* The arena keeps it mapped: the records alone know better. */
+START_TEST(played_memory_that_was_given_back_is_not_there) {
+    harness_reset();
+    if (!arena_use(true)) return;
+    given_back = os_reserve(page, page, ARENA_START + 2 * GIB);
+    ck_assert_ptr_nonnull(given_back);
+    ck_assert(os_commit(given_back, page));
+    atomic_store_relaxed(given_back, 1);
+    ck_assert(os_can_read(given_back));
+    os_unreserve(given_back, page);
+    ck_assert(!os_can_read(given_back));
+    ck_assert(dies_saying(write_where_nothing_is,
+                          "moat harness: a shared word is accessed where nothing is mapped"));
+    harness_reset();
+    ck_assert(arena_use(false));
+}
+END_TEST
+
 START_TEST(a_reset_leaves_nothing) {
     ro.heaps_max = 3;
     ro.region_base = 4 * MIB;
@@ -598,6 +619,7 @@ int main(void) {
     tcase_add_test(group, the_hook_sees_the_word_before_each_access);
     tcase_add_test(group, a_failed_try_can_be_told_as_done);
     tcase_add_test(group, played_memory_has_room_for_ever_new_places);
+    tcase_add_test(group, played_memory_that_was_given_back_is_not_there);
     tcase_add_test(group, a_reset_leaves_nothing);
     tcase_add_test(group, a_child_can_use_the_seam);
     suite_add_tcase(suite, group);
