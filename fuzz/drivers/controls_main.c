@@ -24,6 +24,7 @@
 #include "engine/target.h"
 #include "engine/team.h"
 #include "engine/texts.h"
+#include "engine/two_locks.h"
 #include "engine/units.h"
 #include "engine/wanted.h"
 #include "heap/freelist.h"
@@ -245,44 +246,13 @@ static void plant_twice(void) {
     planted.free = overtaken_free;
 }
 
-/* Two locks, taken in this order and in that. */
-static uint64_t locks[2];
-
-static void lock(uint64_t *word) {
-    uint64_t seen;
+static void lock_by_looks(uint32_t *word) {
+    uint32_t seen;
     do {
-        seen = atomic_load_acquire(word);                                 /* pairs with unlock */
-    } while (seen != 0 || !atomic_cas_acquire(word, &seen, (uint64_t)1)); /* pairs with unlock */
+        seen = atomic_load_acquire(word);                       /* pairs with two_locks_unlock */
+    } while (seen != 0 || !atomic_cas_acquire(word, &seen, 1)); /* likewise */
 }
-static void unlock(uint64_t *word) {
-    atomic_store_release(word, (uint64_t)0);
-} /* pairs with lock */
-
-static void begin_locks(struct life life,
-                        void (*on_report)(enum report_kind kind, uintptr_t address)) {
-    subject_moat.begin(life, on_report);
-    locks[0] = locks[1] = 0;
-}
-static void *locking_malloc(size_t size) {
-    lock(&locks[0]);
-    lock(&locks[1]);
-    void *block = subject_moat.malloc(size);
-    unlock(&locks[1]);
-    unlock(&locks[0]);
-    return block;
-}
-static void locking_free(void *block) {
-    lock(&locks[1]);
-    lock(&locks[0]);
-    subject_moat.free(block);
-    unlock(&locks[0]);
-    unlock(&locks[1]);
-}
-static void plant_no_progress(void) {
-    planted.begin = begin_locks;
-    planted.malloc = locking_malloc;
-    planted.free = locking_free;
-}
+static void plant_no_progress(void) { two_locks_plant(&planted, lock_by_looks); }
 
 /* Claims are announced relaxed, and who collects may see none of them: found only where a load may
    be given an old value. */

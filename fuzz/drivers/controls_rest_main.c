@@ -22,6 +22,7 @@
 #include "engine/named.h"
 #include "engine/program.h"
 #include "engine/team.h"
+#include "engine/two_locks.h"
 #include "engine/wanted.h"
 #include "harness/harness.h"
 #include "heap/sample.h"
@@ -67,64 +68,36 @@ static void plant_child_leaves(void) { planted.check = leaving_check; }
 
 /* --- Waiting --------------------------------------------------------------------------------- */
 
-/* Two locks, taken in this order and in that. */
-static uint32_t locks[2];
-
-static void begin_locks(struct life life,
-                        void (*on_report)(enum report_kind kind, uintptr_t address)) {
-    subject_moat.begin(life, on_report);
-    locks[0] = locks[1] = 0;
-}
 static void lock_by_yields(uint32_t *word) {
     uint32_t free = 0;
-    while (!atomic_cas_acquire(word, &free, 1)) { /* pairs with unlock */
+    while (!atomic_cas_acquire(word, &free, 1)) { /* pairs with two_locks_unlock */
         os_yield();
         free = 0;
     }
 }
-static void unlock(uint32_t *word) { atomic_store_release(word, 0u); } /* pairs with lock_by_… */
-static void *yielding_malloc(size_t size) {
-    lock_by_yields(&locks[0]);
-    lock_by_yields(&locks[1]);
-    void *block = subject_moat.malloc(size);
-    unlock(&locks[1]);
-    unlock(&locks[0]);
-    return block;
-}
-static void yielding_free(void *block) {
-    lock_by_yields(&locks[1]);
-    lock_by_yields(&locks[0]);
-    subject_moat.free(block);
-    unlock(&locks[0]);
-    unlock(&locks[1]);
-}
-static void plant_deadlock(void) {
-    planted.begin = begin_locks;
-    planted.malloc = yielding_malloc;
-    planted.free = yielding_free;
-}
+static void plant_deadlock(void) { two_locks_plant(&planted, lock_by_yields); }
 
-/* Who has the lock wakes nobody. */
+/* One lock, and who has it wakes nobody. */
 static void lock_by_sleep(uint32_t *word) {
     uint32_t free = 0;
-    while (!atomic_cas_acquire(word, &free, 1)) { /* pairs with unlock */
+    while (!atomic_cas_acquire(word, &free, 1)) { /* pairs with two_locks_unlock */
         os_futex_wait(word, 1);
         free = 0;
     }
 }
 static void *sleeping_malloc(size_t size) {
-    lock_by_sleep(&locks[0]);
+    lock_by_sleep(&two_locks.words[0]);
     void *block = subject_moat.malloc(size);
-    unlock(&locks[0]);
+    two_locks_unlock(&two_locks.words[0]);
     return block;
 }
 static void sleeping_free(void *block) {
-    lock_by_sleep(&locks[0]);
+    lock_by_sleep(&two_locks.words[0]);
     subject_moat.free(block);
-    unlock(&locks[0]);
+    two_locks_unlock(&two_locks.words[0]);
 }
 static void plant_asleep(void) {
-    planted.begin = begin_locks;
+    planted.begin = two_locks_begin;
     planted.malloc = sleeping_malloc;
     planted.free = sleeping_free;
 }
