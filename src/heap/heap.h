@@ -68,6 +68,14 @@ struct quarantine {
     uintptr_t drawn[DRAWN_MAX];       /* likewise: let go soon; none where `blocks` has none */
 };
 
+/* Whether the purge walk is in step with what is taken: see heap_is_in_step. */
+struct in_step {
+    bool is_on;         /* memory was taken beside what lies idle, and the walk goes on */
+    bool gave;          /* the walk gave memory back, or did not begin in step */
+    uint64_t rests;     /* the last one gave nothing: none before that, milliseconds, */
+    int64_t rests_from; /* unless more units than this can be given back from here */
+};
+
 struct heap {
     struct owner owner; /* remote threads write it: a line of its own */
     MOAT_LINE struct page *direct[DIRECT_ENTRIES];
@@ -93,22 +101,19 @@ struct heap {
     uint32_t purge_list;          /* where the purge walk stands, see PURGE_ABANDONED */
     uint32_t purge_segment;       /* the next segment of that list to look at; 0: its first */
     bool purge_gave;              /* its last step gave memory back */
-    bool in_step;                 /* memory was taken beside what lies idle: see heap_is_in_step */
-    bool step_gave;               /* the walk gave memory back, or did not begin in step */
     uint8_t shortage;             /* enum shortage */
     bool cannot_grow;             /* for this call: its caller has just failed to get a segment */
     uintptr_t outside_word;       /* the thread's word outside the generic path it is in */
     uintptr_t thread;             /* thread_identity() of the owner, 0: none */
     uint64_t now;                 /* milliseconds at the last look at the clock */
     uint64_t purge_at;            /* when the next purge walk is due */
-    uint64_t step_at;             /* the last walk in step gave nothing: none before that, */
-    int64_t step_idle;            /* unless more than this can be given back from here */
-    struct keeping keeping;       /* of unused pages and empty segments */
-    uint32_t kept;                /* units of it that the purge walk has left */
-    uint32_t used;                /* slots of its segments' pages in use */
-    uint32_t idle;                /* slots of dirty ones: see struct segment */
-    uint32_t told, told_idle;     /* of these what `usage` has */
-    uint32_t tell_from;           /* so many in use are told at once; and fewer than: */
+    struct in_step in_step;
+    struct keeping keeping;   /* of unused pages and empty segments */
+    uint32_t kept;            /* units of it that the purge walk has left */
+    uint32_t used;            /* slots of its segments' pages in use */
+    uint32_t idle;            /* slots of dirty ones: see struct segment */
+    uint32_t told, told_idle; /* of these what `usage` has */
+    uint32_t tell_from;       /* so many in use are told at once; and fewer than: */
     uint32_t tell_below;
     uint32_t fresh;      /* slots taken since whose memory was not at hand */
     uint32_t segments;   /* owned */
@@ -301,11 +306,6 @@ MOAT_INLINE uint64_t heap_purge_time(uint64_t now) { return now + ro.options.pur
 /* One step of the walk that gives unused memory back; `force`: all of it, whatever the time. True
    if memory went back. */
 bool heap_purge(struct heap *heap, bool force);
-/* Whether memory goes back whatever the time, as other memory is taken, until no more lies idle
-   than may. */
-MOAT_INLINE bool heap_is_in_step(const struct heap *heap) {
-    return MOAT_UNLIKELY(heap->in_step) && usage_has_surplus(heap->now);
-}
 /* The same of what is nobody's: cached huge runs, and what tables hold of free segments. */
 bool heap_purge_shared(bool force, uint64_t now);
 /* For an allocation that found no memory: gives back what this heap, the late heap, ended threads
@@ -325,6 +325,18 @@ MOAT_INLINE void heap_tell_less_idle(struct heap *heap) {
 MOAT_INLINE void heap_tell_less(struct heap *heap) {
     if (MOAT_UNLIKELY(heap->used < heap->tell_below)) heap_tell(heap);
 }
+
+/* heap_step.c: memory goes back in step with what is taken, while more lies idle than may: see
+   usage.h. Inside enter/leave, but for the last. */
+/* Whether memory goes back whatever the time, until no more lies idle than may. */
+MOAT_INLINE bool heap_is_in_step(const struct heap *heap) {
+    return MOAT_UNLIKELY(heap->in_step.is_on) && usage_has_surplus(heap->now);
+}
+/* The heap took memory that was not at hand, while more lies idle than may: a purge walk in step
+   begins, if one may. */
+MOAT_COLD void heap_step_begin(struct heap *heap);
+/* The purge walk has come to its end. `gave`: its last step gave memory back. */
+void heap_step_end(struct heap *heap, bool gave);
 /* So many bytes were taken for a huge block that were not at hand, while more lies idle than may:
    about as much goes back, of this heap or of nobody. Outside every heap. */
 MOAT_COLD void heap_make_up(size_t bytes);

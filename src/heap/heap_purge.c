@@ -75,37 +75,6 @@ static bool is_kept(struct heap *heap, uint32_t slots) {
     return true;
 }
 
-/* Units that lie idle where the heap's thread can give them back. */
-static int64_t idle_here(const struct heap *heap) {
-    const struct usage *usage = ro.usage;
-    size_t cached = atomic_load_unseen(&usage->cached) >> SLOT_SHIFT;
-    int64_t left = atomic_load_unseen(&usage->left);
-    return (int64_t)(heap->idle + cached) + left;
-}
-
-/* Whether more lies idle than may, and some of it here. Not so soon after a walk that gave nothing,
-   but for a segment more. */
-static bool may_give_in_step(const struct heap *heap, uint64_t now) {
-    if (!usage_has_surplus(now)) return false;
-    int64_t idle = idle_here(heap);
-    return idle >= (int64_t)USED_UNTOLD && (now >= heap->step_at || idle > heap->step_idle);
-}
-
-/* A walk in step has come to its end. */
-static void end_in_step(struct heap *heap, bool gave) {
-    heap->in_step = false;
-    if (gave || !usage_has_surplus(heap->now)) return;
-    heap->step_at = heap->purge_at;
-    heap->step_idle = idle_here(heap) + (int64_t)SLOTS_PER_SEGMENT;
-}
-
-/* The heap took memory that was not at hand: its purge walk begins. */
-static void give_in_step(struct heap *heap) {
-    if (!may_give_in_step(heap, heap->now)) return;
-    heap->purge_at = 0;
-    heap->purge_gave = heap->in_step = true;
-}
-
 void heap_tell(struct heap *heap) {
     struct heap_pool *pool = ro.pool;
     uint64_t more = (uint64_t)heap->used - heap->told;
@@ -167,7 +136,7 @@ void heap_note_page(struct heap *heap, const struct segment *segment, enum page_
     }
     if (used < heap->tell_from) return;
     heap_tell(heap);
-    if (!was_dirty) give_in_step(heap);
+    if (!was_dirty && usage_has_surplus(heap->now)) heap_step_begin(heap);
 }
 
 /* What of a segment can go back while it stays one. True if there was anything. */
@@ -207,7 +176,7 @@ static void begin_walk(struct heap *heap) {
     keeping_observe(&heap->keeping, heap->used, heap->now);
     if (heap->used + USED_UNTOLD <= heap->told) heap_tell(heap);
     heap_tell_less_idle(heap);
-    heap->step_gave = !heap->in_step;
+    heap->in_step.gave = !heap->in_step.is_on;
 }
 
 /* Nobody comes by the late heap when threads have stopped ending: a walk by any other heap takes a
@@ -265,7 +234,7 @@ bool heap_purge(struct heap *heap, bool force) {
     if (!force && heap_is_in_step(heap) && huge_give_one(heap->now)) return true;
     /* the rest is for the next call */
     bool ended = heap_purge_lists(heap, force ? WALK_ALL | WALK_NOW : 0, &gave);
-    heap->step_gave |= gave;
+    heap->in_step.gave |= gave;
     if (!ended || (gave && !force)) return gave;
     if (heap != heap_at(HEAP_LATE)) gave |= purge_late_heap(force, heap->now);
     gave |= heap_visit_others(heap, force ? VISIT_ALL : VISIT_DUE);
@@ -273,9 +242,9 @@ bool heap_purge(struct heap *heap, bool force) {
         heap->purge_list = PURGE_IDLE;
         heap->purge_at = heap->now + ro.options.purge_delay_ms / 2 + 1 +
                          heap->segments / SEGMENTS_PER_MILLISECOND_OF_REST;
-        if (heap->in_step) end_in_step(heap, heap->step_gave || gave);
+        heap_step_end(heap, gave);
     }
-    heap->step_gave |= gave;
+    heap->in_step.gave |= gave;
     if (force || !gave) gave |= heap_purge_shared(force, heap->now);
     return gave || atomic_load_relaxed(&ro.region->committed) < before;
 }
@@ -376,26 +345,5 @@ void heap_keep_house(struct heap *heap) {
         heap_purge(heap, false);
     else
         heap_purge_shared(false, heap->now);
-    heap_release(heap);
-}
-
-/* Bytes that a step gives back, about; and so many steps may give nothing. */
-#define GIVEN_BY_A_STEP (2 * MIB)
-#define STEPS_IN_VAIN 8u
-
-void heap_make_up(size_t bytes) {
-    struct heap *heap = heap_of_thread();
-    if (heap != NULL)
-        heap_enter(heap);
-    else if ((heap = heap_try_late()) == NULL)
-        return;
-    heap->now = os_milliseconds();
-    bool before = heap->in_step;
-    unsigned in_vain = 0;
-    heap->in_step = may_give_in_step(heap, heap->now);
-    for (size_t steps = bytes / GIVEN_BY_A_STEP + 1;
-         steps > 0 && in_vain < STEPS_IN_VAIN && heap_is_in_step(heap); steps--)
-        in_vain += !heap_purge(heap, false);
-    heap->in_step &= before;
     heap_release(heap);
 }

@@ -81,7 +81,7 @@ void heap_forget_pages(struct heap *heap) {
     __builtin_memset(heap->queues, 0, sizeof heap->queues);
     heap->purge_list = PURGE_IDLE;
     heap->purge_segment = 0;
-    heap->purge_gave = heap->in_step = false;
+    heap->purge_gave = heap->in_step.is_on = false;
     heap->shortage = SHORTAGE_NONE;
 }
 

@@ -122,7 +122,7 @@ static bool visit(struct heap *heap, uint64_t now, enum visit how) {
     if (!enter(heap)) return false;
     atomic_store_unseen(&heap->visitors, 1);
     heap->now = now;
-    heap->in_step = false;
+    heap->in_step.is_on = false;
     heap->was_visited = true;
     unsigned walk = (how == VISIT_ALL ? WALK_ALL | WALK_NOW : 0) | WALK_VISIT;
     if (heap_purge_lists(heap, walk, &gave)) {

@@ -308,97 +308,6 @@ START_TEST(where_all_threads_end_nothing_is_kept) {
 }
 END_TEST
 
-/* --- Phases ---------------------------------------------------------------------------------- */
-
-#define PHASE (64 * MIB)
-
-static size_t take_all(size_t size) {
-    size_t count = PHASE / size;
-    for (size_t i = 0; i < count; i++) blocks[i] = core_alloc(&owner, size);
-    return count;
-}
-
-static void give_all(size_t count) {
-    for (size_t i = 0; i < count; i++) core_give(&owner, blocks[i]);
-}
-
-/* What is in use, and what lies idle: see test/field/phases.c for what the kernel says. */
-static void check_memory(void) {
-    size_t bytes = (usage_in_use() + usage_idle()) << SLOT_SHIFT;
-    ck_assert_uint_le(bytes, PHASE + PHASE / 2 + 3 * SEGMENT_SIZE);
-}
-
-/* Whatever the time: none passes here. */
-static void check_phases(const size_t *sizes, size_t count) {
-    core_alloc(&owner, 100);
-    for (size_t i = 0; i < 3 * count; i++) {
-        size_t taken = take_all(sizes[i % count]);
-        check_memory();
-        give_all(taken);
-        check_all();
-    }
-}
-
-START_TEST(huge_blocks_do_not_come_beside_what_a_heap_does_not_use) {
-    check_phases((const size_t[]){20000, 8 * MIB}, 2);
-}
-END_TEST
-
-START_TEST(huge_blocks_of_one_size_do_not_come_beside_those_of_another) {
-    check_phases((const size_t[]){3 * MIB, 16 * MIB}, 2);
-}
-END_TEST
-
-START_TEST(no_kind_comes_beside_another) {
-    check_phases((const size_t[]){10000, 5 * MIB, 300 * KIB, 16 * MIB, 40000}, 5);
-}
-END_TEST
-
-/* The memory that a block grows by is taken, too. */
-START_TEST(a_block_that_grows_does_not_come_beside_what_a_heap_does_not_use) {
-    give_all(take_all(20000));
-    char *block = core_alloc(&owner, 4 * MIB);
-    for (size_t size = 8 * MIB; size <= PHASE; size += 4 * MIB) block = alloc_resize(block, size);
-    check_memory();
-    core_give(&owner, block);
-    check_all();
-}
-END_TEST
-
-/* A thread without a heap gives back what it can: cached runs. */
-START_TEST(who_has_no_heap_gives_cached_runs_back) {
-    give_all(take_all(3 * MIB));
-    core_be(&other);
-    for (unsigned i = 0; i < 4; i++) blocks[i] = alloc_block(16 * MIB);
-    ck_assert_uint_eq(other.word, THREAD_NEW);
-    check_memory();
-    for (unsigned i = 0; i < 4; i++) alloc_free(blocks[i]);
-    check_all();
-}
-END_TEST
-
-START_TEST(nothing_that_an_ended_thread_has_told_is_left) {
-    core_alloc(&owner, 100);
-    for (unsigned i = 0; i < 4; i++) {
-        struct core_thread thread = CORE_THREAD;
-        for (size_t n = 0; n < 100; n++) blocks[n] = core_alloc(&thread, 300 * KIB);
-        for (size_t n = 0; n < 100; n++) core_give(&thread, blocks[n]);
-        /* walks release the last page, and tell */
-        struct heap *heap = core_heap(&thread);
-        heap_enter(heap);
-        for (unsigned step = 0; step < 20; step++) heap_purge(heap, false);
-        ck_assert_uint_eq(heap->told, 0);
-        ck_assert_uint_gt(heap->told_idle, 0);
-        heap_leave(heap);
-        core_end(&thread);
-        core_be(&owner);
-        check_all();
-    }
-    ck_assert_uint_eq(ro.usage->used, core_heap(&owner)->told);
-    ck_assert_uint_eq(ro.usage->idle, core_heap(&owner)->told_idle);
-}
-END_TEST
-
 START_TEST(a_trim_gives_everything_unused_back_at_once) {
     for (size_t i = 0; i < 300; i++) blocks[i] = core_alloc(&owner, 1 + i * 1000);
     for (size_t i = 0; i < 300; i++) core_give(&owner, blocks[i]);
@@ -514,12 +423,6 @@ int main(void) {
     tcase_add_test(group, abandoned_memory_goes_back_after_the_delay);
     tcase_add_test(group, what_ended_threads_left_is_kept_where_it_is_wanted_again);
     tcase_add_test(group, where_all_threads_end_nothing_is_kept);
-    tcase_add_test(group, huge_blocks_do_not_come_beside_what_a_heap_does_not_use);
-    tcase_add_test(group, huge_blocks_of_one_size_do_not_come_beside_those_of_another);
-    tcase_add_test(group, no_kind_comes_beside_another);
-    tcase_add_test(group, a_block_that_grows_does_not_come_beside_what_a_heap_does_not_use);
-    tcase_add_test(group, who_has_no_heap_gives_cached_runs_back);
-    tcase_add_test(group, nothing_that_an_ended_thread_has_told_is_left);
     tcase_add_test(group, a_trim_gives_everything_unused_back_at_once);
     tcase_add_test(group, what_others_freed_in_the_heap_of_a_sleeping_thread_goes_back);
     tcase_add_test(group, a_visitor_ends_no_page_that_its_thread_may_touch);
