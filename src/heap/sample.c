@@ -365,7 +365,10 @@ bool sample_recover(struct segment *segment, size_t *bytes, size_t *splits) {
     uint32_t *named = &ro.samples->segments[segment_number(segment->place)];
     uint32_t index = segment_index(segment);
     if (*named == 0) *named = index;
-    if (*named != index) return false;
+    if (*named != index) { /* of two that were added at once the second */
+        atomic_store_relaxed(&segment->owner, (uint64_t)OWNER_UNUSED);
+        return false;
+    }
     for (uint32_t i = 0; i < places_in(segment); i++) {
         uint32_t place = segment->place + i;
         const struct sample_record *sample = &ro.samples->samples[place];

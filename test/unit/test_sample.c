@@ -505,6 +505,22 @@ START_TEST(what_was_on_its_way_is_settled_in_a_child) {
 }
 END_TEST
 
+/* Two threads were at one number: the one that came second had its segment still. */
+START_TEST(a_segment_of_samples_that_came_second_is_taken_back_in_a_child) {
+    uint32_t index;
+    char *live = alloc_block(100);
+    ck_assert(is_sample(live) && region_take(1, 1, &index));
+    struct segment *segment = segment_at(index);
+    segment->place = segment_of((uintptr_t)live)->place;
+    segment->owner = OWNER_SAMPLES;
+    *ro.fork_mark = FORK_WIPED;
+    ck_assert(alloc_is_ready());
+    ck_assert_uint_eq(segment->owner, OWNER_UNUSED);
+    check_all();
+    alloc_free(live);
+}
+END_TEST
+
 /* --- The strict level ------------------------------------------------------------------------- */
 
 START_TEST(at_the_strict_level_too) {
@@ -616,6 +632,7 @@ int main(void) {
     tcase_add_test(group, any_thread_may_free_one_also_after_its_maker_has_ended);
     tcase_add_loop_test(group, a_thread_may_vanish_at_any_step_of_a_sample, 0, 4);
     tcase_add_test(group, what_was_on_its_way_is_settled_in_a_child);
+    tcase_add_test(group, a_segment_of_samples_that_came_second_is_taken_back_in_a_child);
     tcase_add_test(group, at_the_strict_level_too);
     tcase_add_test(group, the_strict_level_knows_size_and_family_of_a_sample);
     tcase_add_test(group, with_auto_none_is_made_before_time_was_saved_for_it);
