@@ -192,8 +192,14 @@ static void empty_units(size_t word, uint64_t set) {
     }
 }
 
-static bool is_touched(uintptr_t address) {
-    return has_unit(arena.touched, (address - ARENA_START) >> UNIT_SHIFT);
+static bool is_touched(uintptr_t address) { return has_unit(arena.touched, unit_of(address)); }
+
+/* The first byte that is not zero; 0: there is none. */
+static uintptr_t first_written(uintptr_t start, size_t size) {
+    static const unsigned char zeros[UNIT_BYTES];
+    if (memcmp((const void *)start, zeros, size) == 0) return 0;
+    while (*(const unsigned char *)start == 0) start++;
+    return start;
 }
 
 uintptr_t arena_missed(uintptr_t start, size_t size) {
@@ -201,11 +207,10 @@ uintptr_t arena_missed(uintptr_t start, size_t size) {
     for (uintptr_t part = start; part < start + size; part += SEGMENT_SIZE) {
         size_t length = start + size - part < SEGMENT_SIZE ? start + size - part : SEGMENT_SIZE;
         if (mincore((void *)part, length, resident) != 0) continue;
-        for (size_t at = 0; at < length; at += sizeof(uint64_t)) {
-            if (!(resident[at / PAGE_BYTES] & 1))
-                at += PAGE_BYTES - sizeof(uint64_t);
-            else if (*(const uint64_t *)(part + at) != 0 && !is_touched(part + at))
-                return part + at;
+        for (uintptr_t at = part; at < part + length; at += UNIT_BYTES) {
+            if (!(resident[(at - part) / PAGE_BYTES] & 1) || is_touched(at)) continue;
+            uintptr_t written = first_written(at, UNIT_BYTES);
+            if (written != 0) return written;
         }
     }
     return 0;
@@ -393,7 +398,7 @@ static long play_mremap(uintptr_t from, size_t size, uintptr_t to) {
     for (uintptr_t at = 0; at < size; at += UNIT_BYTES) {
         if (!is_touched(from + at) && !arena.overflowed) continue;
         memcpy((void *)(to + at), (const void *)(from + at), UNIT_BYTES);
-        if (!is_touched(to + at)) note_unit((to + at - ARENA_START) >> UNIT_SHIFT);
+        if (!is_touched(to + at)) note_unit(unit_of(to + at));
     }
     empty(from, size);
     return (long)to;
