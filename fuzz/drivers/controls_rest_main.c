@@ -25,7 +25,9 @@
 #include "engine/two_locks.h"
 #include "engine/wanted.h"
 #include "harness/harness.h"
+#include "heap/heap.h"
 #include "heap/sample.h"
+#include "heap/usage.h"
 #include "os/os.h"
 
 enum { NOW_AND_THEN = 7, INPUTS_MAX = 20000, THREADS = 4 };
@@ -190,6 +192,31 @@ static bool holding_trim(void) {
     return subject_moat.trim();
 }
 static void plant_place(void) { planted.trim = holding_trim; }
+
+/* Of no thread: moat_check looks into the heap of the thread that calls. */
+static bool idling_trim(void) {
+    bool gave = subject_moat.trim();
+    if (has_region()) heap_at(HEAP_LATE)->idle++;
+    return gave;
+}
+static void plant_idle(void) { planted.trim = idling_trim; }
+
+/* Both, or moat_check would see it. */
+static bool caching_trim(void) {
+    bool gave = subject_moat.trim();
+    size_t more = has_region() ? SLOT_SIZE : 0;
+    ro.usage->cached += more;
+    ro.usage->runs += more;
+    return gave;
+}
+static void plant_cached(void) { planted.trim = caching_trim; }
+
+static bool leaving_trim(void) {
+    bool gave = subject_moat.trim();
+    if (has_region()) ro.usage->left++;
+    return gave;
+}
+static void plant_left(void) { planted.trim = leaving_trim; }
 
 /* --- Blocks ---------------------------------------------------------------------------------- */
 
@@ -402,6 +429,9 @@ static const struct control {
     {"committed", plant_committed, "is counted as committed than", "at the end", 0},
     {"splits", plant_splits, "another number of mappings is counted", "at the end", 0},
     {"place", plant_place, "a place of a sample is lost", "at the end", 0},
+    {"idle", plant_idle, "heaps count other slots than", "at the end", 0},
+    {"cached", plant_cached, "other bytes of huge runs count than", "at the end", 0},
+    {"left", plant_left, "other slots count as left than", "at the end", 0},
     {"one secret", plant_secret, "has the secret of the one that was there before", "", 0},
     {"remains", plant_remains, "the block has in it what one of another size held", "", 0},
     {"short", plant_short, "usable size is below what was asked for", "", 0},

@@ -42,6 +42,7 @@ struct run {
     unsigned op_index;
     unsigned thread; /* that runs now */
     bool is_strict;
+    bool at_once; /* several threads are in the middle of calls */
     bool over;    /* a report ended the run */
     int reported; /* its kind, or -1 */
     /* KIND_BITs that may be reported from now on at any address: free memory was overwritten */

@@ -207,20 +207,36 @@ static void find_open(void *context, uintptr_t start, size_t size, enum harness_
 /* What segments and the cache of huge runs say that they have. */
 struct counts {
     size_t committed, splits;
+    size_t runs;         /* bytes of huge runs */
+    uint64_t used, idle; /* slots of heaps' segments */
+    int64_t left;        /* those that could go back, of segments that are nobody's */
 };
+
+static void count_pages(const struct segment *segment, uint64_t word, struct counts *counts) {
+    uint32_t dirty = segment_dirty_slots(segment);
+    counts->committed += (size_t)popcount64(segment->usable) * SLOT_SIZE;
+    counts->splits += segment->means == GUARD_SPLIT;
+    if (owner_heap(word) != NULL) {
+        counts->used += segment_slots(segment, segment->pages_used);
+        counts->idle += dirty;
+    } else if ((word & (OWNER_REBUILD | OWNER_ORPHAN)) == 0) { /* what a child has of its parent */
+        uint32_t surplus = (uint32_t)(round_up(segment_surplus(segment), SLOT_SIZE) >> SLOT_SHIFT);
+        counts->left += (int64_t)(dirty + surplus);
+    }
+}
 
 /* Segments that belong together; 0: to nobody. */
 static uint32_t count_segment(struct segment *segment, struct counts *counts) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
     struct guarded guarded;
     if (owner_has_pages(word)) {
-        counts->committed += (size_t)popcount64(segment->usable) * SLOT_SIZE;
-        counts->splits += segment->means == GUARD_SPLIT;
+        count_pages(segment, word, counts);
         return 1;
     }
     if (owner_kind(word) == OWNER_ZERO_SIZE || owner_kind(word) == OWNER_SAMPLES) return 1;
     if (!huge_find_run(segment, &guarded)) return 0;
     counts->committed += guarded.bytes;
+    counts->runs += guarded.bytes;
     counts->splits += guard_splits(&guarded);
     return guarded.run;
 }
@@ -238,8 +254,26 @@ static bool count_samples(struct counts *counts) {
     return true;
 }
 
+/* What usage.h says of all. What heaps have told of themselves moat_check judges. */
+static const char *misjudged(const struct counts *counts) {
+    const struct usage *usage = ro.usage;
+    uint64_t used = 0, idle = 0;
+    size_t cached = 0;
+    if (usage->is_vague) return NULL;
+    for (uint32_t i = 0; i < ro.pool->made; i++) {
+        used += heap_at(i)->used;
+        idle += heap_at(i)->idle;
+    }
+    for (uint32_t i = 0; i < ro.huge->entries; i++) cached += ro.huge->cache[i].guarded.bytes;
+    if (used != counts->used || idle != counts->idle)
+        return "heaps count other slots than their segments have";
+    if (usage->cached != cached || usage->runs != counts->runs)
+        return "other bytes of huge runs count than there are";
+    return usage->left == counts->left ? NULL : "other slots count as left than there are";
+}
+
 static const char *left_over(void) {
-    struct counts counts = {0, 0};
+    struct counts counts = {0};
     bool open = false;
     if (!ro_is_started()) return NULL;
     for (uint32_t index = 0, run; index < ro.region->extent; index += run) {
@@ -253,9 +287,9 @@ static const char *left_over(void) {
     if (open) return "memory is nobody's, and can be accessed";
     if (atomic_load_relaxed(&ro.region->committed) != counts.committed)
         return "another number of bytes is counted as committed than there are";
-    return atomic_load_relaxed(&ro.region->splits) == counts.splits
-               ? NULL
-               : "another number of mappings is counted than there are";
+    if (atomic_load_relaxed(&ro.region->splits) != counts.splits)
+        return "another number of mappings is counted than there are";
+    return misjudged(&counts);
 }
 
 static size_t used_blocks(void) {

@@ -64,8 +64,7 @@ static struct team {
     bool is_undisturbed;  /* nobody else goes on unless this thread waits */
     bool unseen;          /* it should have been reported, unless the block lived again by then */
     struct death died[SHADOW_BLOCKS];
-    bool at_once; /* the threads run */
-    bool forked;  /* once in a run */
+    bool forked; /* once in a run */
 } team;
 
 bool team_is_watched;
@@ -176,14 +175,14 @@ static void pause_between(void) {
 /* --- The seams ------------------------------------------------------------------------------- */
 
 static void on_wait(void) {
-    if (!team.at_once) return;
+    if (!team.run->at_once) return;
     wait_for_word(&team.members[team.self], false);
 }
 
 /* The word was looked at just now: nobody has come between. */
 static void on_sleep(const volatile void *word) {
     struct member *member = &team.members[team.self];
-    if (!team.at_once) return;
+    if (!team.run->at_once) return;
     member->sleeps_at = word;
     team.ready &= ~(1u << team.self);
     team.waiting |= 1u << team.self;
@@ -191,7 +190,7 @@ static void on_sleep(const volatile void *word) {
 }
 
 static void on_wake(const volatile void *word, unsigned count) {
-    for (unsigned i = 0; i < team.threads && team.at_once && count > 0; i++) {
+    for (unsigned i = 0; i < team.threads && team.run->at_once && count > 0; i++) {
         if ((team.waiting >> i & 1) == 0 || team.members[i].sleeps_at != word) continue;
         team.members[i].sleeps_at = NULL;
         make_ready(i);
@@ -209,7 +208,7 @@ static bool looks_again(struct member *member, const struct atomic_site *site,
 
 static void on_step(const struct atomic_site *site, const volatile void *word, unsigned size) {
     struct member *member = &team.members[team.self];
-    if (!team.at_once) return;
+    if (!team.run->at_once) return;
     wake_waiters();
     if (++team.steps > STEPS_MAX) run_fail(team.run, "the threads make no progress");
     if (word == NULL) {
@@ -232,14 +231,16 @@ static void on_step(const struct atomic_site *site, const volatile void *word, u
     views_step(team.self, site, known);
 }
 
-static uint64_t on_loaded(uint64_t newest) { return team.at_once ? views_loaded(newest) : newest; }
+static uint64_t on_loaded(uint64_t newest) {
+    return team.run->at_once ? views_loaded(newest) : newest;
+}
 
 static void on_tried(bool exchanged) {
-    if (team.at_once) views_tried(exchanged);
+    if (team.run->at_once) views_tried(exchanged);
 }
 
 static void on_barrier(void) {
-    if (team.at_once) views_barrier();
+    if (team.run->at_once) views_barrier();
 }
 
 static const struct harness_scheduler seams = {on_step,  on_loaded, on_tried,  on_wait,
@@ -254,7 +255,7 @@ static unsigned choose_value(unsigned count) { return team.plan->value(team.plan
    may be freed by the second before its holder knows of it, which nobody can see. */
 static void judge_handed_out(uintptr_t start, size_t requested) {
     struct run *run = team.run;
-    if (!team.at_once || run->racing.kinds == 0) return;
+    if (!team.run->at_once || run->racing.kinds == 0) return;
     if (run->racing.address - start >= requested + (requested == 0)) return;
     bool begins_there = start == run->racing.address;
     bool sees_all = team.plan->value == NULL && team.settled != 0;
@@ -275,7 +276,7 @@ static void on_block(uint16_t index, bool taken) {
     const struct shadow_block *block = &team.run->shadow.blocks[index];
     if (!taken) team.died[index].step = team.steps;
     if (!taken) team.died[index].by = team.self;
-    if (!team.at_once) return;
+    if (!team.run->at_once) return;
     if (!taken) views_receive(team.self, &team.views[index]);
     use_block(block, taken);
     if (!taken) return;
@@ -313,18 +314,18 @@ static void leave_others(void) { team.run->subject->set_scheduler(NULL); }
 
 static void fork_here(struct run *run, const struct input_op *op) {
     unsigned calls = 0;
-    bool at_once = team.at_once;
+    bool at_once = team.run->at_once;
     if (team.forked || run->racing.kinds != 0) return;
     team.forked = true;
     for (unsigned i = 0; i < team.threads; i++)
         calls += i != team.self && at_once && team.members[i].began != 0;
-    team.at_once = false; /* the child begins with what it has to put in order */
+    team.run->at_once = false; /* the child begins with what it has to put in order */
     watch_on(false);
     run_block_hook = NULL; /* what it does with blocks is nothing to the others */
     if (!child_play(run, op, team.self, calls)) child_fork(run, op, team.self, calls, leave_others);
     if (at_once) run->subject->set_scheduler(&seams);
     run_block_hook = on_block;
-    team.at_once = at_once;
+    team.run->at_once = at_once;
     watch_on(at_once && team_is_watched);
 }
 
@@ -411,7 +412,7 @@ static void carry_out(unsigned index) {
     const struct input_op *op = &team.run->input->ops[index];
     team.run->op_index = index;
     team.members[team.self].began = ++team.steps;
-    if (team.at_once && op->code == OP_DOUBLE_FREE)
+    if (team.run->at_once && op->code == OP_DOUBLE_FREE)
         run_until_report(team.run, free_again, op);
     else
         dispatch_op(team.run, op, team.self);
@@ -449,7 +450,7 @@ static void run_at_once(struct run *run) {
     }
     team.ready = (1u << team.threads) - 1;
     team.waiting = 0;
-    team.at_once = true;
+    team.run->at_once = true;
     be(0);
     watch_on(team_is_watched);
     run_enter(run, &team.members[0].turn);
@@ -457,7 +458,7 @@ static void run_at_once(struct run *run) {
     views_leave();
     fiber_reset();
     watch_on(false);
-    team.at_once = false;
+    team.run->at_once = false;
 }
 
 /* Every thread checks and frees its share, and ends. After a block was freed twice what is left of
@@ -536,7 +537,7 @@ void team_run_with(struct run *run, const struct subject *subject, const struct 
     team.steps = team.points = team.switch_count = 0;
     team.freed_twice = team.settled = 0;
     team.unseen = team.forked = team.is_undisturbed = false;
-    team.at_once = false;
+    team.run->at_once = false;
     /* everybody knows of blocks of the prologue */
     memset(team.views, 0, team.views_used * sizeof team.views[0]);
     team.views_used = 0;

@@ -396,6 +396,7 @@ void verb_check(struct run *run, const struct input_op *op) {
     if (tolerated) run->tolerated |= KIND_BIT(REPORT_CORRUPT_METADATA);
     run->subject->check();
     run->tolerated = tolerated;
+    if (!run->at_once) run_judge_left_over(run);
     for (unsigned i = 0; i < run->shadow.live_count; i++) run_compare(run, run->shadow.live[i]);
 }
 

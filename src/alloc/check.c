@@ -99,6 +99,7 @@ MOAT_COLD static size_t check_abandoned(struct heap *heap, unsigned set) {
             int64_t used = segment_rebuild(segment, owner_page_kind(seen), heap_random(heap));
             atomic_store_relaxed(&segment->remaining, used);
             seen &= ~OWNER_REBUILD;
+            heap_note_left(segment, owner_page_kind(seen), false); /* whoever takes it up, counts */
         }
         MOAT_CHECK(segment_validate(segment), "check: abandoned segment, its pages and free slots",
                    segment_start(segment));
