@@ -422,20 +422,4 @@ static const char *const steps[STEPS] = {
     [WAKE] = "visit ends: its thread is woken",
 };
 
-int main(int argc, char **argv) {
-    static const struct model model = {
-        .name = "visit",
-        .state_size = sizeof(struct state),
-        .scenarios = scenarios,
-        .mistakes = mistakes,
-        .actors = actors,
-        .steps = steps,
-        .scenario_count = sizeof scenarios / sizeof scenarios[0],
-        .mistake_count = MISTAKES,
-        .step_count = STEPS,
-        .start = start,
-        .expand = expand,
-        .wrong = wrong,
-    };
-    return search_main(&model, argc, argv);
-}
+SEARCH_MAIN("visit")

@@ -269,17 +269,4 @@ static const char *const steps[STEPS] = {
     [SET_OPEN] = "open |= segment",
 };
 
-static const struct model zero_size = {.name = "zero_size",
-                                       .state_size = sizeof(struct state),
-                                       .scenarios = scenarios,
-                                       .mistakes = mistakes,
-                                       .actors = actors,
-                                       .steps = steps,
-                                       .scenario_count = 2,
-                                       .mistake_count = MISTAKES,
-                                       .step_count = STEPS,
-                                       .start = start,
-                                       .expand = expand,
-                                       .wrong = wrong};
-
-int main(int argc, char **argv) { return search_main(&zero_size, argc, argv); }
+SEARCH_MAIN("zero_size")

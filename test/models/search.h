@@ -56,4 +56,25 @@ void search_step(struct search *search, unsigned actor, unsigned step, const voi
    mistake, or "right": that alone, with its steps; --list: the names. Returns the exit status. */
 int search_main(const struct model *model, int argc, char **argv);
 
+/* main of the model that `struct state`, STEPS, MISTAKES, and the tables and functions called as
+   the fields of struct model are. */
+#define SEARCH_MAIN(model_name)                                                                    \
+    int main(int argc, char **argv) {                                                              \
+        static const struct model model = {                                                        \
+            .name = model_name,                                                                    \
+            .state_size = sizeof(struct state),                                                    \
+            .scenarios = scenarios,                                                                \
+            .mistakes = mistakes,                                                                  \
+            .actors = actors,                                                                      \
+            .steps = steps,                                                                        \
+            .scenario_count = sizeof scenarios / sizeof *scenarios,                                \
+            .mistake_count = MISTAKES,                                                             \
+            .step_count = STEPS,                                                                   \
+            .start = start,                                                                        \
+            .expand = expand,                                                                      \
+            .wrong = wrong,                                                                        \
+        };                                                                                         \
+        return search_main(&model, argc, argv);                                                    \
+    }
+
 #endif
