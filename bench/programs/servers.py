@@ -17,7 +17,7 @@ import subprocess
 import time
 
 from lib import outside, peers
-from programs import real_programs
+from programs import program
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PATIENCE_S = 20
@@ -144,7 +144,7 @@ class Running:
                 return total / samples
 
 
-class Server(real_programs.Program):
+class Server(program.Program):
     """What they share. A subclass says how to start, what to ask, and what the answer shows."""
 
     END_BY = signal.SIGTERM
@@ -199,7 +199,7 @@ class Server(real_programs.Program):
             result = self.judge(allocator, directory, [said for said, _ in answers], measures)
         with open(os.path.join(directory, self.name + ".err"), "rb") as errors:
             log = errors.read().decode(errors="replace")
-        real_programs.refuse_broken_preload(self.name, allocator, self.complaints(log))
+        program.refuse_broken_preload(self.name, allocator, self.complaints(log))
         return measures, result
 
     def complaints(self, log):

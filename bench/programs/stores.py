@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 
 from lib import peers
-from programs import inputs, real_programs, servers
+from programs import inputs, program, servers
 
 
 class Redis(servers.Server):
@@ -27,7 +27,7 @@ class Redis(servers.Server):
 
     def prepare(self, directory, scale):
         super().prepare(directory, scale)
-        self.command = [real_programs.find("redis-server"), "--port", "0",
+        self.command = [program.find("redis-server"), "--port", "0",
                         "--unixsocket", "redis/socket", "--save", "", "--appendonly", "no",
                         "--daemonize", "no", "--loglevel", "warning"]
 
@@ -35,7 +35,7 @@ class Redis(servers.Server):
         return re.search(r"(/\S+/libc[.-]\S+)$", peers.read("/proc/self/maps"), re.M).group(1)
 
     def cli(self, directory, *arguments):
-        command = [real_programs.find("redis-cli"), "-s", "redis/socket"] + list(arguments)
+        command = [program.find("redis-cli"), "-s", "redis/socket"] + list(arguments)
         return subprocess.run(command, cwd=directory, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
                               text=True).stdout
@@ -50,7 +50,7 @@ class Redis(servers.Server):
                  ("set", 150000, ["-d", "300", "-r", keys]),
                  ("lpush", 250000, ["-d", "40"]), ("lrange_100", 8000, []),
                  ("hset", 250000, ["-d", "48", "-r", keys])]
-        return [[real_programs.find("redis-benchmark"), "-s", "redis/socket", "-q", "-P", "16",
+        return [[program.find("redis-benchmark"), "-s", "redis/socket", "-q", "-P", "16",
                  "-c", "20", "-t", test, "-n", str(inputs.count(number, self.scale))] + more
                 for test, number, more in parts]
 
@@ -75,7 +75,7 @@ class Memcached(servers.Server):
 
     def prepare(self, directory, scale):
         super().prepare(directory, scale)
-        self.command = [real_programs.find("memcached"), "-s", "memcached/socket", "-t", "2",
+        self.command = [program.find("memcached"), "-s", "memcached/socket", "-t", "2",
                         "-m", "64"]
         if os.geteuid() == 0:
             self.command += ["-u", "root"]
@@ -84,7 +84,7 @@ class Memcached(servers.Server):
         return servers.listens(os.path.join(directory, "memcached", "socket"))
 
     def client_commands(self):
-        return [[real_programs.find("python3"), os.path.join(real_programs.HERE, "cache_client.py"),
+        return [[program.find("python3"), os.path.join(program.HERE, "cache_client.py"),
                  "memcached/socket", str(inputs.count(self.BATCHES, self.scale))]]
 
     def judge(self, allocator, directory, said, measures):
@@ -133,7 +133,7 @@ class Database(servers.Server):
 
     def judge(self, allocator, directory, said, measures):
         """The tables are made anew by the next run's statements."""
-        return real_programs.digest("".join(said).encode())
+        return program.digest("".join(said).encode())
 
 
 class Mariadb(Database):
@@ -152,15 +152,15 @@ class Mariadb(Database):
                    "--debug-no-sync"]
         if os.geteuid() == 0:
             options.append("--user=root")
-        self.run_tool(directory, [real_programs.find("mariadb-install-db")] + options + [
+        self.run_tool(directory, [program.find("mariadb-install-db")] + options + [
             "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
-        self.command = [real_programs.find("mariadbd")] + options + [
+        self.command = [program.find("mariadbd")] + options + [
             "--socket=" + self.file(directory, "socket"), "--skip-networking",
             "--pid-file=" + self.file(directory, "pid"), "--innodb-flush-log-at-trx-commit=0",
             "--innodb-buffer-pool-size=32M", "--log-warnings=1"]
 
     def client(self, *arguments):
-        return [real_programs.find("mariadb"), "--no-defaults", "--user=root",
+        return [program.find("mariadb"), "--no-defaults", "--user=root",
                 "--socket=mariadb/socket", "-N", "-B", *arguments]
 
     def reading(self, name):
@@ -184,7 +184,7 @@ class Postgres(Database):
     def make_data(self, directory):
         self.folder = tempfile.TemporaryDirectory(prefix="postgres-")
         if os.geteuid() == 0:
-            self.as_user = [real_programs.find("setpriv"), "--reuid=" + self.USER,
+            self.as_user = [program.find("setpriv"), "--reuid=" + self.USER,
                             "--regid=" + self.USER, "--init-groups", "--"]
             shutil.chown(self.folder.name, self.USER)
         data = os.path.join(self.folder.name, "data")

@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 
-from programs import inputs, real_programs, servers
+from programs import inputs, program, servers
 
 
 class Web(servers.Server):
@@ -43,8 +43,8 @@ class Web(servers.Server):
 
     def client_commands(self):
         seconds = max(1, round(2 * self.scale))
-        return [[real_programs.find("wrk"), "-t", "1", "-c", "32", "-d", "%ds" % seconds, "-s",
-                 os.path.join(real_programs.HERE, "requests.lua"),
+        return [[program.find("wrk"), "-t", "1", "-c", "32", "-d", "%ds" % seconds, "-s",
+                 os.path.join(program.HERE, "requests.lua"),
                  "http://127.0.0.1:%d" % self.port]]
 
     def judge(self, allocator, directory, said, measures):
@@ -67,7 +67,7 @@ class Web(servers.Server):
                                    b"Connection: close\r\n\r\n" % encoding.encode())
                 answer = b"".join(iter(lambda: connection.recv(65536), b""))
             parts.append(answer.partition(b"\r\n\r\n")[2])
-        return real_programs.digest(b"".join(parts))
+        return program.digest(b"".join(parts))
 
 
 NGINX = """daemon off; worker_processes 1; pid nginx/pid; error_log stderr warn; %(user)s
@@ -92,7 +92,7 @@ class Nginx(Web):
         self.configure(directory, NGINX % {
             "port": self.port, "root": os.path.join(directory, "nginx", "pages"),
             "user": "user root root;" if os.geteuid() == 0 else ""})
-        self.command = [real_programs.find("nginx"), "-p", directory, "-c", "nginx/conf",
+        self.command = [program.find("nginx"), "-p", directory, "-c", "nginx/conf",
                         "-e", "stderr"]
 
 
@@ -139,7 +139,7 @@ class Haproxy(Web):
         files = sorted(os.listdir(os.path.join(directory, "haproxy", "pages")))
         self.configure(directory, HAPROXY % self.port + "".join(
             RETURN % (os.path.join("haproxy", "pages", file), file) for file in files))
-        self.command = [real_programs.find("haproxy"), "-db", "-f", "haproxy/conf"]
+        self.command = [program.find("haproxy"), "-db", "-f", "haproxy/conf"]
 
 
 PHP = """[global]
@@ -171,7 +171,7 @@ class PhpFpm(servers.Server):
             file.write(PHP % self.WORKERS)
             if os.geteuid() == 0:
                 file.write("user = root\ngroup = root\n")
-        self.command = [real_programs.find(next(iter(self.packages))), "-n", "-F", "-p", directory,
+        self.command = [program.find(next(iter(self.packages))), "-n", "-F", "-p", directory,
                         "-y", "php-fpm/conf"]
         if os.geteuid() == 0:
             self.command.append("-R")
@@ -180,8 +180,8 @@ class PhpFpm(servers.Server):
         return servers.listens(os.path.join(directory, "php-fpm", "socket"))
 
     def client_commands(self):
-        return [[real_programs.find("python3"), os.path.join(real_programs.HERE, "fastcgi.py"),
-                 "php-fpm/socket", os.path.join(real_programs.HERE, "request.php"),
+        return [[program.find("python3"), os.path.join(program.HERE, "fastcgi.py"),
+                 "php-fpm/socket", os.path.join(program.HERE, "request.php"),
                  str(inputs.count(self.REQUESTS, self.scale)), str(self.WORKERS)]]
 
     def judge(self, allocator, directory, said, measures):
