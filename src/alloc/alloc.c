@@ -115,9 +115,17 @@ MOAT_COLD static void *try_class_of_all(uint32_t size_class, bool zero) {
     return take_and_leave(heap, page, size_class, zero);
 }
 
+/* For want of a page, where there may be one: see huge_may_hold. */
+static void *try_run(size_t size, bool zero) {
+    return huge_may_hold(size) ? huge_alloc(size, 1, zero) : NULL;
+}
+
 MOAT_COLD static void *retry_class(uint32_t size_class, bool zero) {
-    void *block = NULL;
-    if (alloc_find_more_memory()) block = try_class(size_class, zero);
+    void *block = try_run(size_class_bytes(size_class), zero);
+    if (block == NULL && alloc_find_more_memory()) {
+        block = try_class(size_class, zero);
+        if (block == NULL) block = try_run(size_class_bytes(size_class), zero);
+    }
     if (block == NULL) block = try_class_of_all(size_class, zero);
     if (block == NULL) region_explain_failure(SEGMENT_SIZE);
     return block;
@@ -535,7 +543,7 @@ static void copy_contents(void *to, const void *from, size_t size) {
 
 static void *move_block(void *block, size_t old_size, size_t new_size) {
     void *moved = alloc_block(new_size);
-    if (moved == NULL) return NULL;
+    if (moved == NULL) return huge_resize_to_class(block, new_size);
     copy_contents(moved, block, old_size < new_size ? old_size : new_size);
     alloc_free(block);
     return moved;
@@ -608,7 +616,9 @@ static void check_sized(const struct found *found, uintptr_t address, size_t ali
         expected = size_class != SIZE_CLASS_NONE ? size_class_bytes(size_class)
                    : size <= PTRDIFF_MAX         ? huge_round(size)
                                                  : SIZE_MAX;
-    if (size_class == found->size_class && expected == found->block_size) return;
+    bool has_run = owner_kind(found->word) == OWNER_HUGE && size_class != SIZE_CLASS_NONE;
+    if (has_run) expected = huge_round(expected); /* for want of a page */
+    if ((has_run || size_class == found->size_class) && expected == found->block_size) return;
     diagnose_mismatch(PHRASE_WRONG_SIZE, address, size, found->block_size);
 }
 

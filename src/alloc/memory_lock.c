@@ -8,15 +8,18 @@
 #include "base/thread.h"
 #include "meta/locks.h"
 #include "os/os.h"
+#include "os/proc_maps.h"
 
 /* Pages: all at once up to the segment's guard; where one of a page comes before, or some slots are
-   not usable, slot by slot, each up to its guard. */
+   not usable, slot by slot, each up to its guard. Where lock follows use, of usable ones alone. */
 static void make_pages_resident(uint32_t index) {
     char *start = (char *)segment_address(index);
-    if (os_make_resident(start, SEGMENT_SIZE - ro.os_page)) return;
+    bool counted = guard_lock_is_counted();
+    if (!counted && os_make_resident(start, SEGMENT_SIZE - ro.os_page)) return;
     for (unsigned slot = 0; slot < SLOTS_PER_SEGMENT; slot++) {
         size_t guard = slot + 1 == SLOTS_PER_SEGMENT ? ro.os_page : 0;
-        (void)os_make_resident(start + slot * SLOT_SIZE, SLOT_SIZE - guard);
+        if (!counted || os_can_read((const void *)(start + slot * SLOT_SIZE)))
+            (void)os_make_resident(start + slot * SLOT_SIZE, SLOT_SIZE - guard);
     }
 }
 
@@ -49,12 +52,77 @@ void memory_lock_begins(void) { set_locked(true); }
 
 void memory_unlocked(void) {
     atomic_store_relaxed(&ro.region->memory_is_locked, false);
+    atomic_store_relaxed(&ro.region->lock_follows_use, false);
     set_locked(false);
+}
+
+/* --- By parts -------------------------------------------------------------------------------- */
+
+/* The kernel's own, above all addresses that a program has, is not locked. */
+static bool is_to_be_locked(const struct mapping *mapping) {
+    return (intptr_t)mapping->start > 0 && !region_has_unused(mapping);
+}
+
+static size_t count_bytes(void) {
+    struct proc_maps maps;
+    struct mapping mapping;
+    size_t bytes = 0;
+    if (!proc_maps_open(&maps)) return SIZE_MAX;
+    while (proc_maps_next(&maps, &mapping))
+        if (is_to_be_locked(&mapping)) bytes += mapping.end - mapping.start;
+    proc_maps_close(&maps);
+    return bytes;
+}
+
+/* What is inaccessible cannot be made resident, which is no failure. */
+static bool lock_parts(bool resident) {
+    struct proc_maps maps;
+    struct mapping mapping;
+    bool locked = true;
+    if (!proc_maps_open(&maps)) return false;
+    while (locked && proc_maps_next(&maps, &mapping)) {
+        if (!is_to_be_locked(&mapping)) continue;
+        void *start = (void *)mapping.start;
+        locked = os_lock_on_fault(start, mapping.end - mapping.start);
+        if (locked && resident) (void)os_make_resident(start, mapping.end - mapping.start);
+    }
+    proc_maps_close(&maps);
+    return locked;
+}
+
+/* What this thread and ended ones hold unused becomes inaccessible before all is counted. */
+static bool can_be_locked(void) {
+    struct region *region = ro.region;
+    bool before = atomic_load_relaxed(&region->lock_follows_use);
+    atomic_store_relaxed(&region->lock_follows_use, true);
+    (void)alloc_collect(true);
+    atomic_store_relaxed(&region->lock_follows_use, before);
+    return count_bytes() <= os_lock_limit();
+}
+
+bool memory_lock_by_parts(struct memory_lock lock, int later) {
+    struct region *region = ro.region;
+    if (!lock.now || !can_be_locked()) return false;
+    if (lock.later && os_lock_all(later) != 0) return false;
+    atomic_store_relaxed(&region->locked_on_fault, lock.on_fault);
+    atomic_store_relaxed(&region->memory_is_locked, lock.later);
+    atomic_store_relaxed(&region->lock_follows_use, lock.later);
+    if (lock_parts(!lock.on_fault)) {
+        if (!lock.on_fault) make_all_resident();
+        return true;
+    }
+    (void)os_unlock_all();
+    memory_unlocked();
+    return false;
 }
 
 void memory_limited(void) { guard_ask_for_limits(); }
 
-void memory_lock_changed(bool resident, bool later) {
-    atomic_store_relaxed(&ro.region->memory_is_locked, later);
-    if (resident) make_all_resident();
+void memory_lock_changed(struct memory_lock lock) {
+    struct region *region = ro.region;
+    atomic_store_relaxed(&region->locked_on_fault, lock.on_fault);
+    atomic_store_relaxed(&region->memory_is_locked, lock.later);
+    /* what nobody can touch was locked with all else */
+    if (lock.now || !lock.later) atomic_store_relaxed(&region->lock_follows_use, false);
+    if (lock.now && !lock.on_fault) make_all_resident();
 }

@@ -14,9 +14,17 @@
 /* The kernel will be asked to lock something: tables stay where they are from now on, for a move
    would unlock them. */
 void memory_lock_begins(void);
-/* The kernel has locked what was mapped (`resident`: and was asked to make it resident), and will
-   lock what is mapped later if `later`. */
-void memory_lock_changed(bool resident, bool later);
+/* What mlockall() is asked for: to lock what is mapped now, what is mapped later, and to make
+   nothing resident before it is touched. */
+struct memory_lock {
+    bool now, later, on_fault;
+};
+/* The kernel has done so. */
+void memory_lock_changed(struct memory_lock lock);
+/* The kernel has refused because more is mapped than the process may lock. It counts what of the
+   region nobody can touch: without that it may be little enough, mapping by mapping. `later`: the
+   flags for what is mapped later. False: it is not, and nothing has changed. */
+bool memory_lock_by_parts(struct memory_lock lock, int later);
 /* Nothing is locked, now or later. */
 void memory_unlocked(void);
 /* The program has set a limit on its data or its address space. */

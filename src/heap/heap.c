@@ -175,12 +175,15 @@ static void provide_for_all(void) {
 }
 
 MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_kind kind) {
-    if (heap->cannot_grow) return NULL;
+    /* of little locked memory one block gets no segment: see huge_may_hold */
+    bool counted = guard_lock_is_counted();
+    if (heap->cannot_grow || (counted && kind == PAGE_LARGE)) return NULL;
     /* many threads never need more than a little */
     bool is_first = heap->segments == 0 && kind == PAGE_SMALL;
     if (is_first && heap != heap_at(HEAP_LATE)) provide_for_all();
-    struct segment *segment = segment_create(owner_word((uintptr_t)heap, kind),
-                                             is_first && guard_may_open_parts(), heap_random(heap));
+    bool sparing = counted || (is_first && guard_may_open_parts());
+    struct segment *segment =
+        segment_create(owner_word((uintptr_t)heap, kind), sparing, heap_random(heap));
     if (segment != NULL) {
         heap->shortage = SHORTAGE_NONE;
         heap_list_add(heap, segment);

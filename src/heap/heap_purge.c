@@ -65,6 +65,11 @@ static uint32_t unused_slots(const struct segment *segment) {
            (uint32_t)((segment_surplus(segment) + SLOT_SIZE - 1) >> SLOT_SHIFT);
 }
 
+/* Where lock follows use pages that nobody uses are closed: untouched ones are locked, too. */
+static bool may_close(const struct segment *segment) {
+    return guard_lock_is_counted() && segment_can_close(segment);
+}
+
 /* Whether what is due stays: the program has lately wanted again what went back. Not where its
    thread sleeps. */
 static bool is_kept(struct heap *heap, uint32_t slots) {
@@ -143,7 +148,10 @@ void heap_note_page(struct heap *heap, const struct segment *segment, enum page_
 static bool give_unused(struct heap *heap, struct segment *segment) {
     bool gave = segment_trim(segment);
     uint32_t dirty = segment_dirty_slots(segment);
-    if (segment->dirty != 0) gave |= segment_purge(segment);
+    if (may_close(segment))
+        gave |= segment_close(segment);
+    else if (segment->dirty != 0)
+        gave |= segment_purge(segment);
     heap->idle -= dirty - segment_dirty_slots(segment);
     heap_tell_less_idle(heap);
     return gave;
@@ -157,7 +165,7 @@ static bool purge_segment(struct heap *heap, struct segment *segment, unsigned w
         purge_pages(heap, segment, force);
     bool due = force || heap->now >= segment->purge_at;
     uint32_t unused = unused_slots(segment);
-    if (unused == 0 && (segment->pages_used != 0 || !due)) return false;
+    if (unused == 0 && (segment->pages_used != 0 || !due) && !may_close(segment)) return false;
     if (!due && !heap_is_in_step(heap)) return false;
     if (!force && !visit && is_kept(heap, unused)) return false;
     keeping_gave(&heap->keeping, unused, heap->now);
@@ -274,11 +282,12 @@ static bool glean(struct heap *heap, bool *found) {
     return true;
 }
 
-/* The heap's own part of heap_scour. */
+/* The heap's own part of heap_scour. Of little locked memory there is little to walk over. */
 static bool scour_own(struct heap *heap) {
     bool found = atomic_load_relaxed(&heap->owner.wake) != 0;
+    bool all = heap->shortage != SHORTAGE_SCOURED || guard_lock_is_counted();
     if (found) heap_follow_wakes(heap);
-    if (heap->shortage != SHORTAGE_SCOURED || !glean(heap, &found)) {
+    if (all || !glean(heap, &found)) {
         heap->shortage = SHORTAGE_MET; /* for the pages set aside */
         heap_purge_lists(heap, WALK_ALL | WALK_NOW, &found);
         heap->shortage = SHORTAGE_SCOURED;

@@ -40,6 +40,8 @@ size_t huge_round(size_t size) {
     return length;
 }
 
+MOAT_COLD bool huge_may_hold(size_t size) { return size > SMALL_MAX && guard_lock_is_counted(); }
+
 /* Bytes of live and cached runs, for statistics. */
 MOAT_INLINE void count_bytes(size_t more, size_t fewer) {
     atomic_add_relaxed(&ro.region->committed, more - fewer);
@@ -624,6 +626,15 @@ enum huge_result huge_resize(struct segment *segment, uint64_t word, size_t byte
     enum huge_result result = resize_inside(segment, word, bytes, block, &more);
     if (result == HUGE_OK && more != 0 && usage_has_surplus(os_milliseconds())) heap_make_up(more);
     return result;
+}
+
+MOAT_COLD void *huge_resize_to_class(void *block, size_t new_size) {
+    struct segment *segment = segment_of((uintptr_t)block);
+    uint64_t word = atomic_load_relaxed(&segment->owner);
+    if (owner_kind(word) != OWNER_HUGE || new_size > LARGE_MAX || !huge_may_hold(new_size))
+        return NULL;
+    size_t bytes = huge_round(size_class_bytes(size_class_of(new_size)));
+    return huge_resize(segment, word, bytes, &block) == HUGE_OK ? block : NULL;
 }
 
 /* Segments inside a run may still say FREED, of a run that began there before: a live block that

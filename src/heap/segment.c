@@ -347,6 +347,38 @@ bool segment_purge(struct segment *segment) {
     return segment->dirty == 0;
 }
 
+/* Slots of free pages that can be used. */
+static uint64_t slots_to_close(const struct segment *segment) {
+    enum page_kind kind = owner_page_kind(segment->owner);
+    uint64_t pages = usable_pages(segment, segment->free_pages, kind), slots = 0;
+    for (; pages != 0; pages &= pages - 1) slots |= slots_from(low_bit(pages), slots_of_page(kind));
+    return slots;
+}
+
+bool segment_can_close(const struct segment *segment) { return slots_to_close(segment) != 0; }
+
+/* A marker goes with what it is in. */
+static void note_closed(struct segment *segment, uint64_t slots) {
+    if (segment->means != GUARD_SPLIT && guard_take_split()) segment->means = GUARD_SPLIT;
+    segment->guarded &= ~slots;
+    segment->dirty &= ~slots; /* but not untouched, as above */
+    count_usable(segment, segment->usable & ~slots);
+}
+
+bool segment_close(struct segment *segment) {
+    uint64_t slots = slots_to_close(segment);
+    while (slots != 0) {
+        unsigned first = low_bit(slots);
+        unsigned count = ~(slots >> first) != 0 ? low_bit(~(slots >> first)) : SLOTS_PER_SEGMENT;
+        uint64_t run = slots_from(first, count);
+        if (!region_decommit(segment_start(segment) + first * SLOT_SIZE, count * SLOT_SIZE))
+            return false;
+        note_closed(segment, run);
+        slots &= ~run;
+    }
+    return true;
+}
+
 /* Where what a large page does not use begins, by its first bytes, and where it ends that may be
    resident. */
 static size_t surplus_from(const struct page *page) { return round_up(page->limit, ro.os_page); }

@@ -97,14 +97,14 @@ bool guard_unmark(uintptr_t start, size_t size) { return os_guard_remove((void *
 
 enum guard_means guard_place(uintptr_t start) {
     if (!may_use_markers() || guard_charge_matters()) return GUARD_SPLIT;
-    if (!os_commit((void *)start, SEGMENT_SIZE)) return GUARD_SPLIT;
+    if (!region_commit(start, SEGMENT_SIZE)) return GUARD_SPLIT;
     if (install_in(start, SEGMENT_SIZE)) return GUARD_MARKER;
     return region_decommit(start, SEGMENT_SIZE) ? GUARD_SPLIT : GUARD_NONE;
 }
 
 bool guard_reveal(uintptr_t start, size_t size, enum guard_means means) {
     return means == GUARD_MARKER ? os_guard_remove((void *)start, size)
-                                 : os_commit((void *)start, size);
+                                 : region_commit(start, size);
 }
 
 bool guard_hide(uintptr_t start, size_t size, uint8_t *means) {
@@ -126,9 +126,11 @@ MOAT_INLINE bool is_set(bool *kept, size_t (*limit)(void)) {
     return limit() != SIZE_MAX;
 }
 
-bool guard_charge_matters(void) {
+static bool is_charged(void) {
     return ro.overcommit == OVERCOMMIT_NEVER || is_set(&ro.region->data_limited, os_data_limit);
 }
+
+bool guard_charge_matters(void) { return is_charged() || guard_lock_is_counted(); }
 
 bool guard_space_is_limited(void) {
     return is_set(&ro.region->space_limited, os_address_space_limit);
@@ -163,34 +165,40 @@ static bool has_long_tail(const struct guarded *guarded) {
     return ((size_t)guarded->run << SEGMENT_SHIFT) - guarded->bytes > ro.os_page;
 }
 
+/* All of it, for markers; or if there are to be no guards. Memory that may be marked is not locked
+   ever. */
+MOAT_INLINE bool open_whole(uintptr_t start, size_t size, bool off) {
+    return off ? region_commit(start, size) : may_use_markers() && os_commit((void *)start, size);
+}
+
 bool guard_open(uintptr_t start, size_t from, struct guarded *guarded) {
-    void *first = (void *)(start + from);
+    uintptr_t first = start + from;
     size_t rest = ((size_t)guarded->run << SEGMENT_SHIFT) - from;
     bool off = ro.options.guards == GUARDS_OFF;
-    bool exact = has_long_tail(guarded) && guard_charge_matters();
-    if ((off || may_use_markers()) && !exact && os_commit(first, rest)) {
+    bool exact = has_long_tail(guarded) && is_charged();
+    if (!exact && open_whole(first, rest, off)) {
         guard_tail(start, guarded, !off, false);
         return true;
     }
     if (guard_take_split()) {
         guarded->means = GUARD_SPLIT;
-        if (os_commit(first, guarded->bytes - from)) return true;
+        if (region_commit(first, guarded->bytes - from)) return true;
         guard_give_split();
     }
     /* The number of mappings may be the limit: without a guard of its own the run can merge with
        its neighbours. */
-    if (!os_commit(first, rest)) return false;
+    if (!region_commit(first, rest)) return false;
     guard_tail(start, guarded, may_use_markers(), false);
     return true;
 }
 
 bool guard_open_part(uintptr_t start, size_t from, size_t to) {
-    return os_commit((void *)(start + from), to - from);
+    return region_commit(start + from, to - from);
 }
 
 /* Inaccessible memory behind an open run becomes accessible with it. */
 static bool add_segments(uintptr_t end, size_t size) {
-    return size == 0 || os_commit((void *)end, size);
+    return size == 0 || region_commit(end, size);
 }
 
 static bool grow_open(uintptr_t start, const struct guarded *old, const struct guarded *new) {
@@ -224,7 +232,7 @@ bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32
     if (bytes == guarded->bytes && run == guarded->run) return true;
     if (guarded->means == GUARD_SPLIT) {
         uintptr_t old_end = start + guarded->bytes, new_end = start + bytes;
-        if (grows && !os_commit((void *)old_end, new_end - old_end)) return false;
+        if (grows && !region_commit(old_end, new_end - old_end)) return false;
         if (new_end < old_end && !region_decommit(new_end, old_end - new_end)) return false;
     } else {
         bool ok = grows ? grow_open(start, guarded, &new) : shrink_open(start, guarded, &new);
@@ -286,8 +294,10 @@ void guard_leave(uintptr_t start, const struct guarded *guarded, size_t bytes) {
     (void)region_decommit(start + bytes, end_of(start, guarded) - start - bytes);
 }
 
+/* Where lock follows use, a new mapping in place of what is inaccessible would count first. */
 bool guard_close(uintptr_t start, const struct guarded *guarded) {
     size_t size = (size_t)guarded->run << SEGMENT_SHIFT;
+    if (guarded->means == GUARD_SPLIT && guard_lock_is_counted()) size = guarded->bytes;
     give_splits(guarded);
     if (region_decommit(start, size)) return true;
     (void)os_purge((void *)start, guarded->bytes);

@@ -93,9 +93,13 @@ bool guard_hide(uintptr_t start, size_t size, uint8_t *means);
 /* At the start: whether guards will take mappings apart, so that their number matters. Where there
    are markers only memory that is locked, or a limit that comes later, leads to that. */
 bool guard_splits_matter(void);
-/* Whether memory that nobody uses must not be charged: there is a limit on data, or the machine
-   counts each page. */
+/* Whether memory that nobody uses must not be charged: there is a limit on data, or on locked
+   memory that was met, or the machine counts each page. */
 bool guard_charge_matters(void);
+/* Whether it is a limit on locked memory. */
+MOAT_INLINE bool guard_lock_is_counted(void) {
+    return atomic_load_relaxed(&ro.region->lock_follows_use);
+}
 /* Whether address space is limited. */
 bool guard_space_is_limited(void);
 /* Limits are asked for when they matter, since a program may set them late. But children shut

@@ -276,7 +276,9 @@ MOAT_COLD static void unmap_window(uint32_t first, uint32_t length) {
 MOAT_INLINE bool map_window(struct region *region, uint32_t first, uint32_t length) {
     uintptr_t start = segment_address(first);
     size_t size = (size_t)length << SEGMENT_SHIFT;
-    if (os_reserve(size, SEGMENT_SIZE, start) == NULL) return false;
+    bool locked = atomic_load_relaxed(&region->memory_is_locked);
+    if (!locked && os_reserve(size, SEGMENT_SIZE, start) == NULL) return false;
+    if (locked && !region_reserve_locked(start, size)) return false;
     region_advise(start, size);
     if (extend_tables(region, first + length)) return true;
     unmap_window(first, length);
@@ -294,7 +296,7 @@ static bool add_window(struct region *region, uint32_t first, uint32_t length) {
 static uint32_t map_some(struct region *region, uint32_t first, uint32_t step, uint32_t least) {
     for (;;) {
         if (add_window(region, first, step)) return step;
-        if (step == least) return 0;
+        if (step == least && !region_let_lock_follow_use()) return 0;
         step = step / 2 > least ? step / 2 : least;
     }
 }
@@ -319,8 +321,9 @@ static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
         uint32_t start = align_index(guard ? first + 1 : free_tail(region), align);
         if ((size_t)start + count > region->span) break;
         uint32_t least = start + count - first; /* or it would have been found without */
-        /* at a limit a call that fails asks the kernel once */
-        if (region->window_refused && is_in_vain(region, first, least)) break;
+        /* at a limit a call that fails asks the kernel once; of locked memory a window says more */
+        bool refused = region->window_refused && !atomic_load_relaxed(&region->memory_is_locked);
+        if (refused && is_in_vain(region, first, least)) break;
         /* before the extent grows over it: a forked child may be all that sees it */
         region->around_from = old;
         region->around_to = first + guard;
@@ -416,6 +419,7 @@ bool region_take(uint32_t count, uint32_t align, uint32_t *index) {
     bool is_full = FAILPOINT(REGION_FULL);
     uint32_t found = is_full ? UINT32_MAX : find_run(region, count, align);
     if (found == UINT32_MAX && !is_full) found = grow(region, count, align);
+    if (found != UINT32_MAX && !region_lock_tables(region, found, count)) found = UINT32_MAX;
     if (found != UINT32_MAX) {
         take_segments(region, found, count);
         *index = found;
@@ -434,14 +438,16 @@ bool region_extend(uint32_t index, uint32_t count, uint32_t more) {
     if (missing != 0 && first + length == old && missing <= region->span - old &&
         map_some(region, old, window_step(region, old, missing), missing) != 0)
         length = more;
-    if (length == more) take_segments(region, first, more);
+    bool taken = length == more && region_lock_tables(region, first, more);
+    if (taken) take_segments(region, first, more);
     locks_release(LOCK_REGION);
-    return length == more;
+    return taken;
 }
 
 /* Who gives waits for nobody: a thread that frees may come by while another maps a window. */
 void region_give(uint32_t index, uint32_t count) {
     struct region *region = ro.region;
+    region_unlock_tables(region, index, count);
     MOAT_CHECK(change_bits(region->taken, index, count, false), "segment given back twice",
                segment_address(index));
     region_count_spare(count);
@@ -456,6 +462,7 @@ void region_give(uint32_t index, uint32_t count) {
 
 void region_owe(uint32_t index, uint32_t count) {
     struct region *region = ro.region;
+    region_unlock_tables(region, index, count);
     bar_segments(region, index, index + count);
     MOAT_CHECK(change_bits(region->taken, index, count, false), "segment given back twice",
                segment_address(index));
@@ -508,9 +515,11 @@ bool region_take_back(uint32_t index) {
 }
 
 bool region_decommit(uintptr_t start, size_t size) {
-    if (!os_decommit((void *)start, size)) return false;
-    region_advise(start, size);
-    return true;
+    bool locked = atomic_load_relaxed(&ro.region->memory_is_locked);
+    bool gone = MOAT_UNLIKELY(locked) ? region_decommit_locked(start, size)
+                                      : os_decommit((void *)start, size);
+    if (gone) region_advise(start, size);
+    return gone;
 }
 
 uint32_t region_in_use(void) {

@@ -40,6 +40,8 @@ enum region_table {
     REGION_TABLES
 };
 
+struct mapping;
+
 struct region {
     struct table tables[REGION_TABLES]; /* under the lock */
     uint32_t extent; /* segments, [0, extent): mapped, or gone around; atomic for statistics */
@@ -55,6 +57,9 @@ struct region {
     bool tables_blocked;    /* it was so at the last attempt */
     bool memory_is_locked;  /* what will be mapped is locked in memory: mlockall(MCL_FUTURE) */
     bool memory_was_locked; /* atomic, written under the lock: what was mapped may be */
+    /* atomic, with memory_is_locked: only what can be touched is, see region_lock.c; and pages are
+       not made resident before they are touched */
+    bool lock_follows_use, locked_on_fault;
     /* atomic: what the kernel last said of limits, and that it is not asked: see
        guard_keep_limits */
     bool data_limited, space_limited, limits_kept;
@@ -84,6 +89,9 @@ struct region {
 
 /* The bytes of a table for so many segments. */
 size_t region_table_bytes(enum region_table table, size_t segments);
+
+/* The whole OS pages of a table that only these segments have a part of. */
+size_t region_table_part(enum region_table table, uint32_t index, uint32_t count, uintptr_t *start);
 
 /* From an all-zero structure but for its placed tables to a first window; ro must be filled in.
    False: something else lies there, or no memory; the tables may have grown. */
@@ -135,8 +143,37 @@ bool region_take_back(uint32_t index);
 /* Gives new mappings inside the region the advice of the others, or the kernel could not merge
    them. */
 void region_advise(uintptr_t start, size_t size);
+
+/* Of what is mapped: whether it is memory of the region's that nobody can touch. */
+bool region_has_unused(const struct mapping *mapping);
+/* Memory is locked, and there is no more to be had: what nobody can touch is unlocked. False: it is
+   so already, or there is nothing locked. */
+bool region_let_lock_follow_use(void);
+/* The same where memory is locked. */
+bool region_reserve_locked(uintptr_t start, size_t size);
+bool region_commit_locked(uintptr_t start, size_t size);
+bool region_decommit_locked(uintptr_t start, size_t size);
+bool region_change_tables(uint32_t index, uint32_t count, bool lock);
+
+/* Inaccessible memory of the region becomes usable. False: nothing has changed. */
+MOAT_INLINE bool region_commit(uintptr_t start, size_t size) {
+    if (MOAT_UNLIKELY(atomic_load_relaxed(&ro.region->memory_is_locked)))
+        return region_commit_locked(start, size);
+    return os_commit((void *)start, size);
+}
 /* Anything of the region → inaccessible, contents gone, charge given back. */
 bool region_decommit(uintptr_t start, size_t size);
+
+/* Where lock follows use, the tables of free segments are not locked either: those of segments that
+   are taken, and given. False: there is no room for them. */
+MOAT_INLINE bool region_lock_tables(const struct region *region, uint32_t index, uint32_t count) {
+    return MOAT_LIKELY(!atomic_load_relaxed(&region->lock_follows_use)) ||
+           region_change_tables(index, count, true);
+}
+MOAT_INLINE void region_unlock_tables(const struct region *region, uint32_t index, uint32_t count) {
+    if (MOAT_UNLIKELY(atomic_load_relaxed(&region->lock_follows_use)))
+        (void)region_change_tables(index, count, false);
+}
 
 MOAT_INLINE uintptr_t segment_address(uint32_t index) {
     return ro.region_base + ((uintptr_t)index << SEGMENT_SHIFT);

@@ -39,14 +39,18 @@ void region_let_be(size_t refused) {
     atomic_store_relaxed(&ro.region->spare_kept, (int64_t)(SPARE_BYTES / bytes_of_one + refused));
 }
 
-/* The whole OS pages of a table that only these segments have a part of. */
-static size_t table_part(enum region_table table, const struct spare *spare, uintptr_t *start) {
+size_t region_table_part(enum region_table table, uint32_t index, uint32_t count,
+                         uintptr_t *start) {
     uintptr_t base = ro.region->tables[table].start;
-    uintptr_t from = base + region_table_bytes(table, spare->index);
-    uintptr_t end = base + region_table_bytes(table, spare->index + spare->count);
+    uintptr_t from = base + region_table_bytes(table, index);
+    uintptr_t end = base + region_table_bytes(table, index + count);
     *start = round_up(from, ro.os_page);
     end = round_down(end, ro.os_page);
     return end > *start ? end - *start : 0;
+}
+
+static size_t table_part(enum region_table table, const struct spare *spare, uintptr_t *start) {
+    return region_table_part(table, spare->index, spare->count, start);
 }
 
 static bool drop(enum region_table table, const struct spare *spare) {

@@ -29,6 +29,9 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+#ifndef MLOCK_ONFAULT
+#define MLOCK_ONFAULT 1
+#endif
 #define ADVICE_GUARD_INSTALL 102
 #define ADVICE_GUARD_REMOVE 103
 #define CALL_MSEAL 462
@@ -55,6 +58,8 @@ static size_t resource_limit(int resource) {
 size_t os_address_space_limit(void) { return resource_limit(RLIMIT_AS); }
 
 size_t os_data_limit(void) { return resource_limit(RLIMIT_DATA); }
+
+size_t os_lock_limit(void) { return resource_limit(RLIMIT_MEMLOCK); }
 
 /* --- Address space and memory ---------------------------------------------------------------- */
 
@@ -265,6 +270,14 @@ int os_lock_all(int flags) { return (int)-KERNEL(SYS_mlockall, flags, 0, 0); }
 int os_unlock_all(void) { return (int)-KERNEL(SYS_munlockall, 0, 0, 0); }
 
 bool os_make_resident(void *start, size_t size) { return KERNEL(SYS_mlock, start, size, 0) == 0; }
+
+/* A kernel before 4.4 has no such call, and does not count it. */
+bool os_lock_on_fault(void *start, size_t size) {
+    long result = KERNEL(SYS_mlock2, start, size, MLOCK_ONFAULT);
+    return result == 0 || result == -(long)ENOSYS;
+}
+
+void os_unlock(void *start, size_t size) { (void)KERNEL(SYS_munlock, start, size, 0); }
 
 void os_leave_out_of_dumps(void *start, size_t size) { advise(start, size, MADV_DONTDUMP); }
 

@@ -59,9 +59,10 @@ enum overcommit_mode {
     OVERCOMMIT_UNKNOWN
 };
 enum overcommit_mode os_overcommit_mode(void);
-/* RLIMIT_AS and RLIMIT_DATA in bytes, SIZE_MAX when infinite. */
+/* RLIMIT_AS, RLIMIT_DATA and RLIMIT_MEMLOCK in bytes, SIZE_MAX when infinite. */
 size_t os_address_space_limit(void);
 size_t os_data_limit(void);
+size_t os_lock_limit(void);
 /* Mappings a process may have (vm.max_map_count), the kernel's default when unknown. */
 #define OS_MAPPINGS_DEFAULT 65530u
 size_t os_mappings_max(void);
@@ -104,6 +105,10 @@ int os_unlock_all(void);
 /* Makes what is accessible of [start, start+size) resident, up to the first OS page that is not:
    in a process whose memory is locked. False: there is one. */
 bool os_make_resident(void *start, size_t size);
+/* Locks what is mapped there, accessible or not, as far as the process may, and makes nothing
+   resident. False: it may not, and nothing has changed. */
+bool os_lock_on_fault(void *start, size_t size);
+void os_unlock(void *start, size_t size);
 /* Advice that may be ignored. Neighbours with other advice are mappings of their own. */
 void os_leave_out_of_dumps(void *start, size_t size);
 void os_keep_small_pages(void *start, size_t size);

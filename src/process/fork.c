@@ -196,7 +196,7 @@ static void settle_counts(const struct walk *walk) {
     if (known && atomic_load_relaxed(&region->splits) != walk->splits)
         atomic_store_relaxed(&region->splits, walk->splits);
     if (region->memory_is_locked || region->memory_was_locked) /* a child's is not */
-        region->memory_is_locked = region->memory_was_locked = false;
+        region->memory_is_locked = region->memory_was_locked = region->lock_follows_use = false;
     guard_keep_limits();
 }
 

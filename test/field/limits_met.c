@@ -27,12 +27,18 @@ static void limit_to(unsigned resource, size_t bytes) {
 
 static void *nothing(void *argument) { return argument; }
 
-static void require_a_thread(void) {
+/* With a stack of so many bytes; 0: as large as ever. */
+static void require_a_thread_of(size_t stack) {
     pthread_t thread;
-    int error = pthread_create(&thread, NULL, nothing, NULL);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    if (stack != 0) pthread_attr_setstacksize(&attributes, stack);
+    int error = pthread_create(&thread, &attributes, nothing, NULL);
     REQUIRE(error == 0, "a thread starts: error %d", error);
     REQUIRE(pthread_join(thread, NULL) == 0, "and ends");
 }
+
+static void require_a_thread(void) { require_a_thread_of(0); }
 
 /* --- The start ------------------------------------------------------------------------------- */
 
@@ -107,12 +113,16 @@ static void require_resident(unsigned count, bool large) {
 }
 
 /* As an ordinary user, who may lock 8 MiB. */
+static void lock_as_ordinary_user(int flags) {
+    limit_to(RLIMIT_MEMLOCK, 8 * MIB);
+    if (getuid() == 0) REQUIRE(setuid(65534) == 0, "another user");
+    REQUIRE(mlockall(flags) == 0, "memory can be locked: %m");
+}
+
 static void locked_memory_is_resident(void) {
     enum { FEW = 500 };
     take(0, FEW, false);
-    limit_to(RLIMIT_MEMLOCK, 8 * MIB);
-    if (getuid() == 0) REQUIRE(setuid(65534) == 0, "another user");
-    REQUIRE(mlockall(MCL_CURRENT | MCL_FUTURE) == 0, "memory can be locked: %m");
+    lock_as_ordinary_user(MCL_CURRENT | MCL_FUTURE);
     require_resident(FEW, false);
     REQUIRE(munlockall() == 0, "and unlocked");
 }
@@ -128,6 +138,100 @@ static void memory_locked_later_is_resident(void) {
     for (unsigned i = 0; i < BLOCKS; i++) free(blocks[i]);
     REQUIRE(munlockall() == 0, "memory can be unlocked");
     REQUIRE(mlockall(0) != 0, "no flag is an error");
+}
+
+static bool is_strict(void) {
+    const char *options = getenv("MOAT_OPTIONS");
+    return options != NULL && strstr(options, "strict") != NULL;
+}
+
+/* Blocks until there are no more, each written to in full and resident. */
+static size_t take_all(size_t size, unsigned *count) {
+    for (*count = 0; *count < BLOCKS; ++*count) {
+        blocks[*count] = malloc(size);
+        if (blocks[*count] == NULL) break;
+        REQUIRE(is_resident(blocks[*count], size), "block %u of %zu bytes", *count, size);
+        memset(blocks[*count], 1, size);
+    }
+    return *count * size;
+}
+
+static void leave_none(unsigned count, size_t size) {
+    void (*free_sized)(void *, size_t) =
+        (void (*)(void *, size_t))dlsym(RTLD_DEFAULT, "free_sized");
+    for (unsigned i = 0; i < count; i++)
+        if (i % 2 == 0 && free_sized != NULL)
+            free_sized(blocks[i], size);
+        else
+            free(blocks[i]);
+}
+
+static void resize_locked(void) {
+    char *block = malloc(600000);
+    REQUIRE(block != NULL, "600 000 bytes");
+    memset(block, 7, 600000);
+    for (size_t size = 550000; size >= 50000; size -= 50000) {
+        block = realloc(block, size);
+        REQUIRE(block != NULL && block[0] == 7 && block[size - 1] == 7, "less: %zu bytes", size);
+    }
+    for (size_t size = 50000; size <= 1200000; size += 50000) {
+        block = realloc(block, size);
+        REQUIRE(block != NULL && block[0] == 7 && block[49999] == 7, "more: %zu bytes", size);
+        memset(block, 7, size);
+        REQUIRE(is_resident(block, size), "all of %zu bytes", size);
+    }
+    free(block);
+    block = calloc(1, 300000);
+    for (size_t i = 0; i < 300000; i++) REQUIRE(block != NULL && block[i] == 0, "byte %zu", i);
+    free(block);
+}
+
+/* What nobody can touch takes nothing away from the 8 MiB: blocks of all sizes are there, one kind
+   after another, as they are without moat. */
+static void have_all_sizes(void) {
+    static const size_t sizes[] = {40000, 1200000, 2000, 300000, 9000, 100000, 65000, 700000};
+    size_t least = (is_strict() ? 384 : 2048) * KIB;
+    for (unsigned round = 0; round < 3; round++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            unsigned count = 0;
+            size_t bytes = take_all(sizes[i], &count);
+            say("%zu KiB in blocks of %zu", bytes / KIB, sizes[i]);
+            REQUIRE(bytes >= (count == BLOCKS ? 0 : least), "%zu KiB of %zu", bytes / KIB,
+                    sizes[i]);
+            leave_none(count, sizes[i]);
+        }
+    resize_locked();
+    require_a_thread_of(64 * KIB);
+}
+
+static void little_memory_can_be_locked(void) {
+    free(launder(malloc(100)));
+    lock_as_ordinary_user(MCL_CURRENT | MCL_FUTURE);
+    have_all_sizes();
+    REQUIRE(munlockall() == 0 && launder(malloc(64 * MIB)) != NULL, "without, there is enough");
+}
+
+/* A program that has 8 MiB mapped with the heap, and less without what nobody can touch of it. */
+static void heap_counts_as_it_is_used(void) {
+    take(0, 100, false);
+    size_t room = 8 * MIB + 256 * KIB - process_virtual(0);
+    if (process_virtual(0) < 8 * MIB + 256 * KIB)
+        REQUIRE(mmap(NULL, room, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED,
+                "%zu KiB more", room / KIB);
+    lock_as_ordinary_user(MCL_CURRENT);
+    require_resident(100, false);
+    REQUIRE(munlockall() == 0, "and unlocked");
+    REQUIRE(mlockall(MCL_CURRENT | MCL_FUTURE) == 0, "and what comes later, too: %m");
+    require_resident(100, false);
+    blocks[100] = malloc(100000);
+    REQUIRE(blocks[100] != NULL && is_resident(blocks[100], 100000), "100 000 bytes");
+    pid_t child = fork(); /* of which nothing is locked */
+    int status = 0;
+    if (child == 0) {
+        for (int i = 0; i < 100; i++) REQUIRE(launder(malloc(1200000)) != NULL, "block %d", i);
+        _exit(0);
+    }
+    REQUIRE(waitpid(child, &status, 0) == child && status == 0, "a child: %#x", (unsigned)status);
 }
 
 /* Locked memory refuses markers: whoever locks before the first block, and unlocks later, has them
@@ -376,6 +480,8 @@ int main(int count, char **arguments) {
         {"locked", locked_memory_is_resident},
         {"locked_later", memory_locked_later_is_resident},
         {"locked_first", memory_locked_first},
+        {"locked_little", little_memory_can_be_locked},
+        {"locked_parts", heap_counts_as_it_is_used},
         {"address_space", address_space_limited_late},
         {"data_later", data_limited_late},
         {"data", threads_under_a_data_limit},

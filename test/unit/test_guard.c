@@ -139,7 +139,7 @@ START_TEST(what_locked_memory_refuses_proves_nothing) {
     bool there = guard_mark(page); /* does the kernel have markers? */
     ro.region->markers = MARKERS_UNKNOWN;
     memory_lock_begins();
-    memory_lock_changed(false, false);
+    memory_lock_changed((struct memory_lock){false, false, false});
     harness_set_kernel(refuse_markers);
     ck_assert(!guard_mark(page + ro.os_page));
     ck_assert_int_eq(ro.region->markers, MARKERS_UNKNOWN);
