@@ -65,13 +65,25 @@ void heap_tick(struct heap *heap) {
         heap->purge_gave = heap_purge_shared(false, heap->now);
 }
 
-/* Makes sure that `free` of a page has a block; false: the page is full. */
+/* Makes sure that `free` of a page has a block; false: the page is full, or left alone. */
 static bool page_has_block(struct heap *heap, struct page *page, enum page_kind kind) {
     page_collect(page, kind);
+    if (MOAT_UNLIKELY(page->inherited != 0)) {
+        if (heap_leaves_alone(heap, page)) return false;
+        heap_queue_take_over(heap, page);
+    }
     if (page->free_count != 0) return true;
     if (page->carved == page->capacity) return false;
     page_carve(page, heap_random(heap));
     return true;
+}
+
+/* Of an inherited page, which is in no queue any more. */
+MOAT_COLD static void leave_alone(struct heap *heap, struct page *page) {
+    if (page_used(page) == 0)
+        heap_end_page(heap, page_segment(page), page);
+    else
+        page_set_apart(page);
 }
 
 /* The first page of the class that has a block. Pages without are set aside on the way, so each is
@@ -85,7 +97,10 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
         if (!page_mark_full(page)) continue; /* a claim has come: collect it */
         index = page->in_queue.next;
         heap_queue_remove(heap, page);
-        page_set_aside(page, heap->shortage != SHORTAGE_NONE);
+        if (MOAT_UNLIKELY(page->inherited != 0))
+            leave_alone(heap, page);
+        else
+            page_set_aside(page, heap->shortage != SHORTAGE_NONE);
     }
     return NULL;
 }
@@ -193,6 +208,12 @@ MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_ki
     return segment;
 }
 
+/* A page that was just made, with a block at hand. */
+MOAT_NOINLINE static struct page *with_block(struct heap *heap, struct page *page) {
+    if (page->free_count == 0) page_carve(page, heap_random(heap));
+    return page;
+}
+
 struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
     enum page_kind kind = size_class_page_kind(size_class);
     heap_tick(heap);
@@ -219,6 +240,7 @@ struct page *heap_find_page(struct heap *heap, uint32_t size_class) {
         heap_own_page(heap, page);
         heap_update_open(heap, segment);
         heap_queue_push(heap, page, true);
+        return with_block(heap, page);
     }
 }
 
@@ -279,7 +301,8 @@ MOAT_COLD bool heap_validate(const struct heap *heap) {
     if (heap->used != used || heap->idle != idle) return false;
     for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
         uint32_t first = ro_is_strict() ? 0 : heap->queues[size_class_of(granules * GRANULE)].first;
-        if (heap->direct[granules] != (first != 0 ? page_at(first) : &page_empty)) return false;
+        bool none = first == 0 || page_at(first)->inherited != 0;
+        if (heap->direct[granules] != (none ? &page_empty : page_at(first))) return false;
     }
     return heap->direct[0] == &page_empty;
 }

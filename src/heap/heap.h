@@ -221,6 +221,15 @@ void heap_queue_push(struct heap *heap, struct page *page, bool front);
 void heap_queue_remove(struct heap *heap, struct page *page);
 /* A page that was set aside goes to the end of its queue, with what was freed into it. */
 void heap_queue_rejoin(struct heap *heap, struct page *page);
+/* In a forked child, of a page of its thread's heap, which is at rest: see page->inherited. */
+void heap_queue_inherit(struct heap *heap, struct page *page);
+/* Whether an inherited page stays unused. Not if memory is short. */
+MOAT_INLINE bool heap_leaves_alone(const struct heap *heap, const struct page *page) {
+    int32_t used = page_used(page);
+    return heap->shortage == SHORTAGE_NONE && (used == 0 || used > page_few_left(page));
+}
+/* The process's own from now on. */
+void heap_queue_take_over(struct heap *heap, struct page *page);
 /* Whether a page of a queue stays when it is empty. */
 bool heap_queue_keeps(const struct heap *heap, const struct page *page);
 /* Sets what a page of a queue is watched for. */

@@ -67,10 +67,12 @@ static bool next_abandoned(struct heap *heap, unsigned set, uint32_t *index) {
 }
 
 /* Whether a segment that was just reclaimed has a block of the class, or a page for one. */
-static bool serves(const struct segment *segment, enum page_kind kind, uint32_t size_class) {
+static bool serves(const struct heap *heap, const struct segment *segment, enum page_kind kind,
+                   uint32_t size_class) {
     if (segment->free_pages != 0) return true;
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         const struct page *page = segment_page(segment, low_bit(slots));
+        if (page->inherited != 0 && heap_leaves_alone(heap, page)) continue;
         if (page->size_class == size_class && (page_has_room(page) || page_has_claims(page)))
             return true;
     }
@@ -91,7 +93,7 @@ MOAT_INLINE bool adopt_from_set(struct heap *heap, unsigned set, uint32_t size_c
         if (!segment_reclaim(segment, &heap->owner, &seen)) continue;
         looks--;
         if (set == ABANDONED_EMPTY || (seen & OWNER_REBUILD) != 0 ||
-            serves(segment, owner_page_kind(seen), size_class)) {
+            serves(heap, segment, owner_page_kind(seen), size_class)) {
             heap_adopt(heap, segment, seen);
             /* The lowest first: what nobody needs is the same few, and what is taken up is what was
                in use a moment ago. Not those again that were looked at in vain. */

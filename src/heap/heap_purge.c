@@ -45,8 +45,10 @@ static void purge_pages(struct heap *heap, struct segment *segment, bool force) 
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
         if (page->in_full) {
-            if (heap->shortage != SHORTAGE_NONE) page_set_aside(page, true);
-            if (!force || page_returned(page) == 0) continue;
+            bool is_short = heap->shortage != SHORTAGE_NONE;
+            if (is_short) page_set_aside(page, true);
+            bool serves = page->inherited != 0 ? is_short : page_returned(page) != 0;
+            if (!force || !serves) continue;
             heap_queue_rejoin(heap, page);
         }
         if (force || page_has_claims(page)) page_collect(page, kind);

@@ -18,6 +18,15 @@ struct woken {
     struct page *pages[SLOTS_PER_SEGMENT];
 };
 
+/* It is collected, and stays set aside; not if it may be used again, or is empty. */
+static bool stays_aside(const struct heap *heap, struct page *page) {
+    do page_collect(page, size_class_page_kind(page->size_class));
+    while (!page_mark_full(page));
+    if (page_used(page) == 0 || !heap_leaves_alone(heap, page)) return false;
+    page_set_apart(page);
+    return true;
+}
+
 /* An empty page leaves a segment empty at most: the segments of the others stay. */
 static void rejoin_all(struct heap *heap, struct woken *woken) {
     for (unsigned i = 0; i < woken->count; i++) page_expect_words(woken->pages[i]);
@@ -25,6 +34,7 @@ static void rejoin_all(struct heap *heap, struct woken *woken) {
     for (unsigned i = 0; i < woken->count; i++) {
         struct page *page = woken->pages[i];
         if (!page->in_full) continue; /* spurious, or of an earlier life */
+        if (MOAT_UNLIKELY(page->inherited != 0) && stays_aside(heap, page)) continue;
         heap_queue_rejoin(heap, page);
         if (page_used(page) == 0 && !heap_queue_keeps(heap, page)) heap_release_page(heap, page);
     }

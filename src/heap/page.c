@@ -85,6 +85,7 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_c
     page->capacity = (uint16_t)(bytes / block_size);
     page->size_class = (uint8_t)size_class;
     page->in_full = false;
+    page->inherited = 0;
     page->never_reused = never_used;
     atomic_store_relaxed(&page->pending, 0);
     if (ro_is_strict()) strict_page_open(page);
@@ -330,6 +331,8 @@ MOAT_COLD uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes
     page->limit = (uint64_t)page->carved * page->block_size;
     page->secret = random_next(random);
     page->never_reused = false;
+    page->inherited = 1;
+    page->left = (uint16_t)used;
     if (ro_is_strict()) {
         returns_take(&page->returns);
         strict_page_open(page);

@@ -61,6 +61,9 @@ struct MOAT_LINE page {
     uint64_t limit;      /* carved * block_size: links that lead so far or further are false */
     uint8_t size_class;
     bool in_full; /* set aside, in no queue */
+    /* In a forked child, of a page that its parent had: forks since it was made. No block of it is
+       handed out before enough of what was in use have been freed. 0: the process's own. */
+    uint8_t inherited;
     /* the memory of every block handed out so far had never been handed out before */
     bool never_reused;
     /* Of local_free. A free counts down on this line; what it counts from lies on the next, which
@@ -74,6 +77,7 @@ struct MOAT_LINE page {
     uint32_t resident;
     uint16_t carved;   /* blocks put on a list so far; owner only */
     uint16_t capacity; /* blocks that fit; owner only */
+    uint16_t left;     /* inherited: blocks in use at the fork; owner only */
     /* Any thread. */
     uint64_t pending; /* atomic: map words with claims, and PENDING_FULL */
 };
@@ -142,6 +146,19 @@ MOAT_INLINE void page_set_aside(struct page *page, bool until_one) {
     uint32_t enough = until_one || share == 0 ? 1 : share < REJOIN_MOST ? share : REJOIN_MOST;
     page->in_full = true;
     returns_expect(&page->returns, (int32_t)enough - 1);
+}
+
+/* An inherited page serves again when so many of its blocks are in use or fewer: less than three
+   quarters of those at the fork, at the strict level half. */
+MOAT_INLINE int32_t page_few_left(const struct page *page) {
+    return (page->left * (ro_is_strict() ? 2 : 3) - 1) / 4;
+}
+
+/* It is set aside until then. */
+MOAT_INLINE void page_set_apart(struct page *page) {
+    page->in_full = true;
+    returns_expect(&page->returns,
+                   (int32_t)page->carved - (int32_t)page->free_count - 1 - page_few_left(page));
 }
 
 /*

@@ -34,10 +34,11 @@
 
 /* Claims without their mark, and marks without their wake-up, are found by the next collect or
    poll. */
-static void mark_everything(struct segment *segment, enum page_kind kind) {
+static void mark_everything(struct segment *segment, enum page_kind kind, struct heap *survivor) {
     uint64_t slots = segment_pages_in_use(segment, kind), woken = 0;
     for (uint64_t rest = slots; rest != 0; rest &= rest - 1) {
         struct page *page = segment_page(segment, low_bit(rest));
+        if (survivor != NULL) heap_queue_inherit(survivor, page);
         atomic_store_relaxed(&page->pending, PENDING_ALL);
         woken |= rest & -rest; /* the poll passes over pages that are not full */
     }
@@ -89,8 +90,9 @@ static void recover_pages(struct segment *segment, uint64_t word, struct survivo
     enum page_kind kind = owner_page_kind(word);
     if (ro_is_strict() && !survivors.all) release_claims(segment, kind);
     const struct heap *heap = (const struct heap *)owner_heap(word);
+    bool is_known = !survivors.all && heap == survivors.heap;
     if (heap != NULL && heap_goes_on(heap, survivors))
-        mark_everything(segment, kind);
+        mark_everything(segment, kind, is_known ? heap_at(heap->index) : NULL);
     else
         leave_pages(segment, word);
 }

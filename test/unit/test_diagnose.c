@@ -29,6 +29,8 @@ static const char *last_words(void (*call)(void *), void *argument) {
     if (child == 0) {
         dup2(ends[1], 2);
         signal(SIGABRT, SIG_DFL);
+        /* a child uses its parent's pages if memory is short */
+        if (heap_of_thread() != NULL) heap_of_thread()->shortage = SHORTAGE_MET;
         call(argument);
         _exit(0);
     }

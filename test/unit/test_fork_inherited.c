@@ -1,0 +1,192 @@
+/*
+ * test_fork_inherited: a child leaves its parent's pages alone (src/heap/heap_queue.c), at both
+ * levels: what its siblings' attackers have learned of them is of no use, and no memory is lost.
+ */
+#define _GNU_SOURCE
+#include "core.h"
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct core_thread owner;
+
+/* Each test at both levels. */
+static void start(int level) {
+    core_start_ready(level == 0 ? "region=1G" : "level=strict:region=1G:quarantine=0");
+    owner = CORE_THREAD;
+    core_be(&owner);
+}
+
+enum { SIZE = 100, COUNT = 200, MANY = 3000 };
+static void *blocks[COUNT];
+
+static void make_blocks(void) {
+    for (unsigned i = 0; i < COUNT; i++) {
+        blocks[i] = alloc_block(SIZE);
+        core_require(blocks[i] != NULL);
+    }
+}
+
+static void in_child(void (*body)(void)) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        body();
+        _exit(0);
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(status == 0, "the child ended with status 0x%x", (unsigned)status);
+}
+
+static bool is_in_a_page_of_the_parent(const void *block) {
+    for (unsigned i = 0; i < COUNT; i++)
+        if (core_page(block) == core_page(blocks[i])) return true;
+    return false;
+}
+
+static bool any_lies_in_a_page_of_the_parent(void) {
+    bool any = false;
+    for (unsigned i = 0; i < MANY; i++) {
+        void *block = alloc_block(SIZE);
+        core_require(block != NULL);
+        any |= is_in_a_page_of_the_parent(block);
+    }
+    core_require(check_all() > 0);
+    return any;
+}
+
+static void expect_other_pages(void) { core_require(!any_lies_in_a_page_of_the_parent()); }
+
+static void expect_freed_not_to_come_back(void) {
+    for (unsigned i = 0; i < COUNT / 8; i++) alloc_free(blocks[i]);
+    expect_other_pages();
+}
+
+static void expect_most_freed_to_come_back(void) {
+    for (unsigned i = 0; i < COUNT * 3 / 4; i++) alloc_free(blocks[i]);
+    core_require(any_lies_in_a_page_of_the_parent());
+}
+
+/* What is freed is not handed out by the fast path of the default level either. */
+START_TEST(a_child_makes_pages_of_its_own) {
+    start(_i);
+    make_blocks();
+    in_child(expect_other_pages);
+    in_child(expect_freed_not_to_come_back);
+    in_child(expect_most_freed_to_come_back);
+    ck_assert(any_lies_in_a_page_of_the_parent());
+}
+END_TEST
+
+/* Pages that the forking thread has set aside, too; some of what comes back is in use by then. */
+START_TEST(also_of_full_ones) {
+    start(_i);
+    do make_blocks();
+    while (!core_page(blocks[0])->in_full);
+    in_child(expect_other_pages);
+    in_child(expect_freed_not_to_come_back);
+}
+END_TEST
+
+static void have_a_child(void) {
+    in_child(expect_other_pages);
+    expect_other_pages();
+}
+
+START_TEST(a_child_of_a_child_does_too) {
+    start(_i);
+    make_blocks();
+    in_child(have_a_child);
+}
+END_TEST
+
+/* They are adopted as memory is needed. */
+static void adopt_and_expect_other_pages(void) {
+    core_begin(&owner);
+    expect_freed_not_to_come_back();
+}
+
+START_TEST(so_it_does_with_pages_of_threads_that_have_ended) {
+    struct core_thread ended = CORE_THREAD;
+    start(_i);
+    core_begin(&ended);
+    for (unsigned i = 0; i < COUNT; i++) blocks[i] = core_alloc(&ended, SIZE);
+    core_end(&ended);
+    in_child(adopt_and_expect_other_pages);
+}
+END_TEST
+
+/* --- No memory is lost ------------------------------------------------------------------------ */
+
+static void expect_all_to_be_used(void) {
+    unsigned met = 0;
+    for (unsigned i = 0; i < COUNT; i += 2) alloc_free(blocks[i]);
+    harness_limit_committed(harness_committed_bytes());
+    for (void *block; (block = alloc_block(SIZE)) != NULL;)
+        for (unsigned i = 0; i < COUNT; i += 2) met += block == blocks[i];
+    core_require(met == COUNT / 2);
+}
+
+START_TEST(when_memory_is_short_all_pages_serve) {
+    start(_i);
+    make_blocks();
+    in_child(expect_all_to_be_used);
+}
+END_TEST
+
+static void expect_all_to_go_back(void) {
+    alloc_free(alloc_block(SIZE));
+    for (unsigned i = 0; i < COUNT; i++) alloc_free(blocks[i]);
+    alloc_collect(true);
+    core_require(ro.region->committed == 0);
+}
+
+START_TEST(what_is_freed_goes_back) {
+    start(_i);
+    make_blocks();
+    in_child(expect_all_to_go_back);
+}
+END_TEST
+
+/* Each process of the line leaves one block in a page of its own, and has freed what else it
+   allocated: pages with so little in them are used again some forks later. */
+enum { GENERATIONS = 20, PAGES_MOST = 10 };
+static unsigned generation;
+
+static uint32_t pages_in_use(void) {
+    uint32_t pages = 0;
+    for (uint32_t index = 1; index < ro.region->extent; index++)
+        if (owner_has_pages(segment_at(index)->owner)) pages += segment_at(index)->pages_used;
+    return pages;
+}
+
+static void go_on(void) {
+    make_blocks();
+    for (unsigned i = 1; i < COUNT; i++) alloc_free(blocks[i]);
+    core_require(pages_in_use() <= PAGES_MOST);
+    if (++generation < GENERATIONS) in_child(go_on);
+}
+
+START_TEST(the_last_of_a_long_line_has_not_a_page_of_each) {
+    start(_i);
+    generation = 0;
+    go_on();
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("fork_inherited");
+    TCase *group = tcase_create("fork_inherited");
+    tcase_add_checked_fixture(group, NULL, core_teardown);
+    tcase_add_loop_test(group, a_child_makes_pages_of_its_own, 0, 2);
+    tcase_add_loop_test(group, also_of_full_ones, 0, 2);
+    tcase_add_loop_test(group, a_child_of_a_child_does_too, 0, 2);
+    tcase_add_loop_test(group, so_it_does_with_pages_of_threads_that_have_ended, 0, 2);
+    tcase_add_loop_test(group, when_memory_is_short_all_pages_serve, 0, 2);
+    tcase_add_loop_test(group, what_is_freed_goes_back, 0, 2);
+    tcase_add_loop_test(group, the_last_of_a_long_line_has_not_a_page_of_each, 0, 2);
+    suite_add_tcase(suite, group);
+    return suite_run(suite);
+}
