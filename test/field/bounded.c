@@ -35,8 +35,9 @@
 #define STACK_SIZE (64 * KIB)
 
 enum { BATCHES = 8, WARM_UP = 4, ROUNDS = 12, TURNS = 4, SURVIVORS = 16, GOING = 500 };
-/* Where there are more rounds. A segment or two come and go with the clock, so what is compared is
-   the least of some rounds. */
+/* Where there are more rounds. A segment or two come and go with the clock, and what several
+   threads keep for their turns, so what is compared is the least of some rounds: in the end of as
+   many as it takes, in TURN_SECONDS at most. What grows little by little never comes down. */
 enum { LONG_WARM_UP = 10, LONG_LOOK = 5, LONG_DRIFT = 2 };
 static unsigned rounds = ROUNDS;
 /* A turn lasts until what those before it left has gone back, or longer than unused memory is kept:
@@ -352,7 +353,10 @@ static bool holds(const char *what, size_t value, size_t bound) {
 
 static bool replaced_for_long(struct play *play) {
     size_t warm = SIZE_MAX, later = SIZE_MAX;
-    for (unsigned round = 1; round < rounds; round++) {
+    double until = seconds();
+    for (unsigned round = 1;
+         round < rounds || (later > warm + LONG_DRIFT * MIB && seconds() < until); round++) {
+        if (round + 1 == rounds) until = seconds() + TURN_SECONDS;
         play_round(play, true);
         size_t now = resident(play);
         if (round <= LONG_WARM_UP && round > LONG_WARM_UP - LONG_LOOK && now < warm) warm = now;
