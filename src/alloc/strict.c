@@ -446,8 +446,11 @@ static size_t slack_end(const struct target *target, size_t size) {
     return round_up(lead + size, ro.os_page) - lead;
 }
 
+/* What lies behind its end is zero but for what it has itself: its last OS page, or more where the
+   kernel has refused to take the rest when it became smaller. */
 static void set_huge_size(const struct target *target, size_t old_size, size_t new_size) {
-    size_t old_end = slack_end(target, old_size), new_end = slack_end(target, new_size);
+    size_t old_end = target->base + target->found.block_size - target->address;
+    size_t new_end = slack_end(target, new_size);
     fill_canary(target, new_size, new_size < old_size && old_size < new_end ? old_size : new_end);
     request_change_size(target->base, old_size, new_size);
     size_t zero_to = new_size < old_end ? new_size : old_end;

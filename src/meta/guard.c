@@ -6,6 +6,7 @@
  */
 #include "meta/guard.h"
 #include "os/os.h"
+#include "os/os_seam.h"
 
 /* Of the mappings that a process may have, a split run takes two; half of them are for others. */
 #define SPLIT_SHARE 4u
@@ -214,12 +215,18 @@ static bool grow_open(uintptr_t start, const struct guarded *old, const struct g
     return false;
 }
 
+/* Locked memory stays, with what is in it; at the strict level what a block grows by is zero. */
+static void empty(uintptr_t from, uintptr_t to) {
+    if (os_purge((void *)from, to - from) || !ro_is_strict()) return;
+    if (!IN_HARNESS || !os_seam.clear((void *)from, to - from))
+        __builtin_memset((void *)from, 0, to - from);
+}
+
 static bool shrink_open(uintptr_t start, const struct guarded *old, const struct guarded *new) {
     uintptr_t end = end_of(start, new), old_end = end_of(start, old);
     if (end < old_end && !region_decommit(end, old_end - end)) return false;
     uintptr_t usable_end = start + old->bytes < end ? start + old->bytes : end;
-    if (start + new->bytes < usable_end)
-        (void)os_purge((void *)(start + new->bytes), usable_end - start - new->bytes);
+    if (start + new->bytes < usable_end) empty(start + new->bytes, usable_end);
     return true;
 }
 

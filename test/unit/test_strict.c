@@ -45,6 +45,23 @@ START_TEST(a_large_block_has_what_is_found_for_it) {
 }
 END_TEST
 
+/* What the kernel would not take when a block became smaller is in it when it grows again. */
+START_TEST(what_a_resize_adds_is_zero_whatever_was_refused_before) {
+    enum { LEAST = 45056, MOST = 1 << 20, LONG = 6 << 20 };
+    enum os_call refused = _i % 2 == 0 ? OS_DECOMMIT : OS_PURGE;
+    size_t least = _i < 2 ? LEAST : LEAST - 100, large = _i % 2 == 0 ? LONG : MOST;
+    char *block = alloc_block(large);
+    memset(block, 7, large);
+    harness_fail_nth(refused, 1);
+    ck_assert_ptr_eq(alloc_resize(block, least), block);
+    ck_assert_uint_eq(harness_failures(), 1);
+    block = alloc_resize(block, MOST);
+    for (size_t i = 0; i < MOST; i++) ck_assert_int_eq(block[i], (i < least) * 7);
+    alloc_free(block);
+    check_all();
+}
+END_TEST
+
 /* --- Going on --------------------------------------------------------------------------------- */
 
 START_TEST(a_block_with_an_overflow_is_freed_and_never_handed_out) {
@@ -309,6 +326,7 @@ int main(void) {
     tcase_add_checked_fixture(group, setup, core_teardown);
     tcase_set_timeout(group, 60);
     tcase_add_test(group, a_large_block_has_what_is_found_for_it);
+    tcase_add_loop_test(group, what_a_resize_adds_is_zero_whatever_was_refused_before, 0, 4);
     tcase_add_test(group, a_block_with_an_overflow_is_freed_and_never_handed_out);
     tcase_add_test(group, so_is_one_that_was_written_to_while_it_was_free);
     tcase_add_test(group, a_block_of_another_family_is_freed);
