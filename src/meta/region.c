@@ -320,6 +320,8 @@ static uint32_t grow(struct region *region, uint32_t count, uint32_t align) {
         uint32_t guard = first > old ? 1 : 0;
         uint32_t start = align_index(guard ? first + 1 : free_tail(region), align);
         if ((size_t)start + count > region->span) break;
+        /* given since the search, by somebody who needs no lock for it */
+        if (start + count <= old) return start;
         uint32_t least = start + count - first; /* or it would have been found without */
         /* at a limit a call that fails asks the kernel once; of locked memory a window says more */
         bool refused = region->window_refused && !atomic_load_relaxed(&region->memory_is_locked);
