@@ -108,7 +108,7 @@ void random_recover(struct random_root *root) {
 static void seed(struct random *random) {
     if (ro.random_root != NULL) {
         locks_acquire(LOCK_RANDOM);
-        step_root(ro.random_root, os_nanoseconds(), random->key);
+        step_root(ro.random_root, os_nanoseconds_coarsely(), random->key);
         locks_release(LOCK_RANDOM);
     } else if (!os_random(random->key, sizeof random->key)) {
         report_stop(STOP_NO_RANDOM_BYTES, NULL);

@@ -137,8 +137,10 @@ bool os_random(void *buffer, size_t size);
 uint64_t os_milliseconds(void);
 /* By the same clock, which the coarse one may lag behind, but never runs ahead of. */
 uint64_t os_milliseconds_exactly(void);
-/* As finely as there is, for seeds. */
+/* As finely as there is, for seeds of children and the price of samples; and without a system call,
+   for other seeds. */
 uint64_t os_nanoseconds(void);
+uint64_t os_nanoseconds_coarsely(void);
 /* Thread id for reports; process id. */
 unsigned os_thread_id(void);
 unsigned os_process_id(void);

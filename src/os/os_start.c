@@ -134,21 +134,29 @@ static int clock_by_system_call(int clock, struct timespec *now) {
     return (int)KERNEL(SYS_clock_gettime, clock, now, 0);
 }
 
-static uint64_t milliseconds_by(int clock) {
+static uint64_t milliseconds_by(os_clock *ask, int clock) {
     struct timespec now = {0, 0}; /* and stays, if there should be no such clock */
     if (IN_HARNESS) return os_seam.milliseconds();
-    (void)os_facts.clock(clock, &now);
+    (void)ask(clock, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-uint64_t os_milliseconds(void) { return milliseconds_by(CLOCK_MONOTONIC_COARSE); }
-uint64_t os_milliseconds_exactly(void) { return milliseconds_by(CLOCK_MONOTONIC); }
-
-uint64_t os_nanoseconds(void) {
+static uint64_t nanoseconds_by(os_clock *ask, int clock) {
     struct timespec now = {0, 0};
     if (IN_HARNESS) return os_seam.nanoseconds();
-    (void)os_facts.clock(CLOCK_MONOTONIC, &now);
+    (void)ask(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* The kernel's image reads the processor's counter for an exact clock, which a program may have
+   forbidden itself (PR_SET_TSC): it would be killed. The coarse ones stand in memory. */
+uint64_t os_milliseconds(void) { return milliseconds_by(os_facts.clock, CLOCK_MONOTONIC_COARSE); }
+uint64_t os_milliseconds_exactly(void) {
+    return milliseconds_by(clock_by_system_call, CLOCK_MONOTONIC);
+}
+uint64_t os_nanoseconds(void) { return nanoseconds_by(clock_by_system_call, CLOCK_MONOTONIC); }
+uint64_t os_nanoseconds_coarsely(void) {
+    return nanoseconds_by(os_facts.clock, CLOCK_MONOTONIC_COARSE);
 }
 
 /* --- The auxiliary vector -------------------------------------------------------------------- */

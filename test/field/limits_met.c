@@ -5,11 +5,13 @@
  * usage: limits_met CASE (the names are at the end of the file)
  */
 #include <dlfcn.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -383,6 +385,38 @@ static void many_huge_blocks(void) {
     require_a_thread();
 }
 
+/* --- The processor's counter ------------------------------------------------------------------ */
+
+static void *work(void *argument) {
+    for (size_t size = 10; size < 4 * MIB; size *= 3) {
+        char *block = malloc(size);
+        REQUIRE(block != NULL, "%zu bytes", size);
+        memset(block, 1, size);
+        free(block);
+    }
+    return argument;
+}
+
+/* A program that has forbidden itself to read it, as sandboxes do against attacks that measure. */
+static void counter_is_not_read(void) {
+    int status = 0;
+    if (prctl(26 /* PR_SET_TSC */, 2 /* PR_TSC_SIGSEGV */) != 0) skip_test("not of this machine");
+    for (int i = 0; i < 20; i++) {
+        pthread_t thread;
+        REQUIRE(pthread_create(&thread, NULL, work, NULL) == 0, "thread %d", i);
+        work(NULL);
+        REQUIRE(pthread_join(thread, NULL) == 0, "it ends");
+        malloc_trim(0);
+        usleep(20000);
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        work(NULL);
+        _exit(0);
+    }
+    REQUIRE(waitpid(child, &status, 0) == child && status == 0, "a child: %#x", (unsigned)status);
+}
+
 /* --- Dumps ----------------------------------------------------------------------------------- */
 
 /* Whether the mapping of an address is left out of core dumps. */
@@ -489,6 +523,7 @@ int main(int count, char **arguments) {
         {"last_memory", last_memory_is_shared},
         {"last_address_space", last_address_space_is_shared},
         {"huge_blocks", many_huge_blocks},
+        {"no_counter", counter_is_not_read},
         {"dump-heap", all_in_dumps},
         {"dump-tables", tables_in_dumps},
         {"dump-none", nothing_in_dumps},
