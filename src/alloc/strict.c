@@ -87,7 +87,7 @@ static struct page *find_page(struct heap *heap, uint32_t size_class) {
     return heap_find_page(heap, size_class);
 }
 
-static uintptr_t take_and_leave(struct heap *heap, uint32_t size_class) {
+MOAT_INLINE uintptr_t take_and_leave(struct heap *heap, uint32_t size_class) {
     struct page *page = find_page(heap, size_class);
     uintptr_t block = page != NULL ? strict_page_take(page, heap) : 0;
     heap_release(heap);
