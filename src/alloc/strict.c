@@ -81,7 +81,7 @@ MOAT_INLINE uint32_t class_for(size_t size, size_t alignment) {
 static struct page *find_page(struct heap *heap, uint32_t size_class) {
     if (heap->quarantine.drawn_count != 0) quarantine_take_in(heap);
     uint32_t first = heap->queues[size_class].first;
-    if (first != 0 && page_at(first)->free_count != 0 && page_at(first)->inherited == 0 &&
+    if (first != 0 && page_at(first)->free_count != 0 && !page_at(first)->inherited &&
         ++heap->refills % TAKES_PER_TICK != 0)
         return page_at(first);
     return heap_find_page(heap, size_class);

@@ -68,7 +68,7 @@ void heap_tick(struct heap *heap) {
 /* Makes sure that `free` of a page has a block; false: the page is full, or left alone. */
 static bool page_has_block(struct heap *heap, struct page *page, enum page_kind kind) {
     page_collect(page, kind);
-    if (MOAT_UNLIKELY(page->inherited != 0)) {
+    if (MOAT_UNLIKELY(page->inherited)) {
         if (heap_leaves_alone(heap, page)) return false;
         heap_queue_take_over(heap, page);
     }
@@ -97,7 +97,7 @@ static struct page *search_queue(struct heap *heap, uint32_t size_class) {
         if (!page_mark_full(page)) continue; /* a claim has come: collect it */
         index = page->in_queue.next;
         heap_queue_remove(heap, page);
-        if (MOAT_UNLIKELY(page->inherited != 0))
+        if (MOAT_UNLIKELY(page->inherited))
             leave_alone(heap, page);
         else
             page_set_aside(page, heap->shortage != SHORTAGE_NONE);
@@ -301,7 +301,7 @@ MOAT_COLD bool heap_validate(const struct heap *heap) {
     if (heap->used != used || heap->idle != idle) return false;
     for (size_t granules = 1; granules < DIRECT_ENTRIES; granules++) {
         uint32_t first = ro_is_strict() ? 0 : heap->queues[size_class_of(granules * GRANULE)].first;
-        bool none = first == 0 || page_at(first)->inherited != 0;
+        bool none = first == 0 || page_at(first)->inherited;
         if (heap->direct[granules] != (none ? &page_empty : page_at(first))) return false;
     }
     return heap->direct[0] == &page_empty;

@@ -72,7 +72,7 @@ static bool serves(const struct heap *heap, const struct segment *segment, enum 
     if (segment->free_pages != 0) return true;
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         const struct page *page = segment_page(segment, low_bit(slots));
-        if (page->inherited != 0 && heap_leaves_alone(heap, page)) continue;
+        if (page->inherited && heap_leaves_alone(heap, page)) continue;
         if (page->size_class == size_class && (page_has_room(page) || page_has_claims(page)))
             return true;
     }

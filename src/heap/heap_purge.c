@@ -47,7 +47,7 @@ static void purge_pages(struct heap *heap, struct segment *segment, bool force) 
         if (page->in_full) {
             bool is_short = heap->shortage != SHORTAGE_NONE;
             if (is_short) page_set_aside(page, true);
-            bool serves = page->inherited != 0 ? is_short : page_returned(page) != 0;
+            bool serves = page->inherited ? is_short : page_returned(page) != 0;
             if (!force || !serves) continue;
             heap_queue_rejoin(heap, page);
         }

@@ -8,7 +8,8 @@
  * All children of a parent have its pages, with the same blocks in use at the same places, and the
  * same lists. What an attacker learns of them from one child holds for the next. So that no block
  * comes back that was freed by a guess, and none at a place that was seen before, a child makes
- * pages of its own, and leaves those alone until enough of their blocks are gone.
+ * pages of its own, and leaves those alone until enough of their blocks are gone: of sparse ones as
+ * many as usage.h allows, or a child would have once more what its parent had once.
  */
 #include "heap/heap.h"
 
@@ -21,7 +22,7 @@ static void update_direct(struct heap *heap, uint32_t size_class) {
     size_t size = size_class_bytes(size_class);
     if (size > DIRECT_MAX || ro_is_strict()) return; /* strict: never a fast path */
     struct page *page = page_or_empty(heap->queues[size_class].first);
-    if (MOAT_UNLIKELY(page->inherited != 0)) page = page_or_empty(0);
+    if (MOAT_UNLIKELY(page->inherited)) page = page_or_empty(0);
     size_t from = size_class == 0 ? 1 : size_class_bytes(size_class - 1) / GRANULE + 1;
     for (size_t granules = from; granules <= size / GRANULE; granules++)
         heap->direct[granules] = page;
@@ -76,30 +77,22 @@ void heap_queue_remove(struct heap *heap, struct page *page) {
 
 void heap_queue_rejoin(struct heap *heap, struct page *page) {
     page_collect(page, size_class_page_kind(page->size_class));
-    page->inherited = 0;
+    page->inherited = false;
     heap_queue_push(heap, page, false);
 }
 
-/* After so many forks a page is used again that has few blocks in use, or the last process of a
-   long line would have pages of all before it. */
-#define INHERITED_MAX 4u
-#define INHERITED_SHARE 8u
-
 void heap_queue_inherit(struct heap *heap, struct page *page) {
-    int32_t used = page_used(page);
-    if (page->inherited < INHERITED_MAX)
-        page->inherited++;
-    else if (used <= page->capacity / (int32_t)INHERITED_SHARE)
-        page->inherited = 0;
-    page->left = (uint16_t)used;
-    if (page->in_full && heap->shortage == SHORTAGE_NONE)
+    page_inherit(page, (uint32_t)page_used(page));
+    if (page->in_full && !page->inherited)
+        heap_queue_rejoin(heap, page); /* it may have been apart */
+    else if (page->in_full && heap->shortage == SHORTAGE_NONE)
         page_set_apart(page);
     else if (heap->queues[page->size_class].first == page_index(page))
         update_direct(heap, page->size_class);
 }
 
 void heap_queue_take_over(struct heap *heap, struct page *page) {
-    page->inherited = 0;
+    page->inherited = false;
     if (heap->queues[page->size_class].first == page_index(page))
         update_direct(heap, page->size_class);
 }

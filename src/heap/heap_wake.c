@@ -34,7 +34,7 @@ static void rejoin_all(struct heap *heap, struct woken *woken) {
     for (unsigned i = 0; i < woken->count; i++) {
         struct page *page = woken->pages[i];
         if (!page->in_full) continue; /* spurious, or of an earlier life */
-        if (MOAT_UNLIKELY(page->inherited != 0) && stays_aside(heap, page)) continue;
+        if (MOAT_UNLIKELY(page->inherited) && stays_aside(heap, page)) continue;
         heap_queue_rejoin(heap, page);
         if (page_used(page) == 0 && !heap_queue_keeps(heap, page)) heap_release_page(heap, page);
     }

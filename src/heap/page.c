@@ -6,6 +6,7 @@
  */
 #include "heap/page.h"
 #include "heap/strict_page.h"
+#include "heap/usage.h"
 #include "report/report.h"
 
 /* A page's fresh blocks are carved this many bytes at a time; once a class has used a page that
@@ -85,7 +86,7 @@ void page_init(struct page *page, uintptr_t start, size_t bytes, uint32_t size_c
     page->capacity = (uint16_t)(bytes / block_size);
     page->size_class = (uint8_t)size_class;
     page->in_full = false;
-    page->inherited = 0;
+    page->inherited = false;
     page->never_reused = never_used;
     atomic_store_relaxed(&page->pending, 0);
     if (ro_is_strict()) strict_page_open(page);
@@ -309,6 +310,16 @@ static size_t settle_maps(uintptr_t start, size_t count, uint32_t *used) {
     return end;
 }
 
+/* A page of which no larger share is free costs little when it is left alone. */
+#define FREE_SHARE 4u
+
+MOAT_COLD void page_inherit(struct page *page, uint32_t used) {
+    uint32_t free = page->capacity - used;
+    page->left = (uint16_t)used;
+    page->inherited = free <= page->capacity / FREE_SHARE ||
+                      usage_may_leave_alone((size_t)free * page->block_size);
+}
+
 MOAT_COLD uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes,
                                 struct random *random) {
     uint32_t used;
@@ -331,8 +342,7 @@ MOAT_COLD uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes
     page->limit = (uint64_t)page->carved * page->block_size;
     page->secret = random_next(random);
     page->never_reused = false;
-    page->inherited = 1;
-    page->left = (uint16_t)used;
+    page_inherit(page, used);
     if (ro_is_strict()) {
         returns_take(&page->returns);
         strict_page_open(page);

@@ -61,9 +61,9 @@ struct MOAT_LINE page {
     uint64_t limit;      /* carved * block_size: links that lead so far or further are false */
     uint8_t size_class;
     bool in_full; /* set aside, in no queue */
-    /* In a forked child, of a page that its parent had: forks since it was made. No block of it is
-       handed out before enough of what was in use have been freed. 0: the process's own. */
-    uint8_t inherited;
+    /* In a forked child, of a page that its parent had: no block of it is handed out before enough
+       of what was in use have been freed. */
+    bool inherited;
     /* the memory of every block handed out so far had never been handed out before */
     bool never_reused;
     /* Of local_free. A free counts down on this line; what it counts from lies on the next, which
@@ -147,6 +147,10 @@ MOAT_INLINE void page_set_aside(struct page *page, bool until_one) {
     page->in_full = true;
     returns_expect(&page->returns, (int32_t)enough - 1);
 }
+
+/* In a forked child, of a page that its parent had, with so many blocks in use: sets what
+   `inherited` is. */
+void page_inherit(struct page *page, uint32_t used);
 
 /* An inherited page serves again when so many of its blocks are in use or fewer: less than three
    quarters of those at the fork, at the strict level half. */

@@ -16,13 +16,14 @@
 #include "meta/ro.h"
 
 struct usage {
-    uint64_t used;      /* by pages, of all heaps, as told; of what is nobody's nothing counts */
-    uint64_t idle;      /* what could go back there, likewise */
-    int64_t left;       /* and what could go back in what is nobody's; a child begins at 0 */
-    size_t runs;        /* bytes of huge runs, live or cached */
-    size_t cached;      /* bytes of the cached ones; stored under their lock */
-    struct keeping all; /* the most that was in use */
-    bool is_vague;      /* in a forked child: it is not known who has survived */
+    uint64_t used;       /* by pages, of all heaps, as told; of what is nobody's nothing counts */
+    uint64_t idle;       /* what could go back there, likewise */
+    int64_t left;        /* and what could go back in what is nobody's; a child begins at 0 */
+    size_t runs;         /* bytes of huge runs, live or cached */
+    size_t cached;       /* bytes of the cached ones; stored under their lock */
+    struct keeping all;  /* the most that was in use */
+    bool is_vague;       /* in a forked child: it is not known who has survived */
+    int64_t inheritable; /* there: bytes; see usage_may_leave_alone */
 };
 
 /* Units that may lie idle whatever is in use. */
@@ -43,6 +44,12 @@ MOAT_INLINE uint64_t usage_idle(void) {
     return atomic_load_unseen(&usage->idle) + (left > 0 ? (uint64_t)left : 0) +
            (atomic_load_unseen(&usage->cached) >> SLOT_SHIFT);
 }
+
+/* A forked child begins. */
+void usage_begin_child(void);
+/* There: whether so many bytes more, which are free in a page of its parent's, may stay unused: see
+   heap_queue.c. All of them at most a sixteenth of what was in use at the fork, and IDLE_LEAST. */
+bool usage_may_leave_alone(size_t bytes);
 
 /* What is in use is as much now; milliseconds. */
 MOAT_INLINE void usage_observe(uint64_t now) {

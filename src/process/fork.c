@@ -211,6 +211,7 @@ MOAT_COLD static void recover_as(struct survivors survivors) {
     for (enum lock_rank rank = 0; rank < LOCKS; rank++) recover_lock(rank);
     region_recover_spare();
     forget_abandoned();
+    usage_begin_child();
     if (!survivors.all && survivors.heap != NULL) {
         struct heap *heap = heap_at(survivors.heap->index);
         heap->chances_left = 0; /* the parent's */
