@@ -357,9 +357,18 @@ static uint64_t slots_to_close(const struct segment *segment) {
 
 bool segment_can_close(const struct segment *segment) { return slots_to_close(segment) != 0; }
 
+/* The guard at the end, of whatever kind, is inaccessible memory as what is closed is: whoever
+   gives the segment back must not leave a marker there. */
+static bool close_guard(struct segment *segment) {
+    if (segment->means == GUARD_SPLIT) return true;
+    uintptr_t last = segment_start(segment) + SEGMENT_SIZE - ro.os_page;
+    if (!region_decommit(last, ro.os_page)) return false;
+    if (guard_take_split()) segment->means = GUARD_SPLIT;
+    return true;
+}
+
 /* A marker goes with what it is in. */
 static void note_closed(struct segment *segment, uint64_t slots) {
-    if (segment->means != GUARD_SPLIT && guard_take_split()) segment->means = GUARD_SPLIT;
     segment->guarded &= ~slots;
     segment->dirty &= ~slots; /* but not untouched, as above */
     count_usable(segment, segment->usable & ~slots);
@@ -367,6 +376,7 @@ static void note_closed(struct segment *segment, uint64_t slots) {
 
 bool segment_close(struct segment *segment) {
     uint64_t slots = slots_to_close(segment);
+    if (slots != 0 && !close_guard(segment)) return false;
     while (slots != 0) {
         unsigned first = low_bit(slots);
         unsigned count = ~(slots >> first) != 0 ? low_bit(~(slots >> first)) : SLOTS_PER_SEGMENT;

@@ -103,6 +103,32 @@ START_TEST(where_there_are_no_markers_pages_have_no_guard) {
 }
 END_TEST
 
+/* Where lock follows use, free slots are closed while the last one is in use: then the segment goes
+   back without a marker, which the next user of its memory would meet. */
+START_TEST(a_segment_that_was_closed_in_parts_leaves_no_marker) {
+    struct segment *segment = make_segment(PAGE_SMALL);
+    struct page *pages[SLOTS_PER_SEGMENT] = {NULL}, *kept = NULL;
+    for (unsigned i = 0; segment->free_pages != 0; i++)
+        pages[i] = make_page(segment, class_of(512));
+    for (unsigned i = 0; i < SLOTS_PER_SEGMENT && pages[i] != NULL; i++) {
+        if (page_slot(pages[i]) == SLOTS_PER_SEGMENT - 1)
+            kept = pages[i];
+        else
+            segment_page_destroy(segment, pages[i]);
+    }
+    ck_assert_ptr_nonnull(kept);
+    uintptr_t start = segment_start(segment), last = start + SEGMENT_SIZE - ro.os_page;
+    ro.region->memory_is_locked = ro.region->lock_follows_use = true;
+    ck_assert(segment_close(segment));
+    ck_assert(harness_range_is(last, ro.os_page, HARNESS_RESERVED));
+    memset((void *)kept->start, 1, (size_t)kept->capacity * kept->block_size);
+    segment_page_destroy(segment, kept);
+    segment_destroy(segment);
+    ck_assert(harness_range_is(start, SEGMENT_SIZE, HARNESS_RESERVED));
+    ro.region->memory_is_locked = ro.region->lock_follows_use = false;
+}
+END_TEST
+
 /* Markers fail on locked memory: there pages have none, and those that were made before stay. */
 START_TEST(pages_of_locked_memory_have_no_guard) {
     struct segment *segment = make_segment(PAGE_SMALL);
@@ -230,6 +256,7 @@ int main(void) {
     tcase_add_test(group, a_guard_is_made_once_and_survives_a_purge);
     tcase_add_loop_test(group, where_there_are_no_markers_pages_have_no_guard, 0,
                         sizeof without / sizeof *without);
+    tcase_add_test(group, a_segment_that_was_closed_in_parts_leaves_no_marker);
     tcase_add_test(group, pages_of_locked_memory_have_no_guard);
     tcase_add_test(group, a_guard_that_cannot_be_had_is_counted_and_done_without);
     tcase_add_test(group, a_segment_of_another_kind_has_no_guards_within_pages);
