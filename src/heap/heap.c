@@ -201,9 +201,10 @@ MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_ki
         segment_create(owner_word((uintptr_t)heap, kind), sparing, heap_random(heap));
     if (segment != NULL) {
         heap->shortage = SHORTAGE_NONE;
+        heap->wants_pages = false;
         heap_list_add(heap, segment);
-    } else if (heap->shortage == SHORTAGE_NONE) {
-        heap->shortage = SHORTAGE_MET;
+    } else if (!heap->wants_pages) {
+        heap_want_pages(heap);
     }
     return segment;
 }

@@ -102,6 +102,7 @@ struct heap {
     uint32_t purge_segment;       /* the next segment of that list to look at; 0: its first */
     bool purge_gave;              /* its last step gave memory back */
     uint8_t shortage;             /* enum shortage */
+    bool wants_pages;             /* no segment could be had since: inherited pages serve, too */
     bool cannot_grow;             /* for this call: its caller has just failed to get a segment */
     uintptr_t outside_word;       /* the thread's word outside the generic path it is in */
     uintptr_t thread;             /* thread_identity() of the owner, 0: none */
@@ -221,15 +222,23 @@ void heap_queue_push(struct heap *heap, struct page *page, bool front);
 void heap_queue_remove(struct heap *heap, struct page *page);
 /* A page that was set aside goes to the end of its queue, with what was freed into it. */
 void heap_queue_rejoin(struct heap *heap, struct page *page);
-/* In a forked child, of a page of its thread's heap, which is at rest: see page->inherited. */
+/* In a forked child, of a page of its thread's heap, which is at rest and is polled soon: see
+   page->inherited. */
 void heap_queue_inherit(struct heap *heap, struct page *page);
-/* Whether an inherited page stays unused. Not if memory is short. */
+/* Whether an inherited page stays unused. Not where pages are wanted: that a huge block could not
+   be had is no reason. */
 MOAT_INLINE bool heap_leaves_alone(const struct heap *heap, const struct page *page) {
     int32_t used = page_used(page);
-    return heap->shortage == SHORTAGE_NONE && (used == 0 || used > page_few_left(page));
+    return !heap->wants_pages && (used == 0 || used > page_few_left(page));
 }
 /* The process's own from now on. */
 void heap_queue_take_over(struct heap *heap, struct page *page);
+/* No segment could be had for a page. What was scoured before is scoured again, with inherited
+   pages. */
+MOAT_INLINE void heap_want_pages(struct heap *heap) {
+    heap->wants_pages = true;
+    heap->shortage = SHORTAGE_MET;
+}
 /* Whether a page of a queue stays when it is empty. */
 bool heap_queue_keeps(const struct heap *heap, const struct page *page);
 /* Sets what a page of a queue is watched for. */

@@ -45,7 +45,7 @@ static void purge_pages(struct heap *heap, struct segment *segment, bool force) 
     for (uint64_t slots = segment_pages_in_use(segment, kind); slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
         if (page->in_full) {
-            bool is_short = heap->shortage != SHORTAGE_NONE;
+            bool is_short = page->inherited ? heap->wants_pages : heap->shortage != SHORTAGE_NONE;
             if (is_short) page_set_aside(page, true);
             bool serves = page->inherited ? is_short : page_returned(page) != 0;
             if (!force || !serves) continue;
@@ -333,6 +333,7 @@ bool heap_scour(struct heap *heap) {
         struct heap *late = heap_try_late();
         if (late != NULL) {
             late->now = heap->now;
+            if (heap->wants_pages && !late->wants_pages) heap_want_pages(late);
             found |= scour_own(late);
             heap_release(late);
         } else {

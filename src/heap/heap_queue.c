@@ -82,10 +82,8 @@ void heap_queue_rejoin(struct heap *heap, struct page *page) {
 }
 
 void heap_queue_inherit(struct heap *heap, struct page *page) {
-    page_inherit(page, (uint32_t)page_used(page));
-    if (page->in_full && !page->inherited)
-        heap_queue_rejoin(heap, page); /* it may have been apart */
-    else if (page->in_full && heap->shortage == SHORTAGE_NONE)
+    page_inherit(page, page_unclaimed(page));
+    if (page->in_full && page->inherited)
         page_set_apart(page);
     else if (heap->queues[page->size_class].first == page_index(page))
         update_direct(heap, page->size_class);
@@ -109,6 +107,7 @@ void heap_forget_pages(struct heap *heap) {
     heap->purge_segment = 0;
     heap->purge_gave = heap->in_step.is_on = false;
     heap->shortage = SHORTAGE_NONE;
+    heap->wants_pages = false;
 }
 
 void heap_reset(struct heap *heap) {

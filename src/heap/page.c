@@ -310,14 +310,25 @@ static size_t settle_maps(uintptr_t start, size_t count, uint32_t *used) {
     return end;
 }
 
+/* At the strict level each free is a claim. A page of that level that is not the first of its queue
+   has them for long. */
+MOAT_COLD uint32_t page_unclaimed(const struct page *page) {
+    uint32_t used = (uint32_t)page_used(page);
+    if (!HARDENED_MAP || (!ro_is_strict() && !page_has_claims(page))) return used;
+    const struct map_word *words = map_word_of(page->start);
+    for (uint64_t at = 0; at < page->limit; at += MAP_WORD_SPAN, words++)
+        used -= popcount64(atomic_load_relaxed(&words->live) & atomic_load_relaxed(&words->claim));
+    return used;
+}
+
 /* A page of which no larger share is free costs little when it is left alone. */
 #define FREE_SHARE 4u
 
 MOAT_COLD void page_inherit(struct page *page, uint32_t used) {
-    uint32_t free = page->capacity - used;
+    uint32_t free = page->carved - used;
+    bool is_cheap = used == 0 /* it ends */ || free <= page->carved / FREE_SHARE;
     page->left = (uint16_t)used;
-    page->inherited = free <= page->capacity / FREE_SHARE ||
-                      usage_may_leave_alone((size_t)free * page->block_size);
+    page->inherited = is_cheap || usage_may_leave_alone((size_t)free * page->block_size);
 }
 
 MOAT_COLD uint32_t page_rebuild(struct page *page, uintptr_t start, size_t bytes,

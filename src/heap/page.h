@@ -148,14 +148,17 @@ MOAT_INLINE void page_set_aside(struct page *page, bool until_one) {
     returns_expect(&page->returns, (int32_t)enough - 1);
 }
 
+/* Blocks in use that nobody has claimed yet, of a page at rest. */
+uint32_t page_unclaimed(const struct page *page);
+
 /* In a forked child, of a page that its parent had, with so many blocks in use: sets what
    `inherited` is. */
 void page_inherit(struct page *page, uint32_t used);
 
 /* An inherited page serves again when so many of its blocks are in use or fewer: less than three
-   quarters of those at the fork, at the strict level half. */
+   quarters of those at the fork, at the strict level half. Of two and more no single free does. */
 MOAT_INLINE int32_t page_few_left(const struct page *page) {
-    return (page->left * (ro_is_strict() ? 2 : 3) - 1) / 4;
+    return (page->left - 1) * (ro_is_strict() ? 2 : 3) / 4;
 }
 
 /* It is set aside until then. */

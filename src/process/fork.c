@@ -215,6 +215,7 @@ MOAT_COLD static void recover_as(struct survivors survivors) {
     if (!survivors.all && survivors.heap != NULL) {
         struct heap *heap = heap_at(survivors.heap->index);
         heap->chances_left = 0; /* the parent's */
+        heap->wants_pages = false;
         quarantine_empty(heap);
     }
     if (!survivors.all) for_each_taken(&walk, settle_huge);

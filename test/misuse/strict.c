@@ -239,7 +239,9 @@ static void written_first(size_t way) { written_after_free((enum way)way, 0); }
 static void written_middle(size_t way) { written_after_free((enum way)way, round_size() / 2); }
 static void written_last(size_t way) { written_after_free((enum way)way, round_size() - 1); }
 
+/* A child uses a page of its parent's again when it has freed half of it itself. */
 static void write_freed_and_take_over_task(void *block) {
+    for (unsigned i = 1; i < MANY; i += 2) give(blocks[i]);
     write_freed_task(block);
     take_over_task(NULL);
 }
@@ -247,7 +249,6 @@ static void write_freed_and_take_over_task(void *block) {
 /* Then it is the owner of its page who may hand it out: half of the page is free, half in use. */
 static void written_without_quarantine(size_t way) {
     take_many((enum way)way);
-    for (unsigned i = 1; i < MANY; i += 2) give(blocks[i]);
     touched_offset = 0;
     go_on((enum way)way, write_freed_and_take_over_task, blocks[MANY / 2]);
     if (way == REMOTE) worker_do(&maker_of_many, take_over_task, NULL);

@@ -8,6 +8,9 @@
 #include "core.h"
 
 #include <setjmp.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* --- The allocator, anew --------------------------------------------------------------------- */
 
@@ -82,6 +85,26 @@ void core_take(void *size) { alloc_block(*(size_t *)size); }
 void core_check(void *unused) {
     (void)unused;
     check_all();
+}
+
+/* --- Children -------------------------------------------------------------------------------- */
+
+void core_expect_good_end(pid_t child) {
+    int status = 0;
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status 0x%x",
+                  (unsigned)status);
+}
+
+void core_in_child(void (*body)(void)) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        body();
+        _exit(0);
+    }
+    core_expect_good_end(child);
 }
 
 /* --- Virtual threads ------------------------------------------------------------------------- */

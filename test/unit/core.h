@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define CORE_SANITIZED 1
@@ -72,6 +73,13 @@ void core_take(void *size); /* allocates as many bytes as the size_t at `size` s
 void core_check(void *unused);
 
 #define core_expect_free_report(kind, block) core_expect_report((kind), core_free, (block))
+
+/* --- Children -------------------------------------------------------------------------------- */
+
+/* Waits for a forked child, which must end with status 0. */
+void core_expect_good_end(pid_t child);
+/* Runs in a child, which must come to its end. */
+void core_in_child(void (*body)(void));
 
 /* --- Virtual threads ------------------------------------------------------------------------- */
 

@@ -29,8 +29,8 @@ static const char *last_words(void (*call)(void *), void *argument) {
     if (child == 0) {
         dup2(ends[1], 2);
         signal(SIGABRT, SIG_DFL);
-        /* a child uses its parent's pages if memory is short */
-        if (heap_of_thread() != NULL) heap_of_thread()->shortage = SHORTAGE_MET;
+        /* where no segment can be had a child uses its parent's pages */
+        if (heap_of_thread() != NULL) heap_want_pages(heap_of_thread());
         call(argument);
         _exit(0);
     }

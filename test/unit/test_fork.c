@@ -36,24 +36,6 @@ static void expect_block(unsigned i) {
         core_require(blocks[i][at] == (unsigned char)(i + at));
 }
 
-static void expect_good_end(pid_t child) {
-    int status = 0;
-    ck_assert_int_gt(child, 0);
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status 0x%x",
-                  (unsigned)status);
-}
-
-static void in_child(void (*body)(void)) {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        body();
-        _exit(0);
-    }
-    expect_good_end(child);
-}
-
 /* Allocates much, of all sizes: nothing of it may overlap a block that is in use. */
 static void allocate_apart(void) {
     for (unsigned i = 0; i < (CORE_SANITIZED ? 80 : 400); i++) {
@@ -134,10 +116,10 @@ START_TEST(a_child_uses_the_blocks_of_threads_that_vanished) {
     if (_i != 0) alloc_free(alloc_block(100));
     ck_assert_int_eq(pthread_create(&thread, NULL, make_all, NULL), 0);
     pthread_barrier_wait(&gate);
-    in_child(meet_no_page_of_ones_own);
-    in_child(use_what_is_left);
-    in_child(free_everything);
-    in_child(free_everything_twice);
+    core_in_child(meet_no_page_of_ones_own);
+    core_in_child(use_what_is_left);
+    core_in_child(free_everything);
+    core_in_child(free_everything_twice);
     pthread_barrier_wait(&gate);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     check_all();
@@ -146,16 +128,16 @@ END_TEST
 
 START_TEST(a_child_uses_its_own_blocks) {
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
-    in_child(use_what_is_left);
-    in_child(free_everything);
-    in_child(free_everything_twice);
+    core_in_child(use_what_is_left);
+    core_in_child(free_everything);
+    core_in_child(free_everything_twice);
     for (unsigned i = 0; i < COUNT; i++) expect_block(i);
     free_everything();
 }
 END_TEST
 
 static void fork_again(void) {
-    in_child(use_what_is_left);
+    core_in_child(use_what_is_left);
     for (unsigned i = 0; i < COUNT; i++) expect_block(i);
     free_everything();
 }
@@ -163,7 +145,7 @@ static void fork_again(void) {
 START_TEST(a_child_of_a_child_does_too) {
     the_other_makes_blocks();
     core_begin(&owner);
-    in_child(fork_again);
+    core_in_child(fork_again);
     core_be(&other);
     use_what_is_left();
 }
@@ -185,7 +167,7 @@ START_TEST(claims_that_were_waiting_count_as_frees) {
     for (unsigned i = 0; i < COUNT; i += 2)
         if (size_of(i) < MIB && size_of(i) != 0) alloc_free(blocks[i]);
     core_be(&owner);
-    in_child(claims_are_done);
+    core_in_child(claims_are_done);
 }
 END_TEST
 
@@ -201,7 +183,7 @@ static void fork_now(void) {
     void (*none)(const volatile void *) = NULL;
     harness_set_atomic_hook(none);
     core_be(forker);
-    in_child(child_body);
+    core_in_child(child_body);
     harness_set_thread_word(before);
     forks++;
 }
@@ -310,8 +292,8 @@ START_TEST(a_heap_caught_in_its_generic_path_is_made_anew_from_the_maps) {
     the_other_makes_blocks();
     core_begin(&owner);
     core_heap(&other)->seqcount++;
-    in_child(nothing_is_lost);
-    in_child(everything_goes_back);
+    core_in_child(nothing_is_lost);
+    core_in_child(everything_goes_back);
     core_heap(&other)->seqcount++;
     core_be(&other);
     check_all();
@@ -322,8 +304,8 @@ END_TEST
 START_TEST(a_heap_that_was_visited_is_made_anew_for_its_thread) {
     the_other_makes_blocks();
     core_heap(&other)->visit = VISIT_GOING_ON;
-    in_child(nothing_is_lost);
-    in_child(everything_goes_back);
+    core_in_child(nothing_is_lost);
+    core_in_child(everything_goes_back);
     core_heap(&other)->visit = VISIT_NONE;
     check_all();
 }
@@ -352,7 +334,7 @@ START_TEST(who_waits_for_a_visitor_that_did_not_come_along_goes_on) {
         _exit(0);
     }
     thread_leave(outside);
-    expect_good_end(child);
+    core_expect_good_end(child);
     core_heap(&other)->visit = VISIT_NONE;
     check_all();
 }
@@ -381,7 +363,7 @@ START_TEST(a_fork_from_a_signal_handler_that_interrupted_malloc_keeps_the_heap) 
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
     struct heap *heap = interrupted = core_heap(&owner);
     heap_enter(heap); /* here the signal comes */
-    in_child(go_on_after_the_handler);
+    core_in_child(go_on_after_the_handler);
     heap_leave(heap);
     check_all();
 }
@@ -414,7 +396,7 @@ START_TEST(a_thread_caught_between_the_live_bit_and_the_list) {
     half_taken = (void *)(page->free);
     ck_assert(map_take(map_word_of((uintptr_t)half_taken), map_place_of((uintptr_t)half_taken)));
     core_begin(&owner);
-    in_child(halves_are_settled);
+    core_in_child(halves_are_settled);
 }
 END_TEST
 
@@ -436,7 +418,7 @@ START_TEST(a_thread_caught_between_the_claim_and_its_mark) {
         ck_assert_uint_lt(i, 5000);
     }
     map_word_of((uintptr_t)blocks[1])->claim |= map_bit_of((uintptr_t)blocks[1]);
-    in_child(claim_is_collected);
+    core_in_child(claim_is_collected);
 }
 END_TEST
 
@@ -469,7 +451,7 @@ START_TEST(a_visited_heap_is_left_to_its_thread_if_another_comes_first) {
         another_thread_comes_first();
         _exit(0);
     }
-    expect_good_end(child);
+    core_expect_good_end(child);
     core_heap(&other)->visit = VISIT_NONE;
     check_all();
 }
@@ -488,7 +470,7 @@ START_TEST(a_child_made_without_handlers_recovers) {
         _exit(0);
     }
     ro.locks[LOCK_LATE_HEAP].word = ro.locks[LOCK_REGION].word = 0;
-    expect_good_end(child);
+    core_expect_good_end(child);
     ck_assert_uint_eq(*ro.fork_mark, FORK_RECOVERED);
     core_be(_i == 0 ? &owner : &other);
     use_what_is_left();
@@ -521,7 +503,7 @@ START_TEST(a_child_without_handlers_trusts_no_cache_that_was_in_change) {
     }
     ro.locks[LOCK_HUGE_CACHE].word = 0;
     ro.huge->entries = 1;
-    expect_good_end(child);
+    core_expect_good_end(child);
 }
 END_TEST
 
@@ -554,7 +536,7 @@ START_TEST(a_fork_by_a_handler_leaves_alone_what_the_interrupted_call_has_in_han
         _exit(0);
     }
     thread_leave(outside);
-    expect_good_end(child);
+    core_expect_good_end(child);
 }
 END_TEST
 
@@ -579,7 +561,7 @@ START_TEST(an_interrupted_call_gets_a_lock_that_nobody_is_left_to_release) {
     }
     ro.locks[rank].word = 0;
     thread_leave(outside);
-    expect_good_end(child);
+    core_expect_good_end(child);
 }
 END_TEST
 
@@ -590,8 +572,8 @@ START_TEST(a_late_heap_that_was_in_use_is_left_like_a_gone_threads) {
     struct heap *late = heap_try_late();
     core_require(late != NULL);
     core_begin(&owner);
-    in_child(nothing_is_lost);
-    in_child(everything_goes_back);
+    core_in_child(nothing_is_lost);
+    core_in_child(everything_goes_back);
     core_be(&other);
     heap_release(late);
     check_all();
@@ -612,7 +594,7 @@ START_TEST(segments_in_the_hand_of_a_gone_thread_are_taken_back) {
     ck_assert(region_take(1, 1, &first) && region_take(3, 1, &second));
     ck_assert(os_commit((void *)segment_address(first), SEGMENT_SIZE));
     map_word_of(segment_address(second))->live |= 1; /* a huge block that was nearly made */
-    in_child(what_was_in_hand_comes_back);
+    core_in_child(what_was_in_hand_comes_back);
 }
 END_TEST
 
@@ -630,13 +612,13 @@ START_TEST(a_child_draws_other_numbers) {
     core_alloc(&owner, 100);
     parents = ro.randoms[heap->index];
     ck_assert_uint_ne(parents.random.seeded, 0);
-    in_child(expect_other_numbers);
+    core_in_child(expect_other_numbers);
     pid_t child = fork_without_handlers();
     if (child == 0) {
         expect_other_numbers();
         _exit(0);
     }
-    expect_good_end(child);
+    core_expect_good_end(child);
     ck_assert_mem_eq(&ro.randoms[heap->index], &parents, sizeof parents);
 }
 END_TEST
@@ -662,7 +644,7 @@ START_TEST(a_storm_of_forks_while_threads_allocate) {
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
     for (unsigned i = 0; i < 3; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)i), 0);
-    for (unsigned i = 0; i < (CORE_SANITIZED ? 5 : 25); i++) in_child(use_what_is_left);
+    for (unsigned i = 0; i < (CORE_SANITIZED ? 5 : 25); i++) core_in_child(use_what_is_left);
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < 3; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     use_what_is_left();

@@ -4,9 +4,6 @@
  */
 #include "core.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 static struct core_thread owner, other;
 
 static void setup(void) {
@@ -158,7 +155,8 @@ enum { LEFT = 900, EACH_KEPT = 30 };
 enum first { TAKES, COLLECTS, CHECKS, FIRSTS };
 
 /* Takes, or gives back, what a thread had that left one block in many. */
-static void use_what_is_left(enum first first) {
+static enum first first;
+static void use_what_is_left(void) {
     core_be(&owner);
     alloc_free(alloc_block(100)); /* by which the child begins */
     core_require(ro.usage->left == 0);
@@ -182,14 +180,8 @@ START_TEST(a_child_begins_with_nothing_left) {
         if (i % EACH_KEPT != 0) core_give(&other, blocks[i]);
     core_end(&other);
     ck_assert_int_gt(ro.usage->left, 0);
-    pid_t child = fork();
-    if (child == 0) {
-        use_what_is_left((enum first)_i);
-        _exit(0);
-    }
-    int status = 0;
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_int_eq(status, 0);
+    first = (enum first)_i;
+    core_in_child(use_what_is_left);
 }
 END_TEST
 
