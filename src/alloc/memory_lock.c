@@ -58,22 +58,6 @@ void memory_unlocked(void) {
 
 /* --- By parts -------------------------------------------------------------------------------- */
 
-/* The kernel's own, above all addresses that a program has, is not locked. */
-static bool is_to_be_locked(const struct mapping *mapping) {
-    return (intptr_t)mapping->start > 0 && !region_has_unused(mapping);
-}
-
-static size_t count_bytes(void) {
-    struct proc_maps maps;
-    struct mapping mapping;
-    size_t bytes = 0;
-    if (!proc_maps_open(&maps)) return SIZE_MAX;
-    while (proc_maps_next(&maps, &mapping))
-        if (is_to_be_locked(&mapping)) bytes += mapping.end - mapping.start;
-    proc_maps_close(&maps);
-    return bytes;
-}
-
 /* What is inaccessible cannot be made resident, which is no failure. */
 static bool lock_parts(bool resident) {
     struct proc_maps maps;
@@ -81,7 +65,7 @@ static bool lock_parts(bool resident) {
     bool locked = true;
     if (!proc_maps_open(&maps)) return false;
     while (locked && proc_maps_next(&maps, &mapping)) {
-        if (!is_to_be_locked(&mapping)) continue;
+        if (!region_has_to_be_locked(&mapping)) continue;
         void *start = (void *)mapping.start;
         locked = os_lock_on_fault(start, mapping.end - mapping.start);
         if (locked && resident) (void)os_make_resident(start, mapping.end - mapping.start);
@@ -97,7 +81,7 @@ static bool can_be_locked(void) {
     atomic_store_relaxed(&region->lock_follows_use, true);
     (void)alloc_collect(true);
     atomic_store_relaxed(&region->lock_follows_use, before);
-    return count_bytes() <= os_lock_limit();
+    return region_bytes_to_lock() <= os_lock_limit();
 }
 
 bool memory_lock_by_parts(struct memory_lock lock, int later) {

@@ -188,7 +188,7 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
         return true;
     }
     bool gave = due && segment_trim(segment);
-    if (due && segment->dirty != 0) gave |= segment_purge(segment);
+    if (due) gave |= segment_give_unused(segment);
     leave_segment(segment, kind, used, due ? heap_purge_time(now) : segment->purge_at);
     return gave;
 }

@@ -67,11 +67,6 @@ static uint32_t unused_slots(const struct segment *segment) {
            (uint32_t)((segment_surplus(segment) + SLOT_SIZE - 1) >> SLOT_SHIFT);
 }
 
-/* Where lock follows use pages that nobody uses are closed: untouched ones are locked, too. */
-static bool may_close(const struct segment *segment) {
-    return guard_lock_is_counted() && segment_can_close(segment);
-}
-
 /* Whether what is due stays: the program has lately wanted again what went back. Not where its
    thread sleeps. */
 static bool is_kept(struct heap *heap, uint32_t slots) {
@@ -150,10 +145,7 @@ void heap_note_page(struct heap *heap, const struct segment *segment, enum page_
 static bool give_unused(struct heap *heap, struct segment *segment) {
     bool gave = segment_trim(segment);
     uint32_t dirty = segment_dirty_slots(segment);
-    if (may_close(segment))
-        gave |= segment_close(segment);
-    else if (segment->dirty != 0)
-        gave |= segment_purge(segment);
+    gave |= segment_give_unused(segment);
     heap->idle -= dirty - segment_dirty_slots(segment);
     heap_tell_less_idle(heap);
     return gave;
@@ -167,7 +159,8 @@ static bool purge_segment(struct heap *heap, struct segment *segment, unsigned w
         purge_pages(heap, segment, force);
     bool due = force || heap->now >= segment->purge_at;
     uint32_t unused = unused_slots(segment);
-    if (unused == 0 && (segment->pages_used != 0 || !due) && !may_close(segment)) return false;
+    if (unused == 0 && (segment->pages_used != 0 || !due) && !segment_may_close(segment))
+        return false;
     if (!due && !heap_is_in_step(heap)) return false;
     if (!force && !visit && is_kept(heap, unused)) return false;
     keeping_gave(&heap->keeping, unused, heap->now);

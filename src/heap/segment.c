@@ -355,7 +355,9 @@ static uint64_t slots_to_close(const struct segment *segment) {
     return slots;
 }
 
-bool segment_can_close(const struct segment *segment) { return slots_to_close(segment) != 0; }
+bool segment_may_close(const struct segment *segment) {
+    return guard_lock_is_counted() && slots_to_close(segment) != 0;
+}
 
 /* The guard at the end, of whatever kind, is inaccessible memory as what is closed is: whoever
    gives the segment back must not leave a marker there. */
@@ -372,6 +374,11 @@ static void note_closed(struct segment *segment, uint64_t slots) {
     segment->guarded &= ~slots;
     segment->dirty &= ~slots; /* but not untouched, as above */
     count_usable(segment, segment->usable & ~slots);
+}
+
+bool segment_give_unused(struct segment *segment) {
+    if (segment_may_close(segment)) return segment_close(segment);
+    return segment->dirty != 0 && segment_purge(segment);
 }
 
 bool segment_close(struct segment *segment) {

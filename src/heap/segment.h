@@ -217,11 +217,13 @@ MOAT_INLINE struct page *segment_page(const struct segment *segment, unsigned sl
 }
 /* Gives the memory of dirty pages back to the kernel. Owner only. True if there was any. */
 bool segment_purge(struct segment *segment);
-/* Whether free pages can be touched, and makes them inaccessible, as if they had not become usable
-   yet: where that is what counts, as with little locked memory. False: the kernel refuses. Owner
+/* Whether free pages can be touched, where that is what counts, as with little locked memory; and
+   makes them inaccessible, as if they had not become usable yet. False: the kernel refuses. Owner
    only. */
-bool segment_can_close(const struct segment *segment);
+bool segment_may_close(const struct segment *segment);
 bool segment_close(struct segment *segment);
+/* Does whichever of these is to be done. */
+bool segment_give_unused(struct segment *segment);
 /* Of a large page in use: what a larger one has left behind its blocks, bytes, resident though it
    was cleared. Owner only. */
 size_t segment_surplus(const struct segment *segment);

@@ -144,10 +144,14 @@ bool region_take_back(uint32_t index);
    them. */
 void region_advise(uintptr_t start, size_t size);
 
-/* Of what is mapped: whether it is memory of the region's that nobody can touch. */
-bool region_has_unused(const struct mapping *mapping);
+/* Where lock follows use: whether a mapping is locked. Not memory of the region's that nobody can
+   touch. */
+bool region_has_to_be_locked(const struct mapping *mapping);
+/* The bytes of all such; SIZE_MAX: not known. */
+size_t region_bytes_to_lock(void);
 /* Memory is locked, and there is no more to be had: what nobody can touch is unlocked. False: it is
-   so already, or there is nothing locked. */
+   so already, nothing is locked, or that would leave no room under the limit: then what is locked
+   already is all there will be. */
 bool region_let_lock_follow_use(void);
 /* The same where memory is locked. */
 bool region_reserve_locked(uintptr_t start, size_t size);

@@ -35,8 +35,20 @@ static bool can_be_touched(const struct mapping *mapping) {
     return mapping->permissions[0] != '-' || mapping->permissions[1] != '-';
 }
 
-bool region_has_unused(const struct mapping *mapping) {
-    return !can_be_touched(mapping) && is_of_region(mapping);
+/* The kernel's own, above all addresses that a program has, is not. */
+bool region_has_to_be_locked(const struct mapping *mapping) {
+    return (intptr_t)mapping->start > 0 && (can_be_touched(mapping) || !is_of_region(mapping));
+}
+
+MOAT_COLD size_t region_bytes_to_lock(void) {
+    struct proc_maps maps;
+    struct mapping mapping;
+    size_t bytes = 0;
+    if (!proc_maps_open(&maps)) return SIZE_MAX;
+    while (proc_maps_next(&maps, &mapping))
+        if (region_has_to_be_locked(&mapping)) bytes += mapping.end - mapping.start;
+    proc_maps_close(&maps);
+    return bytes;
 }
 
 static void make_resident(uintptr_t start, size_t size) {
@@ -94,6 +106,8 @@ static void unlock_free_tables(const struct region *region) {
 MOAT_COLD bool region_let_lock_follow_use(void) {
     struct region *region = ro.region;
     if (!atomic_load_relaxed(&region->memory_is_locked) || follows_use()) return false;
+    size_t limit = os_lock_limit(), bytes = region_bytes_to_lock();
+    if (limit == SIZE_MAX || bytes >= limit || limit - bytes < PART) return false;
     atomic_store_relaxed(&region->lock_follows_use, true);
     set_lock(true);
     set_lock(false);
@@ -126,7 +140,10 @@ MOAT_COLD bool region_commit_locked(uintptr_t start, size_t size) {
     void *first = (void *)start;
     bool counted = follows_use();
     if (counted && !os_lock_on_fault(first, size)) return false;
-    if (!os_commit(first, size)) return false;
+    if (!os_commit(first, size)) {
+        if (counted) os_unlock(first, size);
+        return false;
+    }
     if (counted || follows_use()) make_resident(start, size);
     return true;
 }

@@ -114,10 +114,14 @@ static void require_resident(unsigned count, bool large) {
     REQUIRE(absent == 0, "%u of %u blocks are not resident", absent, count);
 }
 
-/* As an ordinary user, who may lock 8 MiB. */
-static void lock_as_ordinary_user(int flags) {
+/* An ordinary user, who may lock 8 MiB. */
+static void become_ordinary_user(void) {
     limit_to(RLIMIT_MEMLOCK, 8 * MIB);
     if (getuid() == 0) REQUIRE(setuid(65534) == 0, "another user");
+}
+
+static void lock_as_ordinary_user(int flags) {
+    become_ordinary_user();
     REQUIRE(mlockall(flags) == 0, "memory can be locked: %m");
 }
 
@@ -190,9 +194,8 @@ static void resize_locked(void) {
 
 /* What nobody can touch takes nothing away from the 8 MiB: blocks of all sizes are there, one kind
    after another, as they are without moat. */
-static void have_all_sizes(void) {
+static void have_all_sizes(size_t least) {
     static const size_t sizes[] = {40000, 1200000, 2000, 300000, 9000, 100000, 65000, 700000};
-    size_t least = (is_strict() ? 384 : 2048) * KIB;
     for (unsigned round = 0; round < 3; round++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             unsigned count = 0;
@@ -206,11 +209,43 @@ static void have_all_sizes(void) {
     require_a_thread_of(64 * KIB);
 }
 
+/* Of all that can be had, in pages of two kinds, one block stays. */
+static void *take_and_leave_one(void *unused) {
+    unsigned count = 0;
+    take_all(2000, &count);
+    for (unsigned i = 1; i < count; i++) free(blocks[i]);
+    return unused;
+}
+
 static void little_memory_can_be_locked(void) {
     free(launder(malloc(100)));
     lock_as_ordinary_user(MCL_CURRENT | MCL_FUTURE);
-    have_all_sizes();
+    have_all_sizes((is_strict() ? 384 : 2048) * KIB);
+    pthread_t thread;
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 64 * KIB);
+    REQUIRE(pthread_create(&thread, &small, take_and_leave_one, NULL) == 0, "a thread");
+    pthread_join(thread, NULL);
+    /* at the strict level the tables of its segment stay, half a MiB */
+    have_all_sizes((is_strict() ? 192 : 2048) * KIB);
     REQUIRE(munlockall() == 0 && launder(malloc(64 * MIB)) != NULL, "without, there is enough");
+}
+
+/* A server that locks its memory before it is somebody else, who may lock less than that: what it
+   has freed serves again, whatever was refused meanwhile. */
+static void locked_memory_serves_again(void) {
+    enum { MANY = 400, SIZE = 100000 };
+    static char *all[MANY];
+    if (getuid() != 0) skip_test("only root may lock more than its limit");
+    for (unsigned i = 0; i < MANY; i++) REQUIRE((all[i] = malloc(SIZE)) != NULL, "block %u", i);
+    REQUIRE(mlockall(MCL_CURRENT | MCL_FUTURE) == 0, "root may lock all: %m");
+    become_ordinary_user();
+    for (unsigned i = 1; i < MANY; i++) free(all[i]);
+    REQUIRE(launder(malloc(512 * MIB)) == NULL, "512 MiB cannot be locked");
+    unsigned count = 0;
+    while (count < MANY / 2 && (all[count + 1] = malloc(SIZE)) != NULL) count++;
+    REQUIRE(count == MANY / 2, "%u of %u blocks", count, MANY / 2);
 }
 
 /* A program that has 8 MiB mapped with the heap, and less without what nobody can touch of it. */
@@ -516,6 +551,7 @@ int main(int count, char **arguments) {
         {"locked_first", memory_locked_first},
         {"locked_little", little_memory_can_be_locked},
         {"locked_parts", heap_counts_as_it_is_used},
+        {"locked_above", locked_memory_serves_again},
         {"address_space", address_space_limited_late},
         {"data_later", data_limited_late},
         {"data", threads_under_a_data_limit},
