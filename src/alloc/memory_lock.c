@@ -86,18 +86,14 @@ static bool can_be_locked(void) {
 
 bool memory_lock_by_parts(struct memory_lock lock, int later) {
     struct region *region = ro.region;
-    if (!lock.now || !can_be_locked()) return false;
+    if (!lock.now || !can_be_locked() || !lock_parts(!lock.on_fault)) return false;
     if (lock.later && os_lock_all(later) != 0) return false;
     atomic_store_relaxed(&region->locked_on_fault, lock.on_fault);
-    atomic_store_relaxed(&region->memory_is_locked, lock.later);
-    atomic_store_relaxed(&region->lock_follows_use, lock.later);
-    if (lock_parts(!lock.on_fault)) {
-        if (!lock.on_fault) make_all_resident();
-        return true;
-    }
-    (void)os_unlock_all();
-    memory_unlocked();
-    return false;
+    if (lock.later) atomic_store_relaxed(&region->memory_is_locked, true); /* or it is as it was */
+    atomic_store_relaxed(&region->lock_follows_use, atomic_load_relaxed(&region->memory_is_locked));
+    if (lock.later) (void)lock_parts(!lock.on_fault); /* what came meanwhile */
+    if (!lock.on_fault) make_all_resident();
+    return true;
 }
 
 void memory_limited(void) { guard_ask_for_limits(); }

@@ -23,7 +23,8 @@ struct memory_lock {
 void memory_lock_changed(struct memory_lock lock);
 /* The kernel has refused because more is mapped than the process may lock. It counts what of the
    region nobody can touch: without that it may be little enough, mapping by mapping. `later`: the
-   flags for what is mapped later. False: it is not, and nothing has changed. */
+   flags for what is mapped later. False: it is not; some of it may be locked, and what the program
+   had locked is. */
 bool memory_lock_by_parts(struct memory_lock lock, int later);
 /* Nothing is locked, now or later. */
 void memory_unlocked(void);
