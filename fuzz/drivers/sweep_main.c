@@ -20,12 +20,15 @@
  * processor time (10) until one fails: those of `interleave`, with stale reads and plain data
  * watched, fresh and, but for --fresh, changed; for branches and tries by turns with those of `ops`
  * and of `threads`. Places that a few thousand inputs do not come by are left out: --list names
- * them. PLACE is part of a file and line, as "heap_pool.c:74". Prints a line for each bug, and how
- * many were found; FILE gets the same as a table: place, kind, change, found (1 or 0), seconds,
- * what was said. Exit status: 0, 2 for a usage error. What survives is no failure of it, and
- * explained in doc/fuzzing.md; but with --least, which takes its places as they are, it is 1 if
- * fewer than N are found.
+ * them. A place is its file, its function and its number among those of its kind there, in the
+ * order of lines: so it keeps its name when lines elsewhere move. PLACE is some of that in whole
+ * words, as "heap_pool.c" or "remote.c:announce:1". Prints a line for each bug, and how many were
+ * found; FILE gets the same as a table: place, kind, change, found (1 or 0), seconds, what was
+ * said. Exit status: 0, 2 for a usage error. What survives is no failure of it, and explained in
+ * doc/fuzzing.md; but with --least, which takes its places as they are, it is 1 if fewer than N are
+ * found.
  */
+#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +68,8 @@ struct bug {
     enum bug_kind kind;
     const char *file; /* with its line the place */
     uint32_t line;
+    const char *function;
+    unsigned ordinal; /* among the lines of its function that have a place of its kind, from 1 */
     const struct atomic_site *site; /* of an order */
     uint8_t weaker;
     bool reached;
@@ -104,18 +109,30 @@ static bool is_at(const struct bug *bug, enum bug_kind kind, const char *file, u
 }
 
 /* An inline function has a place in each file that uses it: one bug for all. */
-static void add(enum bug_kind kind, const char *file, uint32_t line, const struct atomic_site *site,
-                uint8_t weaker) {
-    const char *inside = strstr(file, "src/");
+static void add(const struct bug *bug) {
+    const char *inside = strstr(bug->file, "src/");
     if (inside == NULL || strncmp(inside, "src/harness/", strlen("src/harness/")) == 0) return;
     for (unsigned i = 0; i < count; i++)
-        if (is_at(&bugs[i], kind, file, line) && bugs[i].weaker == weaker &&
-            (kind != BUG_ORDER || bugs[i].site->kind == site->kind))
+        if (is_at(&bugs[i], bug->kind, bug->file, bug->line) && bugs[i].weaker == bug->weaker &&
+            bugs[i].site->kind == bug->site->kind)
             return;
-    if (count < BUGS_MAX) bugs[count++] = (struct bug){kind, file, line, site, weaker, false, 0};
+    if (count < BUGS_MAX) bugs[count++] = *bug;
+}
+
+static const struct atomic_site nowhere;
+
+static void add_order(const struct atomic_site *site, uint8_t weaker) {
+    add(&(struct bug){BUG_ORDER, site->file, site->line, site->function, .site = site,
+                      .weaker = weaker});
+}
+static void add_other(enum bug_kind kind, const char *file, uint32_t line, const char *function) {
+    add(&(struct bug){kind, file, line, function, .site = &nowhere});
 }
 
 static const char *place_of(const struct bug *bug) { return strstr(bug->file, "src/"); }
+static void name_place(const struct bug *bug, char name[SAID_MAX]) {
+    snprintf(name, SAID_MAX, "%s:%s:%u", place_of(bug), bug->function, bug->ordinal);
+}
 
 /* As they stand in the source. */
 static int compare(const void *left, const void *right) {
@@ -128,26 +145,40 @@ static int compare(const void *left, const void *right) {
     return (int)one->weaker - other->weaker;
 }
 
+/* How many lines of its function before it have a place of its kind. They are sorted. */
+static void count_places(void) {
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t before = 0;
+        bugs[i].ordinal = 1;
+        for (unsigned j = 0; j < i; j++) {
+            if (bugs[j].kind != bugs[i].kind || strcmp(bugs[j].file, bugs[i].file) != 0 ||
+                strcmp(bugs[j].function, bugs[i].function) != 0 || bugs[j].line == bugs[i].line)
+                continue;
+            if (bugs[j].line != before) bugs[i].ordinal++;
+            before = bugs[j].line;
+        }
+    }
+}
+
 static void find_bugs(void) {
-    static const struct atomic_site nowhere;
     for (const struct atomic_site *site = __start_atomic_sites; site < __stop_atomic_sites;
          site++) {
         if (site->order == __ATOMIC_ACQUIRE || site->order == __ATOMIC_RELEASE)
-            add(BUG_ORDER, site->file, site->line, site, __ATOMIC_RELAXED);
+            add_order(site, __ATOMIC_RELAXED);
         if (site->order == __ATOMIC_ACQ_REL) {
-            add(BUG_ORDER, site->file, site->line, site, __ATOMIC_RELEASE);
-            add(BUG_ORDER, site->file, site->line, site, __ATOMIC_ACQUIRE);
+            add_order(site, __ATOMIC_RELEASE);
+            add_order(site, __ATOMIC_ACQUIRE);
         }
         if (site->order == __ATOMIC_SEQ_CST)
-            add(BUG_ORDER, site->file, site->line, site,
-                site->kind == ATOMIC_LOAD ? __ATOMIC_ACQUIRE : __ATOMIC_ACQ_REL);
-        if (site->kind == ATOMIC_TRY) add(BUG_TRY, site->file, site->line, &nowhere, 0);
+            add_order(site, site->kind == ATOMIC_LOAD ? __ATOMIC_ACQUIRE : __ATOMIC_ACQ_REL);
+        if (site->kind == ATOMIC_TRY) add_other(BUG_TRY, site->file, site->line, site->function);
     }
 #ifdef MOAT_SWEPT
     for (const struct branch_site *site = __start_branch_sites; site < __stop_branch_sites; site++)
-        add(BUG_BRANCH, site->file, site->line, &nowhere, 0);
+        add_other(BUG_BRANCH, site->file, site->line, site->function);
 #endif
     qsort(bugs, count, sizeof bugs[0], compare);
+    count_places();
 }
 
 static bool is_planted(enum bug_kind kind, const char *file, uint32_t line) {
@@ -313,7 +344,7 @@ static void first_words(int fd, int status, char text[SAID_MAX]) {
 }
 
 static bool try_bug(const struct bug *bug, double seconds, uint64_t seed, FILE *csv) {
-    char change[SAID_MAX], text[SAID_MAX] = "";
+    char place[SAID_MAX], change[SAID_MAX], text[SAID_MAX] = "";
     FILE *said = tmpfile();
     if (said == NULL) abort();
     double before = processor_seconds(RUSAGE_CHILDREN);
@@ -328,35 +359,49 @@ static bool try_bug(const struct bug *bug, double seconds, uint64_t seed, FILE *
     if (not_all) snprintf(text, sizeof text, "(not all was run)");
     if (found) first_words(fileno(said), status, text);
     fclose(said);
+    name_place(bug, place);
     describe(bug, change);
-    printf("%s:%u %s: %s after %.2f s %s\n", place_of(bug), bug->line, change,
-           found ? "found" : "nothing", took, text);
+    printf("%s %s: %s after %.2f s %s\n", place, change, found ? "found" : "nothing", took, text);
     fflush(stdout);
     if (csv != NULL) {
-        fprintf(csv, "%s:%u,%s,%s,%d,%.2f,\"%s\"\n", place_of(bug), bug->line,
-                kind_names[bug->kind], change, found, took, text);
+        fprintf(csv, "%s,%s,%s,%d,%.2f,\"%s\"\n", place, kind_names[bug->kind], change, found, took,
+                text);
         fflush(csv);
     }
     return found;
 }
 
 static int list(void) {
-    char change[SAID_MAX];
+    char place[SAID_MAX], change[SAID_MAX];
     for (unsigned i = 0; i < count; i++) {
+        name_place(&bugs[i], place);
         describe(&bugs[i], change);
-        printf("%s:%u %s%s\n", place_of(&bugs[i]), bugs[i].line, change,
+        printf("%s (line %u) %s%s\n", place, bugs[i].line, change,
                bugs[i].reached ? "" : " (not reached)");
     }
     return 0;
+}
+
+static bool is_of_a_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
+
+/* Whether the place has that name in it, in whole words: "take:1" is not in "pool.c:take:12". */
+static bool is_called(const char *place, const char *name) {
+    size_t length = strlen(name);
+    if (length == 0) return true;
+    for (const char *at = strstr(place, name); at != NULL; at = strstr(at + 1, name)) {
+        bool begins = at == place || !is_of_a_word(at[-1]) || !is_of_a_word(at[0]);
+        if (begins && (!is_of_a_word(at[length - 1]) || !is_of_a_word(at[length]))) return true;
+    }
+    return false;
 }
 
 static bool is_wanted(const struct bug *bug, const char *only, char **places) {
     char place[SAID_MAX];
     if (!bug->reached) return false;
     if (only != NULL && strcmp(kind_names[bug->kind], only) != 0) return false;
-    snprintf(place, sizeof place, "%s:%u", place_of(bug), bug->line);
+    name_place(bug, place);
     for (char **at = places; *at != NULL; at++)
-        if (strstr(place, *at) != NULL) return true;
+        if (is_called(place, *at)) return true;
     return *places == NULL;
 }
 

@@ -61,13 +61,13 @@ def matrix(rows):
 
 
 def sweep(rows):
-    """A row for each file and kind: how many were found, how soon, and the lines of those that were not."""
-    lines = ["| file | kind | found | median s | not found, line |", "|---|---|---|---|---|"]
+    """A row for each file and kind: how many were found, how soon, and the places of those that were not."""
+    lines = ["| file | kind | found | median s | not found |", "|---|---|---|---|---|"]
     for kind in KINDS:
         for file in sorted({row["place"].split(":")[0] for row in rows if row["kind"] == kind}):
             mine = [row for row in rows if row["kind"] == kind and row["place"].split(":")[0] == file]
             times = [float(row["seconds"]) for row in mine if row["found"] == "1"]
-            left = [row["place"].split(":")[1] for row in mine if row["found"] == "0"]
+            left = [row["place"].split(":", 1)[1] for row in mine if row["found"] == "0"]
             lines.append("| %s | %s | %d of %d | %s | %s |" % (
                 file, kind, len(times), len(mine), "%.2f" % statistics.median(times) if times else "-",
                 ", ".join(dict.fromkeys(left))))

@@ -16,11 +16,10 @@
    known before its access is announced, ATOMIC_TRIED the result of a compare-and-exchange. In the
    shipped library they are nothing. */
 #ifdef MOAT_HARNESS
-/* In one section, so that a harness can go through all of them. */
-#define ATOMIC_SITE __attribute__((section("atomic_sites"), used))
 #define ATOMIC_STEP(p, kind, order)                                                                \
     ({                                                                                             \
-        static const struct atomic_site site_ ATOMIC_SITE = {__FILE__, __LINE__, (kind), (order)}; \
+        static const struct atomic_site site_ SITE_IN("atomic_sites") = {                          \
+            __FILE__, __LINE__, (kind), (order), __func__};                                        \
         base_seam.atomic_step(&site_, (p), sizeof *(p));                                           \
     })
 /* Statements, not operands: the accesses of one expression must not be mixed up. */

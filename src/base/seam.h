@@ -28,6 +28,7 @@ struct atomic_site {
     uint32_t line;
     uint8_t kind;  /* enum atomic_kind */
     uint8_t order; /* __ATOMIC_RELAXED … */
+    const char *function;
 };
 
 /* All of them, by the linker. */
@@ -38,14 +39,19 @@ extern const struct atomic_site __start_atomic_sites[], __stop_atomic_sites[];
 struct branch_site {
     const char *file;
     uint32_t line;
+    const char *function;
 };
+
+/* In one section, so that a harness can go through all of them: one behind another, and not further
+   apart because the compiler would like them aligned. */
+#define SITE_IN(name) __attribute__((section(name), used, aligned(sizeof(void *))))
 
 #ifdef MOAT_SWEPT
 /* Where the rare thing has come about: whether the program goes on as if it had not. */
 #define BRANCH_IS_OUT()                                                                            \
     ({                                                                                             \
-        static const struct branch_site site_                                                      \
-            __attribute__((section("branch_sites"), used)) = {__FILE__, __LINE__};                 \
+        static const struct branch_site site_ SITE_IN("branch_sites") = {__FILE__, __LINE__,       \
+                                                                         __func__};                \
         base_seam.branch_is_out(&site_);                                                           \
     })
 extern const struct branch_site __start_branch_sites[], __stop_branch_sites[];

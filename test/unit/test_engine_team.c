@@ -28,13 +28,13 @@ static unsigned choose_oldest(unsigned count) {
 }
 
 static void store(unsigned thread, uint64_t *word, uint64_t value, uint8_t order, uint32_t line) {
-    struct atomic_site site = {"here", line, ATOMIC_STORE, order};
+    struct atomic_site site = {"here", line, ATOMIC_STORE, order, __func__};
     views_step(thread, &site, views_find(word, sizeof *word));
     *word = value;
 }
 
 static uint64_t load(unsigned thread, const uint64_t *word, uint8_t order) {
-    struct atomic_site site = {"here", __LINE__, ATOMIC_LOAD, order};
+    struct atomic_site site = {"here", __LINE__, ATOMIC_LOAD, order, __func__};
     choices = 1;
     views_step(thread, &site, views_find(word, sizeof *word));
     return views_loaded(*word);
@@ -63,7 +63,7 @@ static unsigned choose_newest(unsigned count) {
 }
 
 static void see_flag(uint8_t order) {
-    struct atomic_site site = {"here", __LINE__, ATOMIC_TRY, order};
+    struct atomic_site site = {"here", __LINE__, ATOMIC_TRY, order, __func__};
     views_step(1, &site, views_find(&flag, sizeof flag));
     flag = 2;
     views_tried(true);
@@ -89,7 +89,7 @@ END_TEST
 START_TEST(a_place_can_be_weakened) {
     begin_views();
     static const struct atomic_site release = {"here", LINE_OF_RELEASE, ATOMIC_STORE,
-                                               __ATOMIC_RELEASE};
+                                               __ATOMIC_RELEASE, __func__};
     views_weaken(&release, __ATOMIC_RELAXED);
     pass_message();
     see_flag(__ATOMIC_ACQUIRE);
@@ -99,7 +99,7 @@ START_TEST(a_place_can_be_weakened) {
 END_TEST
 
 static void change(unsigned thread, uint64_t *word, uint64_t value, uint8_t order) {
-    struct atomic_site site = {"here", __LINE__, ATOMIC_CHANGE, order};
+    struct atomic_site site = {"here", __LINE__, ATOMIC_CHANGE, order, __func__};
     views_step(thread, &site, views_find(word, sizeof *word));
     *word = value;
     views_leave();

@@ -440,7 +440,8 @@ static const volatile void *stepped_on;
 static void note_step(const volatile void *word) { stepped_on = word; }
 
 START_TEST(the_hook_sees_the_word_before_each_access) {
-    static const struct atomic_site site = {__FILE__, __LINE__, ATOMIC_LOAD, __ATOMIC_RELAXED};
+    static const struct atomic_site site = {__FILE__, __LINE__, ATOMIC_LOAD, __ATOMIC_RELAXED,
+                                            __func__};
     uint32_t word = 0;
     harness_set_atomic_hook(note_step);
     ck_assert(harness_sleeps(&word));
