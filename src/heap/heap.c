@@ -176,11 +176,11 @@ static struct segment *open_segment(struct heap *heap, uint32_t size_class) {
     return NULL;
 }
 
-/* Where a limit may end it, the heap that all threads share gets a segment while there is one. */
+/* Where a limit may end it, the heap that all threads share gets a segment while there is one. Who
+   comes meanwhile waits: all that is left may be taken before its provider is run again. */
 static void provide_for_all(void) {
     if (!heap_is_limited()) return;
-    struct heap *late = heap_try_late();
-    if (late == NULL) return;
+    struct heap *late = heap_acquire_late();
     if (late->segments == 0) {
         uint64_t word = owner_word((uintptr_t)late, PAGE_SMALL);
         struct segment *segment = segment_create(word, true, heap_random(late));

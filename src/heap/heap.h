@@ -411,11 +411,10 @@ MOAT_INLINE void heap_note_abandoned(void) {
    and unlocks the late heap. */
 struct heap *heap_acquire(void);
 void heap_release(struct heap *heap);
-/* Enters the late heap, locked, though the thread may have one of its own; outside that.
+/* Enters the late heap, locked, though the thread may have one of its own, or be in it.
    heap_release leaves it. */
 struct heap *heap_acquire_late(void);
-/* Enters the late heap, locked, unless somebody uses it: NULL. Outside every other heap.
-   heap_release leaves it. */
+/* The same unless somebody uses it: NULL. */
 struct heap *heap_try_late(void);
 /* What the exit hook does at its last round. */
 void heap_thread_end(struct heap *heap);

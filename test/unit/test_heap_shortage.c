@@ -147,6 +147,34 @@ START_TEST(what_was_too_little_for_a_large_block_serves_small_ones) {
 }
 END_TEST
 
+static unsigned looks;
+static void release_after_a_while(const volatile void *word) {
+    uint32_t *lock = &ro.locks[LOCK_LATE_HEAP].word;
+    if (word == lock && ++looks == 20) __atomic_store_n(lock, 0, __ATOMIC_RELEASE);
+}
+
+/* Under a limit the first segment of a thread comes after one for all: it is waited for where its
+   maker is not run for a while, or those who come meanwhile would have taken all there is. */
+START_TEST(nobody_has_the_last_memory_before_there_is_some_for_all) {
+    enum { MORE = 20 };
+    struct core_thread more[MORE];
+    ro.region->limits_kept = ro.region->data_limited = true;
+    ro.locks[LOCK_LATE_HEAP].word = 1;
+    looks = 0;
+    harness_set_atomic_hook(release_after_a_while);
+    ck_assert_ptr_nonnull(core_alloc(&owner, 100));
+    harness_set_atomic_hook(NULL);
+    ck_assert_uint_ge(looks, 20);
+    ck_assert_uint_eq(heap_at(HEAP_LATE)->segments, 1);
+    harness_limit_committed(harness_committed_bytes());
+    for (unsigned i = 0; i < MORE; i++) {
+        more[i] = CORE_THREAD;
+        ck_assert_ptr_nonnull(core_alloc(&more[i], 100));
+    }
+    check_all();
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("heap_shortage");
     TCase *group = tcase_create("heap_shortage");
@@ -156,6 +184,7 @@ int main(void) {
     tcase_add_test(group, whatever_is_freed_serves_the_next_allocation);
     tcase_add_test(group, what_ended_threads_left_serves_too);
     tcase_add_test(group, what_was_too_little_for_a_large_block_serves_small_ones);
+    tcase_add_test(group, nobody_has_the_last_memory_before_there_is_some_for_all);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
