@@ -3,8 +3,8 @@
 # objects are the same, byte for byte, and what it compiled runs.
 source "$(dirname "$0")/lib.sh"
 need clang clang
-"$script_directory/generate-c.sh" 200 >input.c
-"$script_directory/generate-cxx.sh" 40 >input.cc
+"$script_directory/generate-c.sh" 100 >input.c
+"$script_directory/generate-cxx.sh" 20 >input.cc
 cat >workload.sh <<'SH'
 set -eu
 clang -O2 -g -Wall -c ../input.c -o c.o

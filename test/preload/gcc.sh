@@ -3,8 +3,8 @@
 source "$(dirname "$0")/lib.sh"
 need gcc gcc
 need g++ g++
-"$script_directory/generate-c.sh" 200 >input.c
-"$script_directory/generate-cxx.sh" 40 >input.cc
+"$script_directory/generate-c.sh" 100 >input.c
+"$script_directory/generate-cxx.sh" 20 >input.cc
 cat >workload.sh <<'SH'
 set -eu
 gcc -O2 -g -Wall -c ../input.c -o c.o
