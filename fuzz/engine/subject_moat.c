@@ -299,7 +299,7 @@ static size_t used_blocks(void) {
 }
 
 static size_t cell(size_t size, size_t alignment) {
-    if (size >= GUARDED_FROM || alignment > LARGE_MAX) return 0;
+    if (size >= GUARDED_FROM || alignment > GUARDED_FROM) return 0;
     uint32_t size_class = size_class_of_aligned(alignment, size + 1);
     return size_class == SIZE_CLASS_NONE ? 0 : size_class_bytes(size_class);
 }

@@ -131,8 +131,8 @@ static void *block_of_class(size_t size, uint32_t size_class, enum family family
 /* Addresses are not to run out because each block takes a segment; where a limit may end the memory
    of the process, blocks that fit share pages; but for large ones where it is a limit on locked
    memory, of which a page of such blocks would take all there is. */
-static bool may_have_run(size_t size) {
-    if (guard_lock_is_counted()) return size > MEDIUM_MAX;
+static bool may_have_run(size_t size, size_t alignment) {
+    if (guard_lock_is_counted()) return (size > alignment ? size : alignment) > MEDIUM_MAX;
     uint32_t extent = atomic_load_relaxed(&ro.region->extent);
     return extent <= ro.region->span / 2 && !heap_is_limited();
 }
@@ -183,13 +183,16 @@ void *strict_block(size_t size, size_t alignment, enum family family, bool zero)
     uint32_t size_class = class_for(size, alignment);
     void *block = NULL;
     bool fits = size_class != SIZE_CLASS_NONE;
-    if (size >= GUARDED_FROM && !zero)
-        block = guarded_block(huge_alloc_again, size, alignment, family);
-    if (block == NULL && (!fits || (size >= GUARDED_FROM && may_have_run(size))))
+    /* Of a block of a page all becomes resident, behind what was asked for by the canary: of more
+       than so many bytes for an alignment, too. A run has what was asked for, and the rest of an
+       OS page. */
+    bool guarded = size_class > size_class_of(GUARDED_FROM);
+    if (guarded && !zero) block = guarded_block(huge_alloc_again, size, alignment, family);
+    if (block == NULL && (!fits || (guarded && may_have_run(size, alignment))))
         block = guarded_block(huge_alloc_exact, size, alignment, family);
     if (fits && block == NULL) block = block_of_class(size, size_class, family);
     /* what was found on the way may do for a run of its own, which takes less than a page */
-    if (fits && block == NULL && size >= GUARDED_FROM)
+    if (fits && block == NULL && guarded)
         block = guarded_block(huge_alloc_exact, size, alignment, family);
     if (fits && block == NULL) region_explain_failure(SEGMENT_SIZE);
     if (fits || block != NULL) return block;

@@ -7,10 +7,10 @@
  *
  * A block is zero when it is handed out, but for the canary behind the bytes that were asked for,
  * of which there is at least one byte. A free checks family, size and canary after it has won the
- * block, makes it zero and puts it in quarantine. Blocks of GUARDED_FROM bytes and more have a run
- * of segments of their own: their end lies against inaccessible memory as nearly as their alignment
- * lets it, what is between is canary, and so is what lies before them in their first OS page; when
- * they are freed, all of it becomes inaccessible.
+ * block, makes it zero and puts it in quarantine. Blocks of GUARDED_FROM bytes and more, or of an
+ * alignment above that, have a run of segments of their own: their end lies against inaccessible
+ * memory as nearly as their alignment lets it, what is between is canary, and so is what lies
+ * before them in their first OS page; when they are freed, all of it becomes inaccessible.
  */
 #ifndef MOAT_STRICT_H
 #define MOAT_STRICT_H

@@ -2,6 +2,7 @@
  * reported: what users of allocators have reported in public, each as a small program. Argument:
  * the case; for "loaded" the library, too.
  */
+#include "process.h"
 #include "require.h"
 
 #include <dlfcn.h>
@@ -92,6 +93,27 @@ static void many_ends(void) {
     in_child();
 }
 
+/* Blocks that are small beside their alignment took all of it. */
+static void aligned(void) {
+    enum { BLOCKS = 60 };
+    for (size_t alignment = MIB / 16; alignment <= 4 * MIB; alignment *= 2) {
+        char *blocks[BLOCKS];
+        size_t before = process_resident(0);
+        for (size_t i = 0; i < BLOCKS; i++) {
+            REQUIRE(posix_memalign((void **)&blocks[i], alignment, 100) == 0, "aligned memory");
+            REQUIRE((size_t)blocks[i] % alignment == 0, "%p", (void *)blocks[i]);
+            memset(blocks[i], 1, 100);
+        }
+        size_t after = process_resident(0), each = after > before ? (after - before) / BLOCKS : 0;
+        REQUIRE(each <= 48 << 10, "%zu bytes resident for 100, aligned to %zu", each, alignment);
+        for (size_t i = 0; i < BLOCKS; i++) {
+            blocks[i] = realloc(blocks[i], 150 + i * 900);
+            REQUIRE(blocks[i] != NULL && blocks[i][99] == 1, "resized");
+            free(blocks[i]);
+        }
+    }
+}
+
 typedef void *allocate(size_t size);
 typedef void give(void *block);
 
@@ -127,6 +149,8 @@ int main(int count, char **arguments) {
         no_files();
     else if (strcmp(name, "many_ends") == 0)
         many_ends();
+    else if (strcmp(name, "aligned") == 0)
+        aligned();
     else if (strcmp(name, "loaded") == 0 && count > 2)
         loaded(arguments[2]);
     else
