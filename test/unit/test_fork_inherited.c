@@ -166,6 +166,32 @@ START_TEST(when_memory_is_short_all_pages_serve) {
 }
 END_TEST
 
+/* What ended threads left, and the heap that is nobody's has taken up, serves a thread too that gets
+   no segment. */
+static void expect_late_pages_to_be_used(void) {
+    struct heap *late;
+    core_begin(&owner);
+    late = heap_acquire_late();
+    core_require(heap_adopt_one(late, core_page(blocks[0])->size_class));
+    core_require(core_page(blocks[0])->inherited);
+    heap_release(late);
+    harness_limit_committed(harness_committed_bytes());
+    bool any = false;
+    for (void *block; (block = alloc_block(SIZE)) != NULL;)
+        any |= is_in_a_page_of_the_parent(block);
+    core_require(any);
+}
+
+START_TEST(when_memory_is_short_those_of_no_thread_do_too) {
+    struct core_thread ended = CORE_THREAD;
+    start(_i);
+    core_begin(&ended);
+    for (unsigned i = 0; i < COUNT; i++) blocks[i] = core_alloc(&ended, SIZE);
+    core_end(&ended);
+    core_in_child(expect_late_pages_to_be_used);
+}
+END_TEST
+
 static void expect_all_to_go_back(void) {
     alloc_free(alloc_block(SIZE));
     for (unsigned i = 0; i < COUNT; i++) alloc_free(blocks[i]);
@@ -247,6 +273,7 @@ int main(void) {
     tcase_add_loop_test(group, nor_does_one_block_of_few, 0, 2);
     tcase_add_loop_test(group, what_nobody_collected_was_not_in_use, 0, 2);
     tcase_add_loop_test(group, when_memory_is_short_all_pages_serve, 0, 2);
+    tcase_add_loop_test(group, when_memory_is_short_those_of_no_thread_do_too, 0, 2);
     tcase_add_loop_test(group, what_is_freed_goes_back, 0, 2);
     tcase_add_loop_test(group, sparse_pages_are_left_alone_as_far_as_memory_may_lie_idle, 0, 2);
     tcase_add_loop_test(group, the_last_of_a_long_line_has_not_what_each_had, 0, 2);
