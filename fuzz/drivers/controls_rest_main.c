@@ -43,12 +43,12 @@ static bool is_child(void) { return getpid() != parent; }
 
 /* --- Children -------------------------------------------------------------------------------- */
 
-static void leaking_child(void) {
+static size_t leaking_check(void) {
     enum { LOST = 20, BYTES = 100 };
-    subject_moat.be_child();
-    for (unsigned i = 0; i < LOST; i++) (void)subject_moat.malloc(BYTES);
+    for (unsigned i = 0; run.is_child && i < LOST; i++) (void)subject_moat.malloc(BYTES);
+    return subject_moat.check();
 }
-static void plant_child_leak(void) { planted.be_child = leaking_child; }
+static void plant_child_leak(void) { planted.check = leaking_check; }
 
 static void waiting_child(void) {
     subject_moat.be_child();
@@ -67,6 +67,49 @@ static size_t leaving_check(void) {
     return subject_moat.check();
 }
 static void plant_child_leaves(void) { planted.check = leaving_check; }
+
+/* What the survivor's heap has of its parent. */
+static void change_pages(void (*change)(struct page *page)) {
+    const struct heap *heap = heap_of_thread();
+    for (uint32_t index = 1; heap != NULL && index < ro.region->extent; index++) {
+        struct segment *segment = segment_at(index);
+        uint64_t word = atomic_load_relaxed(&segment->owner);
+        if (!owner_has_pages(word) || owner_heap(word) != &heap->owner) continue;
+        uint64_t slots = segment_pages_in_use(segment, owner_page_kind(word));
+        for (; slots != 0; slots &= slots - 1) change(segment_page(segment, low_bit(slots)));
+    }
+}
+
+static void serve(struct page *page) { page->inherited = false; }
+static void serving_child(void) {
+    subject_moat.be_child();
+    change_pages(serve);
+}
+static void plant_serving(void) { planted.be_child = serving_child; }
+
+static void count_more(struct page *page) { page->left += 100; }
+static void counting_child(void) {
+    subject_moat.be_child();
+    change_pages(count_more);
+}
+static void plant_more_left(void) { planted.be_child = counting_child; }
+
+/* As if it had been full, and nearly all had been freed. */
+static void have_more(struct page *page) {
+    if (page->block_size >= KIB) page->carved = UINT16_MAX;
+}
+static void idle_child(void) {
+    subject_moat.be_child();
+    change_pages(have_more);
+}
+static void plant_idle_child(void) { planted.be_child = idle_child; }
+
+static bool any_block(uintptr_t block) { return block != 0; }
+static void plant_left_alone(void) { planted.is_left_alone = any_block; }
+static bool any_size(size_t size) { return size != 0; }
+static void plant_spares(void) { planted.spares = any_size; }
+static bool always(void) { return true; }
+static void plant_empty_page(void) { planted.keeps_empty_page = always; }
 
 /* --- Waiting --------------------------------------------------------------------------------- */
 
@@ -119,6 +162,11 @@ static void plant_shortage(void) { planted.malloc = hasty_malloc; }
 
 static bool always_open(uintptr_t address) { return address != 0; }
 static void plant_guards(void) { planted.is_open = always_open; }
+
+static bool open_at_samples(uintptr_t address) {
+    return subject_moat.is_sample(address) || subject_moat.is_open(address);
+}
+static void plant_sample_guards(void) { planted.is_open = open_at_samples; }
 
 /* In what lies before the first segment. */
 static bool reaching_trim(void) {
@@ -192,6 +240,30 @@ static bool holding_trim(void) {
     return subject_moat.trim();
 }
 static void plant_place(void) { planted.trim = holding_trim; }
+
+static bool leaving_open_trim(void) {
+    struct sample_record *sample = ro.options.sample != 0 ? &ro.samples->samples[0] : NULL;
+    if (has_region() && sample != NULL && sample->block != 0 && sample_open(sample->block))
+        sample->is_spoiled = false;
+    return subject_moat.trim();
+}
+static void plant_open_place(void) { planted.trim = leaving_open_trim; }
+
+/* As if another thread had freed it, and told nobody. */
+static size_t claiming_check(void) {
+    size_t result = subject_moat.check();
+    for (unsigned i = 0; i < run.shadow.live_count && !run.is_strict; i++) {
+        uintptr_t start = run.shadow.blocks[run.shadow.live[i]].start;
+        struct map_word *word = map_word_of(start);
+        if (owner_has_pages(segment_of(start)->owner) &&
+            page_of(start, owner_page_kind(segment_of(start)->owner))->pending == 0) {
+            word->claim |= map_bit_of(start);
+            break;
+        }
+    }
+    return result;
+}
+static void plant_claim(void) { planted.check = claiming_check; }
 
 /* Of no thread: moat_check looks into the heap of the thread that calls. */
 static bool idling_trim(void) {
@@ -417,10 +489,20 @@ static const struct control {
     {"child that dies", plant_child_dies, "the forked child died of signal 11", "(fork,", REAL},
     {"child that leaves", plant_child_leaves, "the forked child ended with status 3", "(fork,",
      REAL},
+    {"page that serves", plant_serving, "a page of the parent serves that", "(fork,",
+     AT_ONCE | FORKS},
+    {"more left", plant_more_left, "other blocks count as the parent's", "(fork,", AT_ONCE | FORKS},
+    {"idle child", plant_idle_child, "more is left alone than may", "(fork,", AT_ONCE | FORKS},
+    {"left alone", plant_left_alone, "comes from a page that is left alone", "(fork,",
+     AT_ONCE | FORKS},
+    {"spared", plant_spares, "while a page that is left alone has a block", "(fork,",
+     AT_ONCE | FORKS},
+    {"empty page", plant_empty_page, "a page without blocks is kept", "(fork,", AT_ONCE | FORKS},
     {"deadlock", plant_deadlock, "every thread waits for another", "", AT_ONCE},
     {"lost wake-up", plant_asleep, "a thread sleeps that nobody wakes", "", AT_ONCE},
     {"shortage", plant_shortage, "while some lay unused", "malloc", 0},
     {"guards", plant_guards, "there is no guard around", "", STRICT},
+    {"sample's guards", plant_sample_guards, "there is no guard around a sample", "", 0},
     {"reach", plant_reach, "a shared word is accessed where", "", 0},
     {"unknown write", plant_unknown, "memory was written that the arena does not know of", "", 0},
     {"unseen write", plant_unseen, "memory was emptied that had been written unseen", "", 0},
@@ -429,6 +511,8 @@ static const struct control {
     {"committed", plant_committed, "is counted as committed than", "at the end", 0},
     {"splits", plant_splits, "another number of mappings is counted", "at the end", 0},
     {"place", plant_place, "a place of a sample is lost", "at the end", 0},
+    {"open place", plant_open_place, "a place of a sample is free, and", "at the end", 0},
+    {"claim", plant_claim, "a freed block lies where nobody", "", 0},
     {"idle", plant_idle, "heaps count other slots than", "at the end", 0},
     {"cached", plant_cached, "other bytes of huge runs count than", "at the end", 0},
     {"left", plant_left, "other slots count as left than", "at the end", 0},

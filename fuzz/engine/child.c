@@ -18,6 +18,16 @@
 /* A thread that did not come along may have been about to hand a block out, and to free another. */
 enum { KEPT_PER_CALL = 2 };
 
+/* As often as not of a size that the parent has blocks of. */
+static void take_size(const struct run *run, struct rng *random, struct input_op *op) {
+    const struct input *input = run->input;
+    if (input->op_count == 0 || rng_below(random, 2) == 0) return;
+    const struct input_op *like = &input->ops[rng_below(random, input->op_count)];
+    if (like->code != OP_MALLOC && like->code != OP_MALLOC_MANY) return;
+    op->kind = (uint8_t)(like->kind % SIZE_KINDS);
+    op->value = like->value;
+}
+
 static void work(struct run *run, const struct input_op *op, unsigned thread) {
     enum { OPS = 24 };
     static const uint8_t codes[] = {OP_MALLOC,    OP_FREE,        OP_CALLOC, OP_REALLOC,
@@ -28,6 +38,7 @@ static void work(struct run *run, const struct input_op *op, unsigned thread) {
             codes[rng_below(&random, sizeof codes)], (uint8_t)rng_below(&random, 256),
             (uint8_t)(rng_below(&random, 256) & ~8u), (uint8_t)rng_below(&random, SIZE_LARGE + 1),
             (uint32_t)rng_next(&random)};
+        take_size(run, &random, &one);
         dispatch_op(run, &one, thread);
     }
 }
@@ -38,16 +49,41 @@ static void judge_rest(struct run *run, unsigned calls) {
         run_fail(run, "%zu blocks in use in a child after everything was freed", used);
 }
 
+/* Of each few children one has little memory left, or none. */
+static void limit(struct run *run, const struct input_op *op) {
+    enum { FEW = 3, MORE_MAX = 1024 * 1024 };
+    struct rng random = {rng_mix(run->input->seed + op->value)};
+    run->is_limited = rng_below(&random, FEW) == 0;
+    if (run->is_limited) run->subject->limit(rng_below(&random, 2) * rng_below(&random, MORE_MAX));
+}
+
+static void judge_pages(struct run *run, unsigned calls) {
+    const struct subject *subject = run->subject;
+    const char *wrong = subject->misjudges_pages != NULL ? subject->misjudges_pages(calls) : NULL;
+    if (wrong != NULL) run_fail(run, "in a child %s", wrong);
+}
+
+static void judge_empty(struct run *run) {
+    const struct subject *subject = run->subject;
+    if (!run->tolerated && subject->keeps_empty_page != NULL && subject->keeps_empty_page())
+        run_fail(run, "a page without blocks is kept in a child");
+}
+
 /* Only this thread is left; blocks of all threads are there. */
 static void live_on(struct run *run, const struct input_op *op, unsigned thread, unsigned calls) {
     struct input_op check = {.code = OP_CHECK};
+    run->is_child = true;
     run->subject->fail_none();
+    judge_pages(run, calls);
     dispatch_op(run, &check, thread);
+    if (!run->over) limit(run, op);
     work(run, op, thread);
+    run->subject->fail_none();
     if (!run->over) dispatch_op(run, &check, thread);
     if (!run->over) dispatch_drain(run, 0, 1, thread);
     if (!run->over) dispatch_op(run, &check, thread);
     if (!run->over) judge_rest(run, calls);
+    if (!run->over) judge_empty(run);
     if (!run->over) run_judge_left_over(run);
 }
 

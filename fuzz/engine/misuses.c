@@ -8,6 +8,7 @@
 #include "engine/misuses.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/base.h"
@@ -284,10 +285,55 @@ static void take_again(struct run *run, size_t size) {
     for (unsigned i = 0; i < BLOCKS && !run->over; i++) verb_allocate(run, &op);
 }
 
+/* Where a block of that size lies some blocks behind, in the same page: it is nobody's, and may
+   never have been. 0: no such place. */
+static uintptr_t place_behind(const struct run *run, const struct input_op *op,
+                              const struct shadow_block *block, size_t count) {
+    const struct subject *subject = run->subject;
+    size_t size = block->usable, offset = op->value % (size - count + 1);
+    if (op->kind & 1) offset = op->kind & 2 ? 0 : size - count; /* an end more often than not */
+    uintptr_t place = block->start + size * (1 + op->other % 8) + offset;
+    bool same_segment = (block->start ^ place) < SEGMENT_SIZE && subject->secret != NULL;
+    bool has_page = size <= LARGE_MAX && block->alignment <= SMALL_MAX;
+    if (!same_segment || !has_page || !subject->is_open(place)) return 0;
+    bool same_page = subject->secret(block->start) != 0 &&
+                     subject->secret(place) == subject->secret(block->start);
+    return same_page && shadow_find_live(&run->shadow, place, count) == SHADOW_NONE ? place : 0;
+}
+
+/* A write past the end of a block, into memory that is nobody's. Whoever asks for zeros gets them
+   nevertheless. */
+static void stomp_behind(struct run *run, const struct input_op *op) {
+    enum { COUNT = 8, TAKEN = 16, BYTES_MAX = 4 * 1024 * 1024 };
+    uint16_t index = run_pick_live(run, op->pick);
+    if (op->kind & 4) { /* of a page that may be new */
+        struct input_op one = {.code = OP_MALLOC, .kind = SIZE_MEDIUM, .value = op->value >> 8};
+        verb_allocate(run, &one);
+        if (!run->over && run->shadow.live_count > 0)
+            index = run->shadow.live[run->shadow.live_count - 1];
+    }
+    if (run->over || index == SHADOW_NONE || run->shadow.blocks[index].usable < COUNT) return;
+    const struct shadow_block block = run->shadow.blocks[index];
+    uintptr_t place = place_behind(run, op, &block, COUNT);
+    if (place == 0) return;
+    run->subject->touch(place, COUNT);
+    memset((void *)place, (int)(op->value | 1), COUNT);
+    run->tolerated |= KIND_BIT(REPORT_CORRUPT_LINK);
+    for (unsigned i = 0; i < TAKEN && i * block.usable < BYTES_MAX && !run->over; i++) {
+        if (!shadow_can_take(&run->shadow, 1)) return;
+        void *taken = run->subject->calloc(1, block.usable);
+        if (taken != NULL) verb_take(run, (uintptr_t)taken, block.usable, 1, ORIGIN_MALLOC, true);
+    }
+}
+
 /* A write after free into the word that may hold a link. The run goes on: the list may be reported
    as damaged from now on, and what is handed out must still overlap nothing. */
 void misuse_stomp(struct run *run, const struct input_op *op) {
     uint16_t grave = run_pick_grave(run, op->pick);
+    if (op->kind & 128 && !run->is_strict) {
+        stomp_behind(run, op);
+        return;
+    }
     if (grave == SHADOW_NONE) return;
     const struct shadow_block *dead = &run->shadow.blocks[grave];
     if (run->is_strict) {

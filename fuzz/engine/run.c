@@ -113,7 +113,7 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
     run->op_index = 0;
     run->thread = 0;
     run->threads_most = 1;
-    run->at_once = run->over = false;
+    run->at_once = run->over = run->is_child = false;
     run->reported = -1;
     run->is_strict = (input->flags & INPUT_STRICT) != 0 && subject->cell != NULL;
     run->kept_blocks = run->emptied = 0;

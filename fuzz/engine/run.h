@@ -42,6 +42,7 @@ struct run {
     unsigned op_index;
     unsigned thread; /* that runs now */
     bool is_strict;
+    bool is_child;
     bool at_once; /* several threads are in the middle of calls */
     bool over;    /* a report ended the run */
     int reported; /* its kind, or -1 */

@@ -55,6 +55,15 @@ struct subject {
     void (*be_child)(void);
     /* The engine is about to write there. */
     void (*touch)(uintptr_t start, size_t size);
+    /* In a child, which leaves pages of its parent alone; NULL, each of them: it has no such pages.
+       Right after be_child(), so many calls of others were in progress: what of them is not as it
+       should be, NULL: nothing. Whether a block
+       lies in such a page; whether one of so many bytes is to be had there; and, when all that
+       could go back has gone, whether a page is kept without blocks. */
+    const char *(*misjudges_pages)(unsigned calls);
+    bool (*is_left_alone)(uintptr_t block);
+    bool (*spares)(size_t size);
+    bool (*keeps_empty_page)(void);
     /* The calling thread is about to end and its exit hook shall do nothing: the allocator was left
        in mid-step by a report. */
     void (*abandon_thread)(void);
@@ -67,6 +76,9 @@ struct subject {
     void (*set_scheduler)(const struct harness_scheduler *scheduler);
     /* Whether memory at the address may be accessed, as far as is known of it. */
     bool (*is_open)(uintptr_t address);
+    /* Whether a block that lives has OS pages of its own, with inaccessible memory on both sides.
+       NULL: none has. */
+    bool (*is_sample)(uintptr_t block);
     /* Whether so much of the address space is taken that blocks of the strict level share pages. */
     bool (*is_crowded)(void);
     /* Blocks with a page of their own kind begin with a word that is 0 when they are handed out:

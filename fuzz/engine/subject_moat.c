@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "alloc/alloc.h"
-#include "alloc/sampling.h"
 #include "alloc/strict.h"
 #include "base/thread.h"
 #include "harness/arena.h"
@@ -241,17 +240,19 @@ static uint32_t count_segment(struct segment *segment, struct counts *counts) {
     return guarded.run;
 }
 
-/* False: a place is neither free nor a block's. */
-static bool count_samples(struct counts *counts) {
+/* Or what is wrong: each place is free, or a block's. */
+static const char *count_samples(struct counts *counts) {
     for (uint32_t place = 0; ro.options.sample != 0 && place < SAMPLES_MAX; place++) {
         const struct sample_record *sample = &ro.samples->samples[place];
         uint64_t state = ro.samples->words[place] & low_mask(SAMPLE_STATE_BITS);
-        if (state == SAMPLE_TAKEN || state == SAMPLE_FREEING) return false;
+        if (state == SAMPLE_TAKEN || state == SAMPLE_FREEING) return "a place of a sample is lost";
+        if (state == SAMPLE_FREED && !sample->is_spoiled && is_open(sample->pages))
+            return "a place of a sample is free, and can be accessed";
         if (state != SAMPLE_LIVE) continue;
         counts->committed += sample->bytes;
         counts->splits += sample->has_split;
     }
-    return true;
+    return NULL;
 }
 
 /* What usage.h says of all. What heaps have told of themselves moat_check judges. */
@@ -272,6 +273,36 @@ static const char *misjudged(const struct counts *counts) {
     return usage->left == counts->left ? NULL : "other slots count as left than there are";
 }
 
+/* Calls `visit` for each page in use, of segments of that heap alone if it is not NULL; false as
+   soon as that is. */
+static bool for_each_page(const struct heap *heap, bool (*visit)(void *, const struct page *),
+                          void *context) {
+    for (uint32_t index = 1; ro_is_started() && index < ro.region->extent; index++) {
+        struct segment *segment = segment_at(index);
+        uint64_t word = atomic_load_relaxed(&segment->owner);
+        if (!is_taken(index) || !owner_has_pages(word) || (word & OWNER_REBUILD) != 0) continue;
+        if (heap != NULL && owner_heap(word) != &heap->owner) continue;
+        uint64_t slots = segment_pages_in_use(segment, owner_page_kind(word));
+        for (; slots != 0; slots &= slots - 1)
+            if (!visit(context, segment_page(segment, low_bit(slots)))) return false;
+    }
+    return true;
+}
+
+/* What others free is named to the page's owner (page_claim_group): else nobody collects it. At the
+   strict level it may be in quarantine first. */
+static bool has_named_claims(void *context, const struct page *page) {
+    enum page_kind kind = size_class_page_kind(page->size_class);
+    (void)context;
+    for (size_t at = 0; at < page->limit && !ro_is_strict(); at += MAP_WORD_SPAN) {
+        const struct map_word *word = map_word_of(page->start + at);
+        size_t offset = (page->start + at - ro.region_base) & (page_kind_size(kind) - 1);
+        if ((word->live & word->claim) == 0) continue;
+        if (!has_bit(page->pending, page_claim_group(kind, offset))) return false;
+    }
+    return true;
+}
+
 static const char *left_over(void) {
     struct counts counts = {0};
     bool open = false;
@@ -282,15 +313,85 @@ static const char *left_over(void) {
         run = count_segment(segment_at(index), &counts);
         if (run == 0) return "a segment is taken, and nobody's";
     }
-    if (!count_samples(&counts)) return "a place of a sample is lost";
+    const char *wrong = count_samples(&counts);
+    if (wrong != NULL) return wrong;
     harness_visit_ranges(find_open, &open);
     if (open) return "memory is nobody's, and can be accessed";
+    if (!for_each_page(NULL, has_named_claims, NULL))
+        return "a freed block lies where nobody is told to look";
     if (atomic_load_relaxed(&ro.region->committed) != counts.committed)
         return "another number of bytes is counted as committed than there are";
     if (atomic_load_relaxed(&ro.region->splits) != counts.splits)
         return "another number of mappings is counted than there are";
     return misjudged(&counts);
 }
+
+/* No other thread goes on at these looks. */
+static uint64_t owner_of(uintptr_t block) {
+    return *(const volatile uint64_t *)&segment_of(block)->owner;
+}
+
+/* --- Pages that a child has of its parent ----------------------------------------------------- */
+
+static uint32_t blocks_in(const struct page *page) {
+    const struct map_word *words = map_word_of(page->start);
+    uint32_t blocks = 0;
+    for (size_t at = 0; at < page->limit; at += MAP_WORD_SPAN, words++)
+        blocks += popcount64(words->live & ~words->claim);
+    return blocks;
+}
+
+/* As doc/decisions/0029-children-leave-pages-alone.md has it. */
+struct inherited {
+    uint32_t calls; /* of others: a block that is about to be freed by them may count as in use */
+    int64_t idle;   /* bytes of sparse pages that are left alone */
+    const char *wrong;
+};
+static bool judge_page(void *context, const struct page *page) {
+    struct inherited *all = context;
+    uint32_t blocks = blocks_in(page);
+    bool is_right = page->left - blocks <= all->calls;
+    if (page->inherited && is_right) blocks = page->left;
+    uint32_t unused = page->carved - blocks;
+    int64_t bytes = (int64_t)unused * page->block_size;
+    bool is_cheap = blocks == 0 || unused <= page->carved / 4;
+    if (!page->inherited && all->calls == 0 && (is_cheap || bytes <= ro.usage->inheritable))
+        all->wrong = "a page of the parent serves that could be left alone";
+    if (page->inherited && !is_right)
+        all->wrong = "other blocks count as the parent's than a page has";
+    if (page->inherited && !is_cheap) all->idle += bytes;
+    return all->wrong == NULL;
+}
+
+static const char *misjudges_pages(unsigned calls) {
+    const struct heap *heap = heap_of_thread();
+    struct inherited all = {calls, 0, NULL};
+    if (heap == NULL || heap == heap_at(HEAP_LATE)) return NULL;
+    if (!for_each_page(heap, judge_page, &all)) return all.wrong;
+    int64_t most = ((int64_t)usage_in_use() / 16 + IDLE_LEAST) << SLOT_SHIFT;
+    return all.idle <= most ? NULL : "more is left alone than may lie idle";
+}
+
+static bool is_left_alone(uintptr_t block) {
+    if (!region_contains(block)) return false;
+    uint64_t word = owner_of(block);
+    return owner_has_pages(word) && page_of(block, owner_page_kind(word))->inherited;
+}
+
+static bool has_no_room(void *context, const struct page *page) {
+    return !page->inherited || page->size_class != *(uint32_t *)context || page->free_count == 0;
+}
+static bool spares(size_t size) {
+    const struct heap *heap = heap_of_thread();
+    uint32_t size_class = size_class_of(ro_is_strict() ? size + 1 : size);
+    return heap != NULL && !for_each_page(heap, has_no_room, &size_class);
+}
+
+static bool has_blocks(void *context, const struct page *page) {
+    (void)context;
+    return blocks_in(page) != 0;
+}
+static bool keeps_empty_page(void) { return !for_each_page(NULL, has_blocks, NULL); }
 
 static size_t used_blocks(void) {
     struct moat_stats stats;
@@ -304,10 +405,15 @@ static size_t cell(size_t size, size_t alignment) {
     return size_class == SIZE_CLASS_NONE ? 0 : size_class_bytes(size_class);
 }
 
+static bool is_sample(uintptr_t block) {
+    return ro_is_sampling() && region_contains(block) &&
+           owner_kind(owner_of(block)) == OWNER_SAMPLES;
+}
+
 /* Of a block of a page; a sample has none. */
 static uint64_t secret(uintptr_t block) {
-    if (ro_is_sampling() && sampling_is_sample((const void *)block)) return 0;
-    enum page_kind kind = owner_page_kind(*(const volatile uint64_t *)&segment_of(block)->owner);
+    if (is_sample(block)) return 0;
+    enum page_kind kind = owner_page_kind(owner_of(block));
     return page_of(block, kind)->secret;
 }
 
@@ -347,12 +453,17 @@ const struct subject subject_moat = {
     .keep = keep,
     .bring_back = bring_back,
     .be_child = be_child,
+    .misjudges_pages = misjudges_pages,
+    .is_left_alone = is_left_alone,
+    .spares = spares,
+    .keeps_empty_page = keeps_empty_page,
     .abandon_thread = abandon_thread,
     .be_thread = be_thread,
     .be_nobody = be_nobody,
     .end_thread = end_thread,
     .set_scheduler = harness_set_scheduler,
     .is_open = is_open,
+    .is_sample = is_sample,
     .is_crowded = is_crowded,
     .erases_links = true,
     .base = base,

@@ -44,12 +44,21 @@ static void judge_strict(struct run *run, uintptr_t start, size_t usable,
         run_fail(run, "there is no guard around a block of %zu bytes", usable);
 }
 
+/* Whether all the pages of a block that has them for itself lie between inaccessible ones. */
+static bool stands_alone(const struct run *run, uintptr_t start, size_t usable) {
+    return !run->subject->is_open(round_up(start + usable, OS_PAGE_LEAST)) &&
+           !run->subject->is_open(round_down(start, OS_PAGE_LEAST) - 1);
+}
+
 /* What a new block must not be: with a link in it, or, where it is huge, without a guard behind
    it. Guards may be left out where memory is refused. */
 static void judge_new(struct run *run, uintptr_t start, size_t usable, size_t alignment,
                       enum block_origin origin) {
     const struct subject *subject = run->subject;
     bool has_page = usable != 0 && usable <= LARGE_MAX && alignment <= SMALL_MAX;
+    if (subject->is_sample != NULL && subject->failures() == 0 && subject->is_sample(start) &&
+        !stands_alone(run, start, usable))
+        run_fail(run, "there is no guard around a sample of %zu bytes", usable);
     if (run->is_strict) {
         judge_strict(run, start, usable, origin);
         return;
@@ -68,7 +77,12 @@ static void judge_new(struct run *run, uintptr_t start, size_t usable, size_t al
    and has given it back before it gave up: nothing is left that a trim could give. */
 static void judge_shortage(struct run *run, size_t size) {
     const struct subject *subject = run->subject;
-    if (!run->is_limited || run->threads_most > 1 || size - 1 >= LARGE_MAX) return;
+    if (!run->is_limited || size - 1 >= LARGE_MAX) return;
+    if (run->is_child && subject->spares != NULL && subject->spares(size))
+        run_fail(run,
+                 "there was no memory for %zu bytes while a page that is left alone has a block",
+                 size);
+    if (run->threads_most > 1) return;
     size_t committed = subject->committed();
     subject->trim();
     if (subject->committed() >= committed || subject->malloc(size) == NULL) return;
@@ -111,6 +125,9 @@ uint16_t verb_take(struct run *run, uintptr_t start, size_t requested, size_t al
         run_fail(run, "%s: %#lx, asked for %zu, usable %zu, alignment %zu", broken,
                  (unsigned long)start, requested, usable, alignment);
     judge_new(run, start, usable, alignment, origin);
+    if (run->is_child && origin != ORIGIN_REALLOC && run->subject->is_left_alone != NULL &&
+        run->subject->is_left_alone(start))
+        run_fail(run, "a block of %zu bytes comes from a page that is left alone", usable);
     if (zeroed && !shadow_is_zero(&run->shadow, start, requested, &wrong))
         run_fail(run, "byte %zu of a zeroed block of %zu bytes is set", wrong, requested);
     shadow_fill(&run->shadow, index);

@@ -33,6 +33,7 @@ struct word {
     uint8_t size;
     uint8_t threads; /* a bit for each that touched it in this run */
     uint8_t before;  /* and in the runs that are remembered */
+    bool is_written; /* in any of these */
     uint8_t count;   /* stores kept, the newest last */
     uint8_t by;      /* the thread of `writer` */
 };
@@ -173,6 +174,7 @@ static void note_read(enum feedback_kind kind) {
 
 static void note_write(void) {
     state.word->writer = state.site;
+    state.word->is_written = true;
     state.word->by = (uint8_t)state.thread;
 }
 
@@ -252,7 +254,7 @@ void views_tried(bool exchanged) {
 bool views_is_shared(const struct word *word, unsigned thread) {
     if (word == NULL) return true;
     unsigned threads = word->before | word->threads;
-    return (threads & ~(1u << thread)) != 0;
+    return word->is_written && (threads & ~(1u << thread)) != 0;
 }
 
 unsigned views_shared_words(void) {
@@ -260,7 +262,8 @@ unsigned views_shared_words(void) {
     for (unsigned i = 0; i < WORDS; i++) {
         const struct word *word = &state.words[i];
         unsigned threads = word->before | word->threads;
-        if (word->run >= state.first_run && (threads & (threads - 1)) != 0) shared++;
+        bool is_shared = word->is_written && (threads & (threads - 1)) != 0;
+        if (word->run >= state.first_run && is_shared) shared++;
     }
     return shared;
 }

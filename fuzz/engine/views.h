@@ -43,7 +43,8 @@ void views_leave(void);
 
 /* What the word has in memory now. */
 uint64_t views_native(const volatile void *word, unsigned size);
-/* Whether several threads have touched the word, in this run or one that it remembers. */
+/* Whether several threads have touched the word, in this run or one that it remembers, and one has
+   written it: where all only read, it is the same who comes first. */
 bool views_is_shared(const struct word *word, unsigned thread);
 /* Words that are. */
 unsigned views_shared_words(void);

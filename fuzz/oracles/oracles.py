@@ -20,7 +20,7 @@ MESSAGE = {"run_fail": 0, "judge_fail": 0, "harness_complain": 0, "fail": 0, "ex
 BY_FUNCTION = ("units.c", "modules.c", "texts.c", "frames.c", "given.c", "writer.c")
 # what comes by "%s", from functions that return what is wrong
 INDIRECT = [("fuzz/engine/shadow.c", r"return (" + TEXT + r")"),
-            ("fuzz/engine/subject_moat.c", r"(?:return|:) (" + TEXT + r");"),
+            ("fuzz/engine/subject_moat.c", r"(?:return|:|wrong =) (" + TEXT + r");"),
             ("fuzz/engine/attempt.c", r"what = (" + TEXT + r")")]
 FUNCTION = re.compile(r"^(?!static const|enum|struct \w+ \{)[a-zA-Z_].*?\b(\w+)\([^;]*$")
 

@@ -166,8 +166,8 @@ START_TEST(when_memory_is_short_all_pages_serve) {
 }
 END_TEST
 
-/* What ended threads left, and the heap that is nobody's has taken up, serves a thread too that gets
-   no segment. */
+/* What ended threads left, and the heap that is nobody's has taken up, serves a thread too that
+   gets no segment. */
 static void expect_late_pages_to_be_used(void) {
     struct heap *late;
     core_begin(&owner);
