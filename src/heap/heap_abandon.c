@@ -193,9 +193,15 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     return gave;
 }
 
-/* Who wants again what he gave back keeps empty segments too, as the purge walk keeps pages. */
+/* Segments of a heap that goes back and forth between kinds of blocks: one for each. */
+#define ONE_OF_EACH_KIND ((uint32_t)(PAGE_KINDS - PAGE_SMALL))
+
+/* Who wants again what he gave back keeps empty segments too, as the purge walk keeps pages; and
+   as far as memory may lie idle one of each kind, lest one becomes the other at each turn. */
 static bool keeps_empty(const struct heap *heap) {
-    return keeping_allows(&heap->keeping, heap->segments * SLOTS_PER_SEGMENT, 0, heap->now);
+    if (!keeping_is_on(&heap->keeping, heap->now)) return false;
+    if (heap->segments <= ONE_OF_EACH_KIND && !usage_has_surplus(heap->now)) return true;
+    return keeping_fits(&heap->keeping, heap->segments * SLOTS_PER_SEGMENT, 0);
 }
 
 /* The rest is for the next event, or for the purge walk. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -114,6 +115,33 @@ static void aligned(void) {
     }
 }
 
+static void use_and_free(size_t size) {
+    char *block = malloc(size);
+    REQUIRE(block != NULL, "%zu bytes", size);
+    for (size_t i = 0; i < size; i += 4096) block[i] = 1;
+    free(block);
+}
+
+static size_t faults(void) {
+    struct rusage usage;
+    REQUIRE(getrusage(RUSAGE_SELF, &usage) == 0, "getrusage");
+    return (size_t)usage.ru_minflt;
+}
+
+/* A large block and smaller ones in turn: each time all of the large one was fetched anew. */
+static void in_turn(void) {
+    enum { ROUNDS = 400, FIRST = 100 };
+    size_t before = 0;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        if (i == FIRST) before = faults();
+        use_and_free(900000);
+        use_and_free(50000);
+        use_and_free(3000);
+    }
+    size_t each = (faults() - before) / (ROUNDS - FIRST);
+    REQUIRE(each < 100, "%zu page faults a round", each);
+}
+
 typedef void *allocate(size_t size);
 typedef void give(void *block);
 
@@ -151,6 +179,8 @@ int main(int count, char **arguments) {
         many_ends();
     else if (strcmp(name, "aligned") == 0)
         aligned();
+    else if (strcmp(name, "in_turn") == 0)
+        in_turn();
     else if (strcmp(name, "loaded") == 0 && count > 2)
         loaded(arguments[2]);
     else
