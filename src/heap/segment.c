@@ -141,7 +141,8 @@ static unsigned random_slot(uint64_t slots, struct random *random) {
 static bool make_more_usable(struct segment *segment, enum page_kind kind, bool sparing,
                              struct random *random) {
     if (!sparing && make_all_usable(segment)) return true;
-    return make_some_usable(segment, kind, random_slot(segment->free_pages, random));
+    if (make_some_usable(segment, kind, random_slot(segment->free_pages, random))) return true;
+    return sparing && make_all_usable(segment); /* which may merge with its neighbours */
 }
 
 struct segment *segment_create(uint64_t owner_word, bool sparing, struct random *random) {

@@ -5,6 +5,7 @@
  * and relaxed; two threads that find out the same at once both write the same.
  */
 #include "meta/guard.h"
+#include "meta/mappings.h"
 #include "os/os.h"
 #include "os/os_seam.h"
 
@@ -18,14 +19,32 @@ static uintptr_t end_of(uintptr_t start, const struct guarded *guarded) {
     return start + ((uintptr_t)guarded->run << SEGMENT_SHIFT);
 }
 
-bool guard_take_split(void) {
-    bool is_one_too_many = FAILPOINT(MAPPINGS_USED_UP);
-    if (atomic_add_relaxed(&ro.region->splits, 1) < ro.mappings_max / SPLIT_SHARE &&
-        !is_one_too_many)
-        return true;
+static bool may_use_markers(void);
+
+/* Where there are markers few mappings are taken apart, and all runs merge. A process with one such
+   run has hardly begun. */
+static bool mappings_may_be_short(void) {
+    return !may_use_markers() && atomic_load_relaxed(&ro.region->splits) > 1;
+}
+
+MOAT_NOINLINE static bool take_after_a_look(void) {
+    size_t most = ro.mappings_max / SPLIT_SHARE;
+    bool matter = mappings_may_be_short();
+    guard_give_split();
+    if (FAILPOINT(MAPPINGS_USED_UP) || (matter && !mappings_are_left())) return false;
+    if (matter) atomic_store_relaxed(&ro.region->splits_at_hand, most);
+    if (atomic_add_relaxed(&ro.region->splits, 1) < most) return true;
     guard_give_split();
     return false;
 }
+
+MOAT_INLINE bool take_split(void) {
+    struct region *region = ro.region;
+    size_t most = IN_HARNESS ? 0 : atomic_load_relaxed(&region->splits_at_hand);
+    return MOAT_LIKELY(atomic_add_relaxed(&region->splits, 1) < most) || take_after_a_look();
+}
+
+bool guard_take_split(void) { return take_split(); }
 
 void guard_give_split(void) { atomic_add_relaxed(&ro.region->splits, (size_t)-1); }
 
@@ -66,6 +85,16 @@ static bool install_markers(uintptr_t start, const struct guarded *guarded, bool
     return install(behind) && (has_last || behind == last || install(last));
 }
 
+/* Memory that could not be opened with a guard: without, if it merges with its neighbours. At a
+   limit on what is charged mappings are not what is missing. */
+static bool open_without(uintptr_t start, size_t size, bool refused) {
+    bool opened = region_commit(start, size);
+    if (!opened && !guard_charge_matters() && mappings_give_up())
+        opened = region_commit(start, size);
+    if (opened && refused) mappings_run_short();
+    return opened;
+}
+
 /* All of the run is accessible: guards behind its usable part, by whatever means there are. */
 static void guard_tail(uintptr_t start, struct guarded *guarded, bool markers, bool has_last) {
     guarded->means = GUARD_NONE;
@@ -75,7 +104,7 @@ static void guard_tail(uintptr_t start, struct guarded *guarded, bool markers, b
         return;
     }
     uintptr_t behind = start + guarded->bytes;
-    if (guard_take_split()) {
+    if (!mappings_are_short() && guard_take_split()) {
         if (region_decommit(behind, end_of(start, guarded) - behind)) {
             guarded->means = GUARD_SPLIT;
             return;
@@ -167,30 +196,35 @@ static bool has_long_tail(const struct guarded *guarded) {
 }
 
 /* All of it, for markers; or if there are to be no guards. Memory that may be marked is not locked
-   ever. */
-MOAT_INLINE bool open_whole(uintptr_t start, size_t size, bool off) {
-    return off ? region_commit(start, size) : may_use_markers() && os_commit((void *)start, size);
+   ever. The limits are asked for last, which is a system call. */
+MOAT_INLINE bool open_whole(uintptr_t start, size_t size, const struct guarded *guarded, bool off) {
+    if (!off && !may_use_markers()) return false;
+    if (has_long_tail(guarded) && is_charged()) return false;
+    return off ? region_commit(start, size) : os_commit((void *)start, size);
+}
+
+/* Not with a guard that is a split; `refused`: the kernel would not have it. */
+MOAT_NOINLINE static bool open_otherwise(uintptr_t start, size_t from, struct guarded *guarded,
+                                         bool refused) {
+    size_t rest = ((size_t)guarded->run << SEGMENT_SHIFT) - from;
+    if (!open_without(start + from, rest, refused)) return false;
+    guard_tail(start, guarded, may_use_markers(), false);
+    return true;
 }
 
 bool guard_open(uintptr_t start, size_t from, struct guarded *guarded) {
     uintptr_t first = start + from;
     size_t rest = ((size_t)guarded->run << SEGMENT_SHIFT) - from;
     bool off = ro.options.guards == GUARDS_OFF;
-    bool exact = has_long_tail(guarded) && is_charged();
-    if (!exact && open_whole(first, rest, off)) {
+    if (open_whole(first, rest, guarded, off)) {
         guard_tail(start, guarded, !off, false);
         return true;
     }
-    if (guard_take_split()) {
-        guarded->means = GUARD_SPLIT;
-        if (region_commit(first, guarded->bytes - from)) return true;
-        guard_give_split();
-    }
-    /* The number of mappings may be the limit: without a guard of its own the run can merge with
-       its neighbours. */
-    if (!region_commit(first, rest)) return false;
-    guard_tail(start, guarded, may_use_markers(), false);
-    return true;
+    if (!take_split()) return open_otherwise(start, from, guarded, false);
+    guarded->means = GUARD_SPLIT;
+    if (MOAT_LIKELY(region_commit(first, guarded->bytes - from))) return true;
+    guard_give_split();
+    return open_otherwise(start, from, guarded, true);
 }
 
 bool guard_open_part(uintptr_t start, size_t from, size_t to) {

@@ -9,6 +9,7 @@
 #include "meta/region.h"
 #include "meta/livemap.h"
 #include "meta/locks.h"
+#include "meta/mappings.h"
 #include "os/os.h"
 #include "report/report.h"
 
@@ -296,7 +297,7 @@ static bool add_window(struct region *region, uint32_t first, uint32_t length) {
 static uint32_t map_some(struct region *region, uint32_t first, uint32_t step, uint32_t least) {
     for (;;) {
         if (add_window(region, first, step)) return step;
-        if (step == least && !region_let_lock_follow_use()) return 0;
+        if (step == least && !region_let_lock_follow_use() && !mappings_give_up()) return 0;
         step = step / 2 > least ? step / 2 : least;
     }
 }

@@ -173,6 +173,37 @@ START_TEST(splits_end_at_a_quarter_of_what_a_process_may_have) {
 }
 END_TEST
 
+/* The program's own mappings may be too many: then some that were put by are given up, and guards
+   are left out until as many can be had again. */
+START_TEST(without_mappings_a_run_goes_without_a_guard) {
+    uint32_t index = 0;
+    start_in_world(1);
+    ck_assert(guard_take_split()); /* the first of all */
+    for (uint64_t refused = 0; refused <= 2; refused++) {
+        struct guarded guarded[3] = {{MIB, 1, 0, false}, {MIB, 1, 0, false}, {MIB, 1, 0, false}};
+        size_t missing = ro.region->guards_missing;
+        for (unsigned i = 0; i < 3; i++) {
+            ck_assert(region_take(1, 1, &index));
+            harness_fail_budget(refused);
+            if (i == 1 && refused != 0) harness_fail_from(OS_COMMIT, 1);
+            if (i == 2 && refused != 0) harness_fail_nth(OS_RESERVE, 1);
+            ck_assert(guard_open(segment_address(index), 0, &guarded[i]));
+            bool is_short = refused != 0 && i != 0;
+            ck_assert_msg(guarded[i].means == (is_short ? GUARD_NONE : GUARD_SPLIT),
+                          "run %u, %u refused", i, (unsigned)refused);
+            ck_assert(ro.region->mappings_short == is_short);
+            ck_assert((ro.region->put_by == 0) == is_short);
+            harness_fail_none();
+            harness_fail_budget(UINT64_MAX);
+        }
+        ck_assert_uint_eq(ro.region->guards_missing, missing + (refused != 0 ? 2 : 0));
+        ck_assert(guard_take_split());
+        ck_assert(!ro.region->mappings_short && ro.region->put_by != 0);
+        guard_give_split();
+    }
+}
+END_TEST
+
 /* --- Covered runs ----------------------------------------------------------------------------- */
 
 static void expect_covered(uintptr_t start) {
@@ -411,6 +442,7 @@ int main(void) {
     tcase_add_test(group, with_markers_many_runs_are_one_mapping);
     tcase_add_test(group, what_locked_memory_refuses_proves_nothing);
     tcase_add_test(group, splits_end_at_a_quarter_of_what_a_process_may_have);
+    tcase_add_test(group, without_mappings_a_run_goes_without_a_guard);
     tcase_add_test(group, a_covered_run_is_opened_and_covered_by_one_call_each);
     tcase_add_test(group, a_run_without_guard_has_no_marker_in_what_it_grows_to);
     tcase_add_loop_test(group, what_cannot_be_covered_is_left_alone, 0,
