@@ -117,6 +117,19 @@ START_TEST(a_refused_request_changes_nothing) {
 }
 END_TEST
 
+/* Its parent could get no segment once; that is no reason for the child. */
+START_TEST(nor_does_a_shortage_of_its_parent) {
+    start(_i);
+    make_blocks();
+    harness_limit_committed(harness_committed_bytes());
+    while (alloc_block(SIZE) != NULL) {
+    }
+    harness_limit_committed(SIZE_MAX);
+    for (unsigned i = 0; i < COUNT / 8; i++) alloc_free(blocks[i]);
+    core_in_child(expect_other_pages);
+}
+END_TEST
+
 /* Of few blocks one that is freed does not come back either. */
 static unsigned few;
 static void free_one_of_few(void) {
@@ -270,6 +283,7 @@ int main(void) {
     tcase_add_loop_test(group, a_child_of_a_child_does_too, 0, 2);
     tcase_add_loop_test(group, so_it_does_with_pages_of_threads_that_have_ended, 0, 2);
     tcase_add_loop_test(group, a_refused_request_changes_nothing, 0, 2);
+    tcase_add_loop_test(group, nor_does_a_shortage_of_its_parent, 0, 2);
     tcase_add_loop_test(group, nor_does_one_block_of_few, 0, 2);
     tcase_add_loop_test(group, what_nobody_collected_was_not_in_use, 0, 2);
     tcase_add_loop_test(group, when_memory_is_short_all_pages_serve, 0, 2);
