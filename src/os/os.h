@@ -135,7 +135,7 @@ bool os_random(void *buffer, size_t size);
 /* Milliseconds of a coarse monotonic clock, once os_facts has been read. In a harness: a virtual
    clock that the harness moves. */
 uint64_t os_milliseconds(void);
-/* By the same clock, which the coarse one may lag behind, but never runs ahead of. */
+/* Not before what the coarse clock says at any processor: the exact one. */
 uint64_t os_milliseconds_exactly(void);
 /* As finely as there is, for seeds of children and the price of samples; and without a system call,
    for other seeds. */

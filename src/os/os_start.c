@@ -151,12 +151,19 @@ static uint64_t nanoseconds_by(os_clock *ask, int clock) {
 /* The kernel's image reads the processor's counter for an exact clock, which a program may have
    forbidden itself (PR_SET_TSC): it would be killed. The coarse ones stand in memory. */
 uint64_t os_milliseconds(void) { return milliseconds_by(os_facts.clock, CLOCK_MONOTONIC_COARSE); }
-uint64_t os_milliseconds_exactly(void) {
-    return milliseconds_by(clock_by_system_call, CLOCK_MONOTONIC);
-}
-uint64_t os_nanoseconds(void) { return nanoseconds_by(clock_by_system_call, CLOCK_MONOTONIC); }
 uint64_t os_nanoseconds_coarsely(void) {
     return nanoseconds_by(os_facts.clock, CLOCK_MONOTONIC_COARSE);
+}
+
+/* A filter may refuse the call: then by what the coarse clock says, which lags by a tick at most. */
+enum { COARSE_LAG_MS = 10 };
+uint64_t os_milliseconds_exactly(void) {
+    uint64_t now = milliseconds_by(clock_by_system_call, CLOCK_MONOTONIC);
+    return now != 0 ? now : os_milliseconds() + COARSE_LAG_MS;
+}
+uint64_t os_nanoseconds(void) {
+    uint64_t now = nanoseconds_by(clock_by_system_call, CLOCK_MONOTONIC);
+    return now != 0 ? now : os_nanoseconds_coarsely();
 }
 
 /* --- The auxiliary vector -------------------------------------------------------------------- */
