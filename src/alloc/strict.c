@@ -175,32 +175,47 @@ static void *sample_block(size_t size, size_t alignment, enum family family) {
     return block;
 }
 
+/* Of a block of a page all becomes resident, behind what was asked for by the canary: so a run of
+   its own has not only what is this large, but what an alignment makes so. A run has what was asked
+   for, and the rest of an OS page. */
+#define RUN_ABOVE (size_class_of(GUARDED_FROM))
+
+/* NULL: it is none for a run, while a page can have it; or there is no memory. */
+MOAT_NOINLINE static void *block_of_run(size_t size, size_t alignment, enum family family,
+                                        bool zero) {
+    bool fits = class_for(size, alignment) != SIZE_CLASS_NONE;
+    void *block = NULL;
+    if (!zero) block = guarded_block(huge_alloc_again, size, alignment, family);
+    if (block == NULL && (!fits || may_have_run(size, alignment)))
+        block = guarded_block(huge_alloc_exact, size, alignment, family);
+    return block;
+}
+
+/* Where no page has it: what was found on the way may do for a run, which takes less than a page.
+   Of more than there are addresses for, nothing that is given back could help. */
+MOAT_COLD static void *last_run(size_t size, size_t alignment, enum family family) {
+    void *block = NULL;
+    bool fits = class_for(size, alignment) != SIZE_CLASS_NONE;
+    if (fits || (size <= ro.region_span && find_more_memory()))
+        block = guarded_block(huge_alloc_exact, size, alignment, family);
+    if (block == NULL) region_explain_failure(fits ? SEGMENT_SIZE : size);
+    return block;
+}
+
 void *strict_block(size_t size, size_t alignment, enum family family, bool zero) {
     if (size > PTRDIFF_MAX) return NULL;
     if (size == 0) return empty_block(alignment, family);
     void *sample = ro_is_sampling() ? sample_block(size, alignment, family) : NULL;
     if (sample != NULL) return sample;
     uint32_t size_class = class_for(size, alignment);
-    void *block = NULL;
-    bool fits = size_class != SIZE_CLASS_NONE;
-    /* Of a block of a page all becomes resident, behind what was asked for by the canary: of more
-       than so many bytes for an alignment, too. A run has what was asked for, and the rest of an
-       OS page. */
-    bool guarded = size_class > size_class_of(GUARDED_FROM);
-    if (guarded && !zero) block = guarded_block(huge_alloc_again, size, alignment, family);
-    if (block == NULL && (!fits || (guarded && may_have_run(size, alignment))))
-        block = guarded_block(huge_alloc_exact, size, alignment, family);
-    if (fits && block == NULL) block = block_of_class(size, size_class, family);
-    /* what was found on the way may do for a run of its own, which takes less than a page */
-    if (fits && block == NULL && guarded)
-        block = guarded_block(huge_alloc_exact, size, alignment, family);
-    if (fits && block == NULL) region_explain_failure(SEGMENT_SIZE);
-    if (fits || block != NULL) return block;
-    /* more than there are addresses for: nothing that is given back could help */
-    if (size <= ro.region_span && find_more_memory())
-        block = guarded_block(huge_alloc_exact, size, alignment, family);
-    if (block == NULL) region_explain_failure(size);
-    return block;
+    bool may_have = size_class > RUN_ABOVE;
+    void *block = may_have ? block_of_run(size, alignment, family, zero) : NULL;
+    if (block == NULL && size_class != SIZE_CLASS_NONE)
+        block = block_of_class(size, size_class, family);
+    if (block != NULL) return block;
+    if (may_have) return last_run(size, alignment, family);
+    region_explain_failure(SEGMENT_SIZE);
+    return NULL;
 }
 
 /* --- Finding --------------------------------------------------------------------------------- */
