@@ -133,7 +133,8 @@ MOAT_COLD static void check_owners(void) {
 MOAT_COLD static void check_usage(void) {
     if (ro.usage->is_vague) return;
     uint64_t used = 0, idle = 0;
-    size_t runs = ro.usage->cached;
+    size_t runs = ro.usage->cached, rests = 0;
+    for (uint32_t i = 0; i < ro.huge->entries; i++) rests += ro.huge->cache[i].guarded.rest;
     /* as many as there is memory for, whatever the count says */
     size_t mapped = ro.pool->heaps.mapped / HEAP_SIZE;
     for (uint32_t index = 0; index < ro.pool->made && index < mapped; index++) {
@@ -143,11 +144,14 @@ MOAT_COLD static void check_usage(void) {
     for (uint32_t index = 0; index < ro.region->extent; index++) {
         const struct segment *segment = segment_at(index);
         enum owner_kind kind = owner_kind(atomic_load_relaxed(&segment->owner));
-        if (kind == OWNER_HUGE || kind == OWNER_FREEING) runs += segment->committed;
+        if (kind != OWNER_HUGE && kind != OWNER_FREEING) continue;
+        runs += segment->committed;
+        rests += segment->rest;
     }
     MOAT_CHECK(used == ro.usage->used, "check: what heaps use", ro.usage);
     MOAT_CHECK(idle == ro.usage->idle, "check: what lies idle in heaps", ro.usage);
     MOAT_CHECK(runs == ro.usage->runs, "check: bytes of huge runs", ro.usage);
+    MOAT_CHECK(rests == ro.region->rests, "check: rests of huge runs", ro.region);
 }
 
 MOAT_COLD size_t check_all(void) {

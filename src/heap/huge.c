@@ -53,6 +53,7 @@ static void set_guarded(struct segment *segment, struct guarded guarded) {
     segment->run = guarded.run;
     segment->means = guarded.means;
     segment->apart = guarded.apart;
+    segment->rest = guarded.rest;
 }
 
 /* A run whose memory the kernel will not take apart has no contents any more, and the kernel is
@@ -109,7 +110,13 @@ MOAT_INLINE struct huge_entry take_entry(struct huge_state *huge, struct huge_en
     return taken;
 }
 
-static size_t distance(size_t one, size_t other) { return one > other ? one - other : other - one; }
+/* Bytes to commit, or to give back, until a run has so many; what it has in its rest is at hand. */
+static size_t distance(const struct guarded *guarded, size_t bytes) {
+    if (MOAT_LIKELY(bytes == guarded->bytes)) return 0;
+    if (bytes < guarded->bytes) return guarded->bytes - bytes;
+    size_t reach = guard_reach(guarded);
+    return bytes > reach ? bytes - reach : 0;
+}
 
 /* The same of one that goes back. Whoever looks at what is in use meanwhile shall not take it for
    a live one: it counts no more, from before it leaves the cache. */
@@ -128,11 +135,16 @@ static bool cache_take(uint32_t run, size_t bytes, uint64_t now, struct huge_ent
     if (atomic_load_relaxed(&huge->next_purge) == UINT64_MAX) return false;
     locks_acquire(LOCK_HUGE_CACHE);
     struct huge_entry *best = NULL;
+    size_t least = SIZE_MAX;
     for (uint32_t i = 0; i < huge->entries; i++) {
         struct huge_entry *entry = &huge->cache[i];
         if (entry->guarded.run < run || entry->guarded.run > run * CACHE_SLACK) continue;
-        size_t off = distance(entry->guarded.bytes, bytes);
-        if (best == NULL || off < distance(best->guarded.bytes, bytes)) best = entry;
+        size_t off = distance(&entry->guarded, bytes);
+        if (off < least) {
+            least = off;
+            best = entry;
+        }
+        if (off == 0) break;
     }
     *may_go_back = keeping_is_on(&huge->keeping, now);
     if (best != NULL) {
@@ -230,6 +242,7 @@ MOAT_COLD static bool renew(struct huge_entry *entry) {
         region_owe(entry->index, entry->guarded.run);
     } else {
         entry->guarded.apart = false; /* a mapping like others */
+        entry->guarded.rest = 0;
         if (guard_open(start, 0, &entry->guarded)) return true;
         region_give(entry->index, entry->guarded.run);
     }
@@ -249,12 +262,26 @@ static void give_surplus(uint32_t index, uint32_t old_run, uint32_t run) {
     if (run < old_run) region_give(index + run, old_run - run);
 }
 
-/* Makes a cached run exactly `bytes` long; false: it was given back. */
-static bool fit_cached(struct huge_entry *entry, size_t bytes) {
+/* What a block of so many bytes needs of segments; one that grows keeps what its run has, which may
+   be more. */
+static uint32_t run_length_of(const struct guarded *old, size_t bytes) {
+    uint32_t run = huge_run_length(bytes);
+    return bytes > old->bytes && run < old->run ? old->run : run;
+}
+
+/* Makes a cached run exactly `bytes` long; false: it was given back. A program whose blocks are now
+   longer, now shorter would meet page faults for all that the longer ones have more: shorter ones
+   leave it where it is, unless too much lies idle. */
+static bool fit_cached(struct huge_entry *entry, size_t bytes, uint64_t now) {
     struct guarded old = entry->guarded;
+    uintptr_t start = segment_address(entry->index);
     if (old.bytes == bytes) return true; /* then the run is as long as it must be, too */
-    if (guard_resize(segment_address(entry->index), &entry->guarded, bytes,
-                     huge_run_length(bytes))) {
+    if (bytes < old.bytes && !usage_has_surplus(now) &&
+        guard_narrow(start, &entry->guarded, bytes)) {
+        count_bytes(bytes, old.bytes);
+        return true;
+    }
+    if (guard_resize(start, &entry->guarded, bytes, run_length_of(&old, bytes))) {
         count_bytes(bytes, old.bytes);
         give_surplus(entry->index, old.run, entry->guarded.run);
         return true;
@@ -353,7 +380,7 @@ MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero, uint64
     cached.watched = zero ? 0 : cached.watched;
     if (!zero && may_go_back) look_at_use(&cached, bytes, now);
     size_t old = cached.guarded.bytes;
-    if (!fit_cached(&cached, bytes)) return NULL;
+    if (!fit_cached(&cached, bytes, now)) return NULL;
     if (bytes < cached.watched) cached.watched = 0;
     if (bytes >= old + HUGE_PAGE && may_go_back && wants_huge_pages(bytes, bytes - old, zero, now))
         ask_for_huge_pages(cached.index, &cached.guarded);
@@ -366,7 +393,7 @@ MOAT_INLINE bool take_fresh(uint32_t run, size_t bytes, size_t alignment, uint32
     uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1;
     if (!region_take(run, align, index) && !(huge_purge(true, 0) && region_take(run, align, index)))
         return false;
-    *new = (struct guarded){bytes, run, GUARD_NONE, false};
+    *new = (struct guarded){bytes, run, GUARD_NONE, false, 0};
     if (open_new(*index, new) || (huge_purge(true, 0) && open_new(*index, new))) return true;
     region_give(*index, run);
     return false;
@@ -510,7 +537,7 @@ static bool may_wait(const struct huge_entry *entry) {
 static bool close_whole(uintptr_t start, struct guarded *guarded) {
     if (guard_cover(start, guarded)) return true;
     bool closed = guard_close(start, guarded);
-    *guarded = (struct guarded){0, guarded->run, GUARD_NONE, false};
+    *guarded = (struct guarded){0, guarded->run, GUARD_NONE, false, 0};
     return closed;
 }
 
@@ -567,7 +594,7 @@ static bool move_pages(struct segment *segment, struct guarded *new, uint32_t *i
    not say yet that it is freed, so the new one is complete before that. */
 static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t bytes,
                                   void **block) {
-    struct guarded new = {bytes, huge_run_length(bytes), GUARD_NONE, false},
+    struct guarded new = {bytes, huge_run_length(bytes), GUARD_NONE, false, 0},
                    old = huge_guarded_of(segment);
     uint32_t index;
     if (!guard_take_split()) return HUGE_NO_MEMORY;
@@ -591,7 +618,7 @@ static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t
 /* In place: within the run, or with free segments behind it. */
 static bool resize_in_place(struct segment *segment, size_t bytes) {
     struct guarded old = huge_guarded_of(segment), new = old;
-    uint32_t index = segment_index(segment), run = huge_run_length(bytes);
+    uint32_t index = segment_index(segment), run = run_length_of(&old, bytes);
     bool longer = run > old.run;
     if (longer && (FAILPOINT(RUN_HEMMED_IN) || !region_extend(index, old.run, run - old.run)))
         return false;

@@ -109,7 +109,7 @@ MOAT_INLINE uint64_t huge_word(enum owner_kind state, uint64_t generation) {
 /* Of a run that nobody else can reach: its record's owner's. */
 MOAT_INLINE struct guarded huge_guarded_of(const struct segment *segment) {
     return (struct guarded){atomic_load_relaxed(&segment->committed), segment->run, segment->means,
-                            segment->apart};
+                            segment->apart, segment->rest};
 }
 /* Segments for `bytes` and the inaccessible OS page behind them. */
 MOAT_INLINE uint32_t huge_run_length(size_t bytes) {

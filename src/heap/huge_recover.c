@@ -51,6 +51,7 @@ static void undo_resize(struct segment *segment, uint64_t word) {
     bool whole = segment->moving_to == 0 || undo_move(segment);
     segment->run = huge_run_length(bytes);
     segment->means = GUARD_SPLIT;
+    segment->rest = 0;
     if (whole) guard_reopen(start, bytes, segment->run);
     /* its live bit may have gone with the move; pairs with the fetch_and of huge_free */
     if (HARDENED_MAP) atomic_or_acq_rel(&map_word_of(start)->live, map_bit_of(start));

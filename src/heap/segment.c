@@ -74,7 +74,7 @@ static void renew_guards(const struct segment *segment, uint64_t free_pages, enu
 
 /* All but the last OS page can be used. */
 static struct guarded whole_segment(const struct segment *segment) {
-    return (struct guarded){SEGMENT_SIZE - ro.os_page, 1, segment->means, false};
+    return (struct guarded){SEGMENT_SIZE - ro.os_page, 1, segment->means, false, 0};
 }
 
 static uint64_t slots_from(unsigned slot, unsigned count) { return low_mask(count) << slot; }

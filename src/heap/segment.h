@@ -81,8 +81,11 @@ struct segment {
         uint32_t run;   /* huge: segments taken */
         uint32_t place; /* zero-size: in the table of such segments; samples: its first slot */
     };
-    /* milliseconds: when the dirty pages, or the empty segment, are given back */
-    uint64_t purge_at;
+    union {
+        /* milliseconds: when the dirty pages, or the empty segment, are given back */
+        uint64_t purge_at;
+        uint16_t rest; /* huge: see struct guarded; of whoever may close the run */
+    };
     /* Any thread. */
     /* atomic: bit per first slot: a full page there has claims */
     MOAT_LINE uint64_t woken;

@@ -32,7 +32,8 @@ MOAT_NOINLINE static bool take_after_a_look(void) {
     bool matter = mappings_may_be_short();
     guard_give_split();
     if (FAILPOINT(MAPPINGS_USED_UP) || (matter && !mappings_are_left())) return false;
-    if (matter) atomic_store_relaxed(&ro.region->splits_at_hand, most);
+    if (matter && atomic_load_relaxed(&ro.region->put_by) != 0)
+        atomic_store_relaxed(&ro.region->splits_at_hand, most);
     if (atomic_add_relaxed(&ro.region->splits, 1) < most) return true;
     guard_give_split();
     return false;
@@ -259,27 +260,53 @@ static void empty(uintptr_t from, uintptr_t to) {
 static bool shrink_open(uintptr_t start, const struct guarded *old, const struct guarded *new) {
     uintptr_t end = end_of(start, new), old_end = end_of(start, old);
     if (end < old_end && !region_decommit(end, old_end - end)) return false;
-    uintptr_t usable_end = start + old->bytes < end ? start + old->bytes : end;
+    uintptr_t reach = start + guard_reach(old), usable_end = reach < end ? reach : end;
     if (start + new->bytes < usable_end) empty(start + new->bytes, usable_end);
     return true;
 }
 
 static bool has_markers(uint8_t means) { return means == GUARD_MARKER || means == GUARD_COVERED; }
 
+/* Of an open run. */
+MOAT_INLINE void set_rest(struct guarded *guarded, uint16_t rest) {
+    if (rest != guarded->rest)
+        atomic_add_relaxed(&ro.region->rests, (size_t)rest - (size_t)guarded->rest);
+    guarded->rest = rest;
+}
+
+bool guard_narrow(uintptr_t start, struct guarded *guarded, size_t bytes) {
+    size_t rest = (guard_reach(guarded) - bytes) / ro.os_page;
+    size_t all = atomic_load_relaxed(&ro.region->rests) - guarded->rest + rest;
+    if (all * ro.os_page > GUARD_REST_MAX || rest > UINT16_MAX ||
+        atomic_load_relaxed(&ro.region->memory_is_locked) || guard_charge_matters())
+        return false;
+    void *behind = (void *)(start + bytes);
+    bool off = ro.options.guards == GUARDS_OFF, closed = off;
+    if (guarded->means == GUARD_MARKER) closed = may_use_markers() && install((uintptr_t)behind);
+    if (guarded->means == GUARD_SPLIT) closed = os_protect_none(behind, guarded->bytes - bytes);
+    if (!closed) return false;
+    guarded->bytes = bytes;
+    set_rest(guarded, (uint16_t)rest);
+    return true;
+}
+
 bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32_t run) {
-    struct guarded new = {bytes, run, guarded->means, guarded->apart};
+    struct guarded new = {bytes, run, guarded->means, guarded->apart, guarded->rest};
     uint8_t old_means = guarded->means;
     bool grows = bytes > guarded->bytes;
+    size_t reach = guard_reach(guarded), rest = grows && reach > bytes ? reach - bytes : 0;
     if (bytes == guarded->bytes && run == guarded->run) return true;
     if (guarded->means == GUARD_SPLIT) {
         uintptr_t old_end = start + guarded->bytes, new_end = start + bytes;
         if (grows && !region_commit(old_end, new_end - old_end)) return false;
-        if (new_end < old_end && !region_decommit(new_end, old_end - new_end)) return false;
+        if (!grows && !region_decommit(new_end, start + reach - new_end)) return false;
     } else {
         bool ok = grows ? grow_open(start, guarded, &new) : shrink_open(start, guarded, &new);
         if (!ok) return false;
         guard_tail(start, &new, may_use_markers(), has_markers(old_means) && run == guarded->run);
+        if (new.means == GUARD_SPLIT) rest = 0; /* the guard is all that is behind it */
     }
+    set_rest(&new, (uint16_t)(rest / ro.os_page));
     *guarded = new;
     return true;
 }
@@ -325,22 +352,23 @@ bool guard_open_front(uintptr_t start, uint8_t means) {
     return means == GUARD_NONE || os_commit((void *)start, ro.os_page);
 }
 
-static void give_splits(const struct guarded *guarded) {
+static void give_counts(const struct guarded *guarded) {
+    if (guarded->rest != 0) atomic_add_relaxed(&ro.region->rests, (size_t)0 - guarded->rest);
     if (guarded->means == GUARD_SPLIT) guard_give_split();
     if (guarded->apart) guard_give_split();
 }
 
 void guard_leave(uintptr_t start, const struct guarded *guarded, size_t bytes) {
-    give_splits(guarded);
+    give_counts(guarded);
     (void)region_decommit(start + bytes, end_of(start, guarded) - start - bytes);
 }
 
 /* Where lock follows use, a new mapping in place of what is inaccessible would count first. */
 bool guard_close(uintptr_t start, const struct guarded *guarded) {
     size_t size = (size_t)guarded->run << SEGMENT_SHIFT;
-    if (guarded->means == GUARD_SPLIT && guard_lock_is_counted()) size = guarded->bytes;
-    give_splits(guarded);
+    if (guarded->means == GUARD_SPLIT && guard_lock_is_counted()) size = guard_reach(guarded);
+    give_counts(guarded);
     if (region_decommit(start, size)) return true;
-    (void)os_purge((void *)start, guarded->bytes);
+    (void)os_purge((void *)start, guard_reach(guarded));
     return false;
 }

@@ -56,6 +56,7 @@ struct region {
     uintptr_t put_by;       /* some mappings for when there are no more; or 0 */
     bool mappings_short;    /* there are no more: guards by splits are left out */
     size_t guards_missing;  /* guards that could not be had */
+    size_t rests;           /* OS pages: see struct guarded */
     size_t growth_blocked;  /* times the heap could not grow for what lies behind a table */
     bool tables_blocked;    /* it was so at the last attempt */
     bool memory_is_locked;  /* what will be mapped is locked in memory: mlockall(MCL_FUTURE) */

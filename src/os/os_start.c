@@ -155,7 +155,7 @@ uint64_t os_nanoseconds_coarsely(void) {
     return nanoseconds_by(os_facts.clock, CLOCK_MONOTONIC_COARSE);
 }
 
-/* A filter may refuse the call: then by what the coarse clock says, which lags by a tick at most. */
+/* A filter may refuse the call: then by what the coarse clock says, which lags a tick at most. */
 enum { COARSE_LAG_MS = 10 };
 uint64_t os_milliseconds_exactly(void) {
     uint64_t now = milliseconds_by(clock_by_system_call, CLOCK_MONOTONIC);

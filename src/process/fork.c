@@ -100,20 +100,21 @@ static void recover_pages(struct segment *segment, uint64_t word, struct survivo
 /* What the walk over all taken segments knows, and finds. */
 struct walk {
     struct survivors survivors;
-    size_t committed, splits; /* see struct region */
-    size_t runs;              /* see struct usage */
-    const struct heap *left;  /* whose pages are left alone */
+    size_t committed, splits, rests; /* see struct region */
+    size_t runs;                     /* see struct usage */
+    const struct heap *left;         /* whose pages are left alone */
 };
 
 static void count_run(struct walk *walk, const struct guarded *guarded) {
     walk->committed += guarded->bytes;
     walk->splits += guard_splits(guarded);
+    walk->rests += guarded->rest;
 }
 
 /* Returns how many segments are somebody's from here on; 0: not even this one. */
 static uint32_t recover_segment(struct segment *segment, struct walk *walk) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
-    struct guarded guarded = {popcount64(segment->usable) * SLOT_SIZE, 1, segment->means, false};
+    struct guarded guarded = {popcount64(segment->usable) * SLOT_SIZE, 1, segment->means, false, 0};
     switch (owner_kind(word)) {
     case OWNER_SMALL:
     case OWNER_MEDIUM:
@@ -197,6 +198,8 @@ static void settle_counts(const struct walk *walk) {
         atomic_store_relaxed(&ro.usage->runs, walk->runs);
     if (known && atomic_load_relaxed(&region->splits) != walk->splits)
         atomic_store_relaxed(&region->splits, walk->splits);
+    if (known && atomic_load_relaxed(&region->rests) != walk->rests)
+        atomic_store_relaxed(&region->rests, walk->rests);
     if (region->memory_is_locked || region->memory_was_locked) /* a child's is not */
         region->memory_is_locked = region->memory_was_locked = region->lock_follows_use = false;
     guard_keep_limits();
@@ -204,7 +207,7 @@ static void settle_counts(const struct walk *walk) {
 
 /* Everything that is not in the hands of a survivor. */
 MOAT_COLD static void recover_as(struct survivors survivors) {
-    struct walk walk = {survivors, 0, 0, 0, NULL};
+    struct walk walk = {.survivors = survivors};
     if (atomic_load_relaxed(&moat_ending) != 0)
         atomic_store_relaxed(&moat_ending, 0); /* the parent is in a report */
     random_recover(ro.random_root);
@@ -283,7 +286,7 @@ static void end_freeing(void) {
 MOAT_COLD void fork_free_lock(enum lock_rank rank) {
     if (!begin_freeing()) return;
     struct heap *late = heap_at(HEAP_LATE);
-    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, 0, late};
+    struct walk walk = {.survivors = {.heap = NULL, .all = true, .late = false}, .left = late};
     if (rank == LOCK_LATE_HEAP && locks_was_held(rank)) {
         for_each_taken(&walk, leave_heap);
         heap_disown(late, HEAP_LATE);
@@ -298,7 +301,7 @@ MOAT_COLD void fork_free_lock(enum lock_rank rank) {
 void fork_free_heap(struct heap *heap) {
     bool is_left = atomic_load_relaxed(&heap->visit) == VISIT_LEFT;
     if (!is_left && !begin_freeing()) return;
-    struct walk walk = {{.heap = NULL, .all = true, .late = false}, 0, 0, 0, heap};
+    struct walk walk = {.survivors = {.heap = NULL, .all = true, .late = false}, .left = heap};
     quarantine_empty(heap); /* claims of others in its pages stay theirs */
     for_each_taken(&walk, leave_heap);
     heap_leave_visited(heap);

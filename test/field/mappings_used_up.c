@@ -2,9 +2,10 @@
  * mappings_used_up: a plain program that has as many mappings as a process may have
  * (vm.max_map_count), nearly all of them its own, and goes on to allocate.
  *
- * usage: mappings_used_up early|late SIZE: the mappings are used up after 1 MB of small blocks, or
- * 20 MB; then 200 MiB in blocks of SIZE are taken, freed, and taken again in part. Not again at the
- * strict level: what it has closed and the kernel would not take back is nobody's until then.
+ * usage: mappings_used_up early|last|late SIZE: the mappings are used up after 1 MB of small
+ * blocks, or 20 MB (last: after 1 MB, until no new one can be had either); then 200 MiB in blocks
+ * of SIZE are taken, freed, and taken again in part. Not again at the strict level: what it has
+ * closed and the kernel would not take back is nobody's until then.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ struct taken {
 };
 
 /* Every other page of one mapping gets another protection, until the kernel refuses. */
-static void use_mappings_up(void) {
+static void use_mappings_up(bool to_the_last) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), at = page;
     size_t most = (size_t)read_number("/proc/sys/vm/max_map_count", 65530);
     if (most > MOST_MAPPINGS) skip_test("vm.max_map_count is %zu: it would take too long", most);
@@ -35,6 +36,10 @@ static void use_mappings_up(void) {
     REQUIRE(filler != MAP_FAILED, "address space for %zu mappings", most);
     while (at < size && mprotect(filler + at, page, PROT_READ) == 0) at += 2 * page;
     REQUIRE(at < size, "the kernel refuses the last of them");
+    /* a new mapping it refuses one later */
+    while (to_the_last && mmap(NULL, page, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                               0) != MAP_FAILED)
+        REQUIRE((at += page) < size + MOST_MAPPINGS * page, "and of new ones");
 }
 
 /* Each block says its number at both ends. */
@@ -68,11 +73,11 @@ static bool is_strict(void) {
 }
 
 int main(int count, char **arguments) {
-    REQUIRE(count == 3, "usage: mappings_used_up early|late SIZE");
+    REQUIRE(count == 3, "usage: mappings_used_up early|last|late SIZE");
     bool late = strcmp(arguments[1], "late") == 0;
     size_t wanted = strtoul(arguments[2], NULL, 10);
     struct taken *before = take(1000, late ? 20000000 : 1000000);
-    use_mappings_up();
+    use_mappings_up(strcmp(arguments[1], "last") == 0);
     struct taken *taken = take(wanted, ENOUGH);
     give(taken, wanted);
     if (is_strict()) return 0;

@@ -128,15 +128,13 @@ static size_t faults(void) {
     return (size_t)usage.ru_minflt;
 }
 
-/* A large block and smaller ones in turn: each time all of the large one was fetched anew. */
-static void in_turn(void) {
+/* Blocks of some sizes in turn: each time all that a large one has more was fetched anew. */
+static void in_turn(const size_t sizes[3]) {
     enum { ROUNDS = 400, FIRST = 100 };
     size_t before = 0;
     for (unsigned i = 0; i < ROUNDS; i++) {
         if (i == FIRST) before = faults();
-        use_and_free(900000);
-        use_and_free(50000);
-        use_and_free(3000);
+        for (unsigned k = 0; k < 3; k++) use_and_free(sizes[k]);
     }
     size_t each = (faults() - before) / (ROUNDS - FIRST);
     REQUIRE(each < 100, "%zu page faults a round", each);
@@ -180,7 +178,11 @@ int main(int count, char **arguments) {
     else if (strcmp(name, "aligned") == 0)
         aligned();
     else if (strcmp(name, "in_turn") == 0)
-        in_turn();
+        in_turn((const size_t[]){900000, 50000, 3000});
+    else if (strcmp(name, "buffers_in_turn") == 0)
+        in_turn((const size_t[]){3000000, 1200000, 2000000});
+    else if (strcmp(name, "large_buffers_in_turn") == 0)
+        in_turn((const size_t[]){16000000, 9000000, 12000000});
     else if (strcmp(name, "loaded") == 0 && count > 2)
         loaded(arguments[2]);
     else

@@ -36,7 +36,7 @@ static void expect_closed(uintptr_t start, uint32_t run) {
 }
 
 static struct guarded some(uint64_t *random, uint32_t most) {
-    struct guarded guarded = {0, 1 + (uint32_t)core_below(random, most), GUARD_NONE, false};
+    struct guarded guarded = {0, 1 + (uint32_t)core_below(random, most), GUARD_NONE, false, 0};
     size_t pages = ((size_t)guarded.run << SEGMENT_SHIFT) / ro.os_page;
     size_t least = guarded.run == 1 ? 1 : pages - SEGMENT_SIZE / ro.os_page;
     guarded.bytes = (least + core_below(random, pages - least)) * ro.os_page;
@@ -114,7 +114,7 @@ START_TEST(with_markers_many_runs_are_one_mapping) {
     size_t before = 0;
     for (unsigned i = 0; i < RUNS; i++) {
         uint32_t index = 0;
-        struct guarded guarded = {MIB, 1, GUARD_NONE, false};
+        struct guarded guarded = {MIB, 1, GUARD_NONE, false, 0};
         ck_assert(region_take(1, 1, &index));
         ck_assert(guard_open(segment_address(index), 0, &guarded));
         if (guarded.means != GUARD_MARKER) return; /* the kernel has none: see the next test */
@@ -153,7 +153,7 @@ END_TEST
 
 /* Without them each costs two, until a quarter of what the process may have is used up. */
 START_TEST(splits_end_at_a_quarter_of_what_a_process_may_have) {
-    struct guarded guarded = {MIB, 1, GUARD_NONE, false};
+    struct guarded guarded = {MIB, 1, GUARD_NONE, false, 0};
     uint32_t index = 0;
     start_in_world(1);
     ck_assert(region_take(1, 1, &index));
@@ -180,7 +180,8 @@ START_TEST(without_mappings_a_run_goes_without_a_guard) {
     start_in_world(1);
     ck_assert(guard_take_split()); /* the first of all */
     for (uint64_t refused = 0; refused <= 2; refused++) {
-        struct guarded guarded[3] = {{MIB, 1, 0, false}, {MIB, 1, 0, false}, {MIB, 1, 0, false}};
+        struct guarded guarded[3] = {
+            {MIB, 1, 0, false, 0}, {MIB, 1, 0, false, 0}, {MIB, 1, 0, false, 0}};
         size_t missing = ro.region->guards_missing;
         for (unsigned i = 0; i < 3; i++) {
             ck_assert(region_take(1, 1, &index));
@@ -217,7 +218,7 @@ static void expect_covered(uintptr_t start) {
 static uintptr_t open_to_be_covered(struct guarded *guarded) {
     uint32_t index = 0;
     start_in_world(0);
-    *guarded = (struct guarded){3 * ro.os_page, 1, GUARD_NONE, false};
+    *guarded = (struct guarded){3 * ro.os_page, 1, GUARD_NONE, false, 0};
     ck_assert(region_take(1, 1, &index));
     ck_assert(guard_open(segment_address(index), 0, guarded));
     return guarded->means == GUARD_MARKER ? segment_address(index) : 0;
@@ -280,7 +281,7 @@ static void expect_no_cover(struct guarded guarded) {
 }
 
 START_TEST(what_cannot_be_covered_is_left_alone) {
-    struct guarded guarded = {MIB, 1, GUARD_MARKER, false};
+    struct guarded guarded = {MIB, 1, GUARD_MARKER, false, 0};
     start_in_world(_i);
     if (means_of_world(_i) != GUARD_MARKER) {
         guarded.means = means_of_world(_i); /* as such a run is open */
@@ -289,9 +290,9 @@ START_TEST(what_cannot_be_covered_is_left_alone) {
     }
     guarded.apart = true;
     expect_no_cover(guarded);
-    guarded = (struct guarded){MIB + ro.os_page, 1, GUARD_MARKER, false};
+    guarded = (struct guarded){MIB + ro.os_page, 1, GUARD_MARKER, false, 0};
     expect_no_cover(guarded);
-    guarded = (struct guarded){MIB, 1, GUARD_SPLIT, false};
+    guarded = (struct guarded){MIB, 1, GUARD_SPLIT, false, 0};
     expect_no_cover(guarded);
     guarded.means = GUARD_NONE;
     expect_no_cover(guarded);
@@ -308,7 +309,7 @@ END_TEST
 
 /* A limit on data counts what may be written: a block's tail must not. */
 START_TEST(under_a_data_limit_only_what_is_used_is_charged) {
-    struct guarded guarded = {MIB, 1, GUARD_NONE, false};
+    struct guarded guarded = {MIB, 1, GUARD_NONE, false, 0};
     struct rlimit limit = {16 * GIB, 16 * GIB};
     uint32_t index = 0;
     if (CORE_SANITIZED) {
@@ -355,7 +356,7 @@ static const enum os_call kinds[] = {OS_COMMIT, OS_DECOMMIT, OS_PROTECT, OS_GUAR
 /* One run through a life with the calls of a kind failing from the n-th on, or that one alone. */
 static bool live_with_failure(enum os_call kind, uint64_t n, bool for_long, int world) {
     uint32_t index = 0;
-    struct guarded guarded = {MIB, 2, GUARD_NONE, false};
+    struct guarded guarded = {MIB, 2, GUARD_NONE, false, 0};
     start_in_world(world);
     core_require(region_take(2, 1, &index));
     uintptr_t start = segment_address(index);
@@ -422,7 +423,7 @@ START_TEST(a_kernel_that_refuses_markers_is_asked_once) {
     harness_fail_from(OS_GUARD, 1);
     for (int i = 0; i < 5; i++) {
         uint32_t index = 0;
-        struct guarded guarded = {MIB, 1, GUARD_NONE, false};
+        struct guarded guarded = {MIB, 1, GUARD_NONE, false, 0};
         ck_assert(region_take(1, 1, &index));
         ck_assert(guard_open(segment_address(index), 0, &guarded));
         expect_open(segment_address(index), &guarded);

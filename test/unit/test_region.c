@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 
 static bool open_segment(uint32_t index) {
-    struct guarded whole = {SEGMENT_SIZE - ro.os_page, 1, GUARD_NONE, false};
+    struct guarded whole = {SEGMENT_SIZE - ro.os_page, 1, GUARD_NONE, false, 0};
     return guard_open(segment_address(index), 0, &whole);
 }
 
