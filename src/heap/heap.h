@@ -411,8 +411,8 @@ MOAT_INLINE void heap_note_abandoned(void) {
    and unlocks the late heap. */
 struct heap *heap_acquire(void);
 void heap_release(struct heap *heap);
-/* Enters the late heap, locked, though the thread may have one of its own, or be in it.
-   heap_release leaves it. */
+/* Enters the late heap, locked, though the thread may have a heap of its own, or be in its own; not
+   in the late one. heap_release leaves it. */
 struct heap *heap_acquire_late(void);
 /* The same unless somebody uses it: NULL. */
 struct heap *heap_try_late(void);
