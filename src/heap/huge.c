@@ -262,32 +262,37 @@ static void give_surplus(uint32_t index, uint32_t old_run, uint32_t run) {
     if (run < old_run) region_give(index + run, old_run - run);
 }
 
-/* What a block of so many bytes needs of segments; one that grows keeps what its run has, which may
-   be more. */
-static uint32_t run_length_of(const struct guarded *old, size_t bytes) {
-    uint32_t run = huge_run_length(bytes);
-    return bytes > old->bytes && run < old->run ? old->run : run;
+/* A cached run had memory up to `reach`, and has it now to where the block, or its rest, ends. */
+static void note_fit(size_t reach, const struct guarded *fitted, uint64_t now) {
+    struct keeping *keeping = &ro.huge->keeping;
+    size_t new_reach = guard_reach(fitted);
+    locks_acquire(LOCK_HUGE_CACHE);
+    if (new_reach < reach)
+        keeping_gave(keeping, units_of(reach - new_reach), now);
+    else if (new_reach > reach)
+        keeping_missed(keeping, units_of(new_reach - reach), now);
+    else
+        keeping_served(keeping, now);
+    locks_release(LOCK_HUGE_CACHE);
 }
 
-/* Makes a cached run exactly `bytes` long; false: it was given back. A program whose blocks are now
-   longer, now shorter would meet page faults for all that the longer ones have more: shorter ones
-   leave it where it is, unless too much lies idle. */
-static bool fit_cached(struct huge_entry *entry, size_t bytes, uint64_t now) {
+/* Makes a cached run `bytes` long; false: it was given back. A program whose blocks are now longer,
+   now shorter would meet page faults for all that the longer ones have more: `keeps_rest`, and
+   shorter ones leave it where it is, unless too much lies idle. */
+static bool fit_cached(struct huge_entry *entry, size_t bytes, bool keeps_rest, uint64_t now) {
     struct guarded old = entry->guarded;
     uintptr_t start = segment_address(entry->index);
-    if (old.bytes == bytes) return true; /* then the run is as long as it must be, too */
-    if (bytes < old.bytes && !usage_has_surplus(now) &&
-        guard_narrow(start, &entry->guarded, bytes)) {
-        count_bytes(bytes, old.bytes);
-        return true;
+    if (old.bytes == bytes) return true;
+    bool narrower = bytes < old.bytes && keeps_rest && !usage_has_surplus(now) &&
+                    guard_narrow(start, &entry->guarded, bytes);
+    if (!narrower && !guard_resize(start, &entry->guarded, bytes, huge_run_for(&old, bytes))) {
+        give_run(entry);
+        return false;
     }
-    if (guard_resize(start, &entry->guarded, bytes, run_length_of(&old, bytes))) {
-        count_bytes(bytes, old.bytes);
-        give_surplus(entry->index, old.run, entry->guarded.run);
-        return true;
-    }
-    give_run(entry);
-    return false;
+    count_bytes(bytes, old.bytes);
+    give_surplus(entry->index, old.run, entry->guarded.run);
+    note_fit(guard_reach(&old), &entry->guarded, now);
+    return true;
 }
 
 /* The run becomes a live block. */
@@ -379,8 +384,8 @@ MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero, uint64
     if (!(zero ? renew(&cached) : reopen(&cached))) return NULL;
     cached.watched = zero ? 0 : cached.watched;
     if (!zero && may_go_back) look_at_use(&cached, bytes, now);
-    size_t old = cached.guarded.bytes;
-    if (!fit_cached(&cached, bytes, now)) return NULL;
+    size_t old = guard_reach(&cached.guarded);
+    if (!fit_cached(&cached, bytes, may_go_back && !zero, now)) return NULL;
     if (bytes < cached.watched) cached.watched = 0;
     if (bytes >= old + HUGE_PAGE && may_go_back && wants_huge_pages(bytes, bytes - old, zero, now))
         ask_for_huge_pages(cached.index, &cached.guarded);
@@ -618,7 +623,7 @@ static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t
 /* In place: within the run, or with free segments behind it. */
 static bool resize_in_place(struct segment *segment, size_t bytes) {
     struct guarded old = huge_guarded_of(segment), new = old;
-    uint32_t index = segment_index(segment), run = run_length_of(&old, bytes);
+    uint32_t index = segment_index(segment), run = huge_run_for(&old, bytes);
     bool longer = run > old.run;
     if (longer && (FAILPOINT(RUN_HEMMED_IN) || !region_extend(index, old.run, run - old.run)))
         return false;

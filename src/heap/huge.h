@@ -115,6 +115,12 @@ MOAT_INLINE struct guarded huge_guarded_of(const struct segment *segment) {
 MOAT_INLINE uint32_t huge_run_length(size_t bytes) {
     return (uint32_t)((bytes + ro.os_page + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT);
 }
+/* The same for a block that had `old`: if it does not shrink it keeps what its run has, which may
+   be more. */
+MOAT_INLINE uint32_t huge_run_for(const struct guarded *old, size_t bytes) {
+    uint32_t run = huge_run_length(bytes);
+    return bytes >= old->bytes && run < old->run ? old->run : run;
+}
 /* Under the lock of the cache. */
 MOAT_INLINE void huge_set_cached(size_t bytes) { atomic_store_relaxed(&ro.usage->cached, bytes); }
 

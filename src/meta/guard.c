@@ -278,7 +278,8 @@ bool guard_narrow(uintptr_t start, struct guarded *guarded, size_t bytes) {
     size_t rest = (guard_reach(guarded) - bytes) / ro.os_page;
     size_t all = atomic_load_relaxed(&ro.region->rests) - guarded->rest + rest;
     if (all * ro.os_page > GUARD_REST_MAX || rest > UINT16_MAX ||
-        atomic_load_relaxed(&ro.region->memory_is_locked) || guard_charge_matters())
+        atomic_load_relaxed(&ro.region->memory_is_locked) || guard_charge_matters() ||
+        guard_space_is_limited())
         return false;
     void *behind = (void *)(start + bytes);
     bool off = ro.options.guards == GUARDS_OFF, closed = off;
@@ -290,6 +291,12 @@ bool guard_narrow(uintptr_t start, struct guarded *guarded, size_t bytes) {
     return true;
 }
 
+/* The rest is a mapping of its own: it may have become accessible before what lies behind it was
+   refused. */
+static void close_again(uintptr_t from, uintptr_t to) {
+    if (from < to && !os_protect_none((void *)from, to - from)) count_missing();
+}
+
 bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32_t run) {
     struct guarded new = {bytes, run, guarded->means, guarded->apart, guarded->rest};
     uint8_t old_means = guarded->means;
@@ -298,7 +305,10 @@ bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32
     if (bytes == guarded->bytes && run == guarded->run) return true;
     if (guarded->means == GUARD_SPLIT) {
         uintptr_t old_end = start + guarded->bytes, new_end = start + bytes;
-        if (grows && !region_commit(old_end, new_end - old_end)) return false;
+        if (grows && !region_commit(old_end, new_end - old_end)) {
+            close_again(old_end, reach < bytes ? start + reach : new_end);
+            return false;
+        }
         if (!grows && !region_decommit(new_end, start + reach - new_end)) return false;
     } else {
         bool ok = grows ? grow_open(start, guarded, &new) : shrink_open(start, guarded, &new);

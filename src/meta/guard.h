@@ -43,7 +43,7 @@ bool guard_open(uintptr_t start, size_t from, struct guarded *guarded);
 bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32_t run);
 /* An open run gets a smaller usable part; what it has less is its rest, and serves without a page
    fault when the run is resized to have it again. False: nothing changed, and guard_resize is what
-   is left: that would be too much, or what nobody uses must not be charged. */
+   is left: that would be too much, or what nobody uses must not be charged, or have addresses. */
 bool guard_narrow(uintptr_t start, struct guarded *guarded, size_t bytes);
 /* In a forked child, after a resize that did not come to its end: the first `bytes` of the run are
    usable, as what they hold, and the rest is inaccessible: GUARD_SPLIT. */

@@ -6,6 +6,11 @@
 
 #include "heap/huge.h"
 #include "meta/locks.h"
+#include "os/os.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define LONG (3 * MIB)
 #define SHORT (2 * MIB)
@@ -33,8 +38,25 @@ static char *make_shorter(size_t long_size, size_t size) {
     return block;
 }
 
-/* Every other one has guards by splits. */
-static void start(int loop) { core_start_ready(loop % 2 == 0 ? "" : "guards=mprotect"); }
+/* Every other one has guards by splits. The program wants again what was cut from its runs. */
+static void start(int loop) {
+    core_start_ready(loop % 2 == 0 ? "" : "guards=mprotect");
+    for (unsigned i = 0; i < 2; i++) {
+        give(make(9 * MIB));
+        give(make(6 * MIB));
+    }
+    alloc_collect(true);
+    ck_assert(keeping_is_on(&ro.huge->keeping, os_milliseconds()));
+    ck_assert_uint_eq(rests(), 0);
+}
+
+/* Who does not leaves none: a start that reads a file, and then has a shorter block for long. */
+START_TEST(a_run_that_was_used_once_keeps_nothing) {
+    core_start_ready("");
+    (void)make_shorter(LONG, SHORT);
+    ck_assert_uint_eq(rests(), 0);
+}
+END_TEST
 
 START_TEST(a_run_keeps_what_a_shorter_block_does_not_use) {
     start(_i);
@@ -148,6 +170,33 @@ START_TEST(without_a_guard_there_is_no_rest) {
 }
 END_TEST
 
+/* The rest is a mapping of its own: the kernel gives it back before it refuses what lies behind. */
+static uintptr_t refused_from;
+static bool play_refusal(long number, const long *arguments, long *result) {
+    uintptr_t start = (uintptr_t)arguments[0], end = start + (size_t)arguments[1];
+    if (number != SYS_mprotect || start >= refused_from || end <= refused_from) return false;
+    core_require(mprotect((void *)start, refused_from - start, PROT_READ | PROT_WRITE) == 0);
+    *result = -ENOMEM;
+    return true;
+}
+
+START_TEST(what_a_refused_resize_had_opened_is_closed) {
+    start(1);
+    char *block = make_shorter(LONG, SHORT);
+    void *same = block;
+    struct segment *segment = core_segment(block);
+    refused_from = (uintptr_t)block + huge_round(LONG);
+    harness_set_kernel(play_refusal);
+    ck_assert_int_eq(huge_resize(segment, segment->owner, huge_round(LONG) + 64 * KIB, &same),
+                     HUGE_NO_MEMORY);
+    harness_set_kernel(NULL);
+    ck_assert(!os_can_read((const uint64_t *)(block + huge_round(SHORT))));
+    ck_assert_uint_eq(rests(), less(LONG, SHORT));
+    check_all();
+    give(block);
+}
+END_TEST
+
 /* Those of live blocks and of the cache, or, where another thread was at the cache, which is empty
    then, of live blocks alone. */
 static size_t expected;
@@ -175,6 +224,8 @@ int main(void) {
     Suite *suite = suite_create("huge_rest");
     TCase *group = tcase_create("rests");
     tcase_add_checked_fixture(group, NULL, core_teardown);
+    tcase_add_test(group, a_run_that_was_used_once_keeps_nothing);
+    tcase_add_test(group, what_a_refused_resize_had_opened_is_closed);
     tcase_add_loop_test(group, a_run_keeps_what_a_shorter_block_does_not_use, 0, 2);
     tcase_add_loop_test(group, it_goes_back_with_the_run, 0, 2);
     tcase_add_loop_test(group, all_of_them_are_bounded, 0, 2);
