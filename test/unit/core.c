@@ -131,13 +131,13 @@ struct heap *core_heap(const struct core_thread *thread) {
 void core_end(struct core_thread *thread) {
     core_be(thread);
     heap_thread_end(core_heap(thread));
-    ck_assert_uint_eq(thread->word, THREAD_ENDED);
+    core_require(thread->word == THREAD_ENDED);
 }
 
 struct heap *core_begin(struct core_thread *thread) {
     core_be(thread);
     struct heap *heap = heap_acquire();
-    ck_assert_ptr_nonnull(heap);
+    core_require(heap != NULL);
     heap_release(heap);
     return heap;
 }
@@ -145,7 +145,7 @@ struct heap *core_begin(struct core_thread *thread) {
 void *core_alloc(struct core_thread *thread, size_t size) {
     core_be(thread);
     void *block = alloc_block(size);
-    ck_assert_ptr_nonnull(block);
+    core_require(block != NULL);
     return block;
 }
 
@@ -186,9 +186,9 @@ size_t core_fill_page(struct core_thread *thread, size_t size, void **blocks, si
     struct page *page = core_page(blocks[0]);
     size_t count = 1;
     while (page_used(page) < page->capacity) {
-        ck_assert_uint_lt(count, capacity);
+        core_require(count < capacity);
         blocks[count] = core_alloc(thread, size);
-        ck_assert_ptr_eq(core_page(blocks[count]), page);
+        core_require(core_page(blocks[count]) == page);
         count++;
     }
     return count;
