@@ -95,17 +95,22 @@ START_TEST(a_child_of_a_child_does_too) {
 END_TEST
 
 /* They are adopted as memory is needed. */
+/* Of a thread that has ended. */
+static void leave_blocks(void) {
+    struct core_thread ended = CORE_THREAD;
+    core_begin(&ended);
+    for (unsigned i = 0; i < COUNT; i++) blocks[i] = core_alloc(&ended, SIZE);
+    core_end(&ended);
+}
+
 static void adopt_and_expect_other_pages(void) {
     core_begin(&owner);
     expect_freed_not_to_come_back();
 }
 
 START_TEST(so_it_does_with_pages_of_threads_that_have_ended) {
-    struct core_thread ended = CORE_THREAD;
     start(_i);
-    core_begin(&ended);
-    for (unsigned i = 0; i < COUNT; i++) blocks[i] = core_alloc(&ended, SIZE);
-    core_end(&ended);
+    leave_blocks();
     core_in_child(adopt_and_expect_other_pages);
 }
 END_TEST
@@ -196,11 +201,8 @@ static void expect_late_pages_to_be_used(void) {
 }
 
 START_TEST(when_memory_is_short_those_of_no_thread_do_too) {
-    struct core_thread ended = CORE_THREAD;
     start(_i);
-    core_begin(&ended);
-    for (unsigned i = 0; i < COUNT; i++) blocks[i] = core_alloc(&ended, SIZE);
-    core_end(&ended);
+    leave_blocks();
     core_in_child(expect_late_pages_to_be_used);
 }
 END_TEST
