@@ -32,16 +32,16 @@ MOAT_NOINLINE static bool take_after_a_look(void) {
     bool matter = mappings_may_be_short();
     guard_give_split();
     if (FAILPOINT(MAPPINGS_USED_UP) || (matter && !mappings_are_left())) return false;
-    if (matter && atomic_load_relaxed(&ro.region->put_by) != 0)
-        atomic_store_relaxed(&ro.region->splits_at_hand, most);
     if (atomic_add_relaxed(&ro.region->splits, 1) < most) return true;
     guard_give_split();
     return false;
 }
 
+/* Without a look as long as some mappings are put by. */
 MOAT_INLINE bool take_split(void) {
     struct region *region = ro.region;
-    size_t most = IN_HARNESS ? 0 : atomic_load_relaxed(&region->splits_at_hand);
+    bool at_hand = !IN_HARNESS && atomic_load_relaxed(&region->put_by) != 0;
+    size_t most = at_hand ? ro.mappings_max / SPLIT_SHARE : 0;
     return MOAT_LIKELY(atomic_add_relaxed(&region->splits, 1) < most) || take_after_a_look();
 }
 

@@ -38,7 +38,6 @@ bool mappings_are_left(void) {
 
 bool mappings_give_up(void) {
     uintptr_t start = atomic_exchange_relaxed(&ro.region->put_by, (uintptr_t)0);
-    atomic_store_relaxed(&ro.region->splits_at_hand, (size_t)0);
     return start != 0 && os_unreserve((void *)start, PUT_BY * ro.os_page);
 }
 

@@ -52,7 +52,6 @@ struct region {
     /* For guard.c; all atomic, relaxed. */
     uint32_t markers;       /* enum markers */
     size_t splits;          /* runs that are mappings of their own */
-    size_t splits_at_hand;  /* so many are had without a look at what is put by; or 0 */
     uintptr_t put_by;       /* some mappings for when there are no more; or 0 */
     bool mappings_short;    /* there are no more: guards by splits are left out */
     size_t guards_missing;  /* guards that could not be had */
