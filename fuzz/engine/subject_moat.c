@@ -234,8 +234,8 @@ static uint32_t count_segment(struct segment *segment, struct counts *counts) {
     }
     if (owner_kind(word) == OWNER_ZERO_SIZE || owner_kind(word) == OWNER_SAMPLES) return 1;
     if (!huge_find_run(segment, &guarded)) return 0;
-    counts->committed += guarded.bytes;
-    counts->runs += guarded.bytes;
+    counts->committed += guard_reach(&guarded);
+    counts->runs += guard_reach(&guarded);
     counts->splits += guard_splits(&guarded);
     return guarded.run;
 }
@@ -265,7 +265,8 @@ static const char *misjudged(const struct counts *counts) {
         used += heap_at(i)->used;
         idle += heap_at(i)->idle;
     }
-    for (uint32_t i = 0; i < ro.huge->entries; i++) cached += ro.huge->cache[i].guarded.bytes;
+    for (uint32_t i = 0; i < ro.huge->entries; i++)
+        cached += guard_reach(&ro.huge->cache[i].guarded);
     if (used != counts->used || idle != counts->idle)
         return "heaps count other slots than their segments have";
     if (usage->cached != cached || usage->runs != counts->runs)

@@ -134,7 +134,6 @@ MOAT_COLD static void check_usage(void) {
     if (ro.usage->is_vague) return;
     uint64_t used = 0, idle = 0;
     size_t runs = ro.usage->cached, rests = 0;
-    for (uint32_t i = 0; i < ro.huge->entries; i++) rests += ro.huge->cache[i].guarded.rest;
     /* as many as there is memory for, whatever the count says */
     size_t mapped = ro.pool->heaps.mapped / HEAP_SIZE;
     for (uint32_t index = 0; index < ro.pool->made && index < mapped; index++) {
@@ -145,7 +144,7 @@ MOAT_COLD static void check_usage(void) {
         const struct segment *segment = segment_at(index);
         enum owner_kind kind = owner_kind(atomic_load_relaxed(&segment->owner));
         if (kind != OWNER_HUGE && kind != OWNER_FREEING) continue;
-        runs += segment->committed;
+        runs += segment->committed + segment->rest * ro.os_page;
         rests += segment->rest;
     }
     MOAT_CHECK(used == ro.usage->used, "check: what heaps use", ro.usage);

@@ -6,7 +6,6 @@
  * first `entries` places. Each system call's failure leaves the block, or the run, as it was.
  */
 #include "heap/huge.h"
-#include "heap/density.h"
 #include "heap/heap.h"
 #include "meta/locks.h"
 #include "meta/request.h"
@@ -16,9 +15,8 @@
 /* A run this many times longer than needed is not reused. */
 #define CACHE_SLACK 2
 
-/* Less is not worth the question what the machine would give, and the most that is cached whatever
-   is in use. */
-#define ASKED_FROM (256 * MIB)
+/* Less is not worth the question what the machine would give. */
+#define ASKED_FROM GIB
 
 /* More than there are addresses for, or than the machine would give to anybody: refused before
    addresses are mapped, and tables for them. `more`: of the bytes, those that the block has not
@@ -26,7 +24,7 @@
 static bool is_out_of_question(size_t bytes, size_t more) {
     if (bytes > ro.region_span) return true;
     return more >= ASKED_FROM && ro.overcommit != OVERCOMMIT_ALWAYS &&
-           os_is_absurd(more, atomic_load_relaxed(&ro.region->memory_is_locked));
+           !atomic_load_relaxed(&ro.region->memory_is_locked) && os_is_absurd(more);
 }
 
 size_t huge_round(size_t size) {
@@ -73,7 +71,7 @@ static bool is_closed(const struct guarded *guarded) {
 
 /* It does not count as in use any more. */
 MOAT_NOINLINE static void give_uncounted(const struct huge_entry *entry) {
-    atomic_add_relaxed(&ro.region->committed, (size_t)0 - entry->guarded.bytes);
+    atomic_add_relaxed(&ro.region->committed, (size_t)0 - guard_reach(&entry->guarded));
     if (is_closed(&entry->guarded))
         region_give(entry->index, entry->guarded.run);
     else
@@ -81,7 +79,7 @@ MOAT_NOINLINE static void give_uncounted(const struct huge_entry *entry) {
 }
 
 static void give_run(const struct huge_entry *entry) {
-    atomic_add_relaxed(&ro.usage->runs, (size_t)0 - entry->guarded.bytes);
+    atomic_add_relaxed(&ro.usage->runs, (size_t)0 - guard_reach(&entry->guarded));
     give_uncounted(entry);
 }
 
@@ -106,7 +104,7 @@ static void update_next_purge(struct huge_state *huge, uint64_t now) {
 /* Takes an entry out of the cache; the last one moves into its place. */
 MOAT_INLINE struct huge_entry take_entry(struct huge_state *huge, struct huge_entry *entry) {
     struct huge_entry taken = *entry;
-    huge_set_cached(ro.usage->cached - taken.guarded.bytes);
+    huge_set_cached(ro.usage->cached - guard_count_rest(&taken.guarded, true));
     *entry = huge->cache[--huge->entries];
     return taken;
 }
@@ -123,8 +121,9 @@ static size_t distance(const struct guarded *guarded, size_t bytes) {
    a live one: it counts no more, from before it leaves the cache. */
 static struct huge_entry take_to_give(struct huge_state *huge, struct huge_entry *entry,
                                       uint64_t now) {
-    atomic_add_relaxed(&ro.usage->runs, (size_t)0 - entry->guarded.bytes);
-    keeping_gave(&huge->keeping, units_of(entry->guarded.bytes), now);
+    size_t bytes = guard_reach(&entry->guarded);
+    atomic_add_relaxed(&ro.usage->runs, (size_t)0 - bytes);
+    keeping_gave(&huge->keeping, units_of(bytes), now);
     return take_entry(huge, entry);
 }
 
@@ -159,8 +158,14 @@ static bool cache_take(uint32_t run, size_t bytes, uint64_t now, struct huge_ent
 
 /* Whether so many bytes may be cached of what is in use with this run. */
 static bool is_a_share(size_t cached, uint32_t used, const struct huge_entry *entry) {
-    size_t bytes = (size_t)used << SLOT_SHIFT, own = entry->guarded.bytes;
+    size_t bytes = (size_t)used << SLOT_SHIFT, own = guard_reach(&entry->guarded);
     return bytes > own && cached <= (bytes - own) / HUGE_CACHE_SHARE;
+}
+
+/* A run that is not cached goes back. */
+MOAT_NOINLINE static void turn_away(struct huge_state *huge, const struct huge_entry *entry,
+                                    uint64_t now) {
+    keeping_gave(&huge->keeping, units_of(guard_count_rest(&entry->guarded, true)), now);
 }
 
 /* Its first OS page is inaccessible while it waits, where most of what dangles points. All of it
@@ -171,17 +176,18 @@ static bool cache_put(struct huge_entry entry, uint64_t now) {
     entry.front = guard_close_front(segment_address(entry.index));
     locks_acquire(LOCK_HUGE_CACHE);
     uint32_t used = usage_in_use();
-    size_t all = ro.usage->cached + entry.guarded.bytes;
+    size_t bytes = guard_count_rest(&entry.guarded, false), all = ro.usage->cached + bytes;
     keeping_observe(&ro.usage->all, used, now);
     bool fits = huge->entries < HUGE_CACHE_ENTRIES &&
                 (MOAT_LIKELY(all <= HUGE_CACHE_BYTES) || is_a_share(all, used, &entry)) &&
                 !FAILPOINT(CACHE_FULL);
-    if (!fits) keeping_gave(&huge->keeping, units_of(entry.guarded.bytes), now);
     if (fits) {
         huge->cache[huge->entries++] = entry;
         huge_set_cached(all);
         if (entry.purge_at < huge->next_purge)
             atomic_store_relaxed(&huge->next_purge, entry.purge_at);
+    } else {
+        turn_away(huge, &entry, now);
     }
     locks_release(LOCK_HUGE_CACHE);
     return fits;
@@ -236,18 +242,26 @@ bool huge_give_one(uint64_t now) {
     return any;
 }
 
+MOAT_INLINE bool open_new(uint32_t index, struct guarded *guarded) {
+    if (!guard_open(segment_address(index), 0, guarded)) return false;
+    count_bytes(guarded->bytes, 0);
+    return true;
+}
+
 /* Replaces the memory of a cached run by such as was never touched; false: it was given back. */
 MOAT_COLD static bool renew(struct huge_entry *entry) {
     uintptr_t start = segment_address(entry->index);
-    if (!guard_close(start, &entry->guarded)) {
-        region_owe(entry->index, entry->guarded.run);
-    } else {
-        entry->guarded.apart = false; /* a mapping like others */
-        entry->guarded.rest = 0;
-        if (guard_open(start, 0, &entry->guarded)) return true;
-        region_give(entry->index, entry->guarded.run);
+    struct guarded old = entry->guarded;
+    entry->watched = 0;
+    count_bytes(0, guard_reach(&old));
+    if (!guard_close(start, &old)) {
+        region_owe(entry->index, old.run);
+        return false;
     }
-    count_bytes(0, entry->guarded.bytes);
+    /* a mapping like others */
+    entry->guarded = (struct guarded){old.bytes, old.run, GUARD_NONE, false, 0};
+    if (open_new(entry->index, &entry->guarded)) return true;
+    region_give(entry->index, old.run);
     return false;
 }
 
@@ -278,21 +292,25 @@ static void note_fit(size_t reach, const struct guarded *fitted, uint64_t now) {
 }
 
 /* Makes a cached run `bytes` long; false: it was given back. A program whose blocks are now longer,
-   now shorter would meet page faults for all that the longer ones have more: `keeps_rest`, and
-   shorter ones leave it where it is, unless too much lies idle. */
-static bool fit_cached(struct huge_entry *entry, size_t bytes, bool keeps_rest, uint64_t now) {
+   now shorter would meet page faults for all that the longer ones have more: it wants `again` what
+   went back, and shorter ones leave it where it is, unless too much lies idle. */
+MOAT_NOINLINE static bool fit_cached(struct huge_entry *entry, size_t bytes, bool again,
+                                     uint64_t now) {
     struct guarded old = entry->guarded;
     uintptr_t start = segment_address(entry->index);
-    if (old.bytes == bytes) return true;
-    bool narrower = bytes < old.bytes && keeps_rest && !usage_has_surplus(now) &&
+    size_t reach = guard_reach(&old);
+    bool narrower = bytes <= old.bytes && again && !usage_has_surplus(now) &&
                     guard_narrow(start, &entry->guarded, bytes);
     if (!narrower && !guard_resize(start, &entry->guarded, bytes, huge_run_for(&old, bytes))) {
         give_run(entry);
         return false;
     }
-    count_bytes(bytes, old.bytes);
+    count_bytes(guard_reach(&entry->guarded), reach);
     give_surplus(entry->index, old.run, entry->guarded.run);
-    note_fit(guard_reach(&old), &entry->guarded, now);
+    note_fit(reach, &entry->guarded, now);
+    if (bytes < entry->watched) entry->watched = 0;
+    if (again && bytes >= reach + HUGE_PAGE)
+        huge_ask_for_pages(entry->index, &entry->guarded, bytes - reach, now);
     return true;
 }
 
@@ -309,49 +327,6 @@ static void *make_live(uint32_t index, struct guarded guarded, size_t watched) {
     return (void *)start;
 }
 
-/* --- Huge pages ------------------------------------------------------------------------------ */
-
-/* Bytes of a huge page, as far as it matters here: 2 MiB on most machines. */
-#define HUGE_PAGE (2 * MIB)
-/* Shorter runs would gain little. */
-#define HUGE_PAGES_FROM DENSITY_LEAST
-
-/* So many bytes of a run were all written to, or not: 0. They count twice, for programs that grow;
-   no more counts than what there is of runs: a program may change its ways. */
-static void note_density(size_t bytes, uint64_t now) {
-    struct huge_state *huge = ro.huge;
-    size_t all = atomic_load_relaxed(&huge->dense_bytes) + 2 * bytes;
-    size_t most = atomic_load_unseen(&ro.usage->runs);
-    atomic_store_relaxed(&huge->dense_bytes, bytes == 0 ? 0 : all < most ? all : most);
-    atomic_store_relaxed(&huge->dense_at, bytes != 0 ? now : 0);
-}
-
-/* A run that has waited in the cache is about to be used again; afterwards it has `bytes`. */
-static void look_at_use(struct huge_entry *entry, size_t bytes, uint64_t now) {
-    if (bytes > entry->guarded.bytes) bytes = entry->guarded.bytes;
-    if (bytes < HUGE_PAGES_FROM || ro.options.thp != THP_HUGE) return;
-    uintptr_t start = segment_address(entry->index);
-    bool dense = density_is_high(start, entry->guarded.bytes, entry->watched);
-    /* in huge pages a mark may cost one: there nobody knows of zeros, at first */
-    bool unknown = !dense && entry->guarded.apart && entry->watched == 0;
-    if (!unknown) note_density(dense ? bytes : 0, now);
-    entry->watched = dense || !entry->guarded.apart ? bytes : 0;
-    if (entry->watched != 0) density_mark(start, bytes);
-}
-
-/* Whether `more` bytes that are new to a run of `bytes` come in huge pages, in a program that wants
-   again what went back: it uses what it has; for as much as it was seen to. */
-static bool wants_huge_pages(size_t bytes, size_t more, bool zero, uint64_t now) {
-    struct huge_state *huge = ro.huge;
-    uint64_t dense_at = atomic_load_relaxed(&huge->dense_at);
-    size_t dense = atomic_load_relaxed(&huge->dense_bytes);
-    if (zero || bytes < HUGE_PAGES_FROM || ro.options.thp != THP_HUGE || dense_at == 0 ||
-        now - dense_at >= KEEPING_TIME || dense < more)
-        return false;
-    atomic_store_relaxed(&huge->dense_bytes, dense - more);
-    return true;
-}
-
 /* A run was not to be had from the cache: whether what went back is wanted again. */
 static bool note_missed(size_t bytes, uint64_t now) {
     struct huge_state *huge = ro.huge;
@@ -362,20 +337,6 @@ static bool note_missed(size_t bytes, uint64_t now) {
     return is_on;
 }
 
-/* Advice makes a mapping of its own: for as long as the run lives it counts as one that was
-   moved. */
-static void ask_for_huge_pages(uint32_t index, struct guarded *guarded) {
-    if (!guarded->apart && !guard_take_split()) return;
-    guarded->apart = true;
-    os_use_huge_pages((void *)segment_address(index), round_down(guarded->bytes, HUGE_PAGE));
-}
-
-MOAT_INLINE bool open_new(uint32_t index, struct guarded *guarded) {
-    if (!guard_open(segment_address(index), 0, guarded)) return false;
-    count_bytes(guarded->bytes, 0);
-    return true;
-}
-
 /* Zero pages come cheaper from the kernel than from a fill; a new mapping, because the program may
    have laid another over the block. */
 MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero, uint64_t now) {
@@ -383,13 +344,10 @@ MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero, uint64
     bool may_go_back;
     if (!cache_take(run, bytes, now, &cached, &may_go_back)) return NULL;
     if (!(zero ? renew(&cached) : reopen(&cached))) return NULL;
-    cached.watched = zero ? 0 : cached.watched;
-    if (!zero && may_go_back) look_at_use(&cached, bytes, now);
-    size_t old = guard_reach(&cached.guarded);
-    if (!fit_cached(&cached, bytes, may_go_back && !zero, now)) return NULL;
-    if (bytes < cached.watched) cached.watched = 0;
-    if (bytes >= old + HUGE_PAGE && may_go_back && wants_huge_pages(bytes, bytes - old, zero, now))
-        ask_for_huge_pages(cached.index, &cached.guarded);
+    bool again = may_go_back && !zero;
+    if (again) huge_look_at_use(&cached, bytes, now);
+    bool fits = cached.guarded.bytes == bytes && cached.guarded.rest == 0;
+    if (!fits && !fit_cached(&cached, bytes, again, now)) return NULL;
     return make_live(cached.index, cached.guarded, cached.watched);
 }
 
@@ -423,7 +381,7 @@ MOAT_INLINE void *alloc_inside(size_t size, size_t alignment, bool zero, size_t 
     struct guarded new;
     uint32_t index;
     if (!take_fresh(run, bytes, alignment, &index, &new)) return NULL;
-    if (is_on && wants_huge_pages(bytes, bytes, zero, now)) ask_for_huge_pages(index, &new);
+    if (is_on && !zero) huge_ask_for_pages(index, &new, bytes, now);
     if (usage_has_surplus(now)) *taken = bytes;
     return make_live(index, new, 0);
 }
@@ -609,7 +567,7 @@ static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t
         return HUGE_NO_MEMORY;
     }
     new.apart = true;
-    count_bytes(bytes, old.bytes);
+    count_bytes(bytes, guard_reach(&old));
     uintptr_t start = segment_start(segment);
     if (ro_is_strict()) request_copy_run(start, segment_address(index));
     *block = make_live(index, new, 0);
@@ -625,6 +583,7 @@ static enum huge_result huge_move(struct segment *segment, uint64_t word, size_t
 static bool resize_in_place(struct segment *segment, size_t bytes) {
     struct guarded old = huge_guarded_of(segment), new = old;
     uint32_t index = segment_index(segment), run = huge_run_for(&old, bytes);
+    if (bytes == old.bytes) return true;
     bool longer = run > old.run;
     if (longer && (FAILPOINT(RUN_HEMMED_IN) || !region_extend(index, old.run, run - old.run)))
         return false;
@@ -632,7 +591,7 @@ static bool resize_in_place(struct segment *segment, size_t bytes) {
         if (longer) region_give(index + old.run, run - old.run);
         return false;
     }
-    count_bytes(bytes, old.bytes);
+    count_bytes(guard_reach(&new), guard_reach(&old));
     set_guarded(segment, new);
     if (bytes < segment->watched) segment->watched = 0; /* marks went with what they were in */
     give_surplus(index, old.run, run);

@@ -21,6 +21,8 @@
    serves the next block of about its size as it is; larger ones in OS pages. */
 #define HUGE_CLASS_MAX (64 * MIB)
 #define HUGE_CACHE_ENTRIES 64
+/* Bytes of a huge page, as far as it matters here: 2 MiB on most machines. */
+#define HUGE_PAGE (2 * MIB)
 /* Or a quarter of what is in use, if that is more. */
 #define HUGE_CACHE_BYTES ((size_t)256 * MIB)
 #define HUGE_CACHE_SHARE 4
@@ -101,7 +103,7 @@ bool huge_find_run(const struct segment *segment, struct guarded *guarded);
 /* The run that an address lies in, for reports; NULL if none. */
 struct segment *huge_find(uintptr_t address);
 
-/* Of huge.c and huge_recover.c alone. */
+/* Of huge.c, huge_pages.c and huge_recover.c alone. */
 MOAT_INLINE uint64_t huge_generation_of(uint64_t word) { return word >> OWNER_GENERATION_SHIFT; }
 MOAT_INLINE uint64_t huge_word(enum owner_kind state, uint64_t generation) {
     return (uint64_t)state | generation << OWNER_GENERATION_SHIFT;
@@ -121,6 +123,12 @@ MOAT_INLINE uint32_t huge_run_for(const struct guarded *old, size_t bytes) {
     uint32_t run = huge_run_length(bytes);
     return bytes >= old->bytes && run < old->run ? old->run : run;
 }
+/* huge_pages.c. A run that has waited in the cache is about to be used again; afterwards it has
+   `bytes`. */
+void huge_look_at_use(struct huge_entry *entry, size_t bytes, uint64_t now);
+/* A run has just got `more` bytes: they come in huge pages, if the program uses what it has. */
+void huge_ask_for_pages(uint32_t index, struct guarded *guarded, size_t more, uint64_t now);
+
 /* Under the lock of the cache. */
 MOAT_INLINE void huge_set_cached(size_t bytes) { atomic_store_relaxed(&ro.usage->cached, bytes); }
 

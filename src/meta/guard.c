@@ -274,21 +274,27 @@ MOAT_INLINE void set_rest(struct guarded *guarded, uint16_t rest) {
     guarded->rest = rest;
 }
 
+/* Less is usable by then; what was behind it is closed already. */
+static bool close_behind(uintptr_t start, const struct guarded *guarded, size_t bytes) {
+    if (bytes == guarded->bytes || ro.options.guards == GUARDS_OFF) return true;
+    uintptr_t behind = start + bytes;
+    if (guarded->means == GUARD_MARKER) return may_use_markers() && install(behind);
+    return guarded->means == GUARD_SPLIT && os_protect_none((void *)behind, guarded->bytes - bytes);
+}
+
 bool guard_narrow(uintptr_t start, struct guarded *guarded, size_t bytes) {
-    size_t rest = (guard_reach(guarded) - bytes) / ro.os_page;
-    size_t all = atomic_load_relaxed(&ro.region->rests) - guarded->rest + rest;
-    if (all * ro.os_page > GUARD_REST_MAX || rest > UINT16_MAX ||
-        atomic_load_relaxed(&ro.region->memory_is_locked) || guard_charge_matters() ||
-        guard_space_is_limited())
-        return false;
-    void *behind = (void *)(start + bytes);
-    bool off = ro.options.guards == GUARDS_OFF, closed = off;
-    if (guarded->means == GUARD_MARKER) closed = may_use_markers() && install((uintptr_t)behind);
-    if (guarded->means == GUARD_SPLIT) closed = os_protect_none(behind, guarded->bytes - bytes);
-    if (!closed) return false;
-    guarded->bytes = bytes;
-    set_rest(guarded, (uint16_t)rest);
-    return true;
+    size_t *rests = &ro.region->rests, rest = (guard_reach(guarded) - bytes) / ro.os_page;
+    size_t more = rest - guarded->rest;
+    bool fits = (atomic_add_relaxed(rests, more) + more) * ro.os_page <= GUARD_REST_MAX;
+    if (fits && rest <= UINT16_MAX && !atomic_load_relaxed(&ro.region->memory_is_locked) &&
+        !guard_charge_matters() && !guard_space_is_limited() &&
+        close_behind(start, guarded, bytes)) {
+        guarded->bytes = bytes;
+        guarded->rest = (uint16_t)rest;
+        return true;
+    }
+    atomic_add_relaxed(rests, (size_t)0 - more);
+    return false;
 }
 
 /* The rest is a mapping of its own: it may have become accessible before what lies behind it was
@@ -302,7 +308,7 @@ bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32
     uint8_t old_means = guarded->means;
     bool grows = bytes > guarded->bytes;
     size_t reach = guard_reach(guarded), rest = grows && reach > bytes ? reach - bytes : 0;
-    if (bytes == guarded->bytes && run == guarded->run) return true;
+    if (bytes == guarded->bytes && run == guarded->run && guarded->rest == 0) return true;
     if (guarded->means == GUARD_SPLIT) {
         uintptr_t old_end = start + guarded->bytes, new_end = start + bytes;
         if (grows && !region_commit(old_end, new_end - old_end)) {
@@ -363,7 +369,7 @@ bool guard_open_front(uintptr_t start, uint8_t means) {
 }
 
 static void give_counts(const struct guarded *guarded) {
-    if (guarded->rest != 0) atomic_add_relaxed(&ro.region->rests, (size_t)0 - guarded->rest);
+    (void)guard_count_rest(guarded, false);
     if (guarded->means == GUARD_SPLIT) guard_give_split();
     if (guarded->apart) guard_give_split();
 }

@@ -32,7 +32,13 @@ struct guarded {
     uint16_t rest; /* OS pages behind `bytes`, inaccessible from there on, with what was in them */
 };
 
-/* All runs' rests together, bytes: few, because none goes back before its run does. */
+/* Where the memory of an open run ends. */
+MOAT_INLINE size_t guard_reach(const struct guarded *guarded) {
+    return guarded->bytes + guarded->rest * ro.os_page;
+}
+
+/* All rests of live blocks' runs together, bytes: few, because none goes back before its run does.
+   Those of runs that wait to be used again are no rests: they are cached, as the runs are. */
 #define GUARD_REST_MAX (8 * MIB)
 
 /* Makes the run at `start` usable, but for its first `from` bytes, which are so already, and sets
@@ -41,10 +47,18 @@ bool guard_open(uintptr_t start, size_t from, struct guarded *guarded);
 /* An open run gets another usable part and length. What it has more must be inaccessible
    address space of its own, what it has less becomes so. False: nothing changed. */
 bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32_t run);
-/* An open run gets a smaller usable part; what it has less is its rest, and serves without a page
-   fault when the run is resized to have it again. False: nothing changed, and guard_resize is what
-   is left: that would be too much, or what nobody uses must not be charged, or have addresses. */
+/* An open run gets a smaller usable part, or keeps it; what it has less is its rest, and serves
+   without a page fault when the run is resized to have it again. False: nothing changed, and
+   guard_resize is what is left, which takes the rest away: that would be too much, or what nobody
+   uses must not be charged, or have addresses. */
 bool guard_narrow(uintptr_t start, struct guarded *guarded, size_t bytes);
+/* A run with its rest comes to those that count, or leaves them. Returns where its memory ends. */
+MOAT_INLINE size_t guard_count_rest(const struct guarded *guarded, bool comes) {
+    size_t rest = guarded->rest;
+    if (MOAT_LIKELY(rest == 0)) return guarded->bytes;
+    atomic_add_relaxed(&ro.region->rests, comes ? rest : (size_t)0 - rest);
+    return guard_reach(guarded);
+}
 /* In a forked child, after a resize that did not come to its end: the first `bytes` of the run are
    usable, as what they hold, and the rest is inaccessible: GUARD_SPLIT. */
 void guard_reopen(uintptr_t start, size_t bytes, uint32_t run);
@@ -125,10 +139,6 @@ bool guard_may_open_parts(void);
    there are too many. */
 bool guard_take_split(void);
 void guard_give_split(void);
-/* Where the memory of an open run ends. */
-MOAT_INLINE size_t guard_reach(const struct guarded *guarded) {
-    return guarded->bytes + guarded->rest * ro.os_page;
-}
 /* In a forked child: how many of them an open run has. */
 MOAT_INLINE size_t guard_splits(const struct guarded *guarded) {
     return (size_t)(guarded->means == GUARD_SPLIT) + guarded->apart;

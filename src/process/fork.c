@@ -106,9 +106,8 @@ struct walk {
 };
 
 static void count_run(struct walk *walk, const struct guarded *guarded) {
-    walk->committed += guarded->bytes;
+    walk->committed += guard_reach(guarded);
     walk->splits += guard_splits(guarded);
-    walk->rests += guarded->rest;
 }
 
 /* Returns how many segments are somebody's from here on; 0: not even this one. */
@@ -134,7 +133,9 @@ static uint32_t recover_segment(struct segment *segment, struct walk *walk) {
     }
     if (!huge_find_run(segment, &guarded)) return 0;
     count_run(walk, &guarded);
-    walk->runs += guarded.bytes;
+    walk->runs += guard_reach(&guarded);
+    if (owner_kind(atomic_load_relaxed(&segment->owner)) == OWNER_HUGE)
+        walk->rests += guarded.rest; /* no cached ones */
     return guarded.run;
 }
 

@@ -66,6 +66,7 @@ START_TEST(a_run_keeps_what_a_shorter_block_does_not_use) {
         ck_assert_uint_eq(alloc_usable_size(block), huge_round(SHORT));
         ck_assert(harness_range_state((uintptr_t)block + huge_round(SHORT)) != HARNESS_COMMITTED);
         ck_assert_uint_eq(rests(), less(LONG, SHORT));
+        ck_assert_uint_eq(ro.region->committed, huge_round(LONG));
         check_all();
         give(block);
         ck_assert_ptr_eq(make(LONG), block);
@@ -79,13 +80,16 @@ START_TEST(a_run_keeps_what_a_shorter_block_does_not_use) {
 }
 END_TEST
 
-/* The run goes back as a whole. */
+/* The run goes back as a whole; until then all of it is cached. */
 START_TEST(it_goes_back_with_the_run) {
     start(_i);
     char *block = make_shorter(LONG, SHORT);
     give(block);
-    ck_assert_uint_eq(rests(), less(LONG, SHORT));
+    ck_assert_uint_eq(rests(), 0);
+    ck_assert_uint_eq(ro.usage->cached, huge_round(LONG));
+    check_all();
     alloc_collect(true);
+    ck_assert_uint_eq(ro.usage->cached, 0);
     ck_assert_uint_eq(rests(), 0);
     ck_assert_uint_eq(ro.region->committed, 0);
     check_all();
@@ -108,6 +112,43 @@ START_TEST(all_of_them_are_bounded) {
 }
 END_TEST
 
+/* What is cached has its own bound: only where a block of the same size has the run again its rest
+   counts, and goes back if there are others. */
+START_TEST(those_of_cached_runs_are_not_among_them) {
+    enum { LARGER = 2, COUNT = 8, ALL = LARGER + COUNT };
+    char *blocks[ALL];
+    start(_i);
+    for (unsigned i = 0; i < LARGER; i++) blocks[i] = make_shorter(9 * MIB, 6 * MIB);
+    ck_assert_uint_eq(rests(), LARGER * less(9 * MIB, 6 * MIB));
+    for (unsigned i = 0; i < LARGER; i++) give(blocks[i]);
+    for (unsigned i = 0; i < COUNT; i++) blocks[i] = make_shorter(LONG, SHORT);
+    ck_assert_uint_eq(rests(), COUNT * less(LONG, SHORT));
+    for (unsigned i = 0; i < COUNT; i++) give(blocks[i]);
+    ck_assert_uint_eq(rests(), 0);
+    for (unsigned i = 0; i < ALL; i++) {
+        blocks[i] = make(i < LARGER ? 6 * MIB : SHORT);
+        ck_assert_uint_le(rests(), GUARD_REST_MAX);
+    }
+    ck_assert_uint_ge(rests(), GUARD_REST_MAX - less(LONG, SHORT));
+    check_all();
+    for (unsigned i = 0; i < ALL; i++) give(blocks[i]);
+}
+END_TEST
+
+/* A program that wants nothing again any more, and has a block of the same size for long. */
+START_TEST(a_block_of_the_same_size_has_it_no_longer_than_it_is_wanted) {
+    start(_i);
+    char *block = make_shorter(LONG, SHORT);
+    give(block);
+    ro.huge->keeping.needed_at = 0;
+    ck_assert_ptr_eq(make(SHORT), block);
+    ck_assert_uint_eq(rests(), 0);
+    ck_assert_uint_eq(ro.region->committed, huge_round(SHORT));
+    check_all();
+    give(block);
+}
+END_TEST
+
 /* Of a live block that is resized: what it has more is what was there, what it has less goes back,
    and its rest with it. */
 START_TEST(a_resize_in_place_has_it_too) {
@@ -116,6 +157,8 @@ START_TEST(a_resize_in_place_has_it_too) {
     ck_assert_ptr_eq(alloc_resize(block, SHORT + MIB / 2), block);
     ck_assert_uint_eq(rests(), less(LONG, SHORT + MIB / 2));
     check_all();
+    ck_assert_ptr_eq(alloc_resize(block, SHORT + MIB / 2), block);
+    ck_assert_uint_eq(rests(), less(LONG, SHORT + MIB / 2));
     ck_assert_ptr_eq(alloc_resize(block, SHORT - MIB / 2), block);
     ck_assert_uint_eq(rests(), 0);
     ck_assert_ptr_eq(alloc_resize(block, LONG), block);
@@ -197,8 +240,7 @@ START_TEST(what_a_refused_resize_had_opened_is_closed) {
 }
 END_TEST
 
-/* Those of live blocks and of the cache, or, where another thread was at the cache, which is empty
-   then, of live blocks alone. */
+/* Those of live blocks, whether the cache comes along or another thread was at it. */
 static size_t expected;
 static void expect_rests(void) {
     alloc_free(alloc_block(100));
@@ -211,9 +253,8 @@ START_TEST(a_child_counts_what_it_has) {
     char *cached = make_shorter(9 * MIB, 7 * MIB);
     (void)make_shorter(LONG, SHORT);
     give(cached);
-    expected = rests();
-    core_in_child(expect_rests);
     expected = less(LONG, SHORT);
+    core_in_child(expect_rests);
     locks_acquire(LOCK_HUGE_CACHE);
     core_in_child(expect_rests);
     locks_release(LOCK_HUGE_CACHE);
@@ -229,6 +270,8 @@ int main(void) {
     tcase_add_loop_test(group, a_run_keeps_what_a_shorter_block_does_not_use, 0, 2);
     tcase_add_loop_test(group, it_goes_back_with_the_run, 0, 2);
     tcase_add_loop_test(group, all_of_them_are_bounded, 0, 2);
+    tcase_add_loop_test(group, those_of_cached_runs_are_not_among_them, 0, 2);
+    tcase_add_loop_test(group, a_block_of_the_same_size_has_it_no_longer_than_it_is_wanted, 0, 2);
     tcase_add_loop_test(group, a_resize_in_place_has_it_too, 0, 2);
     tcase_add_loop_test(group, a_longer_run_stays_as_long, 0, 2);
     tcase_add_loop_test(group, zeroed_memory_comes_without, 0, 2);
