@@ -185,8 +185,15 @@ void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t give
         report_fatal(phrase, address, &facts);
 }
 
-void diagnose_family(enum report_phrase phrase, uintptr_t address, enum family made,
+/* A library that is loaded with RTLD_DEEPBIND has the operators of its runtime, which moat is not
+   in front of then. */
+static bool families_may_cross(void) {
+    return !IN_HARNESS && (ro.options.deepbind != DEEPBIND_STRIP || report_operators_elsewhere());
+}
+
+bool diagnose_family(enum report_phrase phrase, uintptr_t address, enum family made,
                      enum family freed) {
+    if (phrase == PHRASE_WRONG_FAMILY && families_may_cross()) return false;
     static const char *const freers[] = {"", "free", "delete", "delete[]", ""};
     struct report_facts facts = {0};
     find_live(address, &facts);
@@ -194,6 +201,7 @@ void diagnose_family(enum report_phrase phrase, uintptr_t address, enum family m
     facts.freed_by = phrase == PHRASE_REALLOC_WRONG_FAMILY ? "realloc" : freers[freed];
     if (!report_goes_on(phrase)) report_fatal(phrase, address, &facts);
     report_site_and_continue(phrase, address, &facts);
+    return true;
 }
 
 void damage_report(enum report_phrase phrase, uintptr_t block, uintptr_t written) {

@@ -22,8 +22,10 @@ MOAT_COLD void diagnose_reentry(void);
 MOAT_COLD void diagnose_mismatch(enum report_phrase phrase, uintptr_t address, size_t given,
                                  size_t expected);
 /* A live block of the strict level, by another family of functions than it was made by. Ends the
-   process; or returns, with on=report, and the block is freed, or resized. */
-MOAT_COLD void diagnose_family(enum report_phrase phrase, uintptr_t address, enum family made,
+   process; or returns, with on=report, and the block is freed, or resized. Reports nothing of a
+   free, and is false, where a module may have operators of its own: then nothing is known of who
+   has made the block, nor of its size. */
+MOAT_COLD bool diagnose_family(enum report_phrase phrase, uintptr_t address, enum family made,
                                enum family freed);
 /* Of a sample, live or freed, that is described already: who asked for it, at the strict level.
    Takes no lock. */

@@ -339,14 +339,16 @@ static void check_alignment(const struct target *target, size_t alignment) {
 
 /* Of a block that this thread has won. False: it is damaged, and stays as it is for good. */
 MOAT_INLINE bool check_freeing(const struct target *target, const struct freeing *how) {
+    bool is_known = true;
     if (how->family != FAMILY_ANY && how->family != target->request.family)
-        diagnose_family(PHRASE_WRONG_FAMILY, target->address, target->request.family, how->family);
+        is_known = diagnose_family(PHRASE_WRONG_FAMILY, target->address, target->request.family,
+                                   how->family);
     uintptr_t wrong = check_canaries(target);
     if (MOAT_UNLIKELY(wrong != 0)) {
         damage_report(PHRASE_OVERFLOW_FOUND_BY_FREE, target->address, wrong);
         return false;
     }
-    if (ro.options.sized == SIZED_OFF) return true;
+    if (ro.options.sized == SIZED_OFF || !is_known) return true;
     if (how->has_alignment) check_alignment(target, how->alignment);
     if (how->has_size && how->size != asked_for(target))
         diagnose_mismatch(PHRASE_WRONG_SIZE, target->address, how->size, asked_for(target));
@@ -528,8 +530,8 @@ void *strict_resize(void *block, size_t new_size) {
         wrong = check_canaries(&target);
     }
     if (target.request.family != FAMILY_MALLOC)
-        diagnose_family(PHRASE_REALLOC_WRONG_FAMILY, target.address, target.request.family,
-                        FAMILY_MALLOC);
+        (void)diagnose_family(PHRASE_REALLOC_WRONG_FAMILY, target.address, target.request.family,
+                              FAMILY_MALLOC);
     if (MOAT_UNLIKELY(wrong != 0)) {
         damage_report(PHRASE_OVERFLOW_FOUND_BY_REALLOC, target.address, wrong);
         /* what was reported once is made good */

@@ -15,8 +15,9 @@
 /* A run this many times longer than needed is not reused. */
 #define CACHE_SLACK 2
 
-/* Less is not worth the question what the machine would give. */
-#define ASKED_FROM GIB
+/* Less is not worth the question what the machine would give, and the most that is cached whatever
+   is in use. */
+#define ASKED_FROM (256 * MIB)
 
 /* More than there are addresses for, or than the machine would give to anybody: refused before
    addresses are mapped, and tables for them. `more`: of the bytes, those that the block has not
@@ -24,7 +25,7 @@
 static bool is_out_of_question(size_t bytes, size_t more) {
     if (bytes > ro.region_span) return true;
     return more >= ASKED_FROM && ro.overcommit != OVERCOMMIT_ALWAYS &&
-           !atomic_load_relaxed(&ro.region->memory_is_locked) && os_is_absurd(more);
+           os_is_absurd(more, atomic_load_relaxed(&ro.region->memory_is_locked));
 }
 
 size_t huge_round(size_t size) {

@@ -36,9 +36,12 @@
 #define ADVICE_GUARD_REMOVE 103
 #define CALL_MSEAL 462
 
-/* What a range of address space is made of: private, anonymous, and charged as any memory is, once
-   it becomes writable. */
-#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS)
+/* What a program's own memory is made of: charged as soon as it becomes writable. */
+#define CHARGED (MAP_PRIVATE | MAP_ANONYMOUS)
+/* What all of ours is made of. It counts where the machine counts each page; elsewhere the kernel
+   only refuses what is larger than all memory, and that a mapping at a time: neighbours are one, of
+   which little may be used, and so no child could be made any more. */
+#define RESERVE_FLAGS (CHARGED | MAP_NORESERVE)
 
 /* --- What the machine is --------------------------------------------------------------------- */
 
@@ -63,10 +66,13 @@ size_t os_lock_limit(void) { return resource_limit(RLIMIT_MEMLOCK); }
 
 /* --- Address space and memory ---------------------------------------------------------------- */
 
-static void *map(uintptr_t where, size_t size, int protection, int extra_flags) {
-    long result = kernel_call(SYS_mmap, (long)where, (long)size, protection,
-                              (long)(RESERVE_FLAGS | extra_flags), -1, 0);
+static void *map_as(uintptr_t where, size_t size, int protection, int flags) {
+    long result = kernel_call(SYS_mmap, (long)where, (long)size, protection, (long)flags, -1, 0);
     return kernel_failed(result) ? NULL : (void *)result;
+}
+
+static void *map(uintptr_t where, size_t size, int protection, int extra_flags) {
+    return map_as(where, size, protection, RESERVE_FLAGS | extra_flags);
 }
 
 static void *map_inaccessible(uintptr_t where, size_t size, int extra_flags) {
@@ -85,8 +91,19 @@ static bool advise(void *start, size_t size, int advice) {
     return !os_facts.no_advice && KERNEL(SYS_madvise, start, size, advice) == 0;
 }
 
-bool os_is_absurd(size_t bytes) {
-    void *probe = map(0, bytes, PROT_READ | PROT_WRITE, 0);
+/* What becomes writable is made resident where it is locked. */
+static bool is_absurd_unlocked(size_t bytes) {
+    void *probe = map_as(0, bytes, PROT_NONE, CHARGED);
+    if (probe == NULL) return false;
+    os_unlock(probe, bytes);
+    bool absurd = !set_protection(probe, bytes, PROT_READ | PROT_WRITE);
+    unmap((uintptr_t)probe, bytes);
+    return absurd;
+}
+
+bool os_is_absurd(size_t bytes, bool locked) {
+    if (MOAT_UNLIKELY(locked)) return is_absurd_unlocked(bytes);
+    void *probe = map_as(0, bytes, PROT_READ | PROT_WRITE, CHARGED);
     bool absurd = probe == NULL;
     /* the same without a charge: if that fails too, addresses are what there is too little of */
     if (absurd) probe = map_inaccessible(0, bytes, 0);

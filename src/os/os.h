@@ -46,8 +46,8 @@ void os_read_facts(struct os_facts *facts);
 size_t os_page_size(void);
 /* Whether the kernel would not give anybody so much memory at once: one mapping above all memory
    and swap, in its default mode, or above what is left to promise, where it counts. It is asked, by
-   a mapping that is not kept; not where mappings are locked, which would make it resident. */
-bool os_is_absurd(size_t bytes);
+   a mapping that is not kept: `locked`, where each new one would be made resident. */
+bool os_is_absurd(size_t bytes, bool locked);
 /* Whether calls of this thread may be refused, or end the process, by a filter of system calls:
    true when the kernel does not say. */
 bool os_may_be_filtered(void);

@@ -81,7 +81,8 @@ static void note_load(struct module *module, const Elf64_Phdr *load, uintptr_t a
 }
 
 /* Fills everything but the path from the header at `start`; false if there is none, or none with
-   code at the address. */
+   code at the address (ANYWHERE: at any). */
+#define ANYWHERE 0u
 static bool read_header(struct peek *peek, uintptr_t start, uintptr_t address,
                         struct module *module) {
     Elf64_Ehdr header;
@@ -105,7 +106,7 @@ static bool read_header(struct peek *peek, uintptr_t start, uintptr_t address,
             if (pass == 1 && segment.p_type == PT_NOTE && module->build_id_size == 0)
                 read_build_id(peek, module, place, segment.p_memsz, segment.p_align);
         }
-        if (!seen.covers_address) return false;
+        if (!seen.covers_address && address != ANYWHERE) return false;
     }
     return true;
 }
@@ -206,6 +207,10 @@ static bool find_by_header(struct module_table *table, uintptr_t address, struct
     if (scan(table, address, SHORT_SCAN_BYTES, module)) return true;
     table->in_vain[table->in_vain_count++] = area;
     return false;
+}
+
+bool module_begins_at(struct module_table *table, uintptr_t start, struct module *module) {
+    return read_header(&table->peek, start, ANYWHERE, module);
 }
 
 const struct module *module_find(struct module_table *table, uintptr_t address) {

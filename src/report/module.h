@@ -55,6 +55,9 @@ struct module_table {
 void module_table_reset(struct module_table *table);
 /* The module that has code at the address, or NULL. Valid until the next call. */
 const struct module *module_find(struct module_table *table, uintptr_t address);
+/* Whether a module's ELF header is there; fills all of `module` but the path, and the tables that
+   only a file has. */
+bool module_begins_at(struct module_table *table, uintptr_t start, struct module *module);
 /* Appends what is mapped at the address: a file's path, "[stack]", "memory that no file backs",
    "nothing". */
 void module_describe_address(struct module_table *table, uintptr_t address, struct format *format);

@@ -14,6 +14,7 @@
 #include "report/report.h"
 
 #include "base/thread.h"
+#include "report/operators.h"
 #include "report/report_json.h"
 #include "report/report_text.h"
 #include "report/sink.h"
@@ -336,6 +337,23 @@ void report_fault(enum report_phrase phrase, uintptr_t address, const struct rep
     if (!goes_on) call_harness(content.kind, address);
     if (!goes_on) report_and_end(content);
     report_going_on(content, true);
+}
+
+/* What was searched in vain under the reporter's word; what was found for good. */
+static uint64_t modules_seen;
+static uint32_t operators_found; /* atomic, a boolean */
+
+bool report_operators_elsewhere(void) {
+    if (atomic_load_relaxed(&operators_found) != 0) return true;
+    uint64_t signals = os_block_signals();
+    bool any = true;
+    if (become_reporter()) {
+        any = operators_elsewhere(&work.walk.modules, &modules_seen);
+        if (any) atomic_store_relaxed(&operators_found, 1u);
+        leave_reporter();
+    }
+    os_restore_signals(signals);
+    return any;
 }
 
 void report_stop(enum report_stop stop, const char *detail) {

@@ -111,6 +111,10 @@ enum report_kind report_phrase_kind(enum report_phrase phrase);
 /* A hook (see src/README.md): whether the program does go on, by an option. */
 bool report_goes_on(enum report_phrase phrase);
 
+/* Whether a module may have C++ operators of its own (report/operators.h), so that a report on
+   families would not be sure. Once it is so it stays so. */
+MOAT_COLD bool report_operators_elsewhere(void);
+
 /* For sized=report: the same with "moat: error: <kind>: <what> at 0x<address>", and returns. Of
    several threads one after the other; nothing is said where one does not come to its end. Keeps
    signals away meanwhile. */

@@ -6,18 +6,9 @@
  */
 #include "report/symbol.h"
 
-#include <elf.h>
-
 #define DYNAMIC_MAX 256u
 /* Of a GNU hash table; one for every few symbols. */
 #define BUCKETS_MAX SYMBOLS_MAX
-
-struct symbol_table {
-    struct peek *peek;
-    const struct module *module;
-    uintptr_t symbols, names, hash, gnu_hash; /* addresses; 0: there is none */
-    size_t names_size;                        /* bytes */
-};
 
 /* Nothing is read outside the module, whatever its tables say: there may be a device's memory. */
 static bool read_at(const struct symbol_table *table, uintptr_t address, void *out, size_t size) {
@@ -48,6 +39,10 @@ static bool read_dynamic(struct symbol_table *table) {
         if (entry.d_tag == DT_HASH) table->hash = place;
         if (entry.d_tag == DT_GNU_HASH) table->gnu_hash = place;
         if (entry.d_tag == DT_STRSZ) table->names_size = entry.d_un.d_val;
+        if (entry.d_tag == DT_RELA) table->relocations = place;
+        if (entry.d_tag == DT_RELASZ) table->relocations_size = entry.d_un.d_val;
+        if (entry.d_tag == DT_JMPREL) table->calls = place;
+        if (entry.d_tag == DT_PLTRELSZ) table->calls_size = entry.d_un.d_val;
     }
     return table->symbols != 0 && table->names != 0;
 }
@@ -114,20 +109,58 @@ static bool read_name(const struct symbol_table *table, const Elf64_Sym *found,
     return false; /* it has no end */
 }
 
+bool symbol_table_open(struct symbol_table *table, struct peek *peek, const struct module *module) {
+    *table = (struct symbol_table){.peek = peek, .module = module};
+    if (module->dynamic == 0 || !read_dynamic(table)) return false;
+    table->count = count_symbols(table);
+    return true;
+}
+
+bool symbol_table_read(const struct symbol_table *table, uint32_t index, Elf64_Sym *symbol) {
+    uintptr_t at = table->symbols + (uintptr_t)index * sizeof *symbol;
+    return read_at(table, at, symbol, sizeof *symbol);
+}
+
+bool symbol_table_begins(const struct symbol_table *table, const Elf64_Sym *symbol,
+                         const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        char byte = '\0';
+        if (symbol->st_name + i >= table->names_size ||
+            !read_at(table, table->names + symbol->st_name + i, &byte, 1) || byte != text[i])
+            return false;
+    }
+    return true;
+}
+
+bool symbol_table_relocates(const struct symbol_table *table, const uint32_t *indices,
+                            unsigned count) {
+    const uintptr_t starts[] = {table->calls, table->relocations};
+    const size_t sizes[] = {table->calls_size, table->relocations_size};
+    for (unsigned part = 0; part < 2; part++) {
+        for (size_t at = 0; starts[part] != 0 && at < sizes[part]; at += sizeof(Elf64_Rela)) {
+            uint64_t info = 0;
+            uintptr_t from = starts[part] + at + offsetof(Elf64_Rela, r_info);
+            if (!read_at(table, from, &info, sizeof info)) break;
+            for (unsigned i = 0; i < count; i++)
+                if (ELF64_R_SYM(info) == indices[i]) return true;
+        }
+    }
+    return false;
+}
+
 bool symbol_find(struct peek *peek, const struct module *module, uintptr_t address,
                  struct symbol *symbol) {
-    struct symbol_table table = {.peek = peek, .module = module};
+    struct symbol_table table;
     Elf64_Sym found = {.st_size = 0}, one;
-    if (module->dynamic == 0 || !read_dynamic(&table)) return false;
+    if (!symbol_table_open(&table, peek, module)) return false;
     uintptr_t offset = address - module->bias;
-    uint32_t count = count_symbols(&table);
     /* number 0 is none */
-    for (uint32_t i = 1; i < count; i++) {
+    for (uint32_t i = 1; i < table.count; i++) {
         uintptr_t at = table.symbols + (uintptr_t)i * sizeof one, value = 0;
         /* most are ruled out by their first address, and only that is read */
         if (!read_at(&table, at + offsetof(Elf64_Sym, st_value), &value, sizeof value)) break;
         if (value > offset || value < found.st_value) continue;
-        if (!read_at(&table, at, &one, sizeof one)) break;
+        if (!symbol_table_read(&table, i, &one)) break;
         if (offset - value < one.st_size && is_function(&one) && is_better(&table, &found, &one))
             found = one;
     }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,6 +116,29 @@ static void aligned(void) {
     }
 }
 
+/* The kernel makes no child of whoever has a mapping larger than all memory that is charged,
+   however little of it is used; and each block has a segment, all of which are one mapping. */
+static void children_of_large_heaps(size_t size) {
+    enum { SEGMENT = 4 << 20, MOST_GIB = 150 };
+    struct sysinfo machine;
+    REQUIRE(sysinfo(&machine) == 0, "sysinfo");
+    size_t memory = (machine.totalram + machine.totalswap) * machine.mem_unit;
+    if (memory >> 30 > MOST_GIB) skip_test("%zu GiB of memory", memory >> 30);
+    size_t count = memory / SEGMENT + memory / SEGMENT / 4;
+    char **blocks = malloc(count * sizeof *blocks);
+    REQUIRE(blocks != NULL, "malloc");
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = malloc(size);
+        REQUIRE(blocks[i] != NULL, "block %zu", i);
+        blocks[i][0] = 1;
+    }
+    in_child();
+    REQUIRE(malloc(memory + MIB) == NULL && errno == ENOMEM, "more than there is");
+    for (size_t i = 0; i < count; i++) free(blocks[i]);
+    free(blocks);
+    in_child();
+}
+
 static void use_and_free(size_t size) {
     char *block = malloc(size);
     REQUIRE(block != NULL, "%zu bytes", size);
@@ -191,6 +215,10 @@ int main(int count, char **arguments) {
         many_ends();
     else if (strcmp(name, "aligned") == 0)
         aligned();
+    else if (strcmp(name, "children") == 0)
+        children_of_large_heaps(1100000);
+    else if (strcmp(name, "children_strict") == 0)
+        children_of_large_heaps(20000);
     else if (strcmp(name, "in_turn") == 0)
         in_turn((const size_t[]){900000, 50000, 3000});
     else if (strcmp(name, "buffers_in_turn") == 0)

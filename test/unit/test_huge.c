@@ -591,70 +591,6 @@ static void add_cache_tests(TCase *group) {
     tcase_add_test(group, a_full_region_is_served_from_the_cache_given_back);
 }
 
-/* The machine promises so much at once. */
-#define PROMISED (3 * GIB)
-static uint64_t asked; /* how often */
-
-static bool play_promises(long number, const long *arguments, long *result) {
-    bool asks = number == SYS_mmap && arguments[2] == (PROT_READ | PROT_WRITE) && arguments[0] == 0;
-    asked += asks;
-    if (!asks || (size_t)arguments[1] <= PROMISED) return false;
-    *result = -ENOMEM;
-    return true;
-}
-
-static bool play_no_addresses(long number, const long *arguments, long *result) {
-    *result = -ENOMEM;
-    return number == SYS_mmap && arguments[0] == 0;
-}
-
-START_TEST(absurd_is_what_the_kernel_would_give_nobody) {
-    harness_set_kernel(play_promises);
-    ck_assert(os_is_absurd(PROMISED + ro.os_page));
-    ck_assert(!os_is_absurd(PROMISED));
-    /* a limit of addresses is not the machine's */
-    harness_set_kernel(play_no_addresses);
-    ck_assert(!os_is_absurd(PROMISED));
-}
-END_TEST
-
-/* As the C library's, whose mapping the kernel refuses; before addresses are mapped for it. */
-START_TEST(more_than_the_machine_promises_is_refused) {
-    core_start_ready("region=64G");
-    harness_set_kernel(play_promises);
-    uint32_t extent = ro.region->extent;
-    ck_assert_ptr_null(alloc_block(4 * GIB));
-    char *block = alloc_block(3 * MIB);
-    block[0] = 7;
-    ck_assert_ptr_null(alloc_resize(block, 4 * GIB));
-    ck_assert_int_eq(block[0], 7);
-    ck_assert_uint_eq(ro.region->extent, extent);
-    /* what a block has already it does not ask for again */
-    char *large = alloc_block(2 * GIB);
-    ck_assert_ptr_nonnull(large);
-    large = alloc_resize(large, 4 * GIB);
-    ck_assert_ptr_nonnull(large);
-    alloc_free(large);
-    alloc_free(block);
-}
-END_TEST
-
-/* Where mappings are locked, what is asked would become resident; where everything is promised, and
-   for less than a GiB, there is no question. */
-START_TEST(what_needs_no_question_is_not_asked) {
-    core_start_ready("region=64G");
-    harness_set_kernel(play_promises);
-    alloc_free(alloc_block(1000 * MIB));
-    ck_assert_uint_eq(asked, 0);
-    alloc_free(alloc_block(GIB));
-    bool always = ro.overcommit == OVERCOMMIT_ALWAYS;
-    ck_assert_uint_eq(asked, !always);
-    ro.region->memory_is_locked = true;
-    alloc_free(alloc_block(GIB));
-    ck_assert_uint_eq(asked, !always);
-}
-END_TEST
-
 int main(void) {
     Suite *suite = suite_create("huge");
     TCase *group = tcase_create("huge");
@@ -678,9 +614,6 @@ int main(void) {
     tcase_add_test(group, of_frees_at_once_one_wins);
     tcase_add_test(group, a_free_at_any_point_of_another_one_loses);
     tcase_add_test(group, sizes_beyond_the_region_are_refused);
-    tcase_add_test(group, absurd_is_what_the_kernel_would_give_nobody);
-    tcase_add_test(group, more_than_the_machine_promises_is_refused);
-    tcase_add_test(group, what_needs_no_question_is_not_asked);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }

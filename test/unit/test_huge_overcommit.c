@@ -156,6 +156,95 @@ START_TEST(where_each_page_counts_an_end_is_an_end_for_the_large_only) {
 }
 END_TEST
 
+/* The machine promises so much at once. */
+#define PROMISED (3 * GIB)
+
+static bool play_promises(long number, const long *arguments, long *result) {
+    bool asks = number == SYS_mmap && arguments[2] == (PROT_READ | PROT_WRITE) && arguments[0] == 0;
+    asked += asks;
+    if (!asks || (size_t)arguments[1] <= PROMISED) return false;
+    *result = -ENOMEM;
+    return true;
+}
+
+/* The same where what becomes writable would be made resident: asked of what is not locked. */
+static bool play_promises_in_locked_memory(long number, const long *arguments, long *result) {
+    static bool is_unlocked;
+    if (number == SYS_munlock) is_unlocked = true;
+    if (number == SYS_mmap) {
+        ck_assert(arguments[0] != 0 || arguments[2] == PROT_NONE);
+        is_unlocked = false;
+    }
+    bool asks = number == SYS_mprotect && (size_t)arguments[1] >= 256 * MIB;
+    asked += asks;
+    if (!asks || (size_t)arguments[1] <= PROMISED) return false;
+    ck_assert(is_unlocked);
+    *result = -ENOMEM;
+    return true;
+}
+
+static bool play_no_addresses(long number, const long *arguments, long *result) {
+    *result = -ENOMEM;
+    return number == SYS_mmap && arguments[0] == 0;
+}
+
+START_TEST(absurd_is_what_the_kernel_would_give_nobody) {
+    harness_set_kernel(play_promises);
+    ck_assert(os_is_absurd(PROMISED + ro.os_page, false));
+    ck_assert(!os_is_absurd(PROMISED, false));
+    harness_set_kernel(play_promises_in_locked_memory);
+    ck_assert(os_is_absurd(PROMISED + ro.os_page, true));
+    ck_assert(!os_is_absurd(PROMISED, true));
+    /* a limit of addresses is not the machine's */
+    harness_set_kernel(play_no_addresses);
+    ck_assert(!os_is_absurd(PROMISED, false));
+    ck_assert(!os_is_absurd(PROMISED, true));
+}
+END_TEST
+
+/* As the C library's, whose mapping the kernel refuses; before addresses are mapped for it. */
+START_TEST(more_than_the_machine_promises_is_refused) {
+    core_start_ready("region=64G");
+    harness_set_kernel(play_promises);
+    uint32_t extent = ro.region->extent;
+    ck_assert_ptr_null(alloc_block(4 * GIB));
+    char *block = alloc_block(3 * MIB);
+    block[0] = 7;
+    ck_assert_ptr_null(alloc_resize(block, 4 * GIB));
+    ck_assert_int_eq(block[0], 7);
+    ck_assert_uint_eq(ro.region->extent, extent);
+    /* what a block has already it does not ask for again */
+    char *large = alloc_block(2 * GIB);
+    ck_assert_ptr_nonnull(large);
+    large = alloc_resize(large, 4 * GIB);
+    ck_assert_ptr_nonnull(large);
+    alloc_free(large);
+    alloc_free(block);
+}
+END_TEST
+
+/* Where all is promised, and for less than may lie in the cache. */
+START_TEST(what_needs_no_question_is_not_asked) {
+    core_start_ready("region=64G");
+    harness_set_kernel(play_promises);
+    alloc_free(alloc_block(250 * MIB));
+    ck_assert_uint_eq(asked, 0);
+    alloc_free(alloc_block(256 * MIB));
+    bool always = ro.overcommit == OVERCOMMIT_ALWAYS;
+    ck_assert_uint_eq(asked, !always);
+}
+END_TEST
+
+START_TEST(locked_memory_is_not_promised_either) {
+    core_start_ready("region=64G");
+    ro.region->memory_is_locked = true;
+    harness_set_kernel(play_promises_in_locked_memory);
+    ck_assert_ptr_null(alloc_block(4 * GIB));
+    alloc_free(alloc_block(GIB));
+    ck_assert_uint_gt(asked, 0);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("huge_overcommit");
     TCase *group = tcase_create("overcommit");
@@ -166,6 +255,10 @@ int main(void) {
     tcase_add_test(group, where_all_is_promised_nobody_is_asked);
     tcase_add_test(group, where_each_page_counts_no_more_is_had_than_is_used);
     tcase_add_test(group, where_each_page_counts_an_end_is_an_end_for_the_large_only);
+    tcase_add_test(group, absurd_is_what_the_kernel_would_give_nobody);
+    tcase_add_test(group, more_than_the_machine_promises_is_refused);
+    tcase_add_test(group, what_needs_no_question_is_not_asked);
+    tcase_add_test(group, locked_memory_is_not_promised_either);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
