@@ -80,10 +80,18 @@ static bool install(uintptr_t page) {
     return !FAILPOINT(MARKER_REFUSED) && install_in(page, ro.os_page);
 }
 
+/* At the strict level a run that is new, or has another length, has this much of it inaccessible
+   behind what is usable, for jumps over a single OS page; it costs no more than the one does. */
+#define WIDE_GUARD (256 * KIB)
+
 /* In the OS page behind what is usable, and in the last of the run, unless one is there. */
 static bool install_markers(uintptr_t start, const struct guarded *guarded, bool has_last) {
     uintptr_t behind = start + guarded->bytes, last = end_of(start, guarded) - ro.os_page;
-    return install(behind) && (has_last || behind == last || install(last));
+    size_t size = ro.os_page;
+    if (ro_is_strict() && !has_last)
+        size = last - behind < WIDE_GUARD ? last - behind + ro.os_page : WIDE_GUARD;
+    if (FAILPOINT(MARKER_REFUSED) || !install_in(behind, size)) return false;
+    return has_last || behind + size > last || install(last);
 }
 
 /* Memory that could not be opened with a guard: without, if it merges with its neighbours. At a

@@ -165,7 +165,7 @@ static void underflow(size_t way) {
 
 static size_t guarded_size(void) {
     static const size_t guarded[] = {16384, 20480, 65536, 300032, 1048576, 3145728, 8388608};
-    return guarded[scene_round];
+    return guarded[scene_round % 7];
 }
 enum { GUARDED_SIZES = 7 };
 
@@ -182,6 +182,13 @@ static void expect_fault_at(enum way way, char *address) {
 static void fault_behind(size_t way) {
     char *block = take_by((enum way)way, guarded_size());
     expect_fault_at((enum way)way, block + guarded_size());
+}
+
+/* A jump over an OS page, as by an index that is wrong. */
+static void fault_far_behind(size_t way) {
+    static const size_t jumps[] = {4096, 64 * 1024, 256 * 1024 - 1};
+    char *block = take_by((enum way)way, guarded_size());
+    expect_fault_at((enum way)way, block + guarded_size() + jumps[scene_round / GUARDED_SIZES]);
 }
 
 /* Its first byte begins an OS page where the size is a multiple of one. */
@@ -569,6 +576,10 @@ const struct misuse_case strict_cases[] = {
     CASE_STRICT("guard", "strict-behind.remote", FAULT, fault_behind, REMOTE, GUARDED_SIZES),
     CASE_STRICT("guard", "strict-behind.ended", FAULT, fault_behind, ENDED, GUARDED_SIZES),
     CASE_STRICT("guard", "strict-behind.child", FAULT, fault_behind, CHILD, GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-far-behind.local", FAULT, fault_far_behind, LOCAL,
+                3 * GUARDED_SIZES),
+    CASE_STRICT("guard", "strict-far-behind.ended", FAULT, fault_far_behind, ENDED,
+                3 * GUARDED_SIZES),
     CASE_STRICT("guard", "strict-before.local", FAULT, fault_before, LOCAL, GUARDED_SIZES),
     CASE_STRICT("guard", "strict-before.remote", FAULT, fault_before, REMOTE, GUARDED_SIZES),
     CASE_STRICT("guard", "strict-before.ended", FAULT, fault_before, ENDED, GUARDED_SIZES),
