@@ -309,11 +309,18 @@ MOAT_COLD void fork_free_heap(struct heap *heap);
    one that allocates. Waits for nobody. heap: the running thread's, or NULL. Outside every heap. */
 MOAT_COLD void heap_keep_house(struct heap *heap);
 
-/* heap_wake.c: pages set aside that have claims join their queues. Inside enter/leave. */
-void heap_follow_wakes(struct heap *heap);
-/* The same, if there is a wake-up at all. */
+/* heap_wake.c: pages set aside that have claims join their queues; so many, or some more. What is
+   left waits for the next call. Inside enter/leave. */
+void heap_follow_wakes(struct heap *heap, size_t most);
+/* Each takes up to half a microsecond, and all pages of a heap may wait: in a forked child they do.
+   The next poll comes before the heap has used up what these have. */
+#define WAKES_PER_POLL ((size_t)128)
 MOAT_INLINE void heap_poll(struct heap *heap) {
-    if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_follow_wakes(heap);
+    if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_follow_wakes(heap, WAKES_PER_POLL);
+}
+/* For who looks at everything. */
+MOAT_INLINE void heap_poll_all(struct heap *heap) {
+    if (atomic_load_relaxed(&heap->owner.wake) != 0) heap_follow_wakes(heap, SIZE_MAX);
 }
 /* What was told of the segment so far leads nowhere any more: its owner looks at every page now. */
 void heap_forget_wakes(struct segment *segment);

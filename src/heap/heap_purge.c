@@ -220,6 +220,7 @@ bool heap_purge_lists(struct heap *heap, unsigned walk, bool *gave) {
 
 void heap_purge_own(struct heap *heap) {
     bool gave = false;
+    heap_poll_all(heap);
     heap_purge_lists(heap, WALK_ALL | WALK_NOW, &gave);
 }
 
@@ -234,6 +235,7 @@ bool heap_purge_shared(bool force, uint64_t now) {
 bool heap_purge(struct heap *heap, bool force) {
     size_t before = atomic_load_relaxed(&ro.region->committed);
     bool gave = false;
+    if (force) heap_poll_all(heap);
     if (!force && heap_is_in_step(heap) && huge_give_one(heap->now)) return true;
     /* the rest is for the next call */
     bool ended = heap_purge_lists(heap, force ? WALK_ALL | WALK_NOW : 0, &gave);
@@ -281,7 +283,7 @@ static bool glean(struct heap *heap, bool *found) {
 static bool scour_own(struct heap *heap) {
     bool found = atomic_load_relaxed(&heap->owner.wake) != 0;
     bool all = heap->shortage != SHORTAGE_SCOURED || guard_lock_is_counted();
-    if (found) heap_follow_wakes(heap);
+    heap_poll_all(heap);
     if (all || !glean(heap, &found)) {
         heap->shortage = SHORTAGE_MET; /* for the pages set aside */
         heap_purge_lists(heap, WALK_ALL | WALK_NOW, &found);

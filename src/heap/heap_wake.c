@@ -15,6 +15,7 @@
    (doc/benchmarks.md, Remote frees in a large heap). */
 struct woken {
     unsigned count;
+    size_t left; /* how many more may be gathered, for this poll */
     struct page *pages[SLOTS_PER_SEGMENT];
 };
 
@@ -44,7 +45,9 @@ static void rejoin_all(struct heap *heap, struct woken *woken) {
 static void poll_segment(struct heap *heap, struct segment *segment, struct woken *woken) {
     /* pairs with wake_owner */
     uint64_t slots = atomic_exchange_acquire(&segment->woken, 0);
-    if (woken->count + popcount64(slots) > SLOTS_PER_SEGMENT) rejoin_all(heap, woken);
+    size_t count = popcount64(slots);
+    if (woken->count + count > SLOTS_PER_SEGMENT) rejoin_all(heap, woken);
+    woken->left -= count < woken->left ? count : woken->left;
     for (; slots != 0; slots &= slots - 1) {
         struct page *page = segment_page(segment, low_bit(slots));
         page_expect(page);
@@ -57,7 +60,7 @@ static void poll_segment(struct heap *heap, struct segment *segment, struct woke
 static void poll_word(struct heap *heap, uint32_t word, struct woken *woken) {
     uint64_t *bits = &ro.woken_segments[word];
     uint64_t rest = atomic_load_acquire(bits); /* pairs with wake_segment */
-    for (; rest != 0; rest &= rest - 1) {
+    for (; rest != 0 && woken->left != 0; rest &= rest - 1) {
         struct segment *segment = segment_at(word * 64 + low_bit(rest));
         uint64_t owner = atomic_load_relaxed(&segment->owner); /* ours stays what it is */
         if (!owner_has_pages(owner) || owner_heap(owner) != &heap->owner) continue;
@@ -66,25 +69,37 @@ static void poll_word(struct heap *heap, uint32_t word, struct woken *woken) {
     }
 }
 
-static void expect_segments(uint32_t word) {
-    uint64_t rest = atomic_load_unseen(&ro.woken_segments[word]);
-    for (; rest != 0; rest &= rest - 1) {
+static size_t expect_segments(uint32_t word) {
+    uint64_t waiting = atomic_load_unseen(&ro.woken_segments[word]);
+    for (uint64_t rest = waiting; rest != 0; rest &= rest - 1) {
         const struct segment *segment = segment_at(word * 64 + low_bit(rest));
         __builtin_prefetch(segment, 0);
         __builtin_prefetch(&segment->woken, 1);
     }
+    return popcount64(waiting);
 }
 
-void heap_follow_wakes(struct heap *heap) {
-    struct woken woken;
-    woken.count = 0;
-    uint64_t groups = atomic_exchange_acquire(&heap->owner.wake, 0); /* pairs with wake_segment */
-    uint32_t words = (atomic_load_relaxed(&ro.region->extent) + 63) / 64;
-    for (uint64_t rest = groups; rest != 0; rest &= rest - 1)
-        for (uint32_t word = low_bit(rest); word < words; word += 64) expect_segments(word);
+static void expect_some(uint64_t groups, uint32_t words) {
+    size_t expected = 0;
     for (; groups != 0; groups &= groups - 1)
         for (uint32_t word = low_bit(groups); word < words; word += 64)
+            if ((expected += expect_segments(word)) >= WAKES_PER_POLL) return;
+}
+
+void heap_follow_wakes(struct heap *heap, size_t most) {
+    struct woken woken;
+    woken.count = 0;
+    woken.left = most;
+    uint64_t groups = atomic_exchange_acquire(&heap->owner.wake, 0); /* pairs with wake_segment */
+    uint32_t words = (atomic_load_relaxed(&ro.region->extent) + 63) / 64;
+    expect_some(groups, words);
+    for (; groups != 0; groups &= groups - 1) {
+        for (uint32_t word = low_bit(groups); word < words && woken.left != 0; word += 64)
             poll_word(heap, word, &woken);
+        if (woken.left == 0) break;
+    }
+    /* what is left leads to words as it did; pairs with the exchange of the next poll */
+    if (groups != 0) atomic_or_release(&heap->owner.wake, groups);
     rejoin_all(heap, &woken);
 }
 

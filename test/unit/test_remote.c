@@ -112,6 +112,16 @@ START_TEST(spurious_wakes_do_nothing) {
 }
 END_TEST
 
+static void *blocks_of_many[8 * CAPACITY];
+
+static size_t pages_set_aside(size_t count) {
+    size_t aside = 0;
+    for (size_t i = 0; i < count; i++)
+        aside += core_page(blocks_of_many[i])->start == (uintptr_t)blocks_of_many[i] &&
+                 core_page(blocks_of_many[i])->in_full;
+    return aside;
+}
+
 static void nothing(void) {}
 
 /* Accesses to shared words by which the owner takes in one wake-up, with so many segments. */
@@ -142,6 +152,36 @@ START_TEST(a_wake_up_takes_few_steps_in_a_heap_of_any_size) {
     uint64_t small = steps_of_a_poll(2), large = steps_of_a_poll(2000);
     ck_assert_uint_le(large, small + 2);
     setup();
+}
+END_TEST
+
+/* Of so many that no call takes long; the others keep their wake-ups, and whoever looks at
+   everything follows them all. */
+START_TEST(a_poll_takes_in_some_and_the_next_goes_on) {
+    enum { PAGES = 700, EACH = (int)(SLOT_SIZE / BLOCK) };
+    size_t count = 0;
+    while (count < PAGES * EACH) blocks_of_many[count++] = core_alloc(&owner, BLOCK);
+    for (size_t i = 0; i < count; i += EACH / 2)
+        ck_assert_int_eq(free_remotely(blocks_of_many[i]), REMOTE_FREED);
+    struct heap *heap = core_heap(&owner);
+    core_be(&owner);
+    unsigned polls = 0;
+    for (size_t left = pages_set_aside(count); left != 0; polls++) {
+        heap_enter(heap);
+        if (_i != 0)
+            heap_poll_all(heap);
+        else
+            heap_poll(heap);
+        heap_leave(heap);
+        check_all();
+        size_t now = pages_set_aside(count);
+        ck_assert_uint_lt(now, left);
+        if (_i == 0) ck_assert_uint_le(left - now, WAKES_PER_POLL + SLOTS_PER_SEGMENT);
+        left = now;
+    }
+    if (_i != 0) ck_assert_uint_eq(polls, 1);
+    if (_i == 0) ck_assert_uint_ge(polls, PAGES / 2 / (WAKES_PER_POLL + SLOTS_PER_SEGMENT));
+    ck_assert_uint_eq(heap->owner.wake, 0);
 }
 END_TEST
 
@@ -487,6 +527,7 @@ int main(void) {
     tcase_add_test(group, the_first_claim_of_a_full_page_wakes_its_owner);
     tcase_add_test(group, spurious_wakes_do_nothing);
     tcase_add_test(group, a_wake_up_takes_few_steps_in_a_heap_of_any_size);
+    tcase_add_loop_test(group, a_poll_takes_in_some_and_the_next_goes_on, 0, 2);
     tcase_add_test(group, the_first_claim_in_a_segment_left_without_room_leads_others_to_it);
     tcase_add_test(group, no_claim_is_lost_when_the_owner_acts_in_the_middle_of_it);
     tcase_add_test(group, a_late_wake_up_passes_over_a_segment_that_became_huge);
