@@ -440,6 +440,13 @@ void strict_free(uintptr_t address, const struct freeing *how) {
     if (find(&target, address, VERB_FREE)) free_target(&target, how);
 }
 
+void strict_look_back(void) {
+    uintptr_t outside = thread_enter();
+    const struct heap *heap = is_heap(outside) ? (const struct heap *)outside : NULL;
+    if (heap != NULL && heap->thread == thread_identity()) quarantine_check(heap);
+    thread_leave_generic(outside);
+}
+
 /* --- Resizing -------------------------------------------------------------------------------- */
 
 /*

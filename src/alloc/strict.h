@@ -34,6 +34,8 @@ void strict_set_family(void *block, enum family family);
 void strict_free(uintptr_t address, const struct freeing *how);
 /* block is not NULL; on NULL it is untouched. */
 void *strict_resize(void *block, size_t new_size);
+/* At the end of the process: what waits in the thread's quarantine will not be looked at again. */
+void strict_look_back(void);
 /* The bytes that were asked for. */
 size_t strict_usable_size(uintptr_t address);
 

@@ -8,6 +8,7 @@
 #include "moat.h"
 
 #include "alloc/stats.h"
+#include "alloc/strict.h"
 #include "api/posix.h"
 
 #define TEXT_OF(x) #x
@@ -50,6 +51,11 @@ MOAT_PUBLIC void moat_stats_get(struct moat_stats *stats) {
     struct stats now;
     stats_collect(&now);
     __builtin_memcpy(stats, &now, sizeof now);
+}
+
+/* Behind all that the program has for its end. A handler may end it from inside the allocator. */
+__attribute__((destructor)) static void look_back(void) {
+    if (ro_is_started() && ro_is_strict()) strict_look_back();
 }
 
 MOAT_PUBLIC const char *moat_version(void) {

@@ -113,6 +113,14 @@ void quarantine_take_in(struct heap *heap) {
     if (MOAT_UNLIKELY(ended)) heap_shed_empty(heap);
 }
 
+void quarantine_check(const struct heap *heap) {
+    const struct quarantine *quarantine = &heap->quarantine;
+    for (uint32_t i = 0; i < quarantine->drawn_count; i++)
+        (void)was_written(quarantine->drawn[i], page_at_block(quarantine->drawn[i])->block_size);
+    for (uint32_t i = 0; i < quarantine->count; i++)
+        (void)was_written(quarantine->blocks[i], page_at_block(quarantine->blocks[i])->block_size);
+}
+
 bool quarantine_empty(struct heap *heap) {
     struct quarantine *quarantine = &heap->quarantine;
     bool any = quarantine->count != 0;

@@ -9,7 +9,8 @@
  * quarantine both bits are set: it is freed, and freeing it again is reported like any second free.
  * A thread without a heap keeps none.
  *
- * A heap whose thread ends, a thread that runs out of memory or trims, and a forked child empty it.
+ * A heap whose thread ends, a thread that runs out of memory or trims, and a forked child empty it;
+ * who ends the process by exit() looks through his.
  */
 #ifndef MOAT_QUARANTINE_H
 #define MOAT_QUARANTINE_H
@@ -22,6 +23,8 @@ void quarantine_put(struct heap *heap, uintptr_t block, size_t size);
 /* Takes in what was drawn from the heap's own pages since its last allocation. Inside a generic
    path of the heap. */
 void quarantine_take_in(struct heap *heap);
+/* Looks at all for what was written to. Inside the allocator. */
+void quarantine_check(const struct heap *heap);
 /* Lets all go. Inside the allocator; true if there were any. */
 bool quarantine_empty(struct heap *heap);
 

@@ -277,6 +277,18 @@ static void written_then_trim(size_t unused) {
     passed();
 }
 
+/* Nothing else comes by. */
+static void written_then_exit(size_t unused) {
+    (void)unused;
+    char *block = take(round_size());
+    give(block);
+    write_at(block);
+    expect("a freed block was written to while it waited", block);
+    passed();
+    if (scene_goes_on) say("finished");
+    exit(0);
+}
+
 /* --- Double frees ----------------------------------------------------------------------------- */
 
 static void freed_twice(size_t way) {
@@ -617,6 +629,7 @@ const struct misuse_case strict_cases[] = {
     CASE_STRICT_WITH("write-after-free", "in-pages.child", LATER, written_in_pages, CHILD,
                      BELOW_HUGE, "region=64M"),
     CASE_STRICT("write-after-free", "trim", AT_ONCE, written_then_trim, 0, IN_PAGES),
+    CASE_STRICT("write-after-free", "exit", LATER, written_then_exit, 0, IN_PAGES),
     CASE_STRICT_WITH("write-after-free", "no-quarantine.local", LATER, written_without_quarantine,
                      LOCAL, IN_PAGES, "quarantine=0"),
     CASE_STRICT_WITH("write-after-free", "no-quarantine.remote", LATER, written_without_quarantine,
