@@ -588,14 +588,15 @@ void *alloc_resize(void *block, size_t new_size) {
     return resize_found(find_ready((uintptr_t)block, VERB_RESIZE), block, new_size);
 }
 
-/* A sample is measured as the block that it is in place of. */
-static void measure_sample(uintptr_t address, struct found *found) {
+/* A sample is measured as the block that it is in place of. False: gone, as the free will tell. */
+static bool measure_sample(uintptr_t address, struct found *found) {
     struct sample_view view;
-    if (!sample_find(address, &view)) return; /* another thread frees it: the claim will tell */
+    if (!sample_find(address, &view)) return false;
     if (view.size <= LARGE_MAX && view.alignment <= LARGE_MAX)
         found->size_class = size_class_of_aligned(view.alignment, view.size);
     found->block_size = found->size_class != SIZE_CLASS_NONE ? size_class_bytes(found->size_class)
                                                              : huge_round(view.size);
+    return true;
 }
 
 static void check_sized(const struct found *found, uintptr_t address, size_t alignment,
@@ -640,8 +641,8 @@ void alloc_free_aligned_sized(void *block, size_t alignment, size_t size, enum f
     if (HARDENED_RO && ro.options.sized != SIZED_OFF) {
         struct found found = find_any((uintptr_t)block, (uintptr_t)block, VERB_FREE);
         if (MOAT_UNLIKELY(found.segment == NULL)) return;
-        if (owner_kind(found.word) == OWNER_SAMPLES) measure_sample((uintptr_t)block, &found);
-        check_sized(&found, (uintptr_t)block, alignment, size);
+        if (owner_kind(found.word) != OWNER_SAMPLES || measure_sample((uintptr_t)block, &found))
+            check_sized(&found, (uintptr_t)block, alignment, size);
     }
     alloc_free(block);
 }

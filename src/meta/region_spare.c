@@ -212,6 +212,8 @@ void region_recover_spare(void) {
     for (uint32_t word = 0; word * 64 < region->extent; word++)
         spare += popcount64(region->described[word] & region_free_segments(region, word));
     if (region->spare != spare) region->spare = spare;
+    /* a thread that did not come along may have given some, and not have said so yet */
+    region->news |= REGION_GIVEN;
 }
 
 /* A thread that did not come along may have been told that its move has failed, and have left a

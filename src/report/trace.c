@@ -36,12 +36,12 @@ MOAT_NOINLINE void trace_take(struct trace *trace, uintptr_t return_address, uin
     struct cfi_registers registers = {.pc_is_exact = true};
     trace->thread = os_thread_id();
     trace->count = 0;
+    stack.count = 0;
     if (IN_HARNESS && os_seam.memory_is_played()) {
         trace->frames[trace->count++] = return_address;
         return;
     }
     begin(now);
-    stack.count = 0;
     if (!registers_take(&registers)) return;
     backtrace_walk(&workspace, &registers, &stack, memos);
     backtrace_drop_until(&stack, return_address);

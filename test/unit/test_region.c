@@ -515,6 +515,22 @@ START_TEST(a_child_goes_around_what_its_parent_was_going_around) {
 }
 END_TEST
 
+/* It had cleared the bit, and not said yet that there is something to be found. */
+START_TEST(what_a_gone_thread_had_given_back_is_found_in_a_child) {
+    uint32_t given = 0, index = 0;
+    core_start_ready("region=4G");
+    ck_assert(region_take(1, 1, &given) && region_take(1, 1, &index));
+    region_bar(index, 1); /* nobody takes this one back */
+    ro.region->taken[0] &= ~bit64(given);
+    ro.region->none_below[0] = ro.region->extent; /* as searches have left it */
+    *ro.fork_mark = FORK_WIPED;
+    ck_assert(alloc_is_ready());
+    ck_assert(region_take(1, 1, &index));
+    ck_assert_uint_eq(index, given);
+    check_region();
+}
+END_TEST
+
 /* Short holes, as many as may be, are not looked at again by each search for a longer run. */
 START_TEST(a_search_for_a_run_passes_over_short_holes_once) {
     enum { HOLES = 500 };
@@ -613,6 +629,7 @@ int main(void) {
     tcase_add_test(group, a_run_may_be_longer_than_any_window);
     tcase_add_test(group, growth_goes_around_what_something_else_has_mapped);
     tcase_add_test(group, a_child_goes_around_what_its_parent_was_going_around);
+    tcase_add_test(group, what_a_gone_thread_had_given_back_is_found_in_a_child);
     tcase_add_test(group, a_search_for_a_run_passes_over_short_holes_once);
     tcase_add_test(group, the_last_os_page_of_a_segment_is_inaccessible);
     tcase_add_test(group, a_kernel_without_guard_markers_is_asked_once);

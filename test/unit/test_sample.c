@@ -355,14 +355,19 @@ static void free_it_first(void *step) {
     alloc_free(subject);
 }
 
+static void free_it_first_by_size(void *step) {
+    core_interleave(*(uint64_t *)step, free_it_too);
+    alloc_free_sized(subject, 100);
+}
+
 /* Wherever the other free comes in between, one of the two is reported. */
-START_TEST(of_two_frees_one_wins_at_each_step) {
+static void check_two_frees(void (*free_first)(void *step)) {
     for (uint64_t step = 1;; step++) {
         setup();
         core_begin(&other);
         core_be(&owner);
         subject = alloc_block(100);
-        enum report_kind kind = core_report_of(free_it_first, &step);
+        enum report_kind kind = core_report_of(free_first, &step);
         bool ran = core_interleave_end();
         ck_assert_int_eq(kind, ran ? REPORT_DOUBLE_FREE : REPORT_KINDS);
         reports += ran;
@@ -370,6 +375,11 @@ START_TEST(of_two_frees_one_wins_at_each_step) {
     }
     ck_assert_uint_gt(reports, 5);
 }
+
+START_TEST(of_two_frees_one_wins_at_each_step) { check_two_frees(free_it_first); }
+END_TEST
+
+START_TEST(also_if_the_first_says_how_large_it_is) { check_two_frees(free_it_first_by_size); }
 END_TEST
 
 static void *taken;
@@ -628,6 +638,7 @@ int main(void) {
     tcase_add_test(group, what_could_not_be_closed_is_closed_before_it_is_used);
     tcase_add_test(group, places_work_without_the_markers_they_began_with);
     tcase_add_test(group, of_two_frees_one_wins_at_each_step);
+    tcase_add_test(group, also_if_the_first_says_how_large_it_is);
     tcase_add_test(group, two_allocations_get_two_places_at_each_step);
     tcase_add_test(group, any_thread_may_free_one_also_after_its_maker_has_ended);
     tcase_add_loop_test(group, a_thread_may_vanish_at_any_step_of_a_sample, 0, 4);

@@ -170,6 +170,31 @@ START_TEST(a_late_claim_is_not_collected_as_another_free) {
 }
 END_TEST
 
+static void claim_is_taken_back(void) {
+    atomic_and_release(&map_word_of((uintptr_t)target)->claim, ~map_bit_of((uintptr_t)target));
+}
+static void retire(void *page) { page_retire(page); }
+
+/* Then its thread reports itself. */
+START_TEST(a_late_claim_may_be_gone_while_its_page_ends) {
+    unsigned reported = 0, passed = 0;
+    for (uint64_t step = 1;; step++) {
+        setup();
+        target = core_alloc(&owner, BLOCK);
+        struct page *page = core_page(target);
+        other_frees_and_it_is_collected();
+        atomic_or_acq_rel(&map_word_of((uintptr_t)target)->claim, map_bit_of((uintptr_t)target));
+        core_interleave(step, claim_is_taken_back);
+        enum report_kind kind = core_report_of(retire, page);
+        if (!core_interleave_end()) break;
+        ck_assert(kind == REPORT_DOUBLE_FREE || kind == REPORT_KINDS);
+        reported += kind == REPORT_DOUBLE_FREE;
+        passed += kind == REPORT_KINDS;
+    }
+    ck_assert(reported != 0 && passed != 0);
+}
+END_TEST
+
 static uint64_t kept_word;
 
 /* Once it is released its page may be gone, and its segment be a huge block's. */
@@ -255,6 +280,7 @@ int main(void) {
     tcase_add_test(group, what_gone_threads_were_freeing_is_zero_and_released);
     tcase_add_test(group, a_rebuilt_page_keeps_what_is_in_quarantine);
     tcase_add_test(group, a_late_claim_is_not_collected_as_another_free);
+    tcase_add_test(group, a_late_claim_may_be_gone_while_its_page_ends);
     tcase_add_test(group, what_is_let_go_marks_the_page_it_lay_in);
     suite_add_tcase(suite, group);
     return suite_run(suite);
