@@ -120,4 +120,5 @@ void heap_reset(struct heap *heap) {
     heap->tell_from = USED_UNTOLD;
     heap->quarantine.bytes = heap->quarantine.count = heap->quarantine.drawn_count = 0;
     heap->chances_left = 0;
+    heap->cannot_grow = false; /* of a call that another thread was in */
 }

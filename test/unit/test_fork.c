@@ -462,14 +462,17 @@ START_TEST(a_child_made_without_handlers_recovers) {
     for (unsigned i = 0; i < COUNT; i++) make_block(i);
     core_begin(&owner);
     ro.locks[LOCK_LATE_HEAP].word = ro.locks[LOCK_REGION].word = 1; /* of a thread that stays */
+    heap_at(HEAP_LATE)->cannot_grow = true;                         /* for its call */
     pid_t child = fork_without_handlers();
     if (child == 0) {
         core_require(*ro.fork_mark == 0);
         use_what_is_left();
         core_require(*ro.fork_mark == FORK_RECOVERED);
+        core_require(!heap_at(HEAP_LATE)->cannot_grow);
         _exit(0);
     }
     ro.locks[LOCK_LATE_HEAP].word = ro.locks[LOCK_REGION].word = 0;
+    heap_at(HEAP_LATE)->cannot_grow = false;
     core_expect_good_end(child);
     ck_assert_uint_eq(*ro.fork_mark, FORK_RECOVERED);
     core_be(_i == 0 ? &owner : &other);
