@@ -210,7 +210,10 @@ static size_t halved_size(const void *block) {
     return grave != SHADOW_NONE && size >= 2 * GRANULE && size <= SMALL_MAX ? size / 2 : size;
 }
 static void *small_malloc(size_t size) {
-    return subject_moat.malloc(size <= SMALL_MAX / 2 ? 2 * size : size);
+    void *block = subject_moat.malloc(size <= SMALL_MAX ? 2 * size : size);
+    /* what is left of the other class would be found first */
+    if (block != NULL) memset(block, 0, subject_moat.usable_size(block));
+    return block;
 }
 static void plant_class(void) {
     planted.malloc = small_malloc;

@@ -56,6 +56,19 @@ static void waiting_child(void) {
 }
 static void plant_child_waits(void) { planted.be_child = waiting_child; }
 
+/* Of what another thread was resizing. */
+static bool is_resized;
+static bool resized_lives(uintptr_t block) { return is_resized = subject_moat.lives(block); }
+static size_t no_size(const void *block) {
+    size_t size = is_resized ? 0 : subject_moat.usable_size(block);
+    is_resized = false;
+    return size;
+}
+static void plant_resized(void) {
+    planted.lives = resized_lives;
+    planted.usable_size = no_size;
+}
+
 static size_t dying_check(void) {
     if (is_child()) (void)raise(SIGSEGV);
     return subject_moat.check();
@@ -290,6 +303,47 @@ static bool leaving_trim(void) {
 }
 static void plant_left(void) { planted.trim = leaving_trim; }
 
+/* As it is while the oracle looks. */
+static const char *with_lost_heap(void) {
+    struct heap *heap = heap_of_thread();
+    uintptr_t thread = heap != NULL ? heap->thread : 0;
+    if (heap != NULL) heap->thread = 0;
+    const char *what = subject_moat.left_over();
+    if (heap != NULL) heap->thread = thread;
+    return what;
+}
+static void plant_lost_heap(void) { planted.left_over = with_lost_heap; }
+
+static void leave_alone(struct page *page) {
+    page->inherited = page->in_full = true;
+    page->left = UINT16_MAX;
+}
+static void serve_again(struct page *page) { page->inherited = page->in_full = false; }
+static const char *with_few_blocks(void) {
+    change_pages(leave_alone);
+    const char *what = subject_moat.left_over();
+    change_pages(serve_again);
+    return what;
+}
+static void plant_few_blocks(void) { planted.left_over = with_few_blocks; }
+
+static const char *with_unsought(void) {
+    uint32_t none_below = has_region() ? ro.region->none_below[0] : 0;
+    if (has_region()) ro.region->none_below[0] = ro.region->extent;
+    const char *what = subject_moat.left_over();
+    if (has_region()) ro.region->none_below[0] = none_below;
+    return what;
+}
+static void plant_unsought(void) { planted.left_over = with_unsought; }
+
+static const char *with_spare(void) {
+    if (has_region()) region_count_spare(1);
+    const char *what = subject_moat.left_over();
+    if (has_region()) region_count_spare(-1);
+    return what;
+}
+static void plant_spare(void) { planted.left_over = with_spare; }
+
 /* --- Blocks ---------------------------------------------------------------------------------- */
 
 static uint64_t one_secret(uintptr_t block) { return block != 0; }
@@ -486,6 +540,7 @@ static const struct control {
     {"child's leak", plant_child_leak, "in use in a child after", "(fork,", AT_ONCE | FORKS},
     {"child that waits", plant_child_waits, "waits for a thread that is gone", "(fork,",
      AT_ONCE | FORKS},
+    {"resized", plant_resized, "that was being resized has 0 bytes", "(fork,", AT_ONCE | FORKS},
     {"child that dies", plant_child_dies, "the forked child died of signal 11", "(fork,", REAL},
     {"child that leaves", plant_child_leaves, "the forked child ended with status 3", "(fork,",
      REAL},
@@ -516,6 +571,10 @@ static const struct control {
     {"idle", plant_idle, "heaps count other slots than", "at the end", 0},
     {"cached", plant_cached, "other bytes of huge runs count than", "at the end", 0},
     {"left", plant_left, "other slots count as left than", "at the end", 0},
+    {"lost heap", plant_lost_heap, "a heap is no thread's, and does not", "", 0},
+    {"few blocks", plant_few_blocks, "a page is left alone that has few blocks", "", 0},
+    {"unsought", plant_unsought, "free segments lie where nobody looks", "", 0},
+    {"spare", plant_spare, "other free segments count as spare", "", 0},
     {"one secret", plant_secret, "has the secret of the one that was there before", "", 0},
     {"remains", plant_remains, "the block has in it what one of another size held", "", 0},
     {"short", plant_short, "usable size is below what was asked for", "", 0},

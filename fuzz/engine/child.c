@@ -28,6 +28,47 @@ static void take_size(const struct run *run, struct rng *random, struct input_op
     op->value = like->value;
 }
 
+/* As often as not there is a second thread soon, which is born in the child: what it frees is the
+   first one's, or what threads that did not come along had, and it has a heap of its own. */
+static struct {
+    struct rng random;
+    bool is_due; /* it is born, or about to be */
+    bool runs;   /* and goes on just now */
+} born;
+
+static void be_born(struct run *run, bool runs) {
+    if (born.runs == runs) return;
+    born.runs = runs;
+    run->subject->be_born(runs);
+}
+
+static void begin_born(const struct run *run, const struct input_op *op) {
+    born.random = (struct rng){rng_mix(run->input->seed ^ op->value) + 1};
+    born.is_due = run->subject->be_born != NULL && rng_below(&born.random, 2) == 0;
+    born.runs = false;
+}
+
+static void end_thread(struct run *run, const void *argument) {
+    (void)argument;
+    run->subject->end_thread();
+}
+
+/* It frees half of what there is. */
+static void drain_born(struct run *run, unsigned thread) {
+    if (!born.is_due) return;
+    be_born(run, true);
+    dispatch_drain(run, 0, 2, thread);
+    be_born(run, false);
+}
+
+static void end_born(struct run *run) {
+    if (!born.is_due || run->over) return;
+    be_born(run, true);
+    run_until_report(run, end_thread, NULL);
+    be_born(run, false);
+    born.is_due = false;
+}
+
 static void work(struct run *run, const struct input_op *op, unsigned thread) {
     enum { OPS = 24 };
     static const uint8_t codes[] = {OP_MALLOC,    OP_FREE,        OP_CALLOC, OP_REALLOC,
@@ -39,8 +80,23 @@ static void work(struct run *run, const struct input_op *op, unsigned thread) {
             (uint8_t)(rng_below(&random, 256) & ~8u), (uint8_t)rng_below(&random, SIZE_LARGE + 1),
             (uint32_t)rng_next(&random)};
         take_size(run, &random, &one);
+        be_born(run, born.is_due && rng_below(&born.random, 3) == 0);
         dispatch_op(run, &one, thread);
     }
+    be_born(run, false);
+}
+
+/* Everything is freed, and the other thread ends: before the last blocks are, or after that. */
+static void drain_all(struct run *run, unsigned thread) {
+    bool ends_first = rng_below(&born.random, 2) == 0;
+    drain_born(run, thread);
+    if (born.is_due && !run->over) dispatch_drain(run, 0, 2, thread);
+    if (!run->over) run_judge_left_over(run);
+    if (ends_first) end_born(run);
+    if (!run->over) dispatch_drain(run, 0, 1, thread);
+    if (!born.is_due || run->over) return;
+    end_born(run);
+    if (!run->over) dispatch_drain(run, 0, 1, thread); /* what it left is given back */
 }
 
 static void judge_rest(struct run *run, unsigned calls) {
@@ -69,18 +125,51 @@ static void judge_empty(struct run *run) {
         run_fail(run, "a page without blocks is kept in a child");
 }
 
+/* What another thread was resizing is the program's, unless it has been freed by the resize: it has
+   one size or the other, and holds what it held. */
+static void take_over(struct run *run, const void *argument) {
+    const unsigned *number = argument;
+    const struct shadow_block *old = &run->resizing[*number].old;
+    size_t wrong = 0, usable = run->subject->usable_size((const void *)old->start);
+    size_t wanted = run->resizing[*number].size, kept = wanted < old->usable ? wanted : old->usable;
+    if (usable < kept || (run->is_strict && usable != old->usable && usable != wanted))
+        run_fail(run, "in a child a block that was being resized has %zu bytes, not %zu or %zu",
+                 usable, old->usable, wanted);
+    if (!shadow_compare(old, old->start, kept, &wrong))
+        run_fail(run, "in a child a block that was being resized lost byte %zu", wrong);
+    /* its guards may be where the other size has them */
+    struct shadow_block facts = *old;
+    uint16_t index;
+    facts.requested = facts.usable = usable;
+    const char *broken = shadow_birth(&run->shadow, facts, &index);
+    if (broken)
+        run_fail(run, "%s: %#lx, which was being resized", broken, (unsigned long)old->start);
+    shadow_fill(&run->shadow, index);
+}
+
+static void take_over_all(struct run *run, unsigned thread) {
+    if (run->subject->lives == NULL || run->tolerated) return;
+    for (unsigned i = 0; i < INPUT_MAX_THREADS && !run->over; i++) {
+        uintptr_t start = run->resizing[i].old.start;
+        if (i == thread || start == 0 || !run->subject->lives(start)) continue;
+        run_until_report(run, take_over, &i);
+    }
+}
+
 /* Only this thread is left; blocks of all threads are there. */
 static void live_on(struct run *run, const struct input_op *op, unsigned thread, unsigned calls) {
     struct input_op check = {.code = OP_CHECK};
     run->is_child = true;
+    begin_born(run, op);
     run->subject->fail_none();
     judge_pages(run, calls);
     dispatch_op(run, &check, thread);
+    if (!run->over) take_over_all(run, thread);
     if (!run->over) limit(run, op);
     work(run, op, thread);
     run->subject->fail_none();
     if (!run->over) dispatch_op(run, &check, thread);
-    if (!run->over) dispatch_drain(run, 0, 1, thread);
+    if (!run->over) drain_all(run, thread);
     if (!run->over) dispatch_op(run, &check, thread);
     if (!run->over) judge_rest(run, calls);
     if (!run->over) judge_empty(run);
@@ -151,6 +240,7 @@ bool child_play(struct run *run, const struct input_op *op, unsigned thread, uns
     harness_set_kernel(answer_kernel);
     run_until_report(run, be_child, NULL);
     if (!run->over) live_on(run, op, thread, calls);
+    be_born(run, false);
     harness_set_kernel(NULL);
     run_bring_back(run, LIFE_OF_PARENT);
     return true;

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/base.h"
 #include "engine/sizing.h"
 
 struct weight {
@@ -102,6 +103,110 @@ static void insert_recipe(struct input *input, struct rng *random) {
         if (recipe[i] == OP_FORK) input->flags |= INPUT_FORK;
         if (recipe[i] == OP_STOMP) input->flags |= INPUT_MISUSE;
         input_insert(input, at++, op);
+    }
+}
+
+enum { SIZES = 2 };
+
+/* One block of one of the sizes, or many; now and then the last one changes its size. */
+static unsigned insert_take(struct input *input, struct rng *random, unsigned at,
+                            const struct input_op sizes[SIZES], bool many) {
+    enum { OTHERS = 120, LOG_MAX = 6, RESIZE_IN = 4, ZERO_IN = 4 };
+    struct input_op take = sizes[rng_below(random, SIZES)];
+    take.code = many ? OP_MALLOC_MANY : rng_below(random, ZERO_IN) == 0 ? OP_CALLOC : OP_MALLOC;
+    take.other = (uint8_t)(many ? 1 + rng_below(random, LOG_MAX) : take.other & ~7u);
+    input_insert(input, at++, take);
+    if (rng_below(random, RESIZE_IN) != 0) return at;
+    take = sizes[rng_below(random, SIZES)];
+    take.code = OP_REALLOC;
+    take.pick = UINT8_MAX;
+    take.other = OTHERS;
+    input_insert(input, at++, take);
+    return at;
+}
+
+/* The last block is freed, or all, backwards. */
+static unsigned insert_give(struct input *input, struct rng *random, unsigned at, bool many) {
+    enum { BACKWARDS = 1, ALL = 10 };
+    struct input_op give = make_op(random, many ? OP_FREE_MANY : OP_FREE);
+    give.pick = UINT8_MAX;
+    if (many) give.kind = BACKWARDS;
+    if (many) give.other = ALL;
+    input_insert(input, at++, give);
+    return at;
+}
+
+/* A program that goes back and forth: it gives back what it wants again a moment later, of one size
+   or of two, which differ a little, or are of two kinds of page. So what an allocator keeps for it,
+   and what becomes of that, is reached. */
+static void insert_rhythm(struct input *input, struct rng *random) {
+    enum { BEATS_MAX = 6, PAUSE = 150, SHORT_PAUSE = 60 }; /* milliseconds */
+    static const uint8_t kinds[] = {SIZE_HUGE, SIZE_HUGE, SIZE_LARGE, SIZE_LARGE, SIZE_MEDIUM};
+    struct input_op sizes[SIZES];
+    for (unsigned i = 0; i < SIZES; i++) {
+        sizes[i] = make_op(random, OP_MALLOC);
+        sizes[i].kind = kinds[rng_below(random, sizeof kinds)];
+    }
+    if (rng_below(random, 2) == 0) { /* the second is up to a half shorter */
+        size_t bytes = size_decode(sizes[0].kind, sizes[0].value);
+        size_t least = size_decode(sizes[0].kind, 0);
+        uint32_t shorter = rng_below(random, (unsigned)(bytes / 2 + 1));
+        sizes[1] = sizes[0];
+        sizes[1].value = shorter < bytes - least ? (uint32_t)(bytes - least) - shorter : 0;
+        sizes[0].value = (uint32_t)(bytes - least);
+    }
+    bool many = sizes[0].kind != SIZE_HUGE && rng_below(random, 2) == 0;
+    bool piles_up = rng_below(random, 4) == 0; /* nothing is given back before the last beat */
+    unsigned at = rng_below(random, input->op_count + 1), beats = 3 + rng_below(random, BEATS_MAX);
+    for (unsigned beat = 0; beat < beats; beat++) {
+        if (rng_below(random, 8) == 0) {
+            if (input->fault_budget < INPUT_MAX_FAULTS) input->fault_budget++;
+            input_insert(input, at++, make_op(random, OP_FAULT));
+        }
+        at = insert_take(input, random, at, sizes, many);
+        if (piles_up ? beat + 1 == beats : rng_below(random, 8) != 0)
+            at = insert_give(input, random, at, many || piles_up);
+        struct input_op pause = make_op(random, OP_CLOCK);
+        pause.value =
+            beat == 0 ? PAUSE + rng_below(random, 2 * PAUSE) : rng_below(random, SHORT_PAUSE);
+        if (beat == 0 || rng_below(random, 3) == 0) input_insert(input, at++, pause);
+        if (rng_below(random, 4) == 0) input_insert(input, at++, make_op(random, OP_TRIM));
+    }
+}
+
+/* A block that is much larger than what was asked for, by its alignment, and then takes more of
+   that. */
+static void insert_aligned_growth(struct input *input, struct rng *random) {
+    enum { SHIFT_MIN = 7, SHIFTS = 10, BY_SHIFT = 17, FIRST = 136 };
+    struct input_op op = make_op(random, OP_ALIGNED);
+    unsigned shift = SHIFT_MIN + rng_below(random, SHIFTS);
+    op.other = (uint8_t)(FIRST + shift); /* alignment_decode(): 136 is a multiple of 17 */
+    op.kind = SIZE_TINY;
+    op.value %= 1u << SHIFT_MIN;
+    unsigned at = rng_below(random, input->op_count + 1);
+    input_insert(input, at++, op);
+    for (unsigned i = 1 + rng_below(random, 3); i > 0; i--) {
+        size_t size = ((size_t)1 << shift) - rng_below(random, 1u << (shift - 2));
+        op = make_op(random, OP_REALLOC);
+        op.pick = UINT8_MAX;
+        op.other %= 200;
+        op.kind = size <= SMALL_MAX ? SIZE_SMALL : SIZE_MEDIUM;
+        op.value = (uint32_t)(size <= SMALL_MAX ? size : size - SMALL_MAX);
+        input_insert(input, at++, op);
+    }
+}
+
+/* Addresses of no bytes, with alignments of all sizes. */
+static void insert_empty(struct input *input, struct rng *random) {
+    enum { SOME = 128, COUNT_MAX = 5 };
+    unsigned at = rng_below(random, input->op_count + 1);
+    for (unsigned count = 2 + rng_below(random, COUNT_MAX); count > 0; count--) {
+        struct input_op op =
+            make_op(random, rng_below(random, 4) == 0 ? OP_POSIX_MEMALIGN : OP_ALIGNED);
+        op.kind = SIZE_ZERO;
+        op.other = (uint8_t)(SOME + rng_below(random, UINT8_MAX + 1 - SOME));
+        input_insert(input, at++, op);
+        if (rng_below(random, 4) == 0) input_insert(input, at++, make_op(random, OP_FREE));
     }
 }
 
@@ -217,7 +322,7 @@ static void edit_header(struct input *input, struct rng *random) {
 void mutate_edit(struct input *input, struct rng *random) {
     unsigned edits = 1 + rng_below(random, 4);
     for (unsigned i = 0; i < edits; i++) {
-        switch (rng_below(random, 12)) {
+        switch (rng_below(random, 15)) {
         case 0:
         case 1:
         case 2: edit_op(input, random); break;
@@ -234,6 +339,9 @@ void mutate_edit(struct input *input, struct rng *random) {
         case 8: insert_recipe(input, random); break;
         case 9: append_misuse(input, random); break;
         case 10: edit_header(input, random); break;
+        case 11: insert_rhythm(input, random); break;
+        case 12: insert_aligned_growth(input, random); break;
+        case 13: insert_empty(input, random); break;
         default:
             if (input->threads > 1)
                 edit_schedule(input, random);
@@ -262,6 +370,7 @@ void mutate_make(struct input *input, struct rng *random, unsigned threads, unsi
 void mutate_fresh(struct input *input, struct rng *random, unsigned threads) {
     mutate_make(input, random, threads, 0);
     for (unsigned rounds = rng_below(random, 3); rounds > 0; rounds--) mutate_edit(input, random);
+    if (rng_below(random, 4) == 0) insert_rhythm(input, random);
     if (rng_below(random, 2) == 0) input->fault_budget = (uint8_t)(1 + rng_below(random, 4));
     if (rng_below(random, 4) == 0) input->flags |= INPUT_SHORTAGE;
     if (rng_below(random, 4) == 0) input->flags |= INPUT_STRICT;

@@ -70,6 +70,9 @@ static struct input_op make_op(struct rng *random, unsigned thread, unsigned cod
     if (code == OP_MALLOC_MANY || code == OP_FREE_MANY)
         op.other = (uint8_t)rng_below(random, size->many + 1u);
     if (code == OP_CALLOC) op.other = 0;
+    /* as often as not it stays where it is */
+    if (code == OP_REALLOC && size->value != 0 && rng_below(random, 2) == 0)
+        op.value -= rng_below(random, size->value / 16 + 2) % size->value;
     return op;
 }
 
@@ -124,6 +127,20 @@ static void add_misuse(struct input *input, struct rng *random) {
     input->flags |= INPUT_MISUSE;
     op->code = OP_DOUBLE_FREE;
     op->pick = (uint8_t)rng_below(random, 256);
+    /* of a sample, too: run.c has which inputs have them */
+    if (rng_below(random, 4) == 0) input->seed |= (uint64_t)7 << 40;
+}
+
+/* From somewhere in the prologue on there is little memory left. */
+static void add_shortage(struct input *input, struct rng *random) {
+    enum { A_LIMIT = 8, SEGMENTS_MAX = 5 }; /* see verb_fault(); the limit is in bytes */
+    struct input_op op = {.code = OP_FAULT, .other = A_LIMIT};
+    op.kind = program_kind(0, SIZE_ZERO);
+    op.value = (uint32_t)rng_below(random, SEGMENTS_MAX << 20);
+    if (input->prologue == 0) return;
+    input->flags |= INPUT_SHORTAGE;
+    input->fault_budget = 1;
+    input_insert(input, rng_below(random, input->prologue), op);
 }
 
 /* A fork in the place of an operation. */
@@ -207,6 +224,13 @@ static const struct recipe {
       {OP_FREE, OP_FREE, OP_MALLOC, PART_END},
       {OP_FREE, OP_FREE, PART_END},
       {OP_FREE, OP_TRIM, PART_END}}},
+    /* what is left of a page is looked after while its thread wakes up, and frees its last block */
+    {2,
+     {{OP_MALLOC, OP_MALLOC, BY_SECOND | OP_FREE, BY_SECOND | OP_TRIM, BY_SECOND | OP_CLOCK,
+       PART_END},
+      {OP_FREE, OP_MALLOC, OP_FREE, PART_END},
+      {OP_TRIM, OP_TRIM, PART_END},
+      {OP_TRIM, OP_CLOCK, OP_TRIM, PART_END}}},
     /* nothing but one operation each */
     {2,
      {{OP_MALLOC_MANY, PART_END}, {OP_MALLOC, PART_END}, {OP_FREE, PART_END}, {OP_FREE, PART_END}}},
@@ -218,8 +242,12 @@ static const struct recipe {
 };
 enum { RECIPES = sizeof recipes / sizeof recipes[0] };
 
+/* Four blocks of its size are all of a segment: nothing else is there with room. */
+static const struct size_choice fills_segment = {SIZE_LARGE, 0, 1, 983040};
+
 static void follow(struct input *input, struct rng *random, const struct size_choice *size) {
     const struct recipe *recipe = &recipes[rng_below(random, RECIPES)];
+    if (rng_below(random, 4) == 0) size = &fills_segment;
     if (input->threads < recipe->threads) input->threads = recipe->threads;
     for (unsigned part = 0; part <= input->threads; part++) {
         const uint8_t *codes = recipe->parts[part < 4 ? part : part - 2];
@@ -286,13 +314,14 @@ void program_make(struct input *input, struct rng *random) {
     mutate_failpoint(input);
     if (rng_below(random, 4) == 0) input->flags |= INPUT_STALE;
     if (rng_below(random, 4) == 0) input->flags |= INPUT_STRICT;
-    enum { FORK_IN = 24 }; /* a child is played, for as much as a run costs */
+    enum { FORK_IN = 24, SHORT_IN = 12 }; /* a child is played, for as much as a run costs */
     const struct size_choice *chosen[2] = {draw_size(random), draw_size(random)};
     if (rng_below(random, 3) != 0) chosen[1] = chosen[0];
     if (rng_below(random, 2) == 0)
         follow(input, random, chosen[0]);
     else
         draw_all(input, random, chosen);
+    if (rng_below(random, SHORT_IN) == 0) add_shortage(input, random);
     if (rng_below(random, FORK_IN) == 0) add_fork(input, random);
 }
 

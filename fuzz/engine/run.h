@@ -64,6 +64,12 @@ struct run {
     struct expectation expect;
     /* A block that is freed twice while threads run: any of them may report it, at any time. */
     struct expectation racing;
+    /* Of each thread that is in the middle of a resize: the block as it was, and the size it is to
+       have; start 0: it is in none. */
+    struct {
+        struct shadow_block old;
+        size_t size;
+    } resizing[INPUT_MAX_THREADS];
     struct shadow shadow; /* last: run_keep() copies of it what is in use */
 };
 

@@ -70,6 +70,9 @@ struct subject {
     /* From now on the calling thread is that virtual one, new at the life's begin; or itself. */
     void (*be_thread)(unsigned number);
     void (*be_nobody)(void);
+    /* From now on it is one that was born in a forked child, or again the one that it was before.
+       NULL: no thread is born there. */
+    void (*be_born)(bool born);
     /* What happens when the thread that calls ends. */
     void (*end_thread)(void);
     /* Who is asked at each access to a shared word; NULL: nobody. */
@@ -79,6 +82,9 @@ struct subject {
     /* Whether a block that lives has OS pages of its own, with inaccessible memory on both sides.
        NULL: none has. */
     bool (*is_sample)(uintptr_t block);
+    /* While nobody else goes on: whether a block begins there that nobody has freed. NULL: it
+       cannot be told. */
+    bool (*lives)(uintptr_t block);
     /* Whether so much of the address space is taken that blocks of the strict level share pages. */
     bool (*is_crowded)(void);
     /* Blocks with a page of their own kind begin with a word that is 0 when they are handed out:

@@ -17,6 +17,7 @@
 #include "harness/arena.h"
 #include "harness/harness.h"
 #include "meta/region.h"
+#include "meta/request.h"
 #include "meta/size_class.h"
 #include "moat.h"
 #include "process/init.h"
@@ -138,6 +139,13 @@ static void be_child(void) {
 
 static void be_thread(unsigned number) { harness_set_thread_word(&thread_words[number]); }
 static void be_nobody(void) { harness_set_thread_word(NULL); }
+
+/* The last of the words is no other thread's. */
+static void be_born(bool born) {
+    static uintptr_t *before;
+    if (born) before = harness_thread_word();
+    harness_set_thread_word(born ? &thread_words[THREADS - 1] : before);
+}
 
 static void end_thread(void) {
     struct heap *heap = heap_of_thread();
@@ -274,6 +282,35 @@ static const char *misjudged(const struct counts *counts) {
     return usage->left == counts->left ? NULL : "other slots count as left than there are";
 }
 
+/* What the region notes of its free segments, which spare those who look for some. */
+static const char *misjudged_segments(void) {
+    const struct region *region = ro.region;
+    uint32_t run = 0, longest = 0;
+    int64_t spare = 0;
+    bool is_known = (atomic_load_relaxed(&region->news) & REGION_GIVEN) == 0;
+    for (uint32_t index = 0; index < region->extent; index++) {
+        bool is_free = has_bit(region_free_segments(region, index / 64), index);
+        spare += is_free && has_bit(region->described[index / 64], index);
+        run = is_free ? run + 1 : 0;
+        /* no shorter run lies below */
+        for (; is_known && longest < run && longest < RUN_LENGTHS; longest++)
+            if (region->none_below[longest] > index - longest)
+                return "free segments lie where nobody looks";
+    }
+    return region->spare == spare ? NULL : "other free segments count as spare than there are";
+}
+
+/* Each heap but the one that is nobody's is a thread's, or lies ready. */
+static bool heaps_are_lost(void) {
+    const struct heap_pool *pool = ro.pool;
+    uint32_t ready = 0, unused = 0;
+    for (uint32_t index = (uint32_t)pool->free_heaps; index != 0 && ready < pool->made; ready++)
+        index = heap_at(index)->next_free;
+    for (uint32_t index = HEAP_LATE + 1; index < pool->made; index++)
+        unused += heap_at(index)->thread == 0;
+    return ready != unused;
+}
+
 /* Calls `visit` for each page in use, of segments of that heap alone if it is not NULL; false as
    soon as that is. */
 static bool for_each_page(const struct heap *heap, bool (*visit)(void *, const struct page *),
@@ -304,6 +341,12 @@ static bool has_named_claims(void *context, const struct page *page) {
     return true;
 }
 
+/* A page that a child leaves alone, and that is in no queue, is back with its few last blocks. */
+static bool serves_with_few(void *context, const struct page *page) {
+    (void)context;
+    return !page->inherited || !page->in_full || page_used(page) > page_few_left(page);
+}
+
 static const char *left_over(void) {
     struct counts counts = {0};
     bool open = false;
@@ -320,11 +363,15 @@ static const char *left_over(void) {
     if (open) return "memory is nobody's, and can be accessed";
     if (!for_each_page(NULL, has_named_claims, NULL))
         return "a freed block lies where nobody is told to look";
+    if (!for_each_page(NULL, serves_with_few, NULL))
+        return "a page is left alone that has few blocks of the parent";
     if (atomic_load_relaxed(&ro.region->committed) != counts.committed)
         return "another number of bytes is counted as committed than there are";
     if (atomic_load_relaxed(&ro.region->splits) != counts.splits)
         return "another number of mappings is counted than there are";
-    return misjudged(&counts);
+    if (heaps_are_lost()) return "a heap is no thread's, and does not lie ready";
+    wrong = misjudged_segments();
+    return wrong != NULL ? wrong : misjudged(&counts);
 }
 
 /* No other thread goes on at these looks. */
@@ -411,6 +458,17 @@ static bool is_sample(uintptr_t block) {
            owner_kind(owner_of(block)) == OWNER_SAMPLES;
 }
 
+/* Of one with a run of its own the map has the run's first address. */
+static bool lives(uintptr_t block) {
+    if (!region_contains(block)) return false;
+    uint64_t word = owner_of(block);
+    uintptr_t base = block;
+    if (owner_kind(word) == OWNER_HUGE) base = segment_start(segment_of(block));
+    if (owner_kind(word) == OWNER_HUGE && block - base != (ro_is_strict() ? request_lead(base) : 0))
+        return false;
+    return map_in_use(map_word_of(base), map_bit_of(base));
+}
+
 /* Of a block of a page; a sample has none. */
 static uint64_t secret(uintptr_t block) {
     if (is_sample(block)) return 0;
@@ -461,10 +519,12 @@ const struct subject subject_moat = {
     .abandon_thread = abandon_thread,
     .be_thread = be_thread,
     .be_nobody = be_nobody,
+    .be_born = be_born,
     .end_thread = end_thread,
     .set_scheduler = harness_set_scheduler,
     .is_open = is_open,
     .is_sample = is_sample,
+    .lives = lives,
     .is_crowded = is_crowded,
     .erases_links = true,
     .base = base,

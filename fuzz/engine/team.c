@@ -63,6 +63,8 @@ static struct team {
     uint64_t settled;     /* step at which all that went on beside it was over; 0: not yet */
     bool is_undisturbed;  /* nobody else goes on unless this thread waits */
     bool unseen;          /* it should have been reported, unless the block lived again by then */
+    bool is_sample;       /* the block, or its place */
+    bool has_no_page;     /* of two frees of it the one that loses is reported, whichever it is */
     struct death died[SHADOW_BLOCKS];
     bool forked; /* once in a run */
 } team;
@@ -372,10 +374,14 @@ static void free_again(struct run *run, const void *argument) {
     if (count == 0 || run->racing.kinds != 0 || is_resizing(run)) return;
     uint16_t grave = op->pick & 1 ? run->shadow.graves[count - 1] : run_pick_grave(run, op->pick);
     uintptr_t address = run->shadow.blocks[grave].start;
+    size_t usable = run->shadow.blocks[grave].usable;
+    team.is_sample = run->subject->is_sample != NULL && run->subject->is_sample(address);
+    /* whose it is says one word, which is changed by an exchange */
+    team.has_no_page = team.is_sample || usable == 0 || usable > LARGE_MAX;
     watch_on(false); /* the program has no order any more */
     unsigned kinds = KIND_BIT(REPORT_DOUBLE_FREE) | KIND_BIT(REPORT_INVALID_FREE);
-    /* of a block that is about to be handed out once more, and is not complete yet */
-    if (run->is_strict)
+    /* of a block that is about to be handed out once more, and is not complete yet, or another */
+    if (run->is_strict || team.is_sample)
         kinds |= KIND_BIT(REPORT_OVERFLOW) | KIND_BIT(REPORT_FAMILY_MISMATCH) |
                  KIND_BIT(REPORT_WRITE_AFTER_FREE);
     run->racing = (struct expectation){kinds, address};
@@ -404,7 +410,7 @@ static void settle(struct run *run) {
         takes |= program_takes_blocks(&run->input->ops[member->turn.op_index]);
     }
     team.settled = team.steps;
-    if (team.unseen) fail_unseen(run);
+    if (team.unseen || (team.has_no_page && !takes)) fail_unseen(run);
     if (takes) run->over = true; /* it may have got the block, and lost it by the first free */
 }
 

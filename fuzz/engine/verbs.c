@@ -247,8 +247,12 @@ void verb_resize(struct run *run, const struct input_op *op) {
         shadow_death(&run->shadow, index);
         run_keeps_back(run, &old); /* if it moves */
     }
+    unsigned thread = run->thread;
+    run->resizing[thread].old = old;
+    run->resizing[thread].size = size;
     errno = ERRNO_MARK;
     void *block = call_resize(run, op, (void *)old.start, size);
+    run->resizing[thread].old.start = 0;
     if (block) {
         expect_errno(run, ERRNO_MARK, "realloc");
         if (index == SHADOW_NONE)

@@ -93,8 +93,24 @@ static void touch_cell(uintptr_t address, uint8_t bytes, bool writes, const void
     add(cell, &now);
 }
 
+/* Where the allocator's variables lie, among those of the program; and the counters of coverage,
+   which count without an order. */
+extern char __data_start[], _end[];
+extern char __start___sancov_cntrs[] __attribute__((weak));
+extern char __stop___sancov_cntrs[] __attribute__((weak));
+
+static bool is_between(uintptr_t address, const char *start, const char *end) {
+    return address - (uintptr_t)start < (uintptr_t)end - (uintptr_t)start;
+}
+
+static bool is_watched(uintptr_t address) {
+    return address - ARENA_START < ARENA_SIZE ||
+           (is_between(address, __data_start, _end) &&
+            !is_between(address, __start___sancov_cntrs, __stop___sancov_cntrs));
+}
+
 void watch_access(uintptr_t address, size_t size, bool writes, const void *place) {
-    if (!watch.on || address - ARENA_START >= ARENA_SIZE) return;
+    if (!watch.on || !is_watched(address)) return;
     for (uintptr_t end = address + size; address < end;) {
         uintptr_t start = round_down(address, BYTES), behind = start + BYTES;
         unsigned first = (unsigned)(address - start);
