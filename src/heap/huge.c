@@ -8,6 +8,7 @@
 #include "heap/huge.h"
 #include "heap/heap.h"
 #include "meta/locks.h"
+#include "meta/mappings.h"
 #include "meta/request.h"
 #include "base/thread.h"
 #include "os/os.h"
@@ -352,6 +353,18 @@ MOAT_INLINE void *alloc_from_cache(uint32_t run, size_t bytes, bool zero, uint64
     return make_live(cached.index, cached.guarded, cached.watched);
 }
 
+/* Where there are no mappings for one in a hole. */
+MOAT_COLD static bool take_another(uint32_t run, uint32_t *index, struct guarded *new) {
+    uint32_t from = 0;
+    for (unsigned tries = 0; tries < REGION_TRIES_BELOW && mappings_are_short(); tries++) {
+        if (!region_take_below(run, from, index)) return false;
+        if (open_new(*index, new)) return true;
+        region_give(*index, run);
+        from = *index + 1;
+    }
+    return false;
+}
+
 /* What the cache holds may be just what is missing. */
 MOAT_INLINE bool take_fresh(uint32_t run, size_t bytes, size_t alignment, uint32_t *index,
                             struct guarded *new) {
@@ -361,7 +374,7 @@ MOAT_INLINE bool take_fresh(uint32_t run, size_t bytes, size_t alignment, uint32
     *new = (struct guarded){bytes, run, GUARD_NONE, false, 0};
     if (open_new(*index, new) || (huge_purge(true, 0) && open_new(*index, new))) return true;
     region_give(*index, run);
-    return false;
+    return align == 1 && take_another(run, index, new);
 }
 
 /* *taken: bytes of memory that was not at hand, where too much lies idle, which is to be made up

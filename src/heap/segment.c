@@ -6,7 +6,9 @@
  * word: a bit is set after the word, and whoever takes a bit asks the word.
  */
 #include "heap/segment.h"
+
 #include "base/bits.h"
+#include "meta/mappings.h"
 #include "os/os.h"
 #include "os/os_seam.h"
 
@@ -145,19 +147,36 @@ static bool make_more_usable(struct segment *segment, enum page_kind kind, bool 
     return sparing && make_all_usable(segment); /* which may merge with its neighbours */
 }
 
-struct segment *segment_create(uint64_t owner_word, bool sparing, struct random *random) {
-    uint32_t index;
-    if (!region_take(1, 1, &index)) return NULL;
+/* A taken segment gets its first usable memory, or goes back. */
+static bool prepare(uint32_t index, enum page_kind kind, bool sparing, struct random *random) {
     struct segment *segment = segment_at(index);
-    enum page_kind kind = owner_page_kind(owner_word);
     region_note_pages(index);
     segment->free_pages = segment->untouched = segment_page_slots(kind);
     segment->usable = segment->guarded = segment->classes = 0;
     segment->means = GUARD_NONE;
-    if (FAILPOINT(SHORT_OF_MEMORY) || !make_more_usable(segment, kind, sparing, random)) {
-        region_give(index, 1);
-        return NULL;
+    if (!FAILPOINT(SHORT_OF_MEMORY) && make_more_usable(segment, kind, sparing, random))
+        return true;
+    region_give(index, 1);
+    return false;
+}
+
+MOAT_COLD static bool prepare_another(enum page_kind kind, struct random *random, uint32_t *index) {
+    uint32_t from = 0;
+    for (unsigned tries = 0; tries < REGION_TRIES_BELOW && mappings_are_short(); tries++) {
+        if (!region_take_below(1, from, index)) return false;
+        if (prepare(*index, kind, false, random)) return true;
+        from = *index + 1;
     }
+    return false;
+}
+
+struct segment *segment_create(uint64_t owner_word, bool sparing, struct random *random) {
+    uint32_t index;
+    enum page_kind kind = owner_page_kind(owner_word);
+    if (!region_take(1, 1, &index)) return NULL;
+    if (!prepare(index, kind, sparing, random) && !prepare_another(kind, random, &index))
+        return NULL;
+    struct segment *segment = segment_at(index);
     segment->dirty = 0;
     segment->pages_used = 0;
     segment->purge_at = 0;

@@ -98,9 +98,9 @@ static bool install_markers(uintptr_t start, const struct guarded *guarded, bool
    limit on what is charged mappings are not what is missing. */
 static bool open_without(uintptr_t start, size_t size, bool refused) {
     bool opened = region_commit(start, size);
-    if (!opened && !guard_charge_matters() && mappings_give_up())
-        opened = region_commit(start, size);
-    if (opened && refused) mappings_run_short();
+    bool gave_up = !opened && !guard_charge_matters() && mappings_give_up();
+    if (gave_up) opened = region_commit(start, size);
+    if (opened ? refused : gave_up) mappings_run_short();
     return opened;
 }
 

@@ -431,6 +431,31 @@ bool region_take(uint32_t count, uint32_t align, uint32_t *index) {
     return found != UINT32_MAX;
 }
 
+/* The last `count` segments of the first run at or above `from` that is long enough and has
+   something behind it, or UINT32_MAX. */
+static uint32_t find_run_below(const struct region *region, uint32_t count, uint32_t from) {
+    uint32_t index = next_free_segment(region, from);
+    while (index != UINT32_MAX) {
+        uint32_t end = next_taken_segment(region, index, region->extent);
+        if (end == region->extent) return UINT32_MAX;
+        if (end - index >= count) return end - count;
+        index = next_free_segment(region, end);
+    }
+    return UINT32_MAX;
+}
+
+MOAT_COLD bool region_take_below(uint32_t count, uint32_t from, uint32_t *index) {
+    struct region *region = ro.region;
+    locks_acquire(LOCK_REGION);
+    region->lock_count++;
+    uint32_t found = find_run_below(region, count, from);
+    if (found != UINT32_MAX && !region_lock_tables(region, found, count)) found = UINT32_MAX;
+    if (found != UINT32_MAX) take_segments(region, found, count);
+    *index = found;
+    locks_release(LOCK_REGION);
+    return found != UINT32_MAX;
+}
+
 bool region_extend(uint32_t index, uint32_t count, uint32_t more) {
     struct region *region = ro.region;
     locks_acquire(LOCK_REGION);

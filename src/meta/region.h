@@ -105,6 +105,11 @@ void region_remove(struct region *region);
 /* Takes `count` adjacent segments aligned to `align` segments, their address space inaccessible.
    False when there is no address space, or no memory for the tables. */
 bool region_take(uint32_t count, uint32_t align, uint32_t *index);
+/* The same of free segments at or above `from` that lie right below some that are not free: where
+   mappings are short, what merges with its neighbour needs none. False: there are none. */
+bool region_take_below(uint32_t count, uint32_t from, uint32_t *index);
+/* How often that is tried, where the kernel refuses memory elsewhere. */
+#define REGION_TRIES_BELOW 8u
 /* Takes the segments right behind a taken run if they are free. */
 bool region_extend(uint32_t index, uint32_t count, uint32_t more);
 /* Gives inaccessible segments back. */

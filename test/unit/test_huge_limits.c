@@ -2,9 +2,14 @@
  * test_huge_limits: huge runs and segments that the kernel will not take apart, as at its limit of
  * mappings (src/heap/huge.h, src/meta/region.h).
  */
+#define _GNU_SOURCE
 #include "core.h"
 
 #include "heap/huge.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 static char *make(size_t size) {
     char *block = huge_alloc(size, 1, false);
@@ -147,6 +152,41 @@ START_TEST(a_run_that_gets_new_pages_counts_no_split_twice) {
 }
 END_TEST
 
+/* There are no mappings for what does not merge with what is open behind it. */
+static bool play_full_table(long number, const long *arguments, long *result) {
+    if (number != SYS_mprotect || arguments[2] == PROT_NONE) return false;
+    uintptr_t start = (uintptr_t)arguments[0], end = start + (size_t)arguments[1];
+    bool is_put_by =
+        arguments[2] == PROT_READ && start - (uintptr_t)&moat_ro_pages >= sizeof moat_ro_pages;
+    bool is_alone = region_contains(start) && harness_range_state(end) != HARNESS_COMMITTED;
+    *result = -ENOMEM;
+    return is_put_by || is_alone;
+}
+
+START_TEST(without_mappings_memory_comes_where_it_merges) {
+    static const size_t sizes[] = {2 * MIB, 5 * MIB, MIB / 2};
+    core_start_ready("guards=mprotect:region=256M:purge_delay=0");
+    size_t size = sizes[_i];
+    char *blocks[6];
+    for (unsigned i = 0; i < 6; i++) blocks[i] = make(2 * MIB);
+    for (unsigned i = 1; i < 5; i++) alloc_free(blocks[i]);
+    harness_set_kernel(play_full_table);
+    char *block = alloc_block(size);
+    ck_assert_ptr_nonnull(block);
+    uint32_t behind = segment_index(core_segment(blocks[5]));
+    ck_assert_uint_eq(segment_index(core_segment(block)), behind - (size > 4 * MIB ? 2 : 1));
+    char *another = alloc_block(2 * MIB);
+    ck_assert_ptr_nonnull(another);
+    check_all();
+    harness_set_kernel(NULL);
+    alloc_free(block);
+    alloc_free(another);
+    alloc_free(blocks[0]);
+    alloc_free(blocks[5]);
+    check_all();
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("huge_limits");
     TCase *group = tcase_create("limits");
@@ -155,6 +195,7 @@ int main(void) {
     tcase_add_test(group, what_the_kernel_would_not_take_goes_back_later);
     tcase_add_loop_test(group, a_forked_child_is_owed_what_its_parent_was, 0, 2);
     tcase_add_test(group, a_run_that_gets_new_pages_counts_no_split_twice);
+    tcase_add_loop_test(group, without_mappings_memory_comes_where_it_merges, 0, 3);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
