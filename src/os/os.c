@@ -245,15 +245,18 @@ static bool holds_word(const uint64_t *witness) {
 /* The same where no advice may be given. The kernel may have unmapped the range before it failed.
    Then it is mapped again, and empty at that, unless another thread has come first: the process
    cannot go on with memory that is not its heap's. If it was not unmapped, the word in it is still
-   there. */
+   there, and gives way to what was: that may have been a zero that somebody relies on. */
 static bool replace_by_empty(void *start, size_t size) {
-    uint64_t *witness = start;
+    uint64_t *witness = start, before = 0;
     bool readable = os_can_read(witness);
-    if (readable)
+    if (readable) {
+        before = *witness;
         *witness = ~(uintptr_t)witness; /* nobody else has mapped a page with this in it */
+    }
     if (map((uintptr_t)start, size, PROT_READ | PROT_WRITE, MAP_FIXED) != NULL) return true;
     if (map_exactly((uintptr_t)start, size, PROT_READ | PROT_WRITE) != NULL) return true;
     MOAT_CHECK(!readable || holds_word(witness), "memory lost while it was emptied", start);
+    if (readable) *witness = before;
     return false;
 }
 

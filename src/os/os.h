@@ -90,8 +90,8 @@ bool os_protect_read(void *start, size_t size);
 bool os_protect_write(void *start, size_t size);
 /* Readable/writable → inaccessible, contents kept. Used for guards by mprotect. */
 bool os_protect_none(void *start, size_t size);
-/* Contents gone, still committed and zero-filled on next touch. False: still committed; its first
-   word may have changed. */
+/* Contents gone, still committed and zero-filled on next touch. False: still committed, with its
+   contents, or without. */
 bool os_purge(void *start, size_t size);
 /* MADV_GUARD_INSTALL / MADV_GUARD_REMOVE; false on any errno (the caller falls back). The length
    must be verified by the caller. */

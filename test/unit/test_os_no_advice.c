@@ -45,14 +45,13 @@ static char *make(void) {
 }
 
 static void expect_bytes(const char *start, char byte) {
-    for (size_t i = sizeof(uint64_t); i < PAGES * page; i++) core_require(start[i] == byte);
+    for (size_t i = 0; i < PAGES * page; i++) core_require(start[i] == byte);
 }
 
 START_TEST(memory_is_emptied_by_a_mapping_in_its_place) {
     char *start = make();
     ck_assert(os_purge(start, PAGES * page));
     expect_bytes(start, 0);
-    ck_assert_uint_eq(*(uint64_t *)start, 0);
 }
 END_TEST
 
