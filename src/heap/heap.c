@@ -176,6 +176,10 @@ static struct segment *open_segment(struct heap *heap, uint32_t size_class) {
     return NULL;
 }
 
+/* Large blocks of many threads have segments as long as that part of a limit on data is charged at
+   most. */
+#define LIMIT_PER_CHARGE 4u
+
 /* Where a limit may end it, the heap that all threads share gets a segment while there is one. Who
    comes meanwhile waits: all that is left may be taken before its provider is run again. */
 static void provide_for_all(void) {
@@ -189,14 +193,28 @@ static void provide_for_all(void) {
     heap_release(late);
 }
 
-MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_kind kind) {
-    /* of little locked memory one block gets no segment: see huge_may_hold */
-    bool counted = guard_lock_is_counted();
-    if (heap->cannot_grow || (counted && kind == PAGE_LARGE)) return NULL;
-    /* many threads never need more than a little */
+/* Of many threads, and of a limit on data more than a part is charged: as of little locked memory
+   one block gets no segment, but a run, see huge_may_hold. */
+static bool is_much_charged(void) {
+    return MOAT_UNLIKELY(ro.pool->made > HEAPS_IN_ANY_CASE) &&
+           atomic_load_relaxed(&ro.region->committed) > guard_data_limit() / LIMIT_PER_CHARGE;
+}
+
+/* Whether of a new segment no more becomes usable than is asked for: many threads never need more
+   than a little. */
+MOAT_INLINE bool opens_a_part(const struct heap *heap, enum page_kind kind) {
     bool is_first = heap->segments == 0 && kind == PAGE_SMALL;
-    if (is_first && heap != heap_at(HEAP_LATE)) provide_for_all();
-    bool sparing = counted || (is_first && guard_may_open_parts());
+    return guard_lock_is_counted() || (is_first ? guard_may_open_parts() : guard_charge_matters());
+}
+
+/* Of large blocks one page is all of it. */
+MOAT_INLINE bool may_be_whole(void) { return !guard_lock_is_counted() && !is_much_charged(); }
+
+MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_kind kind) {
+    bool whole = kind == PAGE_LARGE;
+    if (heap->cannot_grow || (whole && !may_be_whole())) return NULL;
+    if (heap->segments == 0 && heap != heap_at(HEAP_LATE)) provide_for_all();
+    bool sparing = !whole && opens_a_part(heap, kind);
     struct segment *segment =
         segment_create(owner_word((uintptr_t)heap, kind), sparing, heap_random(heap));
     if (segment != NULL) {

@@ -389,7 +389,8 @@ void heap_purge_own(struct heap *heap);
    nobody else may touch its pages. */
 void heap_ask_for_trim(struct heap *heap);
 
-/* heap_pool.c: heaps for threads. */
+/* heap_pool.c: heaps for threads. So many there may be whatever the limits, and the late one. */
+#define HEAPS_IN_ANY_CASE 8u
 struct heap_pool {
     /* atomic: low half: heaps returned, 0: none; high half: times one was taken */
     uint64_t free_heaps;

@@ -77,6 +77,15 @@ static struct heap *take_returned(struct heap_pool *pool) {
     return NULL;
 }
 
+/* Under a limit on data there is a heap for each so many bytes of it, and some in any case: what
+   heaps have in hand, their first segments' parts above all, would else leave too little for the
+   blocks of threads. Those without a heap share the late one. */
+#define LIMIT_PER_HEAP (4 * MIB)
+
+static bool may_be_more(const struct heap_pool *pool) {
+    return pool->made <= HEAPS_IN_ANY_CASE || pool->made <= guard_data_limit() / LIMIT_PER_HEAP;
+}
+
 /* A heap nobody uses, its struct owner and random state stay where they are. NULL: none left, or no
    memory. */
 static struct heap *take_heap(struct heap_pool *pool) {
@@ -84,7 +93,7 @@ static struct heap *take_heap(struct heap_pool *pool) {
     if (heap != NULL) return heap;
     locks_acquire(LOCK_POOL);
     pool->lock_count++;
-    if (pool->made < pool->mapped || extend_pool(pool)) {
+    if (may_be_more(pool) && (pool->made < pool->mapped || extend_pool(pool))) {
         heap = heap_at(pool->made);
         heap->index = pool->made++;
         heap_reset(heap);

@@ -41,7 +41,7 @@ size_t huge_round(size_t size) {
     return length;
 }
 
-MOAT_COLD bool huge_may_hold(size_t size) { return size > SMALL_MAX && guard_lock_is_counted(); }
+MOAT_COLD bool huge_may_hold(size_t size) { return size > SMALL_MAX && guard_charge_matters(); }
 
 /* Bytes of live and cached runs, for statistics. */
 MOAT_INLINE void count_bytes(size_t more, size_t fewer) {

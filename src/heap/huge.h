@@ -84,8 +84,8 @@ bool huge_claim(struct segment *segment, uint64_t word);
 void huge_close(struct segment *segment, uint64_t word, uint64_t chance);
 /* Bytes the block of this size has. */
 size_t huge_round(size_t size);
-/* Whether a block of up to LARGE_MAX may have a run: where little may be locked one above SMALL_MAX
-   may, for want of a page. */
+/* Whether a block of up to LARGE_MAX may have a run: where what nobody uses must not be charged, or
+   locked, one above SMALL_MAX may, for want of a page. */
 bool huge_may_hold(size_t size);
 /* A live block becomes one of those where it is, if it has a run; else NULL. */
 void *huge_resize_to_class(void *block, size_t new_size);

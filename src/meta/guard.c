@@ -169,6 +169,10 @@ static bool is_charged(void) {
     return ro.overcommit == OVERCOMMIT_NEVER || is_set(&ro.region->data_limited, os_data_limit);
 }
 
+size_t guard_data_limit(void) {
+    return atomic_load_unseen(&ro.region->limits_kept) ? SIZE_MAX : os_data_limit();
+}
+
 bool guard_charge_matters(void) { return is_charged() || guard_lock_is_counted(); }
 
 bool guard_space_is_limited(void) {

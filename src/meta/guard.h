@@ -118,6 +118,8 @@ bool guard_splits_matter(void);
 /* Whether memory that nobody uses must not be charged: there is a limit on data, or on locked
    memory that was met, or the machine counts each page. */
 bool guard_charge_matters(void);
+/* The limit on data, bytes; SIZE_MAX: none, or it is not asked for. */
+size_t guard_data_limit(void);
 /* Whether it is a limit on locked memory. */
 MOAT_INLINE bool guard_lock_is_counted(void) {
     return atomic_load_relaxed(&ro.region->lock_follows_use);

@@ -323,14 +323,15 @@ static void data_limited_late(void) {
 
 static pthread_barrier_t gate;
 static int failed;
+static size_t block_size = 100;
 
 static void *have_one_block(void *argument) {
-    pthread_barrier_wait(&gate);
-    char *block = malloc(100);
+    if (argument == NULL) pthread_barrier_wait(&gate);
+    char *block = malloc(block_size);
     if (block == NULL)
         __atomic_add_fetch(&failed, 1, __ATOMIC_RELAXED);
     else
-        memset(block, 1, 100);
+        memset(block, 1, block_size);
     pthread_barrier_wait(&gate);
     free(block);
     return argument;
@@ -367,6 +368,29 @@ static void last_address_space_is_shared(void) {
     free(launder(malloc(100)));
     have_blocks_under(RLIMIT_AS, process_virtual(0) + 300 * MIB);
 }
+
+/* One thread after another begins and has its block, of a size that pages of their own for each
+   would be too much for; and there is memory for the next one's stack. */
+static void limited_threads_have(size_t size, unsigned count) {
+    static pthread_t threads[THREADS];
+    pthread_attr_t small;
+    free(launder(malloc(100)));
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 64 * KIB);
+    pthread_barrier_init(&gate, NULL, count + 1);
+    limit_to(RLIMIT_DATA, 160 * MIB);
+    block_size = size;
+    for (unsigned i = 0; i < count; i++)
+        REQUIRE(pthread_create(&threads[i], &small, have_one_block, &block_size) == 0, "thread %u",
+                i);
+    pthread_barrier_wait(&gate);
+    for (unsigned i = 0; i < count; i++) pthread_join(threads[i], NULL);
+    REQUIRE(failed == 0, "%d of %u threads without %zu bytes", failed, count, size);
+}
+
+static void small_blocks_of_limited_threads(void) { limited_threads_have(2000, THREADS); }
+static void medium_blocks_of_limited_threads(void) { limited_threads_have(20000, THREADS); }
+static void large_blocks_of_limited_threads(void) { limited_threads_have(100000, 300); }
 
 static void *fill(void *size) {
     char *block = NULL;
@@ -556,6 +580,9 @@ int main(int count, char **arguments) {
         {"data_later", data_limited_late},
         {"data", threads_under_a_data_limit},
         {"data_filled", filled_under_a_data_limit},
+        {"data_small", small_blocks_of_limited_threads},
+        {"data_medium", medium_blocks_of_limited_threads},
+        {"data_large", large_blocks_of_limited_threads},
         {"last_memory", last_memory_is_shared},
         {"last_address_space", last_address_space_is_shared},
         {"huge_blocks", many_huge_blocks},

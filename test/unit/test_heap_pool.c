@@ -4,6 +4,9 @@
  */
 #include "core.h"
 
+#include <stdio.h>
+#include <sys/resource.h>
+
 static struct core_thread aba_taker, aba_returner, aba_keeper;
 
 static void take_both_and_return_the_first(void) {
@@ -116,6 +119,36 @@ START_TEST(of_very_many_threads_further_ones_cost_no_mapping) {
 }
 END_TEST
 
+/* A limit on data is no reason to have none, and a higher one is asked for. */
+START_TEST(under_a_limit_on_data_further_threads_share_a_heap) {
+    enum { THREADS = 90 };
+    static struct core_thread threads[THREADS];
+    static void *blocks[THREADS];
+    struct rlimit limit = {256 * MIB, RLIM_INFINITY};
+    if (CORE_SANITIZED) {
+        printf("skipped: a sanitizer's shadow does not fit a limit on data\n");
+        return;
+    }
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        threads[i] = CORE_THREAD;
+        blocks[i] = core_alloc(&threads[i], 20000);
+        ck_assert_ptr_nonnull(blocks[i]);
+    }
+    ck_assert_uint_eq(ro.pool->made, 1 + 64);
+    const struct segment *last = core_segment(blocks[THREADS - 1]);
+    ck_assert_ptr_eq(owner_heap(last->owner), &heap_at(HEAP_LATE)->owner);
+    limit.rlim_cur = RLIM_INFINITY;
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+    core_begin(&threads[THREADS - 1]);
+    alloc_free(blocks[THREADS - 1]);
+    ck_assert_ptr_nonnull(core_alloc(&threads[THREADS - 1], 20000));
+    ck_assert_uint_eq(ro.pool->made, 1 + 64 + 1);
+    core_be(NULL);
+    check_all();
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("heap_pool");
     TCase *group = tcase_create("interleavings");
@@ -123,6 +156,7 @@ int main(void) {
     tcase_add_test(group, no_heap_is_lost_or_returned_twice_however_ends_interleave);
     tcase_add_test(group, no_heap_is_taken_twice_however_births_and_ends_interleave);
     tcase_add_loop_test(group, of_very_many_threads_further_ones_cost_no_mapping, 0, 2);
+    tcase_add_test(group, under_a_limit_on_data_further_threads_share_a_heap);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
