@@ -40,23 +40,22 @@ struct names {
     unsigned count[FORMS];
 };
 
-static bool begins(const struct symbol_table *table, const Elf64_Sym *symbol,
-                   const struct name *names, unsigned count) {
+static bool begins(struct symbol_table *table, const Elf64_Sym *symbol, const struct name *names,
+                   unsigned count) {
     bool any = false;
     for (unsigned i = 0; i < count && !any; i++)
         any = symbol_table_begins(table, symbol, names[i].text, names[i].length);
     return any;
 }
 
-static void note_import(struct names *names, const struct symbol_table *table,
-                        const Elf64_Sym *symbol) {
+static void note_import(struct names *names, struct symbol_table *table, const Elf64_Sym *symbol) {
     names->allocates |= begins(table, symbol, allocators, ALLOCATORS);
     names->imports_any |= begins(table, symbol, forms, FORMS);
     names->imports_plain_new |= begins(table, symbol, &plain_new, 1);
     names->throws |= begins(table, symbol, thrown, THROWN);
 }
 
-static void note_name(struct names *names, const struct symbol_table *table, uint32_t index,
+static void note_name(struct names *names, struct symbol_table *table, uint32_t index,
                       const Elf64_Sym *symbol) {
     names->is_cxx = names->is_cxx || symbol_table_begins(table, symbol, "_Z", 2);
     if (symbol->st_shndx == SHN_UNDEF) {

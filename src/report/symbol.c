@@ -121,12 +121,13 @@ bool symbol_table_read(const struct symbol_table *table, uint32_t index, Elf64_S
     return read_at(table, at, symbol, sizeof *symbol);
 }
 
-bool symbol_table_begins(const struct symbol_table *table, const Elf64_Sym *symbol,
-                         const char *text, size_t length) {
+bool symbol_table_begins(struct symbol_table *table, const Elf64_Sym *symbol, const char *text,
+                         size_t length) {
+    struct symbol_table names = {.peek = &table->name_peek, .module = table->module};
     for (size_t i = 0; i < length; i++) {
         char byte = '\0';
         if (symbol->st_name + i >= table->names_size ||
-            !read_at(table, table->names + symbol->st_name + i, &byte, 1) || byte != text[i])
+            !read_at(&names, table->names + symbol->st_name + i, &byte, 1) || byte != text[i])
             return false;
     }
     return true;

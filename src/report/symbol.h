@@ -33,6 +33,7 @@ bool symbol_find(struct peek *peek, const struct module *module, uintptr_t addre
 /* A module's dynamic symbols, by number. */
 struct symbol_table {
     struct peek *peek;
+    struct peek name_peek; /* symbols and names are read in turn */
     const struct module *module;
     uintptr_t symbols, names, hash, gnu_hash; /* addresses; 0: there is none */
     size_t names_size;                        /* bytes */
@@ -47,8 +48,8 @@ bool symbol_table_open(struct symbol_table *table, struct peek *peek, const stru
 bool symbol_table_read(const struct symbol_table *table, uint32_t index, Elf64_Sym *symbol);
 /* Whether its name begins with so many characters of the text; counting its zero: whether it is
    that. */
-bool symbol_table_begins(const struct symbol_table *table, const Elf64_Sym *symbol,
-                         const char *text, size_t length);
+bool symbol_table_begins(struct symbol_table *table, const Elf64_Sym *symbol, const char *text,
+                         size_t length);
 /* Whether the module reaches one of these symbols as another module would: the loader decides whose
    it is. */
 bool symbol_table_relocates(const struct symbol_table *table, const uint32_t *indices,
