@@ -6,7 +6,7 @@
 #include "engine/program.h"
 #include "engine/sizing.h"
 
-enum { OLDEST = 0, NEWEST = 255 };
+enum { OLDEST = 0, SECOND_OF_FOUR = 64, NEWEST = 255 };
 
 #define TAKE(thread, size)                                                                         \
     { thread, OP_MALLOC, 0, 0, SIZE_SMALL, size }
@@ -138,6 +138,15 @@ const struct scenario scenarios[] = {
      {TAKE_MANY(0, 3, 8192), TAKE(0, 8192), TAKE(1, 64), FREE_MANY(1, 3), TRIM(1), CLOCK(1),
       TRIM(1), TAKE(0, 8192)},
      8},
+    /* of a full page all but one block were freed by others; its thread frees that, and before it
+       goes on a visitor ends the page */
+    {"visit-page-event",
+     LIFE_DEFAULT,
+     2,
+     9,
+     {TAKE_LARGE(0), TAKE_LARGE(0), TAKE_LARGE(0), TAKE_LARGE(0), TAKE(1, 64), FREE(1, OLDEST),
+      FREE(1, SECOND_OF_FOUR), TRIM(1), CLOCK(1), FREE(0, NEWEST), TRIM(1)},
+     11},
     {"zero-size",
      LIFE_DEFAULT,
      2,

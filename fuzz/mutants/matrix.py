@@ -18,7 +18,7 @@ import sys
 
 KINDS = ["branch", "try", "order"]
 WAYS = ["ops", "threads", "interleave", "ordering", "api", "attacker", "score", "units", "modules",
-        "random", "explore", "unit"]
+        "options", "random", "explore", "unit"]
 DRAWN = ["ops", "threads", "interleave", "ordering", "api", "attacker", "units"]
 
 

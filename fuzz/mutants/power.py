@@ -5,7 +5,7 @@ Run by scripts/fuzz power. Each of fuzz/mutants/*.patch (or those named) is appl
 TREE, which is built, and each way of looking for bugs runs on it:
 
   ops, threads, interleave, ordering, api   the harness with fresh inputs, no corpus, no coverage
-  attacker, units, modules   the same
+  attacker, units, modules, options   the same
   score                      fuzz_score: known ways to an attacker's aims, and their chances
   random                     interleave by coin tosses alone
   explore                    every interleaving of the programs of fuzz_explore
@@ -47,11 +47,13 @@ SEARCHES = {
     "attacker": ["fuzz_attacker_replay"],
     "units": ["fuzz_units_replay"],
     "modules": ["fuzz_modules_replay"],
+    "options": ["fuzz_options_replay"],
     "random": ["fuzz_interleave_replay", "--scheduler", "random"],
 }
 PROGRAMS = ["fuzz_ops_replay", "fuzz_threads_replay", "fuzz_interleave_replay",
             "fuzz_ordering_replay", "fuzz_api_replay", "fuzz_attacker_replay",
-            "fuzz_units_replay", "fuzz_modules_replay", "fuzz_explore", "fuzz_score"]
+            "fuzz_units_replay", "fuzz_modules_replay", "fuzz_options_replay", "fuzz_explore",
+            "fuzz_score"]
 BATCH = 8
 EXPLORE_SECONDS = 60
 UNIT_SECONDS = 300
