@@ -196,7 +196,7 @@ static void provide_for_all(void) {
 /* Of many threads, and of a limit on data more than a part is charged: as of little locked memory
    one block gets no segment, but a run, see huge_may_hold. */
 static bool is_much_charged(void) {
-    return MOAT_UNLIKELY(ro.pool->made > HEAPS_IN_ANY_CASE) &&
+    return MOAT_UNLIKELY(atomic_load_relaxed(&ro.pool->made) > HEAPS_IN_ANY_CASE) &&
            atomic_load_relaxed(&ro.region->committed) > guard_data_limit() / LIMIT_PER_CHARGE;
 }
 
