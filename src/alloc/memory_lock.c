@@ -5,6 +5,7 @@
  * comes is made resident by the kernel or holds no block that was there at the call.
  */
 #include "alloc/memory_lock.h"
+#include "heap/huge.h"
 #include "base/thread.h"
 #include "meta/locks.h"
 #include "os/os.h"
@@ -39,6 +40,13 @@ static void make_all_resident(void) {
         for (uint64_t taken = atomic_load_relaxed(&region->taken[word]); taken != 0;
              taken &= taken - 1)
             if (word * 64 + low_bit(taken) < extent) make_resident(word * 64 + low_bit(taken));
+}
+
+/* Of a run that was cached before, the first OS page may have a guard marker, and so no memory: who
+   has the run next could touch a page that is not resident. */
+static void empty_cache(void) {
+    THREAD_INSIDE();
+    (void)huge_purge(true, 0);
 }
 
 static void set_locked(bool locked) {
@@ -92,6 +100,7 @@ bool memory_lock_by_parts(struct memory_lock lock, int later) {
     if (lock.later) atomic_store_relaxed(&region->memory_is_locked, true); /* or it is as it was */
     atomic_store_relaxed(&region->lock_follows_use, atomic_load_relaxed(&region->memory_is_locked));
     if (lock.later) (void)lock_parts(!lock.on_fault); /* what came meanwhile */
+    if (lock.later) empty_cache();
     if (!lock.on_fault) make_all_resident();
     return true;
 }
@@ -104,5 +113,6 @@ void memory_lock_changed(struct memory_lock lock) {
     atomic_store_relaxed(&region->memory_is_locked, lock.later);
     /* what nobody can touch was locked with all else */
     if (lock.now || !lock.later) atomic_store_relaxed(&region->lock_follows_use, false);
+    if (lock.later) empty_cache();
     if (lock.now && !lock.on_fault) make_all_resident();
 }

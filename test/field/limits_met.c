@@ -135,10 +135,18 @@ static void locked_memory_is_resident(void) {
 
 /* All sizes, before and after; guards and markers lie between the blocks. */
 static void memory_locked_later_is_resident(void) {
+    enum { WAITING = 4 };
+    char *waiting[WAITING];
     take(0, BLOCKS / 2, true);
+    for (unsigned i = 0; i < WAITING; i++) waiting[i] = memset(malloc(4 * MIB), 1, 4 * MIB);
+    for (unsigned i = 0; i < WAITING; i++) free(waiting[i]);
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
         skip_test("this user may not lock that much memory");
     require_resident(BLOCKS / 2, true);
+    for (unsigned i = 0; i < WAITING; i++) {
+        waiting[i] = malloc(4 * MIB);
+        REQUIRE(is_resident(waiting[i], 4 * MIB), "a block of memory that had been freed: %u", i);
+    }
     take(BLOCKS / 2, BLOCKS, true);
     require_resident(BLOCKS, true);
     for (unsigned i = 0; i < BLOCKS; i++) free(blocks[i]);
