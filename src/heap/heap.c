@@ -193,28 +193,7 @@ static void provide_for_all(void) {
     heap_release(late);
 }
 
-/* Of many threads, and of a limit on data more than a part is charged: as of little locked memory
-   one block gets no segment, but a run, see huge_may_hold. */
-static bool is_much_charged(void) {
-    return MOAT_UNLIKELY(atomic_load_relaxed(&ro.pool->made) > HEAPS_IN_ANY_CASE) &&
-           atomic_load_relaxed(&ro.region->committed) > guard_data_limit() / LIMIT_PER_CHARGE;
-}
-
-/* Whether of a new segment no more becomes usable than is asked for: many threads never need more
-   than a little. */
-MOAT_INLINE bool opens_a_part(const struct heap *heap, enum page_kind kind) {
-    bool is_first = heap->segments == 0 && kind == PAGE_SMALL;
-    return guard_lock_is_counted() || (is_first ? guard_may_open_parts() : guard_charge_matters());
-}
-
-/* Of large blocks one page is all of it. */
-MOAT_INLINE bool may_be_whole(void) { return !guard_lock_is_counted() && !is_much_charged(); }
-
-MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_kind kind) {
-    bool whole = kind == PAGE_LARGE;
-    if (heap->cannot_grow || (whole && !may_be_whole())) return NULL;
-    if (heap->segments == 0 && heap != heap_at(HEAP_LATE)) provide_for_all();
-    bool sparing = !whole && opens_a_part(heap, kind);
+MOAT_INLINE struct segment *make_segment(struct heap *heap, enum page_kind kind, bool sparing) {
     struct segment *segment =
         segment_create(owner_word((uintptr_t)heap, kind), sparing, heap_random(heap));
     if (segment != NULL) {
@@ -225,6 +204,38 @@ MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_ki
         heap_want_pages(heap);
     }
     return segment;
+}
+
+/* Of many threads, and if more of a limit on data is charged than a part: as of little locked
+   memory one block gets no segment, but a run, see huge_may_hold. It counts from before it is
+   there: many threads may come here at once. */
+MOAT_COLD static struct segment *make_whole_within_limit(struct heap *heap) {
+    size_t *committed = &ro.region->committed, most = guard_data_limit() / LIMIT_PER_CHARGE;
+    bool fits = atomic_add_relaxed(committed, SEGMENT_SIZE) <= most;
+    struct segment *segment = fits ? make_segment(heap, PAGE_LARGE, false) : NULL;
+    atomic_add_relaxed(committed, (size_t)0 - SEGMENT_SIZE);
+    return segment;
+}
+
+/* Of large blocks one page is all of it. */
+MOAT_INLINE struct segment *make_whole(struct heap *heap) {
+    if (guard_lock_is_counted()) return NULL;
+    if (MOAT_UNLIKELY(ro.pool->made > HEAPS_IN_ANY_CASE)) return make_whole_within_limit(heap);
+    return make_segment(heap, PAGE_LARGE, false);
+}
+
+/* Whether of a new segment no more becomes usable than is asked for: many threads never need more
+   than a little. */
+MOAT_INLINE bool opens_a_part(const struct heap *heap, enum page_kind kind) {
+    bool is_first = heap->segments == 0 && kind == PAGE_SMALL;
+    return guard_lock_is_counted() || (is_first ? guard_may_open_parts() : guard_charge_matters());
+}
+
+MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_kind kind) {
+    if (heap->cannot_grow) return NULL;
+    if (heap->segments == 0 && heap != heap_at(HEAP_LATE)) provide_for_all();
+    if (kind == PAGE_LARGE) return make_whole(heap);
+    return make_segment(heap, kind, opens_a_part(heap, kind));
 }
 
 /* A page that was just made, with a block at hand. */
