@@ -217,13 +217,6 @@ MOAT_COLD static struct segment *make_whole_within_limit(struct heap *heap) {
     return segment;
 }
 
-/* Of large blocks one page is all of it. */
-MOAT_INLINE struct segment *make_whole(struct heap *heap) {
-    if (guard_lock_is_counted()) return NULL;
-    if (MOAT_UNLIKELY(ro.pool->made > HEAPS_IN_ANY_CASE)) return make_whole_within_limit(heap);
-    return make_segment(heap, PAGE_LARGE, false);
-}
-
 /* Whether of a new segment no more becomes usable than is asked for: many threads never need more
    than a little. */
 MOAT_INLINE bool opens_a_part(const struct heap *heap, enum page_kind kind) {
@@ -234,8 +227,11 @@ MOAT_INLINE bool opens_a_part(const struct heap *heap, enum page_kind kind) {
 MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_kind kind) {
     if (heap->cannot_grow) return NULL;
     if (heap->segments == 0 && heap != heap_at(HEAP_LATE)) provide_for_all();
-    if (kind == PAGE_LARGE) return make_whole(heap);
-    return make_segment(heap, kind, opens_a_part(heap, kind));
+    bool whole = kind == PAGE_LARGE; /* its one page is all of it */
+    if (whole && guard_lock_is_counted()) return NULL;
+    if (whole && atomic_load_relaxed(&ro.pool->made) > HEAPS_IN_ANY_CASE)
+        return make_whole_within_limit(heap);
+    return make_segment(heap, kind, !whole && opens_a_part(heap, kind));
 }
 
 /* A page that was just made, with a block at hand. */

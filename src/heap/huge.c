@@ -371,6 +371,7 @@ MOAT_INLINE bool take_fresh(uint32_t run, size_t bytes, size_t alignment, uint32
     uint32_t align = alignment > SEGMENT_SIZE ? (uint32_t)(alignment >> SEGMENT_SHIFT) : 1;
     if (!region_take(run, align, index) && !(huge_purge(true, 0) && region_take(run, align, index)))
         return false;
+    region_expect_no_claims(*index, MAP_WORD_SPAN);
     *new = (struct guarded){bytes, run, GUARD_NONE, false, 0};
     if (open_new(*index, new) || (huge_purge(true, 0) && open_new(*index, new))) return true;
     region_give(*index, run);

@@ -81,6 +81,7 @@ static bool add_segment(struct zero_size_state *zero, uint32_t seen, unsigned al
     bool ok = count != seen;
     bool has_room = count < ZERO_SIZE_SEGMENTS_MAX && !FAILPOINT(ZERO_SIZE_FULL);
     if (!ok && has_room && region_take(1, align, &index)) {
+        region_expect_no_claims(index, SEGMENT_SIZE);
         segment_at(index)->place = count; /* where it stands in the table, for zero_size_free */
         segment_at(index)->alignment = (uint8_t)alignment;
         /* pairs with the load of free */

@@ -121,6 +121,9 @@ void region_owe(uint32_t index, uint32_t count);
    Without `force` waits for nobody, and lets a few segments keep theirs. True if memory went
    back. */
 bool region_shed_tables(bool force);
+/* A free segment's first `bytes` are about to have blocks that are no pages'. Reports a second free
+   that was on its way when the segment's last page ended: nobody would look at its claim there. */
+void region_expect_no_claims(uint32_t index, size_t bytes);
 /* Whether there may be any. */
 MOAT_INLINE bool region_has_spare(bool force) {
     int64_t kept = force ? 0 : atomic_load_relaxed(&ro.region->spare_kept);

@@ -72,7 +72,7 @@ static bool have_aside(struct region *region) {
     return true;
 }
 
-/* Of map words that were moved aside, those of addresses from `address` on. */
+/* Of map words, of a free segment or moved aside, those of addresses from `address` on. */
 static void look_for_claims(const struct map_word *words, size_t size, uintptr_t address) {
     const struct map_word *end = words + size / sizeof *words;
     for (; words < end; words++, address += MAP_WORD_SPAN) {
@@ -87,6 +87,13 @@ static void look_for_claims(const struct map_word *words, size_t size, uintptr_t
         MOAT_CHECK(atomic_load_relaxed(&words->live) == 0, "a live block in a free segment",
                    address);
     }
+}
+
+void region_expect_no_claims(uint32_t index, size_t bytes) {
+    uint64_t paged = atomic_load_relaxed(&ro.region->paged[index / 64]);
+    uintptr_t start = segment_address(index);
+    if (HARDENED_MAP && has_bit(paged, index))
+        look_for_claims(map_word_of(start), bytes / MAP_WORD_SPAN * sizeof(struct map_word), start);
 }
 
 /* Mapped again where the kernel has unmapped it before it failed: accessible, or given up. */

@@ -350,6 +350,23 @@ START_TEST(late_marks_of_other_pages_hide_no_granule) {
 }
 END_TEST
 
+/* Of a small block, whose page and segment end between the look and the claim of its second free.
+   What is made of the segment next is a place of zero-size blocks, or a run. */
+START_TEST(a_second_free_as_the_segment_ends_is_reported_at_its_next_use) {
+    size_t size = _i == 0 ? 0 : 2 * MIB;
+    void *block = alloc_block(100);
+    struct segment *segment = core_segment(block);
+    uintptr_t claimed = _i == 0 ? (uintptr_t)block : segment_start(segment);
+    alloc_free(block);
+    alloc_collect(true);
+    ck_assert_int_eq(owner_kind(segment->owner), OWNER_UNUSED);
+    map_word_of(claimed)->claim |= map_bit_of(claimed);
+    core_expect_report(REPORT_DOUBLE_FREE, core_take, &size);
+    ck_assert_uint_eq(core_address, claimed);
+    map_word_of(claimed)->claim = 0;
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("zero");
     TCase *group = tcase_create("zero");
@@ -373,6 +390,7 @@ int main(void) {
     tcase_add_test(group, a_free_in_a_later_segment_is_found_without_a_long_search);
     tcase_add_test(group, threads_never_get_the_same_address);
     tcase_add_test(group, of_two_frees_at_once_one_wins);
+    tcase_add_loop_test(group, a_second_free_as_the_segment_ends_is_reported_at_its_next_use, 0, 2);
     tcase_add_test(group, late_marks_of_other_pages_hide_no_granule);
     suite_add_tcase(suite, group);
     return suite_run(suite);
