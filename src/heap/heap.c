@@ -207,10 +207,12 @@ MOAT_INLINE struct segment *make_segment(struct heap *heap, enum page_kind kind,
 }
 
 /* Of many threads, and if more of a limit on data is charged than a part: as of little locked
-   memory one block gets no segment, but a run, see huge_may_hold. It counts from before it is
-   there: many threads may come here at once. */
+   memory one block gets no segment, but a run, see huge_may_hold; unless runs are what is short of:
+   each takes addresses, and a mapping. It counts from before it is there: many threads may come
+   here at once. */
 MOAT_COLD static struct segment *make_whole_within_limit(struct heap *heap) {
-    size_t *committed = &ro.region->committed, most = guard_data_limit() / LIMIT_PER_CHARGE;
+    size_t *committed = &ro.region->committed, most = SIZE_MAX;
+    if (guard_may_take_runs()) most = guard_data_limit() / LIMIT_PER_CHARGE;
     bool fits = atomic_add_relaxed(committed, SEGMENT_SIZE) <= most;
     struct segment *segment = fits ? make_segment(heap, PAGE_LARGE, false) : NULL;
     atomic_add_relaxed(committed, (size_t)0 - SEGMENT_SIZE);
@@ -229,7 +231,7 @@ MOAT_NOINLINE static struct segment *new_segment(struct heap *heap, enum page_ki
     if (heap->segments == 0 && heap != heap_at(HEAP_LATE)) provide_for_all();
     bool whole = kind == PAGE_LARGE; /* its one page is all of it */
     if (whole && guard_lock_is_counted()) return NULL;
-    if (whole && atomic_load_relaxed(&ro.pool->made) > HEAPS_IN_ANY_CASE)
+    if (whole && atomic_load_relaxed(&ro.pool->made) > HEAPS_IN_ANY_CASE && !ro_is_strict())
         return make_whole_within_limit(heap);
     return make_segment(heap, kind, !whole && opens_a_part(heap, kind));
 }

@@ -396,8 +396,9 @@ struct heap_pool {
     uint64_t free_heaps;
     struct table heaps; /* their memory, and that of their generators; under the lock */
     struct table randoms;
-    uint32_t made;   /* heaps ever made, the late heap included */
-    uint32_t mapped; /* heaps that both tables are mapped for */
+    uint32_t made;    /* heaps ever made, the late heap included */
+    uint32_t mapped;  /* heaps that both tables are mapped for */
+    uint32_t refused; /* atomic: times a thread had to do without since there was a limit */
     /* atomic: times somebody asked every heap to give back what it does not use */
     uint32_t trims;
     /* atomic: 1: what ended threads left has been swept by force, and nothing has changed there

@@ -82,8 +82,23 @@ static struct heap *take_returned(struct heap_pool *pool) {
    blocks of threads. Those without a heap share the late one. */
 #define LIMIT_PER_HEAP (4 * MIB)
 
-static bool may_be_more(const struct heap_pool *pool) {
-    return pool->made <= HEAPS_IN_ANY_CASE || pool->made <= guard_data_limit() / LIMIT_PER_HEAP;
+/* Under the lock, or as many are made as wait for it. */
+static bool may_be_more(struct heap_pool *pool) {
+    bool more =
+        pool->made <= HEAPS_IN_ANY_CASE || pool->made <= guard_data_limit() / LIMIT_PER_HEAP;
+    atomic_store_relaxed(&pool->refused, !more);
+    return more;
+}
+
+/* Calls without a heap that one refusal is for: to ask the kernel would cost more than all else. */
+#define CALLS_PER_REFUSAL 64u
+
+/* Of two calls at once one may not count. */
+static bool was_refused(struct heap_pool *pool) {
+    uint32_t refused = atomic_load_relaxed(&pool->refused);
+    if (refused % CALLS_PER_REFUSAL == 0) return false;
+    atomic_store_relaxed(&pool->refused, refused + 1);
+    return true;
 }
 
 /* A heap nobody uses, its struct owner and random state stay where they are. NULL: none left, or no
@@ -91,6 +106,7 @@ static bool may_be_more(const struct heap_pool *pool) {
 static struct heap *take_heap(struct heap_pool *pool) {
     struct heap *heap = take_returned(pool);
     if (heap != NULL) return heap;
+    if (was_refused(pool)) return NULL;
     locks_acquire(LOCK_POOL);
     pool->lock_count++;
     if (may_be_more(pool) && (pool->made < pool->mapped || extend_pool(pool))) {

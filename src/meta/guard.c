@@ -197,10 +197,16 @@ bool guard_splits_matter(void) {
            ro.options.dump == DUMP_HEAP || os_facts.no_advice || ro.overcommit == OVERCOMMIT_NEVER;
 }
 
+static bool splits_are_few(void) {
+    return atomic_load_relaxed(&ro.region->splits) < ro.mappings_max / SPLITS_FEW_SHARE;
+}
+
+bool guard_may_take_runs(void) { return splits_are_few() && !guard_space_is_limited(); }
+
 bool guard_may_open_parts(void) {
     bool merge_as_a_whole = ro.options.guards == GUARDS_OFF || may_use_markers();
-    return atomic_load_relaxed(&ro.region->splits) < ro.mappings_max / SPLITS_FEW_SHARE ||
-           !merge_as_a_whole || guard_charge_matters(); /* asks the kernel: last */
+    return splits_are_few() || !merge_as_a_whole ||
+           guard_charge_matters(); /* asks the kernel: last */
 }
 
 /* A segment's tail is its guard alone. */

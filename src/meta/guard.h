@@ -137,6 +137,10 @@ void guard_ask_for_limits(void);
    very many threads. */
 bool guard_may_open_parts(void);
 
+/* Whether blocks may have runs of their own that would not need any: few mappings are taken apart,
+   and addresses are not limited. */
+bool guard_may_take_runs(void);
+
 /* Asks for a mapping of its own, which an operation costs for as long as its result lives; false:
    there are too many. */
 bool guard_take_split(void);
