@@ -21,7 +21,7 @@
 
 /* Whether one of the first `count` blocks of a list is the block. */
 static bool is_on_list(const struct page *page, uintptr_t head, uint32_t count, uintptr_t block) {
-    struct peek peek = {0, 0};
+    struct peek peek = {.page = 0};
     uint64_t limit = atomic_load_relaxed(&page->limit);
     uint64_t secret = atomic_load_relaxed(&page->secret);
     uint64_t reciprocal = atomic_load_relaxed(&page->reciprocal);

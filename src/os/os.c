@@ -237,7 +237,7 @@ bool os_protect_none(void *start, size_t size) {
 }
 
 static bool holds_word(const uint64_t *witness) {
-    struct peek peek = {0, 0};
+    struct peek peek = {.page = 0};
     uintptr_t word = 0;
     return peek_word(&peek, (uintptr_t)witness, &word) && word == ~(uintptr_t)witness;
 }

@@ -22,7 +22,7 @@
 #define SEARCHED_AT_ONCE ((size_t)2 * MIB)
 
 void module_table_reset(struct module_table *table) {
-    table->peek = (struct peek){0, 0};
+    table->peek = (struct peek){.page = 0};
     table->count = 0;
     table->in_vain_count = 0;
     table->by_headers = false;

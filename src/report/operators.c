@@ -2,10 +2,12 @@
  * operators: whether a module may have operators new and delete of its own (see operators.h).
  *
  * The kernel's list of mappings leads to the modules: the dynamic loader's own list may be changing
- * just now, and what calls here may hold the loader's lock.
+ * just now, and what calls here may hold the loader's lock. The program may be right, and goes on
+ * meanwhile: nothing is touched but files that have code mapped, and those through windows.
  */
 #include "report/operators.h"
 
+#include "os/os.h"
 #include "report/symbol.h"
 
 #define TEXT(text)                                                                                 \
@@ -67,6 +69,9 @@ static void note_name(struct names *names, struct symbol_table *table, uint32_t 
             names->defined[i][names->count[i]++] = index;
 }
 
+/* Symbols, and what else lies in a row; their names. Only who reports comes here, one at a time. */
+static struct peek_window window, names_window;
+
 enum finding { HAS_NONE, HAS_SOME, MAY_HIDE_SOME };
 
 static enum finding judge_defined(const struct names *names, const struct symbol_table *table) {
@@ -81,25 +86,26 @@ static enum finding judge(struct module_table *modules, const struct module *mod
     struct names names = {.allocates = false};
     struct symbol_table table;
     if (!symbol_table_open(&table, &modules->peek, module)) return HAS_NONE;
+    table.name_peek = peek_through(&names_window, window.memory);
     for (uint32_t i = 1; i < table.count; i++) {
         Elf64_Sym symbol;
         if (!symbol_table_read(&table, i, &symbol)) break;
         note_name(&names, &table, i, &symbol);
     }
-    if (!names.allocates) return HAS_NONE;
     for (unsigned i = 0; i < FORMS; i++)
         if (names.count[i] != 0) return judge_defined(&names, &table);
+    if (!names.allocates) return HAS_NONE;
     if (names.imports_any) return names.throws && !names.imports_plain_new ? HAS_SOME : HAS_NONE;
     return names.is_cxx ? HAS_SOME : MAY_HIDE_SOME;
 }
 
 /* The name of std::bad_alloc's type, which every operator new that throws it has at hand. No part
    of it begins it anew. */
-static bool mentions_bad_alloc(struct peek *peek, const struct mapping *mapping) {
+static bool mentions_bad_alloc(struct peek *peek, uintptr_t start, uintptr_t end) {
     static const char text[] = "bad_alloc";
     char piece[256];
     size_t matched = 0;
-    for (uintptr_t at = mapping->start; at < mapping->end; at += sizeof piece) {
+    for (uintptr_t at = start; at < end; at += sizeof piece) {
         if (!peek_bytes(peek, at, piece, sizeof piece)) return false;
         for (size_t i = 0; i < sizeof piece; i++) {
             matched = piece[i] == text[matched] ? matched + 1 : piece[i] == text[0];
@@ -125,36 +131,92 @@ static uint64_t fingerprint(struct proc_maps *mappings) {
     return print | 1;
 }
 
+/* The first mapping of a file, and what is known of the module there. */
+struct beginning {
+    uintptr_t start; /* 0: it is none's */
+    uint64_t device, inode;
+    uintptr_t end; /* of what follows without a gap, can be read and not written; until judged */
+    bool is_judged;
+    enum finding finding;
+};
+
+static bool is_of(const struct beginning *first, const struct mapping *mapping) {
+    return first->start != 0 && mapping->device == first->device && mapping->inode == first->inode;
+}
+
+static bool is_constant(const struct mapping *mapping) {
+    return mapping->permissions[0] == 'r' && mapping->permissions[1] != 'w';
+}
+
+/* Code of a small module may lie in the page of the file that its header is in, mapped again. */
+static void note_mapping(struct beginning *first, const struct mapping *mapping) {
+    bool goes_on = mapping->start == first->end && is_of(first, mapping);
+    if (mapping->offset == 0 && !(goes_on && is_code(mapping)))
+        *first = (struct beginning){.start = mapping->permissions[0] == 'r' ? mapping->start : 0,
+                                    .device = mapping->device,
+                                    .inode = mapping->inode,
+                                    .end = mapping->start};
+    if (mapping->start == first->end && !first->is_judged && is_constant(mapping))
+        first->end = mapping->end;
+}
+
 /* Where nothing but its address stands: moat's own module. */
-static bool search(struct module_table *modules) {
+static enum finding judge_code(struct module_table *modules, const struct beginning *first,
+                               const struct mapping *code) {
     const uintptr_t own = (uintptr_t)&operators_elsewhere;
-    struct module module = {.start = 0, .end = 0};
-    enum finding finding = HAS_NONE;
+    struct module module;
+    bool begins = module_begins_at(modules, first->start, &module) && code->start < module.end;
+    if (!begins && code->offset == 0) begins = module_begins_at(modules, code->start, &module);
+    if (!begins || (own >= module.start && own < module.end)) return HAS_NONE;
+    enum finding finding = judge(modules, &module);
+    if (finding != MAY_HIDE_SOME) return finding;
+    return mentions_bad_alloc(&modules->peek, first->start, first->end) ? HAS_SOME : finding;
+}
+
+/* A file is looked at when the list comes to its code: with a file of data, and with a module that
+   is mapped as data, a program may do anything. */
+static bool search(struct module_table *modules) {
+    struct beginning first = {.start = 0};
     struct mapping mapping;
     while (proc_maps_next(&modules->mappings, &mapping)) {
-        if (mapping.inode == 0 || mapping.permissions[0] != 'r') continue;
-        if (mapping.offset == 0 && mapping.start >= module.end &&
-            module_begins_at(modules, mapping.start, &module)) {
-            bool is_own = own >= module.start && own < module.end;
-            finding = is_own ? HAS_NONE : judge(modules, &module);
-            if (finding == HAS_SOME) return true;
+        if (mapping.inode == 0) continue;
+        note_mapping(&first, &mapping);
+        if (!is_of(&first, &mapping)) continue;
+        if (is_code(&mapping) && !first.is_judged) {
+            first.is_judged = true;
+            first.finding = judge_code(modules, &first, &mapping);
         }
-        if (finding == MAY_HIDE_SOME && mapping.start < module.end &&
-            mapping.permissions[1] != 'w' && mentions_bad_alloc(&modules->peek, &mapping))
+        if (first.finding == HAS_SOME) return true;
+        if (first.finding == MAY_HIDE_SOME && mapping.start >= first.end && is_constant(&mapping) &&
+            mentions_bad_alloc(&modules->peek, mapping.start, mapping.end))
             return true;
     }
     return false;
 }
 
+/* Whether there is one; `print`: of what was searched. */
+static bool look(struct module_table *modules, uint64_t seen, uint64_t *print) {
+    if (!proc_maps_open(&modules->mappings)) return true;
+    *print = fingerprint(&modules->mappings);
+    proc_maps_close(&modules->mappings);
+    if (*print == seen) return false;
+    int memory = peek_open_memory();
+    if (memory < 0) return true;
+    modules->peek = peek_through(&window, memory);
+    bool any = !proc_maps_open(&modules->mappings);
+    if (!any) {
+        any = search(modules);
+        proc_maps_close(&modules->mappings);
+    }
+    os_close(memory);
+    return any;
+}
+
 bool operators_elsewhere(struct module_table *modules, uint64_t *seen) {
+    uint64_t print = 0;
     module_table_reset(modules);
-    if (!proc_maps_open(&modules->mappings)) return true;
-    uint64_t print = fingerprint(&modules->mappings);
-    proc_maps_close(&modules->mappings);
-    if (print == *seen) return false;
-    if (!proc_maps_open(&modules->mappings)) return true;
-    bool any = search(modules);
-    proc_maps_close(&modules->mappings);
+    bool any = look(modules, *seen, &print);
+    module_table_reset(modules);
     if (!any) *seen = print;
     return any;
 }

@@ -20,7 +20,8 @@
 
 /* True also where it cannot be told. `seen`: 0, or as an earlier call has left it that returned
    false, and then nothing is read again of modules that were there. Async-signal-safe, allocates
-   nothing; takes milliseconds. The table is reset. */
+   nothing, one caller at a time; takes milliseconds, some 20 beside large libraries. Modules are
+   read through the kernel alone, since other threads may unmap them. The table is reset. */
 bool operators_elsewhere(struct module_table *modules, uint64_t *seen);
 
 #endif

@@ -21,7 +21,7 @@ void trace_recover(void) { is_learned = false; }
 /* Another page may be unmapped since; a module is unmapped rarely. */
 static void begin(uint64_t now) {
     if (is_learned && now - learned_at < BELIEVED) {
-        workspace.modules.peek = (struct peek){0, 0};
+        workspace.modules.peek = (struct peek){.page = 0};
         return;
     }
     is_learned = false;

@@ -69,7 +69,7 @@ void who_name_of(unsigned thread, char name[REPORT_THREAD_NAME]) {
 }
 
 unsigned who_thread_of(uintptr_t own_word, uintptr_t other_word) {
-    struct peek peek = {0, 0}, other_peek = {0, 0};
+    struct peek peek = {.page = 0}, other_peek = {.page = 0};
     unsigned own = os_thread_id(), answer = 0, tries = 0;
     if (IN_HARNESS && os_seam.memory_is_played()) return 0;
     uintptr_t from = round_down(own_word, sizeof own) - NEAR;

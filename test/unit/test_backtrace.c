@@ -315,7 +315,7 @@ START_TEST(damaged_tables_end_the_walk) {
     static uint8_t text[64];
     static struct cfi_workspace cfi;
     struct cfi_registers registers = {.pc = 1};
-    struct peek peek = {0, 0};
+    struct peek peek = {.page = 0};
     unsigned sound = 0;
     for (unsigned i = 0; i < CFI_REGISTERS; i++) registers.value[i] = (uintptr_t)text + 8 * i;
     for (unsigned round = 0; round < 200000; round++) {
@@ -361,7 +361,7 @@ START_TEST(expressions_compute) {
         {{3, 0x3b, 0x3f, 0x2a}, 0, 0},                     /* 11 >= 15 */
         {{4, 0x3a, 0x36, 0x27, 0x20}, 0, ~(uintptr_t)0xc}, /* not (10 xor 6) */
     };
-    struct peek peek = {0, 0};
+    struct peek peek = {.page = 0};
     struct cfi_registers registers = {.pc = 1};
     for (unsigned i = 0; i < CFI_REGISTERS; i++) registers.value[i] = 1000 + i;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -577,7 +577,7 @@ START_TEST(reading_stops_where_memory_ends) {
     memset(start, 7, 3 * page);
     ck_assert_int_eq(mprotect(start + page, page, PROT_NONE), 0);
     ck_assert_int_eq(munmap(start + 2 * page, page), 0);
-    struct peek peek = {0, 0};
+    struct peek peek = {.page = 0};
     char bytes[32];
     uintptr_t word = 0;
     uintptr_t end = (uintptr_t)start + page;

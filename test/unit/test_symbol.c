@@ -160,7 +160,7 @@ static void forge(void) {
                              .bias = (uintptr_t)area,
                              .dynamic = (uintptr_t)area + DYNAMIC,
                              .dynamic_size = 16 * sizeof(Elf64_Dyn)};
-    peek = (struct peek){0, 0};
+    peek = (struct peek){.page = 0};
 }
 
 static void setup(void) {
