@@ -396,7 +396,8 @@ struct heap_pool {
     uint64_t free_heaps;
     struct table heaps; /* their memory, and that of their generators; under the lock */
     struct table randoms;
-    uint32_t made;    /* heaps ever made, the late heap included */
+    /* heaps ever made, the late heap included; atomic, written under the lock */
+    uint32_t made;
     uint32_t mapped;  /* heaps that both tables are mapped for */
     uint32_t refused; /* atomic: times a thread had to do without since there was a limit */
     /* atomic: times somebody asked every heap to give back what it does not use */

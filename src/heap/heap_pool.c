@@ -111,8 +111,9 @@ static struct heap *take_heap(struct heap_pool *pool) {
     pool->lock_count++;
     if (may_be_more(pool) && (pool->made < pool->mapped || extend_pool(pool))) {
         heap = heap_at(pool->made);
-        heap->index = pool->made++;
+        heap->index = pool->made;
         heap_reset(heap);
+        atomic_store_relaxed(&pool->made, heap->index + 1);
     }
     locks_release(LOCK_POOL);
     return heap;

@@ -272,7 +272,8 @@ bool segment_remembers(struct segment *segment, uint32_t size_class) {
 bool segment_retype(struct segment *segment, uint64_t owner_word) {
     enum page_kind kind = owner_page_kind(owner_word);
     uint64_t slots = segment_page_slots(kind);
-    if (segment->dirty != 0) empty_pages(segment, owner_page_kind(segment->owner));
+    if (segment->dirty != 0)
+        empty_pages(segment, owner_page_kind(atomic_load_relaxed(&segment->owner)));
     if ((segment->guarded & ~page_ends(kind)) != 0) {
         if (!guard_unmark(segment_start(segment), SEGMENT_SIZE - ro.os_page)) return false;
         segment->guarded = 0;
@@ -351,7 +352,7 @@ void segment_page_destroy(struct segment *segment, struct page *page) {
 
 bool segment_purge(struct segment *segment) {
     uint64_t dirty = segment->dirty;
-    enum page_kind kind = owner_page_kind(segment->owner);
+    enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
     unsigned slots = slots_of_page(kind);
     while (dirty != 0) {
         unsigned first = low_bit(dirty), end = first;
@@ -369,7 +370,7 @@ bool segment_purge(struct segment *segment) {
 
 /* Slots of free pages that can be used. */
 static uint64_t slots_to_close(const struct segment *segment) {
-    enum page_kind kind = owner_page_kind(segment->owner);
+    enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
     uint64_t pages = usable_pages(segment, segment->free_pages, kind), slots = 0;
     for (; pages != 0; pages &= pages - 1) slots |= slots_from(low_bit(pages), slots_of_page(kind));
     return slots;
@@ -426,7 +427,9 @@ static size_t surplus_to(const struct segment *segment, const struct page *page)
 }
 
 size_t segment_surplus(const struct segment *segment) {
-    if (owner_page_kind(segment->owner) != PAGE_LARGE || segment->pages_used == 0) return 0;
+    if (owner_page_kind(atomic_load_relaxed(&segment->owner)) != PAGE_LARGE ||
+        segment->pages_used == 0)
+        return 0;
     const struct page *page = segment_page(segment, 0);
     size_t from = surplus_from(page), to = surplus_to(segment, page);
     return to > from ? to - from : 0;
