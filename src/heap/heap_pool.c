@@ -101,11 +101,8 @@ static bool was_refused(struct heap_pool *pool) {
     return true;
 }
 
-/* A heap nobody uses, its struct owner and random state stay where they are. NULL: none left, or no
-   memory. */
-static struct heap *take_heap(struct heap_pool *pool) {
-    struct heap *heap = take_returned(pool);
-    if (heap != NULL) return heap;
+MOAT_NOINLINE static struct heap *make_heap(struct heap_pool *pool) {
+    struct heap *heap = NULL;
     if (was_refused(pool)) return NULL;
     locks_acquire(LOCK_POOL);
     pool->lock_count++;
@@ -117,6 +114,13 @@ static struct heap *take_heap(struct heap_pool *pool) {
     }
     locks_release(LOCK_POOL);
     return heap;
+}
+
+/* A heap nobody uses, its struct owner and random state stay where they are. NULL: none left, or no
+   memory. */
+static struct heap *take_heap(struct heap_pool *pool) {
+    struct heap *heap = take_returned(pool);
+    return heap != NULL ? heap : make_heap(pool);
 }
 
 static void return_heap(struct heap_pool *pool, struct heap *heap) {

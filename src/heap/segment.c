@@ -427,8 +427,8 @@ static size_t surplus_to(const struct segment *segment, const struct page *page)
 }
 
 size_t segment_surplus(const struct segment *segment) {
-    if (owner_page_kind(atomic_load_relaxed(&segment->owner)) != PAGE_LARGE ||
-        segment->pages_used == 0)
+    if (segment->pages_used == 0 ||
+        owner_page_kind(atomic_load_relaxed(&segment->owner)) != PAGE_LARGE)
         return 0;
     const struct page *page = segment_page(segment, 0);
     size_t from = surplus_from(page), to = surplus_to(segment, page);
