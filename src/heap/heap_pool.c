@@ -107,10 +107,11 @@ MOAT_NOINLINE static struct heap *make_heap(struct heap_pool *pool) {
     locks_acquire(LOCK_POOL);
     pool->lock_count++;
     if (may_be_more(pool) && (pool->made < pool->mapped || extend_pool(pool))) {
-        heap = heap_at(pool->made);
-        heap->index = pool->made;
+        uint32_t index = pool->made;
+        atomic_store_relaxed(&pool->made, index + 1);
+        heap = heap_at(index);
+        heap->index = index;
         heap_reset(heap);
-        atomic_store_relaxed(&pool->made, heap->index + 1);
     }
     locks_release(LOCK_POOL);
     return heap;
