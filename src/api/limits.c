@@ -11,7 +11,9 @@
 #include "alloc/memory_lock.h"
 #include "api/posix.h"
 
-static int change(pid_t process, int resource, const void *wanted, void *before) {
+/* Not inline: the C library's headers say that a pointer of setrlimit() is not NULL, which a
+   compiler would take for a fact; the kernel does not. */
+MOAT_NOINLINE static int change(pid_t process, int resource, const void *wanted, void *before) {
     int error = os_limit(process, resource, wanted, before);
     bool of_memory = resource == RLIMIT_AS || resource == RLIMIT_DATA;
     if (error == 0 && wanted != NULL && of_memory && alloc_is_ready()) memory_limited();
