@@ -99,8 +99,10 @@ bool memory_lock_by_parts(struct memory_lock lock, int later) {
     atomic_store_relaxed(&region->locked_on_fault, lock.on_fault);
     if (lock.later) atomic_store_relaxed(&region->memory_is_locked, true); /* or it is as it was */
     atomic_store_relaxed(&region->lock_follows_use, atomic_load_relaxed(&region->memory_is_locked));
-    if (lock.later) (void)lock_parts(!lock.on_fault); /* what came meanwhile */
-    if (lock.later) empty_cache();
+    if (lock.later) {
+        (void)lock_parts(!lock.on_fault); /* what came meanwhile */
+        empty_cache();
+    }
     if (!lock.on_fault) make_all_resident();
     return true;
 }

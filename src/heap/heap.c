@@ -176,10 +176,6 @@ static struct segment *open_segment(struct heap *heap, uint32_t size_class) {
     return NULL;
 }
 
-/* Large blocks of many threads have segments as long as that part of a limit on data is charged at
-   most. */
-#define LIMIT_PER_CHARGE 4u
-
 /* Where a limit may end it, the heap that all threads share gets a segment while there is one. Who
    comes meanwhile waits: all that is left may be taken before its provider is run again. */
 static void provide_for_all(void) {
@@ -205,6 +201,10 @@ MOAT_INLINE struct segment *make_segment(struct heap *heap, enum page_kind kind,
     }
     return segment;
 }
+
+/* Large blocks of many threads have segments as long as that part of a limit on data is charged at
+   most. */
+#define LIMIT_PER_CHARGE 4u
 
 /* Of many threads, and if more of a limit on data is charged than a part: as of little locked
    memory one block gets no segment, but a run, see huge_may_hold; unless runs are what is short of:

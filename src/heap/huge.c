@@ -358,6 +358,7 @@ MOAT_COLD static bool take_another(uint32_t run, uint32_t *index, struct guarded
     uint32_t from = 0;
     for (unsigned tries = 0; tries < REGION_TRIES_BELOW && mappings_are_short(); tries++) {
         if (!region_take_below(run, from, index)) return false;
+        region_expect_no_claims(*index, MAP_WORD_SPAN);
         if (open_new(*index, new)) return true;
         region_give(*index, run);
         from = *index + 1;
@@ -550,6 +551,7 @@ static void leave_run(uint32_t index, const struct guarded *guarded, size_t byte
 static bool move_pages(struct segment *segment, struct guarded *new, uint32_t *index) {
     size_t old_bytes = segment->committed;
     if (!region_take(new->run, 1, index)) return false;
+    region_expect_no_claims(*index, MAP_WORD_SPAN);
     uintptr_t from = segment_start(segment), to = segment_address(*index);
     if (guard_open(to, old_bytes - ro.os_page, new)) {
         /* pairs with undo_move, in a forked child */

@@ -75,6 +75,7 @@ static bool refuse_segment(uint32_t number) {
 static bool add_segment(uint32_t number) {
     uint32_t index = 0, none = 0;
     if (!may_have_segment(number) || !region_take(1, 1, &index)) return refuse_segment(number);
+    region_expect_no_claims(index, SEGMENT_SIZE);
     struct segment *segment = segment_at(index);
     segment->place = first_place(number);
     segment->means = (uint8_t)guard_place(segment_start(segment));
