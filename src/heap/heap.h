@@ -106,6 +106,7 @@ struct heap {
     bool cannot_grow;             /* for this call: its caller has just failed to get a segment */
     uintptr_t outside_word;       /* the thread's word outside the generic path it is in */
     uintptr_t thread;             /* thread_identity() of the owner, 0: none */
+    int32_t clock;                /* the C library's number for the owner's clock; 0: not known */
     uint64_t now;                 /* milliseconds at the last look at the clock */
     uint64_t purge_at;            /* when the next purge walk is due */
     struct in_step in_step;

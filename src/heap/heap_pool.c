@@ -161,11 +161,43 @@ struct heap *heap_try_late(void) {
     return NULL;
 }
 
+/* Another for each thread of a process, as long as it lives, and no question to the kernel. */
+static int32_t clock_of_thread(void) {
+    clockid_t clock = 0;
+    return pthread_getcpuclockid(pthread_self(), &clock) == 0 ? clock : 0;
+}
+
 /* A word that says the thread is new says so in each process: whether the thread has a heap stands
    in the C library's table, too. A harness's threads share one such table. */
 static bool has_heap_already(const struct heap *before, const struct heap *heap) {
     return !IN_HARNESS && before != NULL && before != heap && is_heap((uintptr_t)before) &&
            before->thread == thread_identity();
+}
+
+/*
+ * A thread may end without the exit hook: by the system call alone, as it must in a strict sandbox,
+ * or killed by a filter of system calls. The C library clears its words for the next thread on its
+ * stack, but not what its table held. That thread ends the heap in its place; one that was left
+ * inside a generic path stays as it is.
+ */
+static void end_heap_left_here(struct heap *left) {
+    if (atomic_load_relaxed(&left->seqcount) % 2 != 0) return;
+    uintptr_t own = thread_word();
+    thread_word() = (uintptr_t)left;
+    heap_thread_end(left);
+    thread_word() = own;
+}
+
+/* Of a thread whose word said that it is new. Outside, all along: what is called may allocate. */
+static void register_heap(pthread_key_t key, struct heap *heap) {
+    struct heap *before = pthread_getspecific(key);
+    heap->clock = clock_of_thread();
+    if (has_heap_already(before, heap)) {
+        bool is_gone = before->clock != 0 && before->clock != heap->clock;
+        MOAT_CHECK(is_gone, "thread word overwritten", THREAD_NEW);
+        end_heap_left_here(before);
+    }
+    (void)pthread_setspecific(key, heap);
 }
 
 /* The first heap of a thread, which is busy meanwhile; its word leads to the heap from then on.
@@ -176,15 +208,14 @@ static struct heap *make_heap_of_thread(void) {
     struct heap *heap = may_have ? take_heap(ro.pool) : NULL;
     if (heap == NULL) return NULL;
     heap->thread = thread_identity();
+    heap->clock = 0;
     heap->exit_rounds = 0;
     heap->trims_seen = atomic_load_relaxed(&ro.pool->trims);
     heap->now = os_milliseconds();
     thread_leave((uintptr_t)heap);
-    /* Both may allocate: the heap serves it. Without the hook the heap is not given back at thread
-       end: better that than no memory. */
-    const struct heap *before = pthread_getspecific(key - KEY_FIRST);
-    MOAT_CHECK(!has_heap_already(before, heap), "thread word overwritten", THREAD_NEW);
-    (void)pthread_setspecific(key - KEY_FIRST, heap);
+    /* What this calls may allocate: the heap serves it. Without the hook the heap is not given back
+       at thread end: better that than no memory. */
+    register_heap(key - KEY_FIRST, heap);
     thread_mark_busy();
     return heap;
 }
@@ -309,6 +340,7 @@ void heap_pool_recover(struct survivors survivors) {
         if (heap_is_visited(heap) && survivors.all && !unused) heap->visit = VISIT_LEFT;
         bool goes_on = heap_goes_on(heap, survivors);
         if (goes_on) used += heap->told, idle += heap->told_idle;
+        if (goes_on && heap->clock != 0) heap->clock = 0; /* threads have other numbers here */
         if (goes_on || (unused && (!anew || survivors.all))) continue;
         if (heap == survivors.heap && !survivors.all) {
             heap_leave_visited(heap);

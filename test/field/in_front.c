@@ -95,6 +95,8 @@ IN_FRONT(void *, memcpy, (void *to, const void *from, size_t size), (to, from, s
 IN_FRONT(int, pthread_key_create, (unsigned *key, destructor *at_end), (key, at_end))
 IN_FRONT(void *, pthread_getspecific, (unsigned key), (key))
 IN_FRONT(int, pthread_setspecific, (unsigned key, const void *value), (key, value))
+IN_FRONT(unsigned long, pthread_self, (void), ())
+IN_FRONT(int, pthread_getcpuclockid, (unsigned long thread, int *clock), (thread, clock))
 IN_FRONT(int, pthread_atfork, (function * before, function *parent, function *child),
          (before, parent, child))
 /* by a jump: the handler tells whose it is */
@@ -116,6 +118,8 @@ const char *in_front_unmet(bool strict) {
         &met_pthread_key_create,
         &met_pthread_getspecific,
         &met_pthread_setspecific,
+        &met_pthread_self,
+        &met_pthread_getcpuclockid,
         &met___register_atfork,
         &met___errno_location,
         &met_fputs,
@@ -148,5 +152,4 @@ IN_FRONT(int, madvise, (void *at, size_t size, int advice), (at, size, advice))
 IN_FRONT(long, getrandom, (void *bytes, size_t size, unsigned flags), (bytes, size, flags))
 IN_FRONT(int, getpid, (void), ())
 IN_FRONT(int, sched_yield, (void), ())
-IN_FRONT(unsigned long, pthread_self, (void), ())
 IN_FRONT(long, write, (int file, const void *bytes, size_t size), (file, bytes, size))

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -82,6 +83,28 @@ static void no_files(void) {
     errno = 0;
     REQUIRE(malloc((size_t)1 << 46) == NULL && errno == ENOMEM, "too much is refused");
     rmdir("/"); /* it stays, empty, if the system does not want that */
+}
+
+/* A thread ends by the system call alone, as it must in a strict sandbox: no destructor runs, and
+   the next one on its stack finds the thread-specific values that it had. */
+static void *end_unseen(void *unused) {
+    use_all_kinds(unused);
+    syscall(SYS_exit, 0);
+    return unused;
+}
+static void ends_unseen(void) {
+    enum { THREADS = 400, WARM_UP = 40 };
+    size_t before = 0;
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_t thread;
+        if (i == WARM_UP) before = process_data();
+        REQUIRE(pthread_create(&thread, NULL, end_unseen, NULL) == 0, "pthread_create");
+        REQUIRE(pthread_join(thread, NULL) == 0, "pthread_join");
+        if (i % 50 == 0) in_child();
+    }
+    size_t after = process_data();
+    REQUIRE(after <= before + 8 * MIB, "%zu bytes writable, and %zu", before, after);
+    in_thread(NULL);
 }
 
 /* Lists of the C library that allocate while they are locked. */
@@ -213,6 +236,8 @@ int main(int count, char **arguments) {
         no_files();
     else if (strcmp(name, "many_ends") == 0)
         many_ends();
+    else if (strcmp(name, "ends_unseen") == 0)
+        ends_unseen();
     else if (strcmp(name, "aligned") == 0)
         aligned();
     else if (strcmp(name, "children") == 0)
