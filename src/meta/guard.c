@@ -22,9 +22,10 @@ static uintptr_t end_of(uintptr_t start, const struct guarded *guarded) {
 static bool may_use_markers(void);
 
 /* Where there are markers few mappings are taken apart, and all runs merge. A process with one such
-   run has hardly begun. */
+   run has hardly begun, or has none left of those it had. */
 static bool mappings_may_be_short(void) {
-    return !may_use_markers() && atomic_load_relaxed(&ro.region->splits) > 1;
+    bool few = atomic_load_relaxed(&ro.region->splits) <= 1 && !mappings_are_short();
+    return !may_use_markers() && !few;
 }
 
 MOAT_NOINLINE static bool take_after_a_look(void) {

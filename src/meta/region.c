@@ -293,11 +293,19 @@ static bool add_window(struct region *region, uint32_t first, uint32_t length) {
     return false;
 }
 
+/* At the limit of mappings the window, until it is used, is one too many, and while there is the
+   kernel maps nothing else, not even what merges: then the tables come first. */
+static bool add_window_last(struct region *region, uint32_t first, uint32_t length) {
+    return address_space_left(length) && extend_tables(region, first + length) &&
+           add_window(region, first, length);
+}
+
 /* Maps the longest of step, step/2, … >= least segments at `first`; 0: not even the least. */
 static uint32_t map_some(struct region *region, uint32_t first, uint32_t step, uint32_t least) {
     for (;;) {
         if (add_window(region, first, step)) return step;
-        if (step == least && !region_let_lock_follow_use() && !mappings_give_up()) return 0;
+        if (step == least && !region_let_lock_follow_use() && !mappings_give_up())
+            return add_window_last(region, first, least) ? least : 0;
         step = step / 2 > least ? step / 2 : least;
     }
 }
