@@ -605,7 +605,10 @@ static bool resize_in_place(struct segment *segment, size_t bytes) {
     if (longer && (FAILPOINT(RUN_HEMMED_IN) || !region_extend(index, old.run, run - old.run)))
         return false;
     if (!guard_resize(segment_start(segment), &new, bytes, run)) {
-        if (longer) region_give(index + old.run, run - old.run);
+        if (longer && new.run == run)
+            region_owe(index + old.run, run - old.run);
+        else if (longer)
+            region_give(index + old.run, run - old.run);
         return false;
     }
     count_bytes(guard_reach(&new), guard_reach(&old));

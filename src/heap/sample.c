@@ -375,9 +375,8 @@ bool sample_recover(struct segment *segment, size_t *bytes, size_t *splits) {
         const struct sample_record *sample = &ro.samples->samples[place];
         enum sample_state state = state_of(atomic_load_relaxed(&ro.samples->words[place]));
         if (state == SAMPLE_TAKEN || state == SAMPLE_FREEING) recover_place(place);
-        if (state != SAMPLE_LIVE) continue;
-        *bytes += sample->bytes;
-        *splits += sample->means == GUARD_SPLIT;
+        *splits += sample->has_split; /* also of one that the kernel would not take back */
+        if (state == SAMPLE_LIVE) *bytes += sample->bytes;
     }
     return true;
 }

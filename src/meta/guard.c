@@ -256,7 +256,7 @@ static bool add_segments(uintptr_t end, size_t size) {
     return size == 0 || region_commit(end, size);
 }
 
-static bool grow_open(uintptr_t start, const struct guarded *old, const struct guarded *new) {
+static bool grow_open(uintptr_t start, struct guarded *old, const struct guarded *new) {
     uintptr_t old_end = end_of(start, old), usable_end = start + new->bytes;
     size_t more = end_of(start, new) - old_end;
     if (!add_segments(old_end, more)) return false;
@@ -265,7 +265,7 @@ static bool grow_open(uintptr_t start, const struct guarded *old, const struct g
     /* what is usable now, or was once, has no marker left inside */
     uintptr_t behind = start + old->bytes, to = usable_end < old_end ? usable_end : old_end;
     if (os_guard_remove((void *)behind, to - behind)) return true;
-    if (more != 0) (void)region_decommit(old_end, more);
+    if (more != 0 && !region_decommit(old_end, more)) old->run = new->run;
     return false;
 }
 

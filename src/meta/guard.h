@@ -45,7 +45,8 @@ MOAT_INLINE size_t guard_reach(const struct guarded *guarded) {
    its means. False: nothing changed. */
 bool guard_open(uintptr_t start, size_t from, struct guarded *guarded);
 /* An open run gets another usable part and length. What it has more must be inaccessible
-   address space of its own, what it has less becomes so. False: nothing changed. */
+   address space of its own, what it has less becomes so. False: nothing changed; only if what it
+   was to have more is open, and could not be closed again, is `run` the new length. */
 bool guard_resize(uintptr_t start, struct guarded *guarded, size_t bytes, uint32_t run);
 /* An open run gets a smaller usable part, or keeps it; what it has less is its rest, and serves
    without a page fault when the run is resized to have it again. False: nothing changed, and

@@ -449,6 +449,32 @@ START_TEST(a_resize_that_fails_changes_nothing) {
 }
 END_TEST
 
+/* What it was to grow by goes back accessible to nobody, also where the kernel refuses to close it. */
+START_TEST(a_growth_that_cannot_be_undone_is_given_to_nobody) {
+    core_start_ready("region=256M");
+    char *block = make(5 * MIB);
+    alloc_free(make(30 * MIB)); /* mapped, and free */
+    huge_purge(true, 0);
+    fill(block, 5 * MIB, 3);
+    uint32_t behind = segment_index(core_segment(block)) + core_segment(block)->run;
+    harness_fail_from(HARNESS_ANY_CALL, 2); /* the first opens two segments behind it */
+    ck_assert_ptr_null(resize(block, 15 * MIB));
+    harness_fail_none();
+    expect_filled(block, 5 * MIB, 3);
+    for (uint32_t index = behind; index < behind + 2; index++)
+        ck_assert(harness_range_state(segment_address(index)) != HARNESS_COMMITTED ||
+                  has_bit(ro.region->barred[index / 64], index));
+    ck_assert_uint_eq(core_segment(block)->run, 2);
+    char *other = make(15 * MIB); /* who takes segments asks again */
+    expect_extent(other, 15 * MIB);
+    for (uint32_t index = behind; index < behind + 2; index++)
+        ck_assert(!has_bit(ro.region->barred[index / 64], index));
+    alloc_free(other);
+    alloc_free(block);
+    check_all();
+}
+END_TEST
+
 START_TEST(a_huge_block_becomes_a_small_one_and_back) {
     char *block = make(3 * MIB);
     fill(block, 3 * MIB, 5);
@@ -608,6 +634,7 @@ int main(void) {
     tcase_add_test(group, a_move_that_the_kernel_refuses_becomes_a_copy);
     tcase_add_test(group, what_lies_where_a_failed_move_went_is_left_alone);
     tcase_add_test(group, a_resize_that_fails_changes_nothing);
+    tcase_add_test(group, a_growth_that_cannot_be_undone_is_given_to_nobody);
     tcase_add_test(group, a_huge_block_becomes_a_small_one_and_back);
     tcase_add_test(group, a_second_free_loses_in_every_state);
     tcase_add_test(group, an_address_inside_is_no_block);

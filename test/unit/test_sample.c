@@ -531,6 +531,24 @@ START_TEST(a_segment_of_samples_that_came_second_is_taken_back_in_a_child) {
 }
 END_TEST
 
+/* A freed one that the kernel would not take back is a mapping of its own until it is closed. */
+START_TEST(what_could_not_be_closed_still_counts_in_a_child) {
+    start("sample=1:region=1G:guards=mprotect");
+    char *block = alloc_block(100);
+    size_t splits = ro.region->splits;
+    harness_fail_from(HARNESS_ANY_CALL, 1);
+    alloc_free(block);
+    harness_fail_none();
+    ck_assert_uint_eq(ro.region->splits, splits);
+    *ro.fork_mark = FORK_WIPED;
+    ck_assert(alloc_is_ready());
+    ck_assert_uint_eq(ro.region->splits, splits);
+    for (unsigned i = 0; i < SAMPLE_SMALL; i++) alloc_free(alloc_block(100));
+    ck_assert_uint_eq(ro.region->splits, splits - 1);
+    check_all();
+}
+END_TEST
+
 /* --- The strict level ------------------------------------------------------------------------- */
 
 START_TEST(at_the_strict_level_too) {
@@ -644,6 +662,7 @@ int main(void) {
     tcase_add_loop_test(group, a_thread_may_vanish_at_any_step_of_a_sample, 0, 4);
     tcase_add_test(group, what_was_on_its_way_is_settled_in_a_child);
     tcase_add_test(group, a_segment_of_samples_that_came_second_is_taken_back_in_a_child);
+    tcase_add_test(group, what_could_not_be_closed_still_counts_in_a_child);
     tcase_add_test(group, at_the_strict_level_too);
     tcase_add_test(group, the_strict_level_knows_size_and_family_of_a_sample);
     tcase_add_test(group, with_auto_none_is_made_before_time_was_saved_for_it);
