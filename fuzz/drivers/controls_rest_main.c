@@ -248,6 +248,28 @@ static bool splitting_trim(void) {
 }
 static void plant_splits(void) { planted.trim = splitting_trim; }
 
+/* As if what lies behind them were a mapping of its own. */
+static size_t splitting_check(void) {
+    for (uint32_t index = 1; ro.region != NULL && index < ro.region->extent; index++) {
+        struct segment *segment = segment_at(index);
+        bool is_huge = owner_kind(atomic_load_relaxed(&segment->owner)) == OWNER_HUGE;
+        if (is_huge && segment->means == GUARD_MARKER) segment->means = GUARD_SPLIT;
+    }
+    return subject_moat.check();
+}
+static void plant_open_behind(void) { planted.check = splitting_check; }
+
+static void keeping_free(void *block) {
+    enum { WORDS = 2 };
+    uint64_t *words = block, held;
+    size_t usable = subject_moat.usable_size(block);
+    if (usable >= WORDS * sizeof held) held = words[1];
+    subject_moat.free(block);
+    bool is_there = subject_moat.is_open((uintptr_t)block);
+    if (usable >= WORDS * sizeof held && is_there) words[1] = held;
+}
+static void plant_uncleared(void) { planted.free = keeping_free; }
+
 static bool holding_trim(void) {
     if (has_region() && ro.options.sample != 0) ro.samples->words[0] = SAMPLE_TAKEN;
     return subject_moat.trim();
@@ -565,6 +587,8 @@ static const struct control {
     {"open", plant_open, "memory is nobody's, and can be accessed", "at the end", 0},
     {"committed", plant_committed, "is counted as committed than", "at the end", 0},
     {"splits", plant_splits, "another number of mappings is counted", "at the end", 0},
+    {"open behind", plant_open_behind, "what lies behind a huge block can be", "", 0},
+    {"uncleared", plant_uncleared, "has what it held", "", STRICT},
     {"place", plant_place, "a place of a sample is lost", "at the end", 0},
     {"open place", plant_open_place, "a place of a sample is free, and", "at the end", 0},
     {"claim", plant_claim, "a freed block lies where nobody", "", 0},

@@ -69,6 +69,13 @@ static void end_born(struct run *run) {
     born.is_due = false;
 }
 
+/* Logarithm of how many blocks at once, less one: as a rule a handful, since a child is to cost no
+   more than a run. */
+static uint8_t few(uint8_t other) {
+    enum { MANY_FROM = 240, FEW = 4 };
+    return other >= MANY_FROM ? other : other % FEW;
+}
+
 static void work(struct run *run, const struct input_op *op, unsigned thread) {
     enum { OPS = 24 };
     static const uint8_t codes[] = {OP_MALLOC,    OP_FREE,        OP_CALLOC, OP_REALLOC,
@@ -80,6 +87,7 @@ static void work(struct run *run, const struct input_op *op, unsigned thread) {
             (uint8_t)(rng_below(&random, 256) & ~8u), (uint8_t)rng_below(&random, SIZE_LARGE + 1),
             (uint32_t)rng_next(&random)};
         take_size(run, &random, &one);
+        if (one.code == OP_MALLOC_MANY) one.other = few(one.other);
         be_born(run, born.is_due && rng_below(&born.random, 3) == 0);
         dispatch_op(run, &one, thread);
     }
@@ -152,6 +160,9 @@ static void take_over_all(struct run *run, unsigned thread) {
     for (unsigned i = 0; i < INPUT_MAX_THREADS && !run->over; i++) {
         uintptr_t start = run->resizing[i].old.start;
         if (i == thread || start == 0 || !run->subject->lives(start)) continue;
+        uint16_t other = shadow_find_live(&run->shadow, start, 1);
+        /* it was freed by the resize, and is another thread's */
+        if (other != SHADOW_NONE && run->shadow.blocks[other].start == start) continue;
         run_until_report(run, take_over, &i);
     }
 }

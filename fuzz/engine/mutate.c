@@ -174,6 +174,29 @@ static void insert_rhythm(struct input *input, struct rng *random) {
     }
 }
 
+/* A huge block changes its size while one of the first calls fails that this takes, and the block
+   is used on. */
+static void insert_cornered(struct input *input, struct rng *random) {
+    enum { CHANGES_MAX = 3, FIRST_CALLS = 3, OTHERS = 120 };
+    unsigned at = rng_below(random, input->op_count + 1);
+    struct input_op op = make_op(random, rng_below(random, 4) == 0 ? OP_CALLOC : OP_MALLOC);
+    op.kind = SIZE_HUGE;
+    op.other = 0;
+    input_insert(input, at++, op);
+    for (unsigned count = 1 + rng_below(random, CHANGES_MAX); count > 0; count--) {
+        op = make_op(random, OP_FAULT);
+        op.other = (uint8_t)rng_below(random, FIRST_CALLS);
+        if (input->fault_budget < INPUT_MAX_FAULTS) input->fault_budget++;
+        input_insert(input, at++, op);
+        op = make_op(random, OP_REALLOC);
+        op.pick = UINT8_MAX;
+        op.other = OTHERS;
+        op.kind = SIZE_HUGE;
+        input_insert(input, at++, op);
+        if (rng_below(random, 2) == 0) input_insert(input, at++, make_op(random, OP_CHECK));
+    }
+}
+
 /* A block that is much larger than what was asked for, by its alignment, and then takes more of
    that. */
 static void insert_aligned_growth(struct input *input, struct rng *random) {
@@ -373,6 +396,7 @@ void mutate_fresh(struct input *input, struct rng *random, unsigned threads) {
     if (rng_below(random, 4) == 0) insert_rhythm(input, random);
     if (rng_below(random, 2) == 0) input->fault_budget = (uint8_t)(1 + rng_below(random, 4));
     if (rng_below(random, 4) == 0) input->flags |= INPUT_SHORTAGE;
+    if (rng_below(random, 8) == 0) insert_cornered(input, random);
     if (rng_below(random, 4) == 0) input->flags |= INPUT_STRICT;
     if (rng_below(random, 3) == 0) append_misuse(input, random);
 }

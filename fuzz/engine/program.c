@@ -152,61 +152,78 @@ static void add_fork(struct input *input, struct rng *random) {
 
 /* Situations that operations drawn one by one seldom make. */
 enum { PART_MAX = 6, PART_END = 255, BY_SECOND = 64, BY_THIRD = 128 };
+enum { HUGE_VALUES = 3 << 22 }; /* up to three segments more */
 static_assert((int)OP_CODES <= (int)BY_SECOND, "a prologue's codes say whose they are");
+/* Of a recipe's blocks. */
+enum sizing {
+    AS_DRAWN,
+    HUGE_EACH, /* each of another size */
+    BIG        /* of pages that go back as soon as they are empty */
+};
 static const struct recipe {
     uint8_t threads; /* at least */
+    uint8_t sizing;
     /* the prologue, the first thread's where nothing else is said; then each thread's, a fourth as
        the second */
     uint8_t parts[4][PART_MAX];
 } recipes[] = {
     /* a page is full when its thread ends, and blocks of it are freed */
     {2,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, PART_END},
       {OP_THREAD_END, OP_MALLOC, PART_END},
       {OP_FREE, OP_FREE, PART_END},
       {OP_MALLOC, OP_TRIM, PART_END}}},
     /* and when it sets the page aside */
     {2,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, PART_END},
       {OP_MALLOC, OP_FREE, OP_MALLOC_MANY, OP_FREE, PART_END},
       {OP_FREE, OP_FREE, OP_FREE_MANY, PART_END},
       {OP_FREE, OP_MALLOC, OP_FREE, PART_END}}},
     /* threads end and are born while heaps lie ready */
     {3,
+     AS_DRAWN,
      {{OP_MALLOC, OP_THREAD_END, PART_END},
       {OP_MALLOC, OP_THREAD_END, OP_MALLOC, OP_THREAD_END, OP_MALLOC},
       {OP_MALLOC, OP_THREAD_END, OP_MALLOC, PART_END},
       {OP_THREAD_END, OP_MALLOC, OP_THREAD_END, OP_MALLOC, PART_END}}},
     /* who frees, who gives back, who ends, all of them the same few blocks */
     {2,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, OP_FREE_MANY, PART_END},
       {OP_FREE_MANY, OP_TRIM, OP_MALLOC, PART_END},
       {OP_FREE_MANY, OP_THREAD_END, OP_MALLOC_MANY, PART_END},
       {OP_TRIM, OP_CLOCK, OP_TRIM, PART_END}}},
     /* all that was freed is taken again, and one of it was freed twice */
     {2,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, PART_END},
       {OP_FREE, OP_MALLOC_MANY, OP_MALLOC_MANY, PART_END},
       {OP_DOUBLE_FREE, OP_MALLOC_MANY, PART_END},
       {OP_FREE, OP_TRIM, OP_MALLOC_MANY, PART_END}}},
     {2,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, PART_END},
       {OP_TRIM, OP_MALLOC, OP_THREAD_END, OP_MALLOC, PART_END},
       {OP_FREE, OP_DOUBLE_FREE, PART_END},
       {OP_THREAD_END, OP_MALLOC_MANY, OP_TRIM, PART_END}}},
     /* what was freed before is taken in, and freed again */
     {2,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, BY_SECOND | OP_FREE_MANY, PART_END},
       {OP_TRIM, OP_MALLOC_MANY, PART_END},
       {OP_DOUBLE_FREE, PART_END},
       {OP_MALLOC, PART_END}}},
     {2,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, BY_SECOND | OP_FREE, BY_SECOND | OP_FREE, PART_END},
       {OP_MALLOC_MANY, PART_END},
       {OP_DOUBLE_FREE, PART_END},
       {OP_FREE, PART_END}}},
     /* two heaps lie ready; one is taken while two come and go */
     {3,
+     AS_DRAWN,
      {{OP_MALLOC, BY_SECOND | OP_MALLOC, BY_THIRD | OP_MALLOC, OP_THREAD_END,
        BY_SECOND | OP_THREAD_END, BY_THIRD | OP_THREAD_END},
       {OP_MALLOC, PART_END},
@@ -214,18 +231,28 @@ static const struct recipe {
       {OP_MALLOC, PART_END}}},
     /* what is left is taken over, given back and freed into at once */
     {3,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, OP_THREAD_END, PART_END},
       {OP_MALLOC, PART_END},
       {OP_FREE, OP_FREE, PART_END},
       {OP_MALLOC, OP_TRIM, PART_END}}},
     /* one thread frees the last blocks of a page, another the first ones */
     {2,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, BY_SECOND | OP_FREE_MANY, PART_END},
       {OP_FREE, OP_FREE, OP_MALLOC, PART_END},
       {OP_FREE, OP_FREE, PART_END},
       {OP_FREE, OP_TRIM, PART_END}}},
     /* what is left of a page is looked after while its thread wakes up, and frees its last block */
     {2,
+     AS_DRAWN,
+     {{OP_MALLOC, OP_MALLOC, BY_SECOND | OP_FREE, BY_SECOND | OP_TRIM, BY_SECOND | OP_CLOCK,
+       PART_END},
+      {OP_FREE, OP_MALLOC, OP_FREE, PART_END},
+      {OP_TRIM, OP_TRIM, PART_END},
+      {OP_TRIM, OP_CLOCK, OP_TRIM, PART_END}}},
+    {2,
+     BIG,
      {{OP_MALLOC, OP_MALLOC, BY_SECOND | OP_FREE, BY_SECOND | OP_TRIM, BY_SECOND | OP_CLOCK,
        PART_END},
       {OP_FREE, OP_MALLOC, OP_FREE, PART_END},
@@ -233,20 +260,62 @@ static const struct recipe {
       {OP_TRIM, OP_CLOCK, OP_TRIM, PART_END}}},
     /* nothing but one operation each */
     {2,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, PART_END}, {OP_MALLOC, PART_END}, {OP_FREE, PART_END}, {OP_FREE, PART_END}}},
     {2,
+     AS_DRAWN,
      {{OP_MALLOC_MANY, PART_END},
       {OP_REALLOC, PART_END},
       {OP_FREE, OP_MALLOC, PART_END},
       {OP_REALLOC, PART_END}}},
+    /* a child is made while others free, change sizes, or get the first blocks without bytes */
+    {3,
+     BIG,
+     {{OP_MALLOC_MANY, BY_SECOND | OP_MALLOC_MANY, BY_THIRD | OP_MALLOC, PART_END},
+      {OP_FREE, OP_MALLOC, PART_END},
+      {OP_FORK, PART_END},
+      {OP_FREE_MANY, OP_THREAD_END, PART_END}}},
+    {2,
+     AS_DRAWN,
+     {{OP_MALLOC_MANY, PART_END},
+      {OP_FREE, OP_REALLOC, OP_FREE_MANY, PART_END},
+      {OP_FORK, PART_END},
+      {OP_FREE_MANY, OP_MALLOC, PART_END}}},
+    {2,
+     AS_DRAWN,
+     {{PART_END},
+      {OP_ALIGNED, OP_ALIGNED, OP_FREE, PART_END},
+      {OP_FORK, OP_ALIGNED, PART_END},
+      {OP_ALIGNED, PART_END}}},
+    {2,
+     HUGE_EACH,
+     {{OP_MALLOC, OP_MALLOC, OP_REALLOC, OP_FREE, OP_MALLOC, PART_END},
+      {OP_REALLOC, OP_REALLOC, OP_FREE, PART_END},
+      {OP_FORK, OP_REALLOC, PART_END},
+      {OP_REALLOC, OP_MALLOC, PART_END}}},
+    {2,
+     HUGE_EACH,
+     {{OP_MALLOC, OP_FREE, OP_TRIM, OP_MALLOC, OP_FREE, OP_MALLOC},
+      {OP_REALLOC, OP_REALLOC, OP_MALLOC, PART_END},
+      {OP_FORK, OP_FREE, PART_END},
+      {OP_FREE, OP_MALLOC, OP_REALLOC, PART_END}}},
 };
-enum { RECIPES = sizeof recipes / sizeof recipes[0] };
+enum { RECIPES = sizeof recipes / sizeof recipes[0], FIRST_WITH_FORK = RECIPES - 5 };
+
+static const struct size_choice big_sizes[] = {
+    {SIZE_MEDIUM, 0, 3, 0}, {SIZE_MEDIUM, 0, 3, 57344}, {SIZE_LARGE, 0, 1, 450 * 1024}};
+enum { BIG_SIZES = sizeof big_sizes / sizeof big_sizes[0] };
 
 /* Four blocks of its size are all of a segment: nothing else is there with room. */
 static const struct size_choice fills_segment = {SIZE_LARGE, 0, 1, 983040};
 
 static void follow(struct input *input, struct rng *random, const struct size_choice *size) {
-    const struct recipe *recipe = &recipes[rng_below(random, RECIPES)];
+    unsigned number = rng_below(random, RECIPES);
+    /* children cost more than what else there is */
+    if (number >= FIRST_WITH_FORK && rng_below(random, 3) != 0)
+        number = rng_below(random, FIRST_WITH_FORK);
+    const struct recipe *recipe = &recipes[number];
+    if (recipe->sizing == BIG) size = &big_sizes[rng_below(random, BIG_SIZES)];
     if (rng_below(random, 4) == 0) size = &fills_segment;
     if (input->threads < recipe->threads) input->threads = recipe->threads;
     for (unsigned part = 0; part <= input->threads; part++) {
@@ -259,8 +328,11 @@ static void follow(struct input *input, struct rng *random, const struct size_ch
         if (part > 0 && rng_below(random, 2) != 0) length = 1 + rng_below(random, length);
         for (unsigned i = 0; i < length; i++) {
             unsigned by = part > 0 ? thread : codes[i] / BY_SECOND, code = codes[i] % BY_SECOND;
-            struct input_op op = make_op(random, by, code, size);
+            struct size_choice huge = {SIZE_HUGE, 0, 0, rng_below(random, HUGE_VALUES)};
+            struct input_op op =
+                make_op(random, by, code, recipe->sizing == HUGE_EACH ? &huge : size);
             if (code == OP_MALLOC_MANY) op.other = size->many;
+            if (code == OP_FORK) input->flags |= INPUT_FORK;
             if (code == OP_DOUBLE_FREE) input->flags |= INPUT_MISUSE;
             /* who has ended has no heap any more; another that is born takes one */
             if (code == OP_THREAD_END && rng_below(random, 4) != 0) op.other |= 1;

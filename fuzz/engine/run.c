@@ -238,9 +238,26 @@ void run_enter(struct run *run, const struct run_turn *turn) {
     escape = turn->escape;
 }
 
+/* At the strict level what is freed is cleared at once, and what a thread that is gone was about to
+   clear is cleared by who puts it in order. Of a page's block: others are inaccessible. */
+static void judge_cleared(struct run *run) {
+    const struct subject *subject = run->subject;
+    for (unsigned i = 0; i < run->shadow.grave_count; i++) {
+        const struct shadow_block *dead = &run->shadow.blocks[run->shadow.graves[i]];
+        if (dead->cell == 0 || !subject->is_open(dead->start) || subject->lives(dead->start) ||
+            subject->is_sample(dead->start) || !shadow_remains(dead))
+            continue;
+        run_fail(run, "a freed block of %zu bytes at %#lx has what it held", dead->usable,
+                 (unsigned long)dead->start);
+    }
+}
+
 void run_judge_left_over(struct run *run) {
-    const char *what = run->subject->left_over != NULL ? run->subject->left_over() : NULL;
-    if (what != NULL && !run->tolerated) run_fail(run, "at rest: %s", what);
+    const struct subject *subject = run->subject;
+    const char *what = subject->left_over != NULL ? subject->left_over() : NULL;
+    if (run->tolerated) return;
+    if (what != NULL) run_fail(run, "at rest: %s", what);
+    if (run->is_strict && subject->lives != NULL) judge_cleared(run);
 }
 
 void run_at_rest(struct run *run) {

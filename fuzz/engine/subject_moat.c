@@ -217,6 +217,7 @@ struct counts {
     size_t runs;         /* bytes of huge runs */
     uint64_t used, idle; /* slots of heaps' segments */
     int64_t left;        /* those that could go back, of segments that are nobody's */
+    bool is_open_behind;
 };
 
 static void count_pages(const struct segment *segment, uint64_t word, struct counts *counts) {
@@ -232,6 +233,26 @@ static void count_pages(const struct segment *segment, uint64_t word, struct cou
     }
 }
 
+/* Those without pages are found by tables of their own. */
+static bool is_named(const struct segment *segment, enum owner_kind kind) {
+    uint32_t index = segment_index(segment);
+    if (kind == OWNER_ZERO_SIZE)
+        return segment->place < ro.zero_size->count &&
+               ro.zero_size->segments[segment->place] == index;
+    for (uint32_t i = 0; i < SAMPLE_SEGMENTS; i++)
+        if (ro.samples->segments[i] == index) return true;
+    return false;
+}
+
+/* Whether what lies behind a run, all of it inaccessible as the record has it, is not. */
+static bool is_open_behind(uintptr_t start, const struct guarded *guarded) {
+    uintptr_t end = start + ((size_t)guarded->run << SEGMENT_SHIFT);
+    if (guarded->means != GUARD_SPLIT || ro.region->guards_missing != 0) return false;
+    for (uintptr_t at = start + guard_reach(guarded); at < end; at += ro.os_page)
+        if (is_open(at)) return true;
+    return false;
+}
+
 /* Segments that belong together; 0: to nobody. */
 static uint32_t count_segment(struct segment *segment, struct counts *counts) {
     uint64_t word = atomic_load_relaxed(&segment->owner);
@@ -240,8 +261,10 @@ static uint32_t count_segment(struct segment *segment, struct counts *counts) {
         count_pages(segment, word, counts);
         return 1;
     }
-    if (owner_kind(word) == OWNER_ZERO_SIZE || owner_kind(word) == OWNER_SAMPLES) return 1;
+    if (owner_kind(word) == OWNER_ZERO_SIZE || owner_kind(word) == OWNER_SAMPLES)
+        return is_named(segment, owner_kind(word));
     if (!huge_find_run(segment, &guarded)) return 0;
+    counts->is_open_behind |= is_open_behind(segment_start(segment), &guarded);
     counts->committed += guard_reach(&guarded);
     counts->runs += guard_reach(&guarded);
     counts->splits += guard_splits(&guarded);
@@ -256,9 +279,8 @@ static const char *count_samples(struct counts *counts) {
         if (state == SAMPLE_TAKEN || state == SAMPLE_FREEING) return "a place of a sample is lost";
         if (state == SAMPLE_FREED && !sample->is_spoiled && is_open(sample->pages))
             return "a place of a sample is free, and can be accessed";
-        if (state != SAMPLE_LIVE) continue;
-        counts->committed += sample->bytes;
-        counts->splits += sample->has_split;
+        counts->splits += sample->has_split; /* of one that is spoiled, too */
+        if (state == SAMPLE_LIVE) counts->committed += sample->bytes;
     }
     return NULL;
 }
@@ -357,6 +379,7 @@ static const char *left_over(void) {
         run = count_segment(segment_at(index), &counts);
         if (run == 0) return "a segment is taken, and nobody's";
     }
+    if (counts.is_open_behind) return "what lies behind a huge block can be accessed";
     const char *wrong = count_samples(&counts);
     if (wrong != NULL) return wrong;
     harness_visit_ranges(find_open, &open);

@@ -314,21 +314,43 @@ static void end_thread(struct run *run, const struct input_op *op) {
 /* A child is a cut through all threads, each wherever it has come to. */
 static void leave_others(void) { team.run->subject->set_scheduler(NULL); }
 
-static void fork_here(struct run *run, const struct input_op *op) {
+static unsigned others_in_calls(void) {
     unsigned calls = 0;
+    for (unsigned i = 0; i < team.threads && team.run->at_once; i++)
+        calls += i != team.self && team.members[i].began != 0;
+    return calls;
+}
+
+/* False: no more of them, which cost too much. */
+static bool fork_once(struct run *run, const struct input_op *op) {
+    unsigned calls = others_in_calls();
     bool at_once = team.run->at_once;
-    if (team.forked || run->racing.kinds != 0) return;
-    team.forked = true;
-    for (unsigned i = 0; i < team.threads; i++)
-        calls += i != team.self && at_once && team.members[i].began != 0;
     team.run->at_once = false; /* the child begins with what it has to put in order */
     watch_on(false);
     run_block_hook = NULL; /* what it does with blocks is nothing to the others */
-    if (!child_play(run, op, team.self, calls)) child_fork(run, op, team.self, calls, leave_others);
+    bool is_played = child_play(run, op, team.self, calls);
+    if (!is_played) child_fork(run, op, team.self, calls, leave_others);
     if (at_once) run->subject->set_scheduler(&seams);
     run_block_hook = on_block;
     team.run->at_once = at_once;
     watch_on(at_once && team_is_watched);
+    return is_played;
+}
+
+/* Once in a run; and then again at once, as long as others are in the middle of a call, each time a
+   little further on. */
+static void fork_here(struct run *run, const struct input_op *op) {
+    enum { CHILDREN = 2 };
+    struct input_op another = *op;
+    if (team.forked || run->racing.kinds != 0) return;
+    team.forked = true;
+    bool goes_on = fork_once(run, op) && run->at_once;
+    for (unsigned i = 1; i < CHILDREN && goes_on; i++) {
+        pause_between();
+        if (others_in_calls() == 0 || run->racing.kinds != 0 || run->over) return;
+        another.value++; /* it does something else */
+        goes_on = fork_once(run, &another);
+    }
 }
 
 /* What is being resized counts as freed, and may stay where it is. */
