@@ -229,7 +229,11 @@ static void swallowing_free(void *block) {
 }
 static void plant_again(void) { planted.free = swallowing_free; }
 
-/* The same, but only where another thread came between, so that nothing shows at once. */
+/* The same, but only where another thread came between, so that nothing shows at once; of a block
+   without a page it would by the end of the two calls. */
+static bool has_page(uintptr_t block) {
+    return owner_has_pages(*(const volatile uint64_t *)&segment_of(block)->owner);
+}
 static void *counting_malloc(size_t size) {
     calls++;
     (void)atomic_load_relaxed(&frees);
@@ -239,7 +243,7 @@ static void overtaken_free(void *block) {
     unsigned before = ++calls;
     (void)atomic_load_relaxed(&frees);
     bool is_second = run.racing.kinds != 0 && (uintptr_t)block == run.racing.address;
-    if (calls == before || !is_second) subject_moat.free(block);
+    if (calls == before || !is_second || !has_page((uintptr_t)block)) subject_moat.free(block);
 }
 static void plant_twice(void) {
     planted.malloc = counting_malloc;
