@@ -20,8 +20,8 @@ static void expect_errno(struct run *run, int expected, const char *what) {
     if (errno != expected) run_fail(run, "%s left errno %d, expected %d", what, errno, expected);
 }
 
-/* A kind of system call fails from some time on, and a failpoint goes wrong beside it: what both have
-   left, as mappings that could not be undone, may be all that is in the way. */
+/* A kind of system call fails from some time on, and a failpoint goes wrong beside it: what both
+   have left, as mappings that could not be undone, may be all that is in the way. */
 static bool is_hemmed_in(const struct run *run) {
     bool for_good = (run->input->flags & INPUT_SHORTAGE) != 0 && run->faults_armed % 2 != 0;
     return for_good && run->input->failpoint != 0;

@@ -449,7 +449,7 @@ START_TEST(a_resize_that_fails_changes_nothing) {
 }
 END_TEST
 
-/* What it was to grow by goes back accessible to nobody, also where the kernel refuses to close it. */
+/* What it was to grow by is accessible to nobody, also where the kernel refuses to close it. */
 START_TEST(a_growth_that_cannot_be_undone_is_given_to_nobody) {
     core_start_ready("region=256M");
     char *block = make(5 * MIB);
