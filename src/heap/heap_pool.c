@@ -46,6 +46,15 @@ MOAT_COLD static void make_exit_key(void) {
                          made ? key + KEY_FIRST : KEY_REFUSED); /* pairs with the above */
 }
 
+/* A library that moat is linked into may be unloaded before the threads end that called it: there
+   is no hook any more then. At the end of a process this does no harm: new threads have the late
+   heap. */
+__attribute__((destructor)) static void drop_exit_key(void) {
+    if (thread_word() == THREAD_BUSY) return; /* ended by a handler */
+    uint32_t key = atomic_exchange_relaxed(&exit_key, (uint32_t)KEY_REFUSED);
+    if (key >= KEY_FIRST) (void)pthread_key_delete(key - KEY_FIRST);
+}
+
 /* Maps the memory of more heaps, some at a time. The generators' part is wiped in a forked
    child. */
 static bool extend_pool(struct heap_pool *pool) {

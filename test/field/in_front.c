@@ -93,6 +93,7 @@ typedef void destructor(void *);
 IN_FRONT(void *, memset, (void *start, int byte, size_t size), (start, byte, size))
 IN_FRONT(void *, memcpy, (void *to, const void *from, size_t size), (to, from, size))
 IN_FRONT(int, pthread_key_create, (unsigned *key, destructor *at_end), (key, at_end))
+IN_FRONT(int, pthread_key_delete, (unsigned key), (key))
 IN_FRONT(void *, pthread_getspecific, (unsigned key), (key))
 IN_FRONT(int, pthread_setspecific, (unsigned key, const void *value), (key, value))
 IN_FRONT(unsigned long, pthread_self, (void), ())
@@ -111,7 +112,7 @@ IN_FRONT(void, _ZSt17__throw_bad_allocv, (void), ())
 
 /* Which of what moat calls it has not called here; NULL: none. For the program, by dlsym.
    pthread_atfork, of which each library has its own, goes on to __register_atfork; the strict level
-   fills memory by itself. */
+   fills memory by itself; pthread_key_delete is for the end. */
 const char *in_front_unmet(bool strict) {
     const struct met *const all[] = {
         &met_memcpy,
