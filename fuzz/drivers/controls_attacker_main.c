@@ -73,8 +73,14 @@ static void plant_outside(void) {
     planted.usable_size = foreign_size;
 }
 
+/* As long as there is memory: its page may have ended, or end right behind it. */
+static bool can_shift(void) {
+    uintptr_t start = (uintptr_t)last_freed + GRANULE;
+    return last_freed != NULL && subject_moat.is_open(start) &&
+           subject_moat.is_open(start + freed_size - 1);
+}
 static void *shifted_malloc(size_t size) {
-    if (last_freed != NULL && size > freed_size / 2 && size <= freed_size && is_time())
+    if (size > freed_size / 2 && size <= freed_size && can_shift() && is_time())
         return last_freed + GRANULE;
     return remembering_malloc(size);
 }

@@ -111,6 +111,7 @@ void dispatch_drain(struct run *run, unsigned first, unsigned stride, unsigned t
 
 void dispatch_begin(struct run *run, const struct subject *subject, const struct input *input) {
     misuse_prepare();
+    run->may_be_locked = true;
     run_begin(run, subject, input);
 }
 

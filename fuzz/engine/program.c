@@ -268,7 +268,15 @@ static const struct recipe {
       {OP_REALLOC, PART_END},
       {OP_FREE, OP_MALLOC, PART_END},
       {OP_REALLOC, PART_END}}},
-    /* a child is made while others free, change sizes, or get the first blocks without bytes */
+    /* a child is made while a thread looks after what another has left; while others free, change
+       sizes, or get the first blocks without bytes */
+    {3,
+     BIG,
+     {{OP_MALLOC, OP_MALLOC, BY_SECOND | OP_FREE, BY_SECOND | OP_TRIM, BY_SECOND | OP_CLOCK,
+       PART_END},
+      {OP_FREE, PART_END},
+      {OP_TRIM, PART_END},
+      {OP_FORK, PART_END}}},
     {3,
      BIG,
      {{OP_MALLOC_MANY, BY_SECOND | OP_MALLOC_MANY, BY_THIRD | OP_MALLOC, PART_END},
@@ -300,7 +308,7 @@ static const struct recipe {
       {OP_FORK, OP_FREE, PART_END},
       {OP_FREE, OP_MALLOC, OP_REALLOC, PART_END}}},
 };
-enum { RECIPES = sizeof recipes / sizeof recipes[0], FIRST_WITH_FORK = RECIPES - 5 };
+enum { RECIPES = sizeof recipes / sizeof recipes[0], FIRST_WITH_FORK = RECIPES - 6 };
 
 static const struct size_choice big_sizes[] = {
     {SIZE_MEDIUM, 0, 3, 0}, {SIZE_MEDIUM, 0, 3, 57344}, {SIZE_LARGE, 0, 1, 450 * 1024}};

@@ -89,6 +89,12 @@ static bool is_sampled(const struct input *input) {
     return may_be && (input->seed >> SHIFT) % ODDS == ODDS - 1;
 }
 
+/* Of some inputs whose memory is played. */
+static bool is_locked(const struct input *input) {
+    enum { SHIFT = 48, ODDS = 16 };
+    return (input->seed >> SHIFT) % ODDS == ODDS - 1;
+}
+
 static void print_failpoint(const char *name, uint64_t passing) {
     fprintf(stderr, "fuzz:   failpoint %s, passing %lu\n", name, (unsigned long)passing);
 }
@@ -140,6 +146,8 @@ void run_begin(struct run *run, const struct subject *subject, const struct inpu
                                  .is_sampled = is_sampled(input)},
                    on_report);
     run->baseline = measure_baseline(subject);
+    if (!by_kernel && run->may_be_locked && subject->lock_memory != NULL && is_locked(input))
+        subject->lock_memory();
     arm(subject, input);
 }
 

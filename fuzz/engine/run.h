@@ -42,6 +42,7 @@ struct run {
     unsigned op_index;
     unsigned thread; /* that runs now */
     bool is_strict;
+    bool may_be_locked; /* memory, if the input says so; set before run_begin() */
     bool is_child;
     bool at_once; /* several threads are in the middle of calls */
     bool over;    /* a report ended the run */

@@ -64,6 +64,9 @@ struct subject {
     bool (*is_left_alone)(uintptr_t block);
     bool (*spares)(size_t size);
     bool (*keeps_empty_page)(void);
+    /* From now on memory, which is played, is locked, and counts against a limit, as after mlockall
+       by parts. NULL: it makes no difference. */
+    void (*lock_memory)(void);
     /* The calling thread is about to end and its exit hook shall do nothing: the allocator was left
        in mid-step by a report. */
     void (*abandon_thread)(void);
@@ -82,10 +85,14 @@ struct subject {
     /* Whether a block that lives has OS pages of its own, with inaccessible memory on both sides.
        NULL: none has. */
     bool (*is_sample)(uintptr_t block);
+    /* While nobody else goes on: whether a live block has segments of its own. NULL: those above
+       LARGE_MAX have, and no other. */
+    bool (*has_run)(uintptr_t block);
     /* While nobody else goes on: whether a block begins there that nobody has freed. NULL: it
        cannot be told. */
     bool (*lives)(uintptr_t block);
-    /* Whether so much of the address space is taken that blocks of the strict level share pages. */
+    /* Whether so much of the address space is taken, or memory so scarce, that blocks of the strict
+       level share pages. */
     bool (*is_crowded)(void);
     /* Blocks with a page of their own kind begin with a word that is 0 when they are handed out:
        what the allocator kept there is erased. */

@@ -86,6 +86,9 @@ static void reset(void) {
     harness_reset();
 }
 
+/* Memory was locked in this life. */
+static bool was_locked;
+
 /* A process asks for membarrier once: not in the middle of an input. */
 static void ask_for_barriers(void) {
     static bool asked;
@@ -99,6 +102,7 @@ static void begin(struct life life, void (*on_report)(enum report_kind kind, uin
     bool by_kernel = life.by_kernel;
     if (arena_is_used() == by_kernel && !arena_use(!by_kernel)) by_kernel = true;
     options = options_of(life, by_kernel);
+    was_locked = false;
     if (life.zero_is_block) {
         static char more[128];
         snprintf(more, sizeof more, "%s%szero_realloc=alloc", options, *options ? ":" : "");
@@ -152,8 +156,18 @@ static void end_thread(void) {
     if (heap != NULL) heap_thread_end(heap);
 }
 
+static void lock_memory(void) {
+    struct region *region = ro.region;
+    was_locked = true;
+    atomic_store_relaxed(&region->memory_was_locked, true);
+    atomic_store_relaxed(&region->locked_on_fault, true);
+    atomic_store_relaxed(&region->memory_is_locked, true);
+    atomic_store_relaxed(&region->lock_follows_use, true);
+}
+
 static void abandon_thread(void) { *harness_thread_word() = THREAD_NEW; }
-static bool is_crowded(void) { return ro.region->extent > ro.region->span / 2; }
+/* A child's memory is not locked, but it has its parent's blocks. */
+static bool is_crowded(void) { return ro.region->extent > ro.region->span / 2 || was_locked; }
 
 static bool is_open(uintptr_t address) {
     enum harness_state state = harness_range_state(address);
@@ -481,6 +495,10 @@ static bool is_sample(uintptr_t block) {
            owner_kind(owner_of(block)) == OWNER_SAMPLES;
 }
 
+static bool has_run(uintptr_t block) {
+    return region_contains(block) && owner_kind(owner_of(block)) == OWNER_HUGE;
+}
+
 /* Of one with a run of its own the map has the run's first address. */
 static bool lives(uintptr_t block) {
     if (!region_contains(block)) return false;
@@ -539,6 +557,7 @@ const struct subject subject_moat = {
     .is_left_alone = is_left_alone,
     .spares = spares,
     .keeps_empty_page = keeps_empty_page,
+    .lock_memory = lock_memory,
     .abandon_thread = abandon_thread,
     .be_thread = be_thread,
     .be_nobody = be_nobody,
@@ -547,6 +566,7 @@ const struct subject subject_moat = {
     .set_scheduler = harness_set_scheduler,
     .is_open = is_open,
     .is_sample = is_sample,
+    .has_run = has_run,
     .lives = lives,
     .is_crowded = is_crowded,
     .erases_links = true,

@@ -59,12 +59,20 @@ static bool stands_alone(const struct run *run, uintptr_t start, size_t usable) 
            !run->subject->is_open(round_down(start, OS_PAGE_LEAST) - 1);
 }
 
+/* One that might have a page has a run of its own instead. */
+static bool has_run(const struct run *run, uintptr_t start, size_t usable) {
+    const struct subject *subject = run->subject;
+    return usable != 0 && usable <= LARGE_MAX && subject->has_run != NULL &&
+           subject->has_run(start);
+}
+
 /* What a new block must not be: with a link in it, or, where it is huge, without a guard behind
    it. Guards may be left out where memory is refused. */
 static void judge_new(struct run *run, uintptr_t start, size_t usable, size_t alignment,
                       enum block_origin origin) {
     const struct subject *subject = run->subject;
-    bool has_page = usable != 0 && usable <= LARGE_MAX && alignment <= SMALL_MAX;
+    bool has_page = usable != 0 && usable <= LARGE_MAX && alignment <= SMALL_MAX &&
+                    !has_run(run, start, usable);
     if (subject->is_sample != NULL && subject->failures() == 0 && subject->is_sample(start) &&
         !stands_alone(run, start, usable))
         run_fail(run, "there is no guard around a sample of %zu bytes", usable);
@@ -100,7 +108,8 @@ static void judge_shortage(struct run *run, size_t size) {
 
 /* Of a block that has a page for sure. */
 static uint64_t secret_of(const struct run *run, uintptr_t start, size_t usable, size_t alignment) {
-    bool has_page = usable != 0 && usable < GUARDED_AT_STRICT && alignment <= SMALL_MAX;
+    bool has_page = usable != 0 && usable < GUARDED_AT_STRICT && alignment <= SMALL_MAX &&
+                    !has_run(run, start, usable);
     return has_page && run->subject->secret != NULL ? run->subject->secret(start) : 0;
 }
 
@@ -108,6 +117,12 @@ static uint64_t secret_of(const struct run *run, uintptr_t start, size_t usable,
 static bool is_judgeable(struct run *run, uintptr_t start, size_t size) {
     if (run_handed_out_hook != NULL) run_handed_out_hook(start, size);
     return !run->over;
+}
+
+static size_t cell_of(const struct run *run, uintptr_t start, size_t requested, size_t usable,
+                      size_t alignment) {
+    if (has_run(run, start, usable)) return 0;
+    return run->is_strict ? run->subject->cell(requested, alignment) : usable;
 }
 
 uint16_t verb_take(struct run *run, uintptr_t start, size_t requested, size_t alignment,
@@ -122,8 +137,7 @@ uint16_t verb_take(struct run *run, uintptr_t start, size_t requested, size_t al
     struct shadow_block facts = {.start = start,
                                  .requested = requested,
                                  .usable = usable,
-                                 .cell = run->is_strict ? run->subject->cell(requested, alignment)
-                                                        : usable,
+                                 .cell = cell_of(run, start, requested, usable, alignment),
                                  .alignment = alignment,
                                  .secret = secret_of(run, start, usable, alignment),
                                  .owner = (uint8_t)run->thread,
@@ -281,6 +295,7 @@ void verb_resize(struct run *run, const struct input_op *op) {
     index = shadow_revive(&run->shadow, &old);
     if (index == SHADOW_NONE) run_fail(run, "a block that realloc kept overlaps another");
     run_compare(run, index);
+    if (run_block_hook != NULL) run_block_hook(index, true); /* who has it next knows it so */
 }
 
 void verb_free_block(struct run *run, uint16_t index, bool sized) {

@@ -462,6 +462,8 @@ bool arena_kernel(long number, const long *arguments, long *result) {
     case SYS_mremap: *result = play_mremap(start, size, (uintptr_t)arguments[4]); return true;
     case SYS_madvise: *result = play_madvise(start, size, arguments[2]); return true;
     case SYS_munmap: *result = play_munmap(start, size); return true;
+    case SYS_mlock2: /* nothing is locked where a harness says that all is */
+    case SYS_munlock:
     case SYS_mprotect: /* the read-only structure stays writable */
     case SYS_membarrier: /* one thread at a time */ *result = 0; return true;
     case SYS_openat: return play_open((const char *)arguments[1], result);

@@ -81,6 +81,12 @@ static struct guarded whole_segment(const struct segment *segment) {
 
 static uint64_t slots_from(unsigned slot, unsigned count) { return low_mask(count) << slot; }
 
+static uint64_t slots_of_pages(uint64_t pages, enum page_kind kind) {
+    uint64_t slots = 0;
+    for (; pages != 0; pages &= pages - 1) slots |= slots_from(low_bit(pages), slots_of_page(kind));
+    return slots;
+}
+
 MOAT_NOINLINE static uint64_t usable_pages_of_some(const struct segment *segment, uint64_t pages,
                                                    enum page_kind kind) {
     unsigned count = slots_of_page(kind);
@@ -391,9 +397,7 @@ bool segment_purge(struct segment *segment) {
 /* Slots of free pages that can be used. */
 static uint64_t slots_to_close(const struct segment *segment) {
     enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
-    uint64_t pages = usable_pages(segment, segment->free_pages, kind), slots = 0;
-    for (; pages != 0; pages &= pages - 1) slots |= slots_from(low_bit(pages), slots_of_page(kind));
-    return slots;
+    return slots_of_pages(usable_pages(segment, segment->free_pages, kind), kind);
 }
 
 bool segment_may_close(const struct segment *segment) {
@@ -522,6 +526,20 @@ bool segment_reclaim(struct segment *segment, const struct owner *heap, uint64_t
     return atomic_cas_acq_rel(&segment->owner, seen, mine);
 }
 
+/* Whose owner is gone may have been closing slots that the record still calls usable: those that
+   are not in use, and they are empty then. */
+static void open_again(struct segment *segment, uint64_t free_slots) {
+    for (uint64_t rest = segment->usable, run; rest != 0; rest &= ~run) {
+        unsigned first = low_bit(rest);
+        unsigned count = ~(rest >> first) != 0 ? low_bit(~(rest >> first)) : SLOTS_PER_SEGMENT;
+        size_t from = first * SLOT_SIZE, to = from + count * SLOT_SIZE;
+        run = slots_from(first, count);
+        if (to == SEGMENT_SIZE) to -= ro.os_page;
+        if (!guard_open_part(segment_start(segment), from, to))
+            count_usable(segment, segment->usable & ~(run & free_slots));
+    }
+}
+
 MOAT_COLD int64_t segment_rebuild(struct segment *segment, enum page_kind kind,
                                   struct random *random) {
     uint64_t all = segment_page_slots(kind), in_use = 0;
@@ -536,6 +554,8 @@ MOAT_COLD int64_t segment_rebuild(struct segment *segment, enum page_kind kind,
         if (blocks != 0) in_use |= bit64(slot);
     }
     segment->free_pages = all & ~in_use;
+    if (segment->usable != ALL_SLOTS)
+        open_again(segment, slots_of_pages(segment->free_pages, kind));
     renew_guards(segment, segment->free_pages, kind);
     segment->dirty = usable_pages(segment, segment->free_pages, kind);
     segment->untouched = 0;

@@ -246,6 +246,25 @@ START_TEST(a_rebuilt_segment_has_its_guards) {
 }
 END_TEST
 
+/* Its owner was gone between closing slots and saying so. */
+START_TEST(what_a_rebuilt_segment_calls_usable_is_accessible) {
+    struct segment *segment = segment_create(owner_word(0, PAGE_SMALL), true, &generator);
+    ck_assert_ptr_nonnull(segment);
+    uint64_t usable = segment->usable;
+    unsigned first = low_bit(usable);
+    ck_assert_uint_ne(usable, UINT64_MAX);
+    uintptr_t start = segment_start(segment) + first * SLOT_SIZE;
+    ck_assert(region_decommit(start, SLOT_SIZE));
+    harness_fail_nth(OS_COMMIT, (uint64_t)_i);
+    ck_assert_int_eq(segment_rebuild(segment, PAGE_SMALL, &generator), 0);
+    harness_fail_none();
+    ck_assert_uint_eq(segment->usable, _i == 1 ? 0 : usable);
+    ck_assert(_i == 1 || harness_range_state(start) == HARNESS_COMMITTED);
+    ck_assert(segment_validate(segment));
+    segment_destroy(segment);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("segment_guards");
     TCase *group = tcase_create("segment_guards");
@@ -263,6 +282,7 @@ int main(void) {
     tcase_add_test(group, guards_that_cannot_be_taken_away_keep_the_kind);
     tcase_add_test(group, a_heap_takes_another_segment_then);
     tcase_add_test(group, a_rebuilt_segment_has_its_guards);
+    tcase_add_loop_test(group, what_a_rebuilt_segment_calls_usable_is_accessible, 0, 2);
     suite_add_tcase(suite, group);
     return suite_run(suite);
 }
