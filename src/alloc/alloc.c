@@ -93,7 +93,9 @@ MOAT_INLINE void *take_and_leave(struct heap *heap, struct page *page, uint32_t 
 
 MOAT_INLINE void *try_class(uint32_t size_class, bool zero) {
     struct heap *heap = heap_acquire();
-    return take_and_leave(heap, heap_find_page(heap, size_class), size_class, zero);
+    struct page *page = heap_page_at_hand(heap, size_class);
+    if (page == NULL) page = heap_find_page(heap, size_class);
+    return take_and_leave(heap, page, size_class, zero);
 }
 
 /* What this thread and ended ones hold unused may be just what is missing. */
@@ -158,9 +160,6 @@ static void *allocate_empty(size_t alignment) { return allocate_huge(0, alignmen
 
 void *alloc_empty(size_t alignment) { return allocate_empty(alignment); }
 
-/* Calls that may go on without a look at wake-ups and the clock, a power of two. */
-#define REFILLS_PER_TICK 8u
-
 /* Between the fast path and the generic one: the page's list is empty, and its own freed blocks are
    all it takes to go on. */
 MOAT_INLINE void *refill_and_pop(size_t size) {
@@ -169,7 +168,7 @@ MOAT_INLINE void *refill_and_pop(size_t size) {
     heap_enter_fast();
     struct page *page = heap_direct_page(heap, size);
     void *block = NULL;
-    if (page->free_count == 0 && ++heap->refills % REFILLS_PER_TICK != 0 && page_refill(page))
+    if (page->free_count == 0 && ++heap->refills % CALLS_PER_TICK != 0 && page_refill(page))
         block = page_pop(page);
     heap_leave_fast(heap);
     return block;

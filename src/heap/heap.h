@@ -94,7 +94,7 @@ struct heap {
     uint32_t next_free;           /* atomic, of the pool: next unused heap, 0: none */
     uint32_t exit_rounds;         /* times the exit hook has run */
     uint32_t trims_seen;          /* of pool->trims */
-    uint32_t refills;             /* of the refill path, which goes the generic way now and then */
+    uint32_t refills;             /* of paths that go on without a tick, and tick now and then */
     uint32_t generic_calls;       /* to look at the clock now and then */
     int32_t frees_to_look;        /* of what others own, or nobody, likewise */
     uint32_t events;              /* of pages, likewise */
@@ -199,6 +199,26 @@ MOAT_NORETURN MOAT_COLD void heap_report_reentry(void);
 void heap_enter(struct heap *heap);
 void heap_enter_busy(struct heap *heap, uintptr_t outside);
 void heap_leave(struct heap *heap);
+
+/* Calls that may go on without a look at wake-ups and the clock, a power of two. */
+#define CALLS_PER_TICK 8u
+
+/* What the search would find, as long as nothing else is due: the first page of the class, if it
+   has a block that needs no claim. What others have freed there waits until there is none, or a
+   call that searches comes by. For smaller blocks the fast path has seen that there is none, and
+   larger ones are carved one by one. NULL: search. Not at the strict level. Inside enter/leave. */
+MOAT_INLINE struct page *heap_page_at_hand(struct heap *heap, uint32_t size_class) {
+    uint32_t first = heap->queues[size_class].first;
+    if (size_class <= size_class_of(DIRECT_MAX) || size_class > size_class_of(MEDIUM_MAX) ||
+        first == 0 || heap->purge_gave)
+        return NULL;
+    struct page *page = page_at(first);
+    if (page->inherited || ++heap->refills % CALLS_PER_TICK == 0) return NULL;
+    if (page->free_count != 0) return page;
+    if (page_returned(page) == 0 || page_has_claims(page)) return NULL;
+    page_take_returned(page);
+    return page;
+}
 
 /* Generic allocation of a class: wakes, collects, searches, carves, adopts, grows. NULL: out of
    memory. Inside enter/leave. */

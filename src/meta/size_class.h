@@ -55,8 +55,9 @@ MOAT_INLINE uint32_t size_class_of_aligned(size_t alignment, size_t size) {
 }
 
 MOAT_INLINE enum page_kind size_class_page_kind(uint32_t size_class) {
-    size_t size = size_class_bytes(size_class);
-    return size <= SMALL_MAX ? PAGE_SMALL : size <= MEDIUM_MAX ? PAGE_MEDIUM : PAGE_LARGE;
+    return size_class <= size_class_of(SMALL_MAX)    ? PAGE_SMALL
+           : size_class <= size_class_of(MEDIUM_MAX) ? PAGE_MEDIUM
+                                                     : PAGE_LARGE;
 }
 
 /* A page of each kind is eight times as large as one of the kind before: 1, 8, 64 slots. As a shift
