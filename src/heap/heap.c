@@ -138,8 +138,9 @@ static uint32_t kept_by_empty(const struct heap *heap) {
 }
 
 bool heap_may_keep(const struct heap *heap, uint32_t segments) {
-    return keeping_allows(&heap->keeping, heap->used, kept_by_empty(heap), heap->now) &&
-           segments * SLOTS_PER_SEGMENT <= 2 * keeping_most(&heap->keeping);
+    bool few = segments <= ONE_OF_EACH_KIND ||
+               segments * SLOTS_PER_SEGMENT <= 2 * keeping_most(&heap->keeping);
+    return few && keeping_allows(&heap->keeping, heap->used, kept_by_empty(heap), heap->now);
 }
 
 /* Whether an empty segment of another kind stays as it is: the program will want its pages again,

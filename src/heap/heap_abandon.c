@@ -193,9 +193,6 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     return gave;
 }
 
-/* Segments of a heap that goes back and forth between kinds of blocks: one for each. */
-#define ONE_OF_EACH_KIND ((uint32_t)(PAGE_KINDS - PAGE_SMALL))
-
 /* Who wants again what he gave back keeps empty segments too, as the purge walk keeps pages; and
    as far as memory may lie idle one of each kind, lest one becomes the other at each turn, or more,
    of what they hold; but not where addresses are limited, and others may want them. */
