@@ -109,7 +109,12 @@ void page_retire(struct page *page) {
         const struct map_word *word = map_word_of(page->start);
         const struct map_word *end = word + (page->limit + MAP_WORD_SPAN - 1) / MAP_WORD_SPAN;
         uint64_t live = 0, claims = 0;
-        for (; word < end; word++) {
+        for (const struct map_word *last = end - 1; word < last;
+             word += 2) { /* there may be 4096 */
+            live |= atomic_load_relaxed(&word[0].live) | atomic_load_relaxed(&word[1].live);
+            claims |= atomic_load_relaxed(&word[0].claim) | atomic_load_relaxed(&word[1].claim);
+        }
+        if (word < end) {
             live |= atomic_load_relaxed(&word->live);
             claims |= atomic_load_relaxed(&word->claim);
         }
