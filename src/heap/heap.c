@@ -126,28 +126,24 @@ MOAT_NOINLINE static struct segment *choose_empty(const struct heap *heap, uint6
     return of_kind != NULL ? of_kind : first;
 }
 
-/* Units that the heap's empty segments keep; of many all that is idle. */
+/* Units that the heap's first empty segments keep. */
 static uint32_t kept_by_empty(const struct heap *heap) {
     uint32_t kept = 0, index = heap->open[OPEN_EMPTY].first;
     for (unsigned looks = LOOKS_FOR_CLASS; index != 0 && looks > 0; looks--) {
         const struct segment *segment = segment_at(index);
-        kept += segment_idle_units(segment);
+        kept += segment_dirty_slots(segment);
         index = segment->in_open.next;
     }
-    return index == 0 ? kept : heap->idle;
-}
-
-bool heap_may_keep(const struct heap *heap, uint32_t segments) {
-    bool few = segments <= ONE_OF_EACH_KIND ||
-               segments * SLOTS_PER_SEGMENT <= 2 * keeping_most(&heap->keeping);
-    return few && keeping_allows(&heap->keeping, heap->used, kept_by_empty(heap), heap->now);
+    return kept;
 }
 
 /* Whether an empty segment of another kind stays as it is: the program will want its pages again,
    as it lately has, and there is memory for another segment. */
 MOAT_NOINLINE static bool stays_as_it_is(const struct heap *heap, const struct segment *segment) {
-    return heap_may_keep(heap, heap->segments + 1) && !usage_has_surplus(heap->now) &&
-           !heap->cannot_grow && segment_is_worn(segment) && !heap_is_limited();
+    uint32_t kept = kept_by_empty(heap);
+    if (kept < heap->kept) kept = heap->kept;
+    return keeping_allows(&heap->keeping, heap->used, kept, heap->now) && !heap->cannot_grow &&
+           segment_is_worn(segment) && !heap_is_limited();
 }
 
 /* The empty segment takes pages of another kind; it is given up if it cannot. */

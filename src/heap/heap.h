@@ -277,14 +277,6 @@ MOAT_INLINE uint32_t segment_dirty_slots(const struct segment *segment) {
     return segment_slots(segment, popcount64(segment->dirty));
 }
 
-/* Segments of a heap that goes back and forth between kinds of blocks: one for each. */
-#define ONE_OF_EACH_KIND ((uint32_t)(PAGE_KINDS - PAGE_SMALL))
-/* Whether a heap of so many segments may keep its empty ones, as far as memory may lie idle: what
-   may be resident there is no more than may be kept, lest one block of a large page make it 4 MiB;
-   but each segment is charged, and takes addresses, whatever it holds, so beyond one of each kind
-   all have twice what was in use lately. */
-bool heap_may_keep(const struct heap *heap, uint32_t segments);
-
 /* heap_list.c: which lists a segment stands in. Inside enter/leave. */
 void heap_list_add(struct heap *heap, struct segment *segment);
 void heap_list_remove(struct heap *heap, struct segment *segment);

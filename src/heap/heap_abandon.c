@@ -193,14 +193,17 @@ bool segment_sweep(struct heap *heap, uint32_t index, bool force, uint64_t now) 
     return gave;
 }
 
+/* Segments of a heap that goes back and forth between kinds of blocks: one for each. */
+#define ONE_OF_EACH_KIND ((uint32_t)(PAGE_KINDS - PAGE_SMALL))
+
 /* Who wants again what he gave back keeps empty segments too, as the purge walk keeps pages; and
-   as far as memory may lie idle one of each kind, lest one becomes the other at each turn, or more,
-   of what they hold; but not where addresses are limited, and others may want them. */
+   as far as memory may lie idle one of each kind, lest one becomes the other at each turn; but not
+   where addresses are limited, and others may want them. */
 static bool keeps_empty(const struct heap *heap) {
     if (!keeping_is_on(&heap->keeping, heap->now)) return false;
-    if (keeping_fits(&heap->keeping, heap->segments * SLOTS_PER_SEGMENT, 0)) return true;
-    if (usage_has_surplus(heap->now) || heap_is_limited()) return false;
-    return heap->segments <= ONE_OF_EACH_KIND || heap_may_keep(heap, heap->segments);
+    if (heap->segments <= ONE_OF_EACH_KIND && !usage_has_surplus(heap->now) && !heap_is_limited())
+        return true;
+    return keeping_fits(&heap->keeping, heap->segments * SLOTS_PER_SEGMENT, 0);
 }
 
 /* The rest is for the next event, or for the purge walk. */

@@ -124,11 +124,6 @@ MOAT_INLINE uint32_t page_returned(const struct page *page) {
     return returns_count(&page->returns);
 }
 
-/* Owner only: bytes from the start of a page that has ended that may be resident. */
-MOAT_INLINE size_t page_resident(const struct page *page) {
-    return page->resident > page->touched ? page->resident : page->touched;
-}
-
 /* Blocks handed out, claimed ones included until they are collected. */
 MOAT_INLINE int32_t page_used(const struct page *page) {
     return (int32_t)page->carved - (int32_t)page->free_count - (int32_t)page_returned(page);

@@ -235,38 +235,17 @@ static void empty_page(const struct segment *segment, enum page_kind kind, unsig
     page->touched = 0;
 }
 
-/* Of the pages that have ended in its dirty slots. */
-static size_t bytes_touched(const struct segment *segment) {
+bool segment_is_worn(const struct segment *segment) {
     size_t touched = 0;
     for (uint64_t slots = segment->dirty; slots != 0; slots &= slots - 1)
         touched += segment_page(segment, low_bit(slots))->touched;
-    return touched;
+    return touched > CLEARED_MOST_OF_ALL;
 }
 
-bool segment_is_worn(const struct segment *segment) {
-    return bytes_touched(segment) > CLEARED_MOST_OF_ALL;
-}
-
-/* Of the pages that have ended in its dirty slots, and of what was cleared before. */
-static uint32_t units_resident(const struct segment *segment) {
-    size_t bytes = segment->cleared * SLOT_SIZE;
-    for (uint64_t slots = segment->dirty; slots != 0; slots &= slots - 1)
-        bytes += page_resident(segment_page(segment, low_bit(slots)));
-    size_t units = (bytes + SLOT_SIZE - 1) / SLOT_SIZE;
-    return units < SLOTS_PER_SEGMENT ? (uint32_t)units : SLOTS_PER_SEGMENT;
-}
-
-uint32_t segment_idle_units(const struct segment *segment) {
-    enum page_kind kind = owner_page_kind(atomic_load_relaxed(&segment->owner));
-    if (kind == PAGE_LARGE && segment->dirty != 0) return units_resident(segment);
-    return (uint32_t)popcount64(segment->dirty) * slots_of_page(kind);
-}
-
-/* Clears all of a segment without pages, unless it goes back. What is cleared stays dirty: it is to
-   go back some time. */
+/* The same for all of a segment without pages. What is cleared here stays dirty: it is to go back
+   some time. */
 static void empty_pages(struct segment *segment, enum page_kind kind) {
     if (segment_is_worn(segment) && segment_purge(segment)) return;
-    segment->cleared = (uint8_t)units_resident(segment);
     for (uint64_t slots = segment->dirty; slots != 0; slots &= slots - 1)
         empty_page(segment, kind, low_bit(slots));
 }
@@ -310,7 +289,9 @@ bool segment_retype(struct segment *segment, uint64_t owner_word) {
     segment->free_pages = slots;
     for (uint64_t rest = segment->dirty; rest != 0; rest &= rest - 1) {
         struct page *page = segment_page(segment, low_bit(rest));
-        page->touched = page->resident = 0; /* what may be resident is in `cleared` */
+        page->touched = 0;
+        /* of whatever lay there; of smaller ones nobody asks: segment_surplus() */
+        page->resident = kind == PAGE_LARGE ? (uint32_t)page_kind_size(kind) : 0;
     }
     segment->classes = 0;
     atomic_store_release(&segment->owner, owner_word); /* pairs as in segment_create */
@@ -354,7 +335,6 @@ struct page *segment_page_create(struct segment *segment, uint32_t size_class,
         ready = make_ready(segment, size_class, random);
         if (ready == 0) return NULL;
     }
-    if ((segment->pages_used | segment->dirty) == 0) segment->cleared = 0;
     unsigned slot = choose_slot(segment, ready, size_class, random);
     struct page *page = segment_page(segment, slot);
     if ((segment->dirty & bit64(slot)) == 0) page->touched = page->resident = 0;
@@ -446,7 +426,7 @@ bool segment_close(struct segment *segment) {
 static size_t surplus_from(const struct page *page) { return round_up(page->limit, ro.os_page); }
 static size_t surplus_to(const struct segment *segment, const struct page *page) {
     size_t bytes = segment_page_bytes(segment, PAGE_LARGE, page_slot(page));
-    size_t most = segment->cleared != 0 ? bytes : page_resident(page);
+    size_t most = page->resident > page->touched ? page->resident : page->touched;
     return round_up(most < bytes ? most : bytes, ro.os_page);
 }
 
@@ -466,7 +446,6 @@ bool segment_trim(struct segment *segment) {
     size_t from = surplus_from(page);
     if (!os_purge((void *)(segment_start(segment) + from), surplus)) return false;
     page->resident = page->touched = (uint32_t)from;
-    segment->cleared = 0;
     return true;
 }
 

@@ -116,12 +116,7 @@ struct segment {
     uint8_t open_list; /* owner only: enum open_list, the list it is in */
     uint8_t means;     /* enum guard_means, of whoever may close the run */
     bool apart;        /* huge: see struct guarded */
-    union {
-        uint8_t alignment; /* zero-size: its blocks are multiples of this power of two */
-        /* Owner only: units of SLOT_SIZE that may be resident, anywhere, since they were cleared
-           when its pages became of another kind */
-        uint8_t cleared;
-    };
+    uint8_t alignment; /* zero-size: its blocks are multiples of this power of two */
 };
 
 static_assert(sizeof(struct segment) == SEGMENT_TABLE_BYTES_PER_SEGMENT,
@@ -198,8 +193,6 @@ void segment_destroy(struct segment *segment);
 /* Whether an empty segment's memory would go back to the kernel for pages of another kind, rather
    than be cleared. */
 bool segment_is_worn(const struct segment *segment);
-/* Units of SLOT_SIZE that its dirty pages have: of a large one what may be resident. Owner only. */
-uint32_t segment_idle_units(const struct segment *segment);
 /* An empty segment takes pages of another kind; nothing is left in its memory. False: guards of its
    pages stand in the way. Owner only. */
 bool segment_retype(struct segment *segment, uint64_t owner_word);

@@ -201,27 +201,6 @@ static void any_size(void) {
     REQUIRE(each < 100, "%zu page faults a round", each);
 }
 
-/* A buffer that grows by quarters: its blocks go through pages of all kinds, and segments went from
-   one kind to the other at each turn. */
-static void grown(size_t most) {
-    enum { ROUNDS = 400, FIRST = 100 };
-    size_t before = 0;
-    for (unsigned i = 0; i < ROUNDS; i++) {
-        if (i == FIRST) before = faults();
-        size_t had = 0;
-        char *buffer = NULL;
-        for (size_t size = 100; size < most; size += size / 4) {
-            buffer = realloc(buffer, size);
-            REQUIRE(buffer != NULL, "%zu bytes", size);
-            memset(buffer + had, 1, size - had);
-            had = size;
-        }
-        free(buffer);
-    }
-    size_t each = (faults() - before) / (ROUNDS - FIRST);
-    REQUIRE(each < 50, "%zu page faults a round", each);
-}
-
 typedef void *allocate(size_t size);
 typedef void give(void *block);
 
@@ -273,8 +252,6 @@ int main(int count, char **arguments) {
         in_turn((const size_t[]){16000000, 9000000, 12000000});
     else if (strcmp(name, "any_size") == 0)
         any_size();
-    else if (strcmp(name, "grown") == 0)
-        grown(900000);
     else if (strcmp(name, "loaded") == 0 && count > 2)
         loaded(arguments[2]);
     else
