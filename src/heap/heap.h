@@ -406,8 +406,8 @@ bool heap_purge_lists(struct heap *heap, unsigned walk, bool *gave);
 #define WALK_VISIT 4u /* by another thread than the heap's */
 /* Gives back all that the heap alone has and does not use. */
 void heap_purge_own(struct heap *heap);
-/* Asks every other heap to give its unused memory back at its thread's next generic allocation:
-   nobody else may touch its pages. */
+/* Asks every other heap to give its unused memory back when its thread next ticks, some calls later
+   at most: nobody else may touch its pages. */
 void heap_ask_for_trim(struct heap *heap);
 
 /* heap_pool.c: heaps for threads. So many there may be whatever the limits, and the late one. */
@@ -449,6 +449,8 @@ struct heap *heap_acquire_late(void);
 struct heap *heap_try_late(void);
 /* What the exit hook does at its last round. */
 void heap_thread_end(struct heap *heap);
+/* In a forked child, outside: the C library's number of its thread's clock is another one. */
+void heap_learn_clock(void);
 
 /* In a forked child: which heaps go on (see process/fork.c). */
 struct survivors {

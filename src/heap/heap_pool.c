@@ -30,8 +30,10 @@ static uint32_t exit_key;
 static void exit_hook(void *argument) {
     struct heap *heap = heap_of_thread();
     if (heap == NULL || heap != argument) return;
-    pthread_key_t key = atomic_load_relaxed(&exit_key) - KEY_FIRST;
-    if (++heap->exit_rounds < EXIT_ROUNDS && pthread_setspecific(key, heap) == 0) return;
+    uint32_t key = atomic_load_relaxed(&exit_key);
+    if (key >= KEY_FIRST && ++heap->exit_rounds < EXIT_ROUNDS &&
+        pthread_setspecific(key - KEY_FIRST, heap) == 0)
+        return;
     heap_thread_end(heap);
 }
 
@@ -183,18 +185,34 @@ static bool has_heap_already(const struct heap *before, const struct heap *heap)
            before->thread == thread_identity();
 }
 
+/* Inside enter; the thread stays busy. */
+MOAT_INLINE void end_heap(struct heap *heap) {
+    if (heap->quarantine.count != 0) quarantine_empty(heap);
+    heap_poll(heap);
+    heap_abandon(heap);
+    heap->outside_word = THREAD_BUSY;
+    heap_leave(heap);
+    return_heap(ro.pool, heap);
+}
+
 /*
  * A thread may end without the exit hook: by the system call alone, as it must in a strict sandbox,
  * or killed by a filter of system calls. The C library clears its words for the next thread on its
  * stack, but not what its table held. That thread ends the heap in its place; one that was left
- * inside a generic path stays as it is.
+ * inside a generic path stays as it is. What a handler tears that ends its thread amid a fast path
+ * is damage, and reported when it is met.
  */
 static void end_heap_left_here(struct heap *left) {
     if (atomic_load_relaxed(&left->seqcount) % 2 != 0) return;
-    uintptr_t own = thread_word();
-    thread_word() = (uintptr_t)left;
-    heap_thread_end(left);
-    thread_word() = own;
+    uintptr_t own = thread_enter();
+    heap_enter_busy(left, THREAD_BUSY);
+    end_heap(left);
+    thread_leave(own);
+}
+
+void heap_learn_clock(void) {
+    struct heap *heap = heap_of_thread();
+    if (heap != NULL && heap->clock == 0) heap->clock = clock_of_thread();
 }
 
 /* Of a thread whose word said that it is new. Outside, all along: what is called may allocate. */
@@ -202,7 +220,8 @@ static void register_heap(pthread_key_t key, struct heap *heap) {
     struct heap *before = pthread_getspecific(key);
     heap->clock = clock_of_thread();
     if (has_heap_already(before, heap)) {
-        bool is_gone = before->clock != 0 && before->clock != heap->clock;
+        bool is_known = before->clock != 0 && heap->clock != 0;
+        bool is_gone = is_known && before->clock != heap->clock;
         MOAT_CHECK(is_gone, "thread word overwritten", THREAD_NEW);
         end_heap_left_here(before);
     }
@@ -277,12 +296,7 @@ void heap_release(struct heap *heap) {
 
 void heap_thread_end(struct heap *heap) {
     heap_enter(heap);
-    if (heap->quarantine.count != 0) quarantine_empty(heap);
-    heap_poll(heap);
-    heap_abandon(heap);
-    heap->outside_word = THREAD_BUSY;
-    heap_leave(heap);
-    return_heap(ro.pool, heap);
+    end_heap(heap);
     /* busy until here: the child of a handler that forks is not put in order before that */
     thread_leave(THREAD_ENDED);
 }

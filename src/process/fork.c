@@ -251,6 +251,7 @@ void fork_recover(void) {
         /* pairs likewise */
         while (atomic_load_acquire(ro.fork_mark) == FORK_RECOVERING) os_yield();
     thread_leave(outside);
+    heap_learn_clock();
 }
 
 /* --- A lock, or a heap, that nobody is left to release ---------------------------------------- */

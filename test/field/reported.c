@@ -92,6 +92,34 @@ static void *end_unseen(void *unused) {
     syscall(SYS_exit, 0);
     return unused;
 }
+
+/* In a child, whose thread, the only one, begins another and ends so. */
+static pthread_t forker;
+static void *follow(void *unused) {
+    use_all_kinds(unused);
+    bool right = pthread_join(forker, NULL) == 0;
+    for (unsigned i = 0; right && i < 3; i++) { /* on the stack that is free now */
+        pthread_t thread;
+        right = pthread_create(&thread, NULL, use_all_kinds, NULL) == 0;
+        right = right && pthread_join(thread, NULL) == 0;
+    }
+    _exit(right ? 0 : 1);
+}
+static void *fork_and_end_unseen(void *unused) {
+    use_all_kinds(unused);
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_t thread;
+        use_all_kinds(unused);
+        if (pthread_create(&thread, NULL, follow, NULL) != 0) _exit(2);
+        syscall(SYS_exit, 0);
+    }
+    int status = -1;
+    REQUIRE(child > 0 && waitpid(child, &status, 0) == child, "fork, waitpid");
+    REQUIRE(status == 0, "the child ended by %#x", (unsigned)status);
+    return unused;
+}
+
 static void ends_unseen(void) {
     enum { THREADS = 400, WARM_UP = 40 };
     size_t before = 0;
@@ -105,6 +133,8 @@ static void ends_unseen(void) {
     size_t after = process_data();
     REQUIRE(after <= before + 8 * MIB, "%zu bytes writable, and %zu", before, after);
     in_thread(NULL);
+    REQUIRE(pthread_create(&forker, NULL, fork_and_end_unseen, NULL) == 0, "pthread_create");
+    REQUIRE(pthread_join(forker, NULL) == 0, "pthread_join");
 }
 
 /* Lists of the C library that allocate while they are locked. */
