@@ -29,7 +29,7 @@ def count_calls(arguments, row, pairs):
     """All calls of a run, and whether it has set a marker."""
     command = [arguments.program, row["least"], row["most"], row["live"], str(pairs)]
     with tempfile.NamedTemporaryFile(mode="r", prefix="moat-pairs-") as trace:
-        library = os.path.realpath(arguments.library)
+        library = os.path.realpath(arguments.preloaded)
         strace = ["strace", "-f", "-X", "raw", "-o", trace.name,
                   "-E", "LD_PRELOAD=" + library, "-E", "MOAT_OPTIONS=" + row["options"]]
         result = subprocess.run(strace + command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -55,7 +55,7 @@ def check(arguments, row):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True, help="the built costs-pairs")
-    parser.add_argument("--library", required=True, help="the libmoat.so to preload")
+    parser.add_argument("--library", dest="preloaded", required=True, help="the libmoat.so to preload")
     parser.add_argument("--only", metavar="NAME", help="this row alone")
     arguments = parser.parse_args()
     if shutil.which("strace") is None:
