@@ -105,12 +105,11 @@ MOAT_COLD static void report_any_claim(const struct page *page) {
 void page_retire(struct page *page) {
     if (HARDENED_MAP) {
         /* All words: a remote free that was late by a life of the page may have claimed what is no
-           block's start any more. */
+           block's start any more. Two at a time: there may be 4096. */
         const struct map_word *word = map_word_of(page->start);
         const struct map_word *end = word + (page->limit + MAP_WORD_SPAN - 1) / MAP_WORD_SPAN;
         uint64_t live = 0, claims = 0;
-        for (const struct map_word *last = end - 1; word < last;
-             word += 2) { /* there may be 4096 */
+        for (const struct map_word *last = end - 1; word < last; word += 2) {
             live |= atomic_load_relaxed(&word[0].live) | atomic_load_relaxed(&word[1].live);
             claims |= atomic_load_relaxed(&word[0].claim) | atomic_load_relaxed(&word[1].claim);
         }
